@@ -1,0 +1,44 @@
+"""The pack under the name `image_prompt`, and ComfyUI on the path, for every test."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+COMFYUI = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".dev" / "comfyui").resolve()
+
+
+def put_comfyui_on_the_path() -> None:
+    """ComfyUI first and the repository not at all: both have a module called `nodes`."""
+    if not (COMFYUI / "main.py").is_file():
+        raise pytest.UsageError(f"No ComfyUI at {COMFYUI}: run `python dev.py test`, or set COMFYUI_PATH.")
+    sys.path[:] = [str(COMFYUI), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT)]
+
+    import comfy.options
+
+    comfy.options.enable_args_parsing(False)  # sys.argv belongs to pytest
+    from comfy.cli_args import args
+
+    args.cpu = True  # read once, when comfy.model_management is imported
+
+
+def load_pack(name: str = "image_prompt") -> None:
+    """As ComfyUI loads a custom node folder, under a name that can be imported."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    assert spec and spec.loader
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+put_comfyui_on_the_path()
+load_pack()
+torch.set_num_threads(1)  # tiny tensors: a second OpenMP thread only waits
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
