@@ -1,0 +1,32 @@
+"""Features of an image -> image tokens -> keys and values for a UNet's cross-attentions.
+
+    adapter = load_adapter(load_file("ip-adapter-plus_sd15.safetensors"), dtype=torch.float32)
+    adapter.feature, adapter.encoder_name    # "penultimate", "CLIP ViT-H/14": what to encode the image with
+    tokens = adapter.tokens(features)        # (B, T, C)
+    layers = adapter.key_value(tokens)       # (k, v) of every layer, in the order of the file
+
+Needs torch alone.
+"""
+
+from .adapter import IPAdapter
+from .block_order import Block, file_order, match_layers
+from .checkpoint import identify, load_adapter
+from .containers import AdapterParts, normalise
+from .families import BASE_MODELS, ENCODERS, FAMILIES, BaseModel, Family, encoder_name
+
+__all__ = [
+    "BASE_MODELS",
+    "ENCODERS",
+    "FAMILIES",
+    "AdapterParts",
+    "BaseModel",
+    "Block",
+    "Family",
+    "IPAdapter",
+    "encoder_name",
+    "file_order",
+    "identify",
+    "load_adapter",
+    "match_layers",
+    "normalise",
+]

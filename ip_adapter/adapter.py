@@ -1,0 +1,122 @@
+"""IPAdapter: the projection and the per-layer keys and values of one file.
+
+B references, D and W feature widths, N positions, T image tokens, C context width, I inner width of a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from .families import Family, Feature, Negative, encoder_name
+from .loading import Ops, StateDict
+
+FEATURE_RANK = {"image_embeds": 2, "penultimate": 3}
+
+
+class ImageKeyValue(nn.Module):
+    def __init__(
+        self,
+        context_width: int,
+        width: int,
+        *,
+        ops: Ops = nn,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        self.to_k_ip = ops.Linear(context_width, width, bias=False, device=device, dtype=dtype)
+        self.to_v_ip = ops.Linear(context_width, width, bias=False, device=device, dtype=dtype)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        return self.to_k_ip(tokens), self.to_v_ip(tokens)  # (B, T, C) -> (B, T, I) twice
+
+
+class IPAdapter(nn.Module):
+    """One adapter file; made by `load_adapter`.
+
+    family: the row of the table. base_model: "SD1.5", "SDXL" or "Kolors". layer_widths: I per layer, in file order.
+    Plain torch layers compute in the dtype of their weights; layers of a host that casts, in the dtype of the input.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        base_model: str,
+        image_proj: StateDict,
+        layer_widths: Sequence[int],
+        *,
+        name: str = "",
+        ops: Ops = nn,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        self.name = name
+        self.family = family
+        self.base_model = base_model
+        self.layer_widths = tuple(layer_widths)
+        self.image_proj = family.projection(image_proj, ops=ops, device=device, dtype=dtype)
+        self.context_width = self.image_proj.context_width
+        self.layers = nn.ModuleList(
+            ImageKeyValue(self.context_width, width, ops=ops, device=device, dtype=dtype) for width in layer_widths
+        )
+        self._input_dtype_wins = ops is not nn
+
+    @property
+    def num_tokens(self) -> int:
+        """T for one reference, as published; full-face follows its input."""
+        return self.image_proj.num_tokens
+
+    @property
+    def feature(self) -> Feature:
+        return self.family.feature
+
+    @property
+    def feature_width(self) -> int:
+        return self.image_proj.feature_width
+
+    @property
+    def encoder_name(self) -> str:
+        return encoder_name(self.feature, self.feature_width)
+
+    @property
+    def negative(self) -> Negative:
+        return self.family.negative
+
+    def check_features(self, features: Tensor) -> None:
+        """ValueError unless `features` is what this adapter reads: (B, D) image_embeds or (B, N, W) penultimate."""
+        rank, given = FEATURE_RANK[self.feature], list(features.shape)
+        if features.ndim == rank and features.shape[-1] == self.feature_width and features.numel():
+            return
+        dims = "(batch, width)" if rank == 2 else "(batch, positions, width)"
+        adapter = f"{self.name or 'This adapter'} ({self.family.name}, {self.base_model})"
+        wanted = f"{adapter} was made for {self.encoder_name}"
+        reads = f"it reads {self.feature} {dims}, {self.feature_width} wide"
+        if features.ndim != rank or not features.numel():
+            raise ValueError(f"{wanted}: {reads}, and was given a tensor of shape {given}.")
+        raise ValueError(
+            f"{wanted}: {reads}, and was given {features.shape[-1]} wide ones, as of "
+            f"{encoder_name(self.feature, features.shape[-1])}. Load the image encoder it was made for."
+        )
+
+    def tokens(self, features: Tensor) -> Tensor:
+        """Features of B references, (B, D) or (B, N, W) -> image tokens (B, T, C). ValueError as `check_features`."""
+        self.check_features(features)
+        return self.image_proj(self._as_input(features))
+
+    def key_value(self, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Image tokens (B, T, C) -> (k, v), each (B, T, I), of every layer in file order."""
+        if tokens.ndim != 3 or tokens.shape[-1] != self.context_width:
+            raise ValueError(
+                f"Expected image tokens (batch, tokens, {self.context_width}), was given {list(tokens.shape)}."
+            )
+        tokens = self._as_input(tokens)
+        return [layer(tokens) for layer in cast("Sequence[ImageKeyValue]", self.layers)]
+
+    def _as_input(self, x: Tensor) -> Tensor:
+        """torch.nn has no rule for a half precision file and float32 features: the weights decide."""
+        return x if self._input_dtype_wins else x.to(next(self.parameters()).dtype)

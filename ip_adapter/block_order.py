@@ -1,0 +1,61 @@
+"""Which of the adapter's layers belongs to which cross-attention of the host's UNet.
+
+The training code walks down blocks, up blocks and the middle block *last*, so the numbers of the files follow that
+order and not the order of execution (diffusers `UNet2DConditionModel.attn_processors`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .families import BASE_MODELS
+
+KINDS = ("input", "output", "middle")
+DIFFUSERS_KINDS = ("down_blocks", "up_blocks", "mid_block")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A cross-attention: transformer block `depth` of block `index` of its kind, and its inner width."""
+
+    kind: Literal["input", "output", "middle"]
+    index: int
+    depth: int
+    width: int
+
+
+def file_order(paths: Iterable[str]) -> list[str]:
+    """Paths such as `up_blocks.1.attentions.0.transformer_blocks.0.attn2` in the order that files number them."""
+    return sorted(paths, key=lambda path: (DIFFUSERS_KINDS.index(path.split(".")[0]), _numbers(path)))
+
+
+def _numbers(path: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\.(\d+)(?=\.|$)", path)]
+
+
+def match_layers(blocks: Sequence[Block], layer_widths: Sequence[int]) -> dict[Block, int]:
+    """The adapter's layer for every block, in file order.
+
+    blocks: the host's cross-attentions in any order; layer_widths: `IPAdapter.layer_widths`.
+    ValueError if counts or widths differ, naming the likely cause.
+    """
+    if len(blocks) != len(layer_widths):
+        raise ValueError(
+            f"The adapter has {len(layer_widths)} layers{_made_for(len(layer_widths))}, this model has {len(blocks)} "
+            f"cross-attentions{_made_for(len(blocks))}: choose an adapter made for this model."
+        )
+    ordered = sorted(blocks, key=lambda block: (KINDS.index(block.kind), block.index, block.depth))
+    for layer, (block, width) in enumerate(zip(ordered, layer_widths, strict=True)):
+        if block.width != width:
+            raise ValueError(
+                f"Layer {layer} of the adapter is {width} wide, {block.kind} block {block.index} of this model is "
+                f"{block.width}: the adapter was made for a model of another size."
+            )
+    return {block: layer for layer, block in enumerate(ordered)}
+
+
+def _made_for(layers: int) -> str:
+    return next((f" ({base.name})" for base in BASE_MODELS if base.layers == layers), "")

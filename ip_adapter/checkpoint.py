@@ -1,0 +1,117 @@
+"""Identify an adapter by its keys and shapes, and load it strictly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .adapter import IPAdapter
+from .containers import LAYER_KEY, AdapterParts, normalise
+from .families import BASE_MODELS, FAMILIES, BaseModel, Family
+from .loading import Ops, StateDict, check_shapes, first, shape_of
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What the per-layer tensors say: the UNet they were made for, and the inner width of every layer in file order."""
+
+    base: BaseModel
+    widths: tuple[int, ...]
+
+
+def identify(sd: object, *, name: str = "") -> Family:
+    """The family of a file from keys and shapes alone (meta tensors will do).
+
+    ValueError with the reason against every candidate, or, for a known kind of file, what it is and what to do.
+    """
+    return _match_family(normalise(sd, name=name), name)
+
+
+def load_adapter(
+    sd: object,
+    *,
+    name: str = "",
+    ops: Ops = nn,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> IPAdapter:
+    """An adapter from the flat or nested dict of tensors of its file.
+
+    name: for messages. ops: where layers come from. device, dtype: where and in what precision the weights are kept; by
+    default as loaded. ValueError as `identify`, and for missing, additional, misshapen and non-finite tensors.
+    """
+    parts = normalise(sd, name=name)
+    family = _match_family(parts, name)
+    layers = _measure_layers(parts.ip_adapter)
+    base_model = family.base_model or layers.base.name
+
+    def build(ops: Ops, dtype: torch.dtype | None) -> IPAdapter:
+        return IPAdapter(
+            family, base_model, parts.image_proj, layers.widths, name=name, ops=ops, device="meta", dtype=dtype
+        )
+
+    weights = {key: tensor.to(device=device, dtype=dtype) for key, tensor in _named_as_module(parts).items()}
+    check_shapes(build(nn, None).state_dict(), weights)
+    _check_finite(weights)
+    adapter = build(ops, dtype)
+    if adapter.context_width != layers.base.context_width:
+        raise ValueError(
+            f"The adapter file is damaged: its projection gives tokens {adapter.context_width} wide, its layers take "
+            f"{layers.base.context_width}."
+        )
+    adapter.load_state_dict(weights, strict=True, assign=True)
+    return adapter.requires_grad_(False).eval()
+
+
+def _match_family(parts: AdapterParts, name: str) -> Family:
+    objections: list[str] = []
+    for family in FAMILIES:
+        objection = family.objection(parts.image_proj)
+        if not objection:
+            return family
+        objections.append(f"{family.name}: {objection}")
+    raise ValueError(
+        f"{name or 'This file'} is not a known IP-Adapter ({'; '.join(objections)}). "
+        f"First keys: {first(list(parts.image_proj))}."
+    )
+
+
+def _measure_layers(sd: StateDict) -> Layers:
+    """ValueError unless the layers are those of one of the base models: 1, 3, 5, ... with keys and values alike."""
+    if odd := [key for key in sd if not LAYER_KEY.fullmatch(key)]:
+        raise ValueError(f"The adapter file holds keys that no layer has: {first(odd)}.")
+    numbers = sorted({int(key.split(".")[0]) for key in sd})
+    _, context = shape_of(sd, f"{numbers[0]}.to_k_ip.weight", 2)
+    base = next((base for base in BASE_MODELS if base.context_width == context), None)
+    if base is None:
+        known = ", ".join(f"{base.name}: {base.context_width}" for base in BASE_MODELS)
+        raise ValueError(f"The adapter's layers take tokens {context} wide, which fits no supported model ({known}).")
+    expected = range(1, 2 * base.layers, 2)
+    missing = [str(n) for n in expected if n not in numbers]
+    extra = [str(n) for n in numbers if n not in expected]
+    if missing or extra:
+        raise ValueError(
+            f"An adapter for {base.name} has {base.layers} layers, numbered 1, 3 ... {expected[-1]}; this file has "
+            f"{len(numbers)} (missing: {first(missing) or 'none'}; unexpected: {first(extra) or 'none'})."
+        )
+    return Layers(base, tuple(shape_of(sd, f"{n}.to_k_ip.weight", 2)[0] for n in expected))
+
+
+def _named_as_module(parts: AdapterParts) -> dict[str, Tensor]:
+    """Keys of IPAdapter.state_dict(): layer n of the module is number 2n + 1 in the file."""
+    named = {f"image_proj.{key}": tensor for key, tensor in parts.image_proj.items()}
+    for key, tensor in parts.ip_adapter.items():
+        number, rest = key.split(".", 1)
+        named[f"layers.{int(number) // 2}.{rest}"] = tensor
+    return named
+
+
+def _check_finite(sd: StateDict) -> None:
+    # a sum is finite only if every term is, and needs no temporary as large as the weights
+    broken = [
+        key for key, tensor in sd.items() if not tensor.is_meta and not tensor.sum(dtype=torch.float32).isfinite()
+    ]
+    if broken:
+        raise ValueError(f"The adapter file is damaged: NaN or infinity in {first(broken)}.")

@@ -1,0 +1,157 @@
+"""The containers that adapters are published in -> two parts with one naming.
+
+After `normalise`, `image_proj` holds the keys of our projection modules and `ip_adapter` holds `N.to_k_ip.weight` and
+`N.to_v_ip.weight`, N odd, in the order of the original training code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from .block_order import file_order
+from .foreign import FOREIGN
+from .loading import StateDict, first
+
+# part -> its spellings; where a file has several (NOOB has both), the first present counts
+PREFIXES = {
+    "image_proj": ("image_proj.", "image_proj_model.", "encoder_hid_proj.image_projection_layers.0."),
+    "ip_adapter": ("ip_adapter.", "adapter_modules."),
+}
+
+# parts of trainers' and diffusers' dumps that are not the adapter
+BAGGAGE = re.compile(
+    r"(unet|image_encoder|preprocessor)\.|ip_scale$"
+    r"|(conv_in|conv_out|conv_norm_out|time_embedding|add_embedding|down_blocks|up_blocks|mid_block)\."
+)
+
+PROCESSOR = re.compile(r"((?:down_blocks|up_blocks|mid_block)\..+)\.processor\.to_([kv])_ip\.0\.weight")
+LAYER_KEY = re.compile(r"(\d+)\.to_([kv])_ip\.weight")
+
+PROJECTION_KEYS = (
+    (r"image_embeds\.", "proj."),  # diffusers: linear
+    (r"ff\.net\.0\.proj\.", "proj.0."),  # diffusers: MLP
+    (r"ff\.net\.2\.", "proj.2."),
+    (r"proj\.3\.", "norm."),  # original: full-face
+    (r"layers\.(\d+)\.0\.", r"layers.\1."),  # original: resampler
+    (r"layers\.(\d+)\.1\.", r"layers.\1.ff."),
+    (r"layers\.(\d+)\.ln0\.", r"layers.\1.norm1."),  # diffusers: resampler
+    (r"layers\.(\d+)\.ln1\.", r"layers.\1.norm2."),
+    (r"layers\.(\d+)\.attn\.to_out\.0\.", r"layers.\1.to_out."),
+    (r"layers\.(\d+)\.attn\.", r"layers.\1."),
+    (r"layers\.(\d+)\.ff\.1\.net\.0\.proj\.", r"layers.\1.ff.1."),
+    (r"layers\.(\d+)\.ff\.1\.net\.2\.", r"layers.\1.ff.3."),
+)
+
+
+@dataclass(frozen=True)
+class AdapterParts:
+    image_proj: dict[str, Tensor]
+    ip_adapter: dict[str, Tensor]
+
+
+def normalise(sd: object, *, name: str = "") -> AdapterParts:
+    """One layout from every container; `sd` is a flat or nested dict of tensors, as read from the file.
+
+    ValueError if it holds no tensors, is a known kind of file that is not an adapter of a supported family (the message
+    says which and what to do), or holds keys that no adapter has.
+    """
+    subject = name or "This file"
+    flat = _flatten(sd, subject)
+    keys = _unify(flat)
+    for row in FOREIGN:
+        if row.matches(keys):
+            raise ValueError(f"{subject} is {row.kind}, not a supported IP-Adapter. {row.remedy}")
+    parts = {part: {k.removeprefix(f"{part}."): v for k, v in keys.items() if k.startswith(f"{part}.")}
+             for part in PREFIXES}
+    if not all(parts.values()):
+        missing = " and ".join(part for part in parts if not parts[part])
+        found = first(list(flat))
+        raise ValueError(f"{subject} is not a known IP-Adapter: it has no {missing} part. First keys: {found}.")
+    if left := [key for key in keys if not key.startswith(tuple(f"{part}." for part in PREFIXES))]:
+        raise ValueError(f"{subject} holds keys that no known IP-Adapter has: {first(left)}.")
+    image_proj = _fuse_key_value({_rename(key): tensor for key, tensor in parts["image_proj"].items()})
+    return AdapterParts(image_proj, _fold_scalers(parts["ip_adapter"]))
+
+
+def _flatten(sd: object, subject: str) -> dict[str, Tensor]:
+    """Nested dicts joined with dots. ValueError for anything that is not a tensor."""
+    if not isinstance(sd, Mapping):
+        raise ValueError(f"{subject} holds a {type(sd).__name__} where a dict of tensors was expected.")
+    flat = dict(_walk(cast("Mapping[object, object]", sd), ""))
+    if not flat:
+        raise ValueError(f"{subject} is empty: it holds no tensors.")
+    tensors = {key: value for key, value in flat.items() if isinstance(value, Tensor)}
+    if len(tensors) < len(flat):
+        others = [f"{key} ({type(value).__name__})" for key, value in flat.items() if key not in tensors]
+        raise ValueError(f"{subject} holds something other than tensors: {first(others)}. Adapters hold tensors alone.")
+    return tensors
+
+
+def _walk(sd: Mapping[object, object], prefix: str) -> Iterator[tuple[str, object]]:
+    for key, value in sd.items():
+        if isinstance(value, Mapping):
+            yield from _walk(cast("Mapping[object, object]", value), f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _unify(flat: StateDict) -> dict[str, Tensor]:
+    """Prefixes as `image_proj.` and `ip_adapter.`, duplicates and, around an adapter, baggage left out."""
+    flat = _number_processors(flat)
+    chosen = {part: next((p for p in prefixes if any(key.startswith(p) for key in flat)), "")
+              for part, prefixes in PREFIXES.items()}
+    keys: dict[str, Tensor] = {}
+    for key, tensor in flat.items():
+        part = next((part for part, prefixes in PREFIXES.items() if key.startswith(prefixes)), None)
+        if part is None:
+            if not (all(chosen.values()) and BAGGAGE.match(key)):
+                keys[key] = tensor
+        elif key.startswith(chosen[part]):
+            keys[f"{part}.{key.removeprefix(chosen[part])}"] = tensor
+    return keys
+
+
+def _number_processors(flat: StateDict) -> StateDict:
+    """Diffusers names the layer by its place in the UNet; the files number them, cross-attentions at odd numbers."""
+    matches = {key: match for key in flat if (match := PROCESSOR.fullmatch(key))}
+    numbers = {path: 2 * n + 1 for n, path in enumerate(file_order({match[1] for match in matches.values()}))}
+    return {
+        f"ip_adapter.{numbers[matches[key][1]]}.to_{matches[key][2]}_ip.weight" if key in matches else key: tensor
+        for key, tensor in flat.items()
+    }
+
+
+def _rename(key: str) -> str:
+    for pattern, replacement in PROJECTION_KEYS:
+        if match := re.match(pattern, key):
+            return match.expand(replacement) + key[match.end():]
+    return key
+
+
+def _fuse_key_value(sd: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Diffusers splits the resampler's key and value weights; the original has them stacked."""
+    fused = dict(sd)
+    for key, tensor in sd.items():
+        value = sd.get(key.replace(".to_k.", ".to_v."))
+        if ".to_k." in key and value is not None and tensor.ndim == 2 and tensor.shape == value.shape:
+            del fused[key], fused[key.replace(".to_k.", ".to_v.")]
+            fused[key.replace(".to_k.", ".to_kv.")] = torch.cat((tensor, value))
+    return fused
+
+
+def _fold_scalers(sd: dict[str, Tensor]) -> dict[str, Tensor]:
+    """ai-toolkit may train one factor per layer for the image tokens; the layer's weights take it exactly."""
+    scalers = {key.split(".")[0]: tensor for key, tensor in sd.items() if key.endswith(".ip_scaler")}
+    if per_token := [f"{layer}.ip_scaler" for layer, tensor in scalers.items() if tensor.numel() != 1]:
+        raise ValueError(f"Adapters with one trained factor per token are not supported: {first(per_token)}.")
+    return {
+        key: tensor * scalers[layer].to(tensor) if (layer := key.split(".")[0]) in scalers else tensor
+        for key, tensor in sd.items()
+        if not key.endswith(".ip_scaler")
+    }

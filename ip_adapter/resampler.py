@@ -1,0 +1,111 @@
+"""Perceiver resampler: hidden states of any length -> a fixed number of image tokens.
+
+B images, N positions, W feature width, M resampler width, I inner width (heads * 64), T tokens, C context width.
+Source: Flamingo, https://arxiv.org/abs/2204.14198, as used by tencent-ailab/IP-Adapter for its plus adapters.
+"""
+
+from __future__ import annotations
+
+import re
+
+import torch
+from torch import Tensor, nn
+
+from .loading import Ops, StateDict, divide, shape_of
+
+HEAD_WIDTH = 64  # in every published file
+
+
+class ResamplerLayer(nn.Module):
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        ff_width: int,
+        *,
+        ops: Ops = nn,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        self.heads = heads
+        inner = heads * HEAD_WIDTH
+        self.norm1 = ops.LayerNorm(width, device=device, dtype=dtype)
+        self.norm2 = ops.LayerNorm(width, device=device, dtype=dtype)
+        self.to_q = ops.Linear(width, inner, bias=False, device=device, dtype=dtype)
+        self.to_kv = ops.Linear(width, inner * 2, bias=False, device=device, dtype=dtype)
+        self.to_out = ops.Linear(inner, width, bias=False, device=device, dtype=dtype)
+        self.ff = nn.Sequential(
+            ops.LayerNorm(width, device=device, dtype=dtype),
+            ops.Linear(width, ff_width, bias=False, device=device, dtype=dtype),
+            nn.GELU(),
+            ops.Linear(ff_width, width, bias=False, device=device, dtype=dtype),
+        )
+
+    def forward(self, image: Tensor, latents: Tensor) -> Tensor:
+        image, queries = self.norm1(image), self.norm2(latents)
+        q = self._split(self.to_q(queries))  # (B, T, I) -> (B, H, T, 64)
+        k, v = map(self._split, self.to_kv(torch.cat((image, queries), dim=1)).chunk(2, dim=-1))  # (B, H, N + T, 64)
+        scale = HEAD_WIDTH**-0.25  # on both sides: half precision overflows less than with one factor at the end
+        scores = (q * scale) @ (k * scale).transpose(-2, -1)
+        out = scores.float().softmax(dim=-1).to(v.dtype) @ v  # (B, H, T, 64)
+        latents = latents + self.to_out(out.transpose(1, 2).flatten(2))
+        return latents + self.ff(latents)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:2], self.heads, HEAD_WIDTH).transpose(1, 2)
+
+
+class Resampler(nn.Module):
+    """Plus, plus-face, composition and Kolors Plus; every size is counted in the file."""
+
+    def __init__(
+        self,
+        feature_width: int,
+        width: int,
+        heads: int,
+        ff_width: int,
+        depth: int,
+        num_tokens: int,
+        context_width: int,
+        *,
+        ops: Ops = nn,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        self.feature_width = feature_width
+        self.context_width = context_width
+        self.num_tokens = num_tokens
+        self.latents = nn.Parameter(torch.empty(1, num_tokens, width, device=device, dtype=dtype))
+        self.proj_in = ops.Linear(feature_width, width, device=device, dtype=dtype)
+        self.layers = nn.ModuleList(
+            ResamplerLayer(width, heads, ff_width, ops=ops, device=device, dtype=dtype) for _ in range(depth)
+        )
+        self.proj_out = ops.Linear(width, context_width, device=device, dtype=dtype)
+        self.norm_out = ops.LayerNorm(context_width, device=device, dtype=dtype)
+
+    @classmethod
+    def from_shapes(
+        cls,
+        sd: StateDict,
+        *,
+        ops: Ops = nn,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Resampler:
+        _, num_tokens, width = shape_of(sd, "latents", 3)
+        _, features = shape_of(sd, "proj_in.weight", 2)
+        context, _ = shape_of(sd, "proj_out.weight", 2)
+        inner, _ = shape_of(sd, "layers.0.to_q.weight", 2)
+        ff_width, _ = shape_of(sd, "layers.0.ff.1.weight", 2)
+        heads = divide(inner, HEAD_WIDTH, "layers.0.to_q.weight")
+        depth = sum(bool(re.fullmatch(r"layers\.\d+\.to_q\.weight", key)) for key in sd)
+        return cls(features, width, heads, ff_width, depth, num_tokens, context, ops=ops, device=device, dtype=dtype)
+
+    def forward(self, features: Tensor) -> Tensor:
+        image = self.proj_in(features)  # (B, N, W) -> (B, N, M)
+        latents = self.latents.to(image).expand(len(image), -1, -1)  # (B, T, M)
+        for layer in self.layers:
+            latents = layer(image, latents)
+        return self.norm_out(self.proj_out(latents))  # (B, T, C)
