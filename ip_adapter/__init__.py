@@ -9,10 +9,12 @@ Needs torch alone.
 """
 
 from .adapter import IPAdapter
+from .attention import fold, image_attention
 from .block_order import Block, file_order, match_layers
 from .checkpoint import identify, load_adapter
 from .containers import AdapterParts, normalise
 from .families import BASE_MODELS, ENCODERS, FAMILIES, BaseModel, Family, encoder_name
+from .key_values import ImageKeyValues
 
 __all__ = [
     "BASE_MODELS",
@@ -23,9 +25,12 @@ __all__ = [
     "Block",
     "Family",
     "IPAdapter",
+    "ImageKeyValues",
     "encoder_name",
     "file_order",
+    "fold",
     "identify",
+    "image_attention",
     "load_adapter",
     "match_layers",
     "normalise",

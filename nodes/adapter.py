@@ -1,0 +1,68 @@
+"""An IP-Adapter in ComfyUI's hands: its weights are loaded, offloaded and counted like those of any model."""
+
+import os
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+import torch
+from comfy.model_patcher import ModelPatcher
+
+from ..ip_adapter import IPAdapter, load_adapter
+from ..ip_adapter.key_values import KeyValue
+from .host import read_tensors
+
+
+class ImagePromptAdapter:
+    """What the IMAGE_PROMPT_ADAPTER socket carries."""
+
+    def __init__(self, module: IPAdapter, name: str):
+        self.module = module
+        self.name = name
+        self.patcher = comfy.model_patcher.CoreModelPatcher(
+            module,
+            load_device=comfy.model_management.get_torch_device(),
+            offload_device=comfy.model_management.unet_offload_device(),
+        )
+
+    @classmethod
+    def from_file(cls, path: str) -> "ImagePromptAdapter":
+        tensors, _ = read_tensors(path)
+        name = os.path.basename(path)
+        try:
+            module = load_adapter(tensors, name=name, ops=comfy.ops.manual_cast)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        return cls(module, name)
+
+    def get_models(self) -> list[ModelPatcher]:
+        return [self.patcher]
+
+    def is_dynamic(self) -> bool:
+        return self.patcher.is_dynamic()
+
+    def project(
+        self, cond: torch.Tensor, uncond: torch.Tensor, together: bool
+    ) -> tuple[list[KeyValue], list[KeyValue]]:
+        """Per-layer keys and values of the reference features and of the negative ones, in fp32, in file order.
+
+        Args:
+            cond: (R, D) or (R, N, W) features of the references
+            uncond: the same for one negative
+            together: join the tokens of all references into one prompt, instead of one prompt each
+        """
+        comfy.model_management.load_models_gpu([self.patcher])
+        device = self.patcher.load_device
+        tokens = self.module.tokens(cond.to(device, torch.float32))  # (R, T, C)
+        if together:
+            tokens = tokens.flatten(0, 1).unsqueeze(0)  # (1, R * T, C)
+        negative = self.module.tokens(uncond.to(device, torch.float32))  # (1, T, C)
+        references, length = tokens.shape[:2]
+        every = torch.cat([tokens.flatten(0, 1), negative.flatten(0, 1)]).unsqueeze(0)  # each weight is read once
+        pairs = self.module.key_value(every)
+        split = references * length
+        return (
+            [(k[0, :split].unflatten(0, (references, length)), v[0, :split].unflatten(0, (references, length)))
+             for k, v in pairs],
+            [(k[:, split:], v[:, split:]) for k, v in pairs],
+        )

@@ -1,0 +1,180 @@
+"""Apply an IP-Adapter to a model."""
+
+from typing import Any
+
+import torch
+from comfy.clip_vision import Output
+from comfy.model_patcher import ModelPatcher
+from comfy_api.latest import io
+
+from ..ip_adapter import ImageKeyValues, IPAdapter, fold, match_layers
+from .adapter import ImagePromptAdapter
+from .sockets import CATEGORY, Adapter
+from .unet_patch import CrossAttention, Influence, bank, cross_attentions, install
+
+FIELDS = {"image_embeds": "image_embeds", "penultimate": "penultimate_hidden_states"}  # the adapter's word -> core's
+BATCHES = ("together", "one per image")
+
+
+class ApplyImagePrompt(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ImagePromptApply",
+            display_name="Apply IP-Adapter",
+            category=CATEGORY,
+            description="Lets reference images steer a SD1.5 or SDXL model. Several of these nodes can be chained.",
+            search_aliases=["ip-adapter", "ipadapter", "image prompt", "apply ipadapter", "reference image"],
+            inputs=[
+                io.Model.Input("model", tooltip="A SD1.5 or SDXL model; other patches on it stay."),
+                Adapter.Input("adapter", tooltip="The IP-Adapter. It must be made for the model."),
+                io.ClipVisionOutput.Input("features", tooltip="The reference images, from Encode Image Prompt."),
+                io.Float.Input(
+                    "weight", default=1.0, min=-5.0, max=5.0, step=0.05,
+                    tooltip="How strongly the references act. About 0.5 leaves room for a text prompt; "
+                    "0 does nothing, below 0 pushes away.",
+                ),
+                io.Float.Input(
+                    "start", default=0.0, min=0.0, max=1.0, step=0.01,
+                    tooltip="Part of sampling at which the image prompt sets in: 0 is the first step.",
+                    advanced=True,
+                ),
+                io.Float.Input(
+                    "end", default=1.0, min=0.0, max=1.0, step=0.01,
+                    tooltip="Part of sampling at which the image prompt stops: 1 is after the last step.",
+                    advanced=True,
+                ),
+                io.Mask.Input(
+                    "mask", optional=True,
+                    tooltip="Where in the picture the references act: white fully, black not at all. "
+                    "A batch of masks goes with a batch of latents.",
+                ),
+                io.ClipVisionOutput.Input(
+                    "negative", optional=True, tooltip="An image to move away from. Without it, a neutral one is used.",
+                ),
+                io.Combo.Input(
+                    "batch", options=list(BATCHES), default=BATCHES[0], optional=True,
+                    tooltip="What several references mean: all of them steer every picture together, or the first "
+                    "steers the first picture of the batch, the second the second, and so on.", advanced=True,
+                ),
+            ],
+            outputs=[io.Model.Output(display_name="model", tooltip="The model, steered by the references.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, start: float | None, end: float | None) -> bool | str:
+        """Before the prompt is queued; linked values come as None and are checked when they are known."""
+        try:
+            _check_range(0.0 if start is None else start, 1.0 if end is None else end)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        model: ModelPatcher,
+        adapter: ImagePromptAdapter,
+        features: Output,
+        weight: float,
+        start: float,
+        end: float,
+        mask: torch.Tensor | None = None,
+        negative: Output | None = None,
+        batch: str = BATCHES[0],
+    ) -> io.NodeOutput:
+        _check_range(start, end)
+        _check_mask(mask)
+        attentions = _attentions(model, adapter)
+        cond = reference_features(adapter.module, features)
+        uncond = negative_features(adapter.module, features, negative)
+        heads = {attention.block: attention.heads for attention in attentions}
+        layers = match_layers(list(heads), adapter.module.layer_widths)
+        patched = model.clone()
+        if weight != 0.0 and start < end:  # else the same bits as without this node
+            key_values = project(adapter, cond, uncond, batch == BATCHES[0], weight, layers, heads, _dtype(model))
+            install(patched, Influence(bank(key_values, model.load_device), start, end, mask), layers, heads)
+        return io.NodeOutput(patched)
+
+
+def project(adapter: ImagePromptAdapter, cond: torch.Tensor, uncond: torch.Tensor, together: bool, weight: float,
+            layers: dict[Any, int], heads: dict[Any, int], dtype: torch.dtype) -> ImageKeyValues:
+    """All that the sampler needs of the adapter, ready to be attended to."""
+    by_layer = [heads[block] for block in sorted(layers, key=lambda block: layers[block])]
+    sides = adapter.project(cond, uncond, together)
+    folded = ([tuple(t.to(dtype) for t in fold(k, v, count, weight)) for (k, v), count in zip(pairs, by_layer)]
+              for pairs in sides)
+    return ImageKeyValues(*folded)
+
+
+def reference_features(adapter: IPAdapter, features: Output) -> torch.Tensor:
+    """The field of the references that the adapter reads: (R, D) or (R, N, W)."""
+    found = getattr(features, FIELDS[adapter.feature], None)
+    if found is None:
+        raise ValueError(
+            f"This adapter reads {FIELDS[adapter.feature]}, which the features do not have: "
+            f"encode the image with {adapter.encoder_name}."
+        )
+    adapter.check_features(found)
+    if not torch.isfinite(found).all():
+        raise ValueError("The features hold NaN or infinite numbers: encode the image again, in another dtype.")
+    return found
+
+
+def negative_features(adapter: IPAdapter, features: Output, negative: Output | None) -> torch.Tensor:
+    """The same field for the unconditional rows: of the negative image, else by the family's own rule, (1, ...)."""
+    if negative is not None:
+        return reference_features(adapter, negative)
+    if adapter.negative == "zeros":
+        return torch.zeros_like(reference_features(adapter, features)[:1])
+    found = getattr(features, "negative_penultimate", None)
+    if found is None:
+        raise ValueError(
+            "This adapter needs the encoder's answer to an empty image as well, which core's CLIP Vision Encode does "
+            "not give: use Encode Image Prompt (it takes the same encoder), or connect a negative."
+        )
+    return found
+
+
+def _attentions(model: ModelPatcher, adapter: ImagePromptAdapter) -> list[CrossAttention]:
+    """The model's cross-attentions.
+
+    Raises:
+        ValueError: the model is of another architecture or base than the adapter.
+    """
+    attentions = cross_attentions(model.get_model_object("diffusion_model"))
+    base, width = adapter.module.base_model, adapter.module.context_width
+    if not attentions:
+        raise ValueError(
+            f"{adapter.name} is an IP-Adapter for {base}, the model is {type(model.model).__name__}: IP-Adapter is "
+            "applied to SD1.5 and SDXL models here. Connect such a model."
+        )
+    if attentions[0].context != width:
+        raise ValueError(
+            f"{adapter.name} is an IP-Adapter for {base} (text context {width} wide), the model is "
+            f"{type(model.model).__name__} with a text context {attentions[0].context} wide: use one made for it."
+        )
+    return attentions
+
+
+def _dtype(model: ModelPatcher) -> torch.dtype:
+    dtype = model.get_model_object("manual_cast_dtype")
+    return dtype or model.model_dtype()
+
+
+def _check_range(start: float, end: float) -> None:
+    if not 0.0 <= start <= 1.0 or not 0.0 <= end <= 1.0:
+        raise ValueError(f"start {start} and end {end} must lie between 0 and 1.")
+    if start > end:
+        raise ValueError(f"start {start} lies after end {end}: start must not be greater than end.")
+
+
+def _check_mask(mask: torch.Tensor | None) -> None:
+    if mask is None:
+        return
+    if mask.ndim != 3 or not mask.numel():
+        raise ValueError(
+            f"The mask has shape {tuple(mask.shape)}, expected (masks, height, width): connect a MASK output."
+        )
+    if not torch.isfinite(mask).all():
+        raise ValueError("The mask holds NaN or infinite numbers.")

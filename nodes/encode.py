@@ -1,0 +1,83 @@
+"""Encode reference images, combine references."""
+
+from typing import Any
+
+import torch
+from comfy.clip_vision import Output
+from comfy_api.latest import io
+
+from ..clip_vision import COMBINE_METHODS, CROPS
+from .encoder import as_encoder, encode_picture, seen
+from .features import join
+from .sockets import CATEGORY
+
+BACKGROUNDS = {"black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5), "white": (1.0, 1.0, 1.0)}
+REFERENCES = tuple(f"features_{number}" for number in range(1, 7))
+
+
+class EncodeImagePrompt(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ImagePromptEncode",
+            display_name="Encode Image Prompt",
+            category=CATEGORY,
+            description="Turns reference images into features for Apply IP-Adapter, and shows what the encoder saw: "
+            "it reads a small square, so parts of a wide or tall image are lost unless you choose the crop.",
+            search_aliases=["clip vision encode", "ip-adapter encoder", "prep image for clip vision", "image prompt"],
+            inputs=[
+                io.ClipVision.Input("clip_vision", tooltip="The image encoder; one from a core loader works too."),
+                io.Image.Input("image", tooltip="One or more reference images."),
+                io.Combo.Input(
+                    "crop", options=list(CROPS), default="center",
+                    tooltip="How an image becomes square: keep its centre or the named side, 'pad' it to keep all "
+                    "of it, or 'squash' it.",
+                ),
+                io.Combo.Input(
+                    "background", options=list(BACKGROUNDS), default="black",
+                    tooltip="Colour of the bars that 'pad' adds, and behind transparent parts.", advanced=True,
+                ),
+            ],
+            outputs=[
+                io.ClipVisionOutput.Output(display_name="features", tooltip="Features; core nodes accept them too."),
+                io.Image.Output(display_name="seen", tooltip="The square picture that the encoder saw."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, clip_vision: Any, image: torch.Tensor, crop: str = "center", background: str = "black"
+    ) -> io.NodeOutput:
+        encoder = as_encoder(clip_vision)
+        picture = seen(encoder, image, crop, BACKGROUNDS[background])
+        return io.NodeOutput(encode_picture(encoder, picture), picture)
+
+
+class CombineImagePrompts(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ImagePromptCombine",
+            display_name="Combine Image Prompts",
+            category=CATEGORY,
+            description="Makes one image prompt of several references of the same encoder.",
+            search_aliases=["ip-adapter combine embeds", "average", "concat", "multiple references"],
+            inputs=[
+                io.Combo.Input(
+                    "method", options=list(COMBINE_METHODS), default=COMBINE_METHODS[0],
+                    tooltip="concat: the model looks at every reference; average: one blend of them; norm average: "
+                    "a blend to which each contributes equally; add: their sum, stronger; subtract: the first without "
+                    "what the others have in common.",
+                ),
+                *(
+                    io.ClipVisionOutput.Input(name, optional=number > 0, tooltip=f"Reference {number + 1}, or a batch.")
+                    for number, name in enumerate(REFERENCES)
+                ),
+            ],
+            outputs=[io.ClipVisionOutput.Output(display_name="features", tooltip="The references as one prompt.")],
+        )
+
+    @classmethod
+    def execute(cls, method: str, **features: Output) -> io.NodeOutput:
+        given = [features[name] for name in REFERENCES if features.get(name) is not None]
+        return io.NodeOutput(join(given, method))

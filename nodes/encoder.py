@@ -1,0 +1,147 @@
+"""Image encoders in ComfyUI's hands: ours, and those that core loaded. S: side of the picture that one reads."""
+
+import os
+import weakref
+from typing import Any
+
+import comfy.clip_vision
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import CallbacksMP
+
+from ..clip_vision import (
+    VisionEncoder,
+    best_dtype,
+    encode_pixels,
+    fit,
+    load_encoder,
+    pack_weights,
+    to_transformers,
+    unpack_weights,
+)
+from ..clip_vision.preprocess import normalise
+from .features import FIELDS, ImageFeatures
+from .host import read_tensors
+
+CHUNK = 8  # pictures a forward pass: more are no faster on a CPU, and cost memory elsewhere
+WANTED = {"image_embeds": "image_embeds", "last": "last_hidden_state", "penultimate": "penultimate_hidden_states"}
+
+
+class ImageEncoder:
+    """What the CLIP_VISION socket carries. Core nodes use it like their own `comfy.clip_vision.ClipVisionModel`."""
+
+    def __init__(self, module: VisionEncoder, load_device: torch.device):
+        config = module.config
+        self.model = module
+        self.name = config.name
+        self.dtype = module.dtype
+        self.load_device = load_device
+        self.image_size, self.image_mean, self.image_std = config.image_size, list(config.mean), list(config.std)
+        self.config = {"model_type": f"{config.kind}_vision_model", "image_size": config.image_size}
+        has_embeds = config.projection is not None or config.pooling_head
+        self._want = [name for name in WANTED if has_embeds or name != "image_embeds"]
+        self.patcher = comfy.model_patcher.CoreModelPatcher(
+            module, load_device=load_device, offload_device=comfy.model_management.text_encoder_offload_device()
+        )
+        self.patcher.add_callback(CallbacksMP.ON_DETACH, _unpack)
+
+    @classmethod
+    def from_file(cls, path: str, variant: str = "auto", dtype: torch.dtype | None = None) -> "ImageEncoder":
+        tensors, metadata = read_tensors(path)
+        device = comfy.model_management.text_encoder_device()
+        name = os.path.basename(path)
+        ops, dtype = comfy.ops.disable_weight_init, dtype or best_dtype(device)
+        try:
+            module = load_encoder(tensors, variant=variant, metadata=metadata, name=name, ops=ops, dtype=dtype)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        return cls(module, device)
+
+    def get_models(self) -> list[ModelPatcher]:
+        return [self.patcher]
+
+    def is_dynamic(self) -> bool:
+        return self.patcher.is_dynamic()
+
+    def get_sd(self) -> dict[str, torch.Tensor]:
+        return to_transformers(self.model)
+
+    def encode_image(self, image: torch.Tensor, crop: bool = True) -> ImageFeatures:
+        """Core's call: (B, H, W, 3) in 0..1, cropped to the centre or squashed to a square."""
+        return encode_picture(self, seen(self, image, "center" if crop else "squash"))
+
+    def load(self) -> None:
+        comfy.model_management.load_models_gpu([self.patcher])
+        if self.load_device.type == "cpu" and self.dtype == torch.float32:
+            pack_weights(self.model)
+
+    def features(self, pixel_values: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Core's names for what the encoder can give of (B, 3, S, S)."""
+        found = encode_pixels(self.model, pixel_values, want=self._want, chunk_size=CHUNK)
+        return {WANTED[name]: found.select(name) for name in self._want}
+
+
+class CoreEncoder:
+    """The same on an encoder that core loaded."""
+
+    def __init__(self, clip_vision: comfy.clip_vision.ClipVisionModel):
+        self.model = clip_vision.model
+        self.name = f"this {clip_vision.model_type}"
+        self.load_device = clip_vision.load_device
+        self.image_size, self.image_mean, self.image_std = (
+            clip_vision.image_size, clip_vision.image_mean, clip_vision.image_std)
+        self._patcher = clip_vision.patcher
+
+    def load(self) -> None:
+        comfy.model_management.load_models_gpu([self._patcher])
+
+    def features(self, pixel_values: torch.Tensor) -> dict[str, torch.Tensor]:
+        parts: list[tuple[torch.Tensor, ...]] = []
+        for chunk in pixel_values.to(self.load_device).split(CHUNK):
+            last, penultimate, embeds = self.model(pixel_values=chunk, intermediate_output=-2)[:3]
+            parts.append((embeds, last, penultimate))
+        return {name: torch.cat(found).float() for name, found in zip(FIELDS, zip(*parts)) if found[0] is not None}
+
+
+Encoder = ImageEncoder | CoreEncoder
+
+_negatives: weakref.WeakKeyDictionary[torch.nn.Module, torch.Tensor] = weakref.WeakKeyDictionary()
+
+
+def as_encoder(clip_vision: Any) -> Encoder:
+    """Whatever a CLIP_VISION socket brought. ValueError if it is no image encoder that can be used here."""
+    if isinstance(clip_vision, ImageEncoder):
+        return clip_vision
+    if isinstance(clip_vision, comfy.clip_vision.ClipVisionModel) and clip_vision.model_type != "siglip2_vision_model":
+        return CoreEncoder(clip_vision)
+    kind = getattr(clip_vision, "model_type", type(clip_vision).__name__)
+    raise ValueError(f"{kind} cannot encode image prompts: load a CLIP or SigLIP encoder with Load Image Encoder.")
+
+
+def seen(encoder: Encoder, image: torch.Tensor, crop: str, background: tuple[float, float, float] = (0.0, 0.0, 0.0)):
+    """The picture that the encoder gets, (B, S, S, 3) in 0..1."""
+    return fit(image, encoder.image_size, crop=crop, background=background)
+
+
+def encode_picture(encoder: Encoder, picture: torch.Tensor) -> ImageFeatures:
+    """Features of what `seen` made. One pass encodes the empty picture as well, the first time an encoder is used."""
+    pixels = normalise(picture, encoder.image_mean, encoder.image_std)  # (B, 3, S, S)
+    negative = _negatives.get(encoder.model)
+    if negative is None:
+        pixels = torch.cat([pixels, torch.zeros_like(pixels[:1])])
+    encoder.load()
+    device = comfy.model_management.intermediate_device()
+    fields = {name: value.to(device) for name, value in encoder.features(pixels).items()}
+    if negative is None:
+        negative = _negatives[encoder.model] = fields["penultimate_hidden_states"][-1:].clone()
+        fields = {name: value[:-1] for name, value in fields.items()}
+    return ImageFeatures(
+        negative_penultimate=negative, encoder=encoder.name, image_sizes=[pixels.shape[1:]] * len(picture), **fields
+    )
+
+
+def _unpack(patcher: ModelPatcher, *_: Any) -> None:
+    unpack_weights(patcher.model)

@@ -1,0 +1,126 @@
+"""What a patch must know of one model evaluation, gathered once and handed on in `transformer_options`.
+
+Two wrappers do it: around a sampler's run they learn which condition is a negative one, around an evaluation they note
+sigma and areas. They hold nothing themselves, so clones, threads and repeated runs cannot meet in them.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrapperExecutor, WrappersMP
+
+KEY = "image_prompt"  # of the evaluation in transformer_options, and of the wrappers
+RUN = "image_prompt_run"
+
+Area = tuple[int, ...]  # (height, width, top, left) in latent pixels
+Made = TypeVar("Made")
+
+
+@dataclass
+class Run:
+    """One run of a sampler. `made` keeps what is the same at every step; it goes when the run does."""
+
+    names: list[tuple[str, frozenset[Hashable]]] = field(default_factory=list)  # the guider's name, and uuids
+    made: dict[Hashable, Any] = field(default_factory=dict)
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        if key not in self.made:
+            self.made[key] = make()
+        return self.made[key]
+
+    def is_negative(self, index: int, uuids: frozenset[Hashable]) -> bool:
+        """The place in the list says nothing (Dual CFG puts the negative first), so ask for the guider's name."""
+        for name, members in self.names:
+            if members == uuids:
+                return "negative" in name
+        return index == 1
+
+
+@dataclass
+class Evaluation:
+    run: Run
+    negative: tuple[bool, ...]  # by condition index
+    areas: dict[tuple[Hashable, int], Area]  # by (uuid, condition index); absent: the whole latent
+    latent_size: tuple[int, int]
+    timestep: Any  # (B,) sigmas on the sampler's device
+    model_sampling: Any
+
+    @cached_property
+    def sigma(self) -> float:
+        return float(self.timestep[0])  # the one wait for the device in an evaluation, and only if a range needs it
+
+    def within(self, start: float, end: float) -> bool:
+        """Whether this evaluation lies in the part of sampling from `start` to `end` (0..1, end excluded)."""
+        if start <= 0.0 and end >= 1.0:
+            return True
+        first, last = (self.run.once(("sigma", at), lambda at=at: float(self.model_sampling.percent_to_sigma(at)))
+                       for at in (start, end))
+        return last < self.sigma <= first
+
+
+def watch(model: ModelPatcher) -> None:
+    """Add the wrappers to a model, once."""
+    for kind, wrapper in WRAPPERS.items():
+        if not model.get_wrappers(kind, KEY):
+            model.add_wrapper_with_key(kind, KEY, wrapper)
+
+
+def _run(
+    executor: WrapperExecutor, guider: Any, sigmas: Any, extra_args: dict[str, Any], *args: Any, **kwargs: Any
+) -> Any:
+    names = [(name, _uuids(conds)) for name, conds in guider.conds.items() if conds]
+    options = extra_args["model_options"]
+    extra_args = {**extra_args, "model_options": _with(options, RUN, Run(names))}
+    return executor(guider, sigmas, extra_args, *args, **kwargs)
+
+
+def _evaluate(
+    executor: WrapperExecutor, model: Any, conds: Sequence[Any], x: Any, timestep: Any, model_options: dict[str, Any]
+) -> Any:
+    run = model_options.get("transformer_options", {}).get(RUN) or Run()
+    evaluation = Evaluation(
+        run=run,
+        negative=tuple(run.is_negative(index, _uuids(cond or ())) for index, cond in enumerate(conds)),
+        areas={(c["uuid"], index): _clamped(c["area"], x.shape) for index, cond in enumerate(conds)
+               for c in cond or () if "area" in c},
+        latent_size=(x.shape[-2], x.shape[-1]),
+        timestep=timestep,
+        model_sampling=model.model_sampling,
+    )
+    return executor(model, conds, x, timestep, _with(model_options, KEY, evaluation))
+
+
+def _apply(executor: WrapperExecutor, x: Any, t: Any, c_concat: Any, c_crossattn: Any, control: Any,
+           transformer_options: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+    """For a pack that calls the model past ComfyUI's batching: the usual order of conditions, and no areas."""
+    if KEY not in transformer_options:
+        conditions = max(transformer_options.get("cond_or_uncond", [0])) + 1
+        negative = tuple(index == 1 for index in range(conditions))
+        evaluation = Evaluation(Run(), negative, {}, (x.shape[-2], x.shape[-1]), t, executor.class_obj.model_sampling)
+        transformer_options = {**transformer_options, KEY: evaluation}
+    return executor(x, t, c_concat, c_crossattn, control, transformer_options, *args, **kwargs)
+
+
+WRAPPERS = {
+    WrappersMP.SAMPLER_SAMPLE: _run,
+    WrappersMP.CALC_COND_BATCH: _evaluate,
+    WrappersMP.APPLY_MODEL: _apply,
+}
+
+
+def _with(model_options: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    options = model_options.get("transformer_options", {})
+    return {**model_options, "transformer_options": {**options, key: value}}
+
+
+def _uuids(conds: Sequence[dict[str, Any]]) -> frozenset[Hashable]:
+    return frozenset(cond.get("uuid") for cond in conds)
+
+
+def _clamped(area: Sequence[int], shape: Sequence[int]) -> Area:
+    """As ComfyUI clamps an area to the latent it is given."""
+    height, width, top, left = area
+    return min(shape[-2] - top, height), min(shape[-1] - left, width), top, left

@@ -1,0 +1,49 @@
+"""Image features on a CLIP_VISION_OUTPUT socket: what core nodes read from one, plus what an IP-Adapter needs."""
+
+from collections.abc import Sequence
+
+import torch
+from comfy.clip_vision import Output
+
+from ..clip_vision import combine
+
+FIELDS = ("image_embeds", "last_hidden_state", "penultimate_hidden_states")  # core's names, batch first
+
+
+class ImageFeatures(Output):
+    """Core's CLIP vision output with two additions.
+
+    negative_penultimate: (1, N, W) penultimate hidden states of a picture that is zero after normalisation
+    encoder: name of the encoder, for messages
+    """
+
+    def __init__(self, *, negative_penultimate: torch.Tensor | None, encoder: str, **fields: object):
+        self.mm_projected = None
+        self.negative_penultimate = negative_penultimate
+        self.encoder = encoder
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+
+def join(references: Sequence[Output], method: str) -> ImageFeatures:
+    """Several references as one, field by field; a batch on its own is a row of references.
+
+    Raises:
+        ValueError: the references come from different encoders.
+    """
+    fields: dict[str, torch.Tensor] = {}
+    for name in FIELDS:
+        values = [getattr(reference, name, None) for reference in references]
+        if all(value is not None for value in values):
+            fields[name] = combine(values if len(values) > 1 else values[0].split(1), method)
+    if not fields:
+        raise ValueError("The references have no features in common: encode all of them with the same encoder.")
+    sizes = [size for reference in references for size in getattr(reference, "image_sizes", [])]
+    rows = len(next(iter(fields.values())))
+    first = references[0]
+    return ImageFeatures(
+        negative_penultimate=getattr(first, "negative_penultimate", None),
+        encoder=getattr(first, "encoder", "CLIP vision"),
+        image_sizes=(sizes or [(3, 224, 224)])[:1] * rows,
+        **fields,
+    )

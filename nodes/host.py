@@ -1,0 +1,76 @@
+"""ComfyUI's folders and files: where models lie, how a file is read, and who shares what was loaded."""
+
+import os
+import pickle
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+import comfy.utils
+import folder_paths
+
+ADAPTERS = "ipadapter"
+ENCODERS = "clip_vision"
+
+Loaded = TypeVar("Loaded")
+_loaded: weakref.WeakValueDictionary[Hashable, Any] = weakref.WeakValueDictionary()
+
+
+def register_folders() -> None:
+    """Make `models/ipadapter` known. Folders that extra_model_paths.yaml named already stay, and stay first."""
+    folder_paths.add_model_folder_path(ADAPTERS, os.path.join(folder_paths.models_dir, ADAPTERS))
+    extensions = folder_paths.folder_names_and_paths[ADAPTERS][1]
+    if not extensions:  # a folder that ComfyUI does not know lists every file
+        extensions.update(folder_paths.supported_pt_extensions)
+        folder_paths.filename_list_cache.pop(ADAPTERS, None)
+
+
+def shared(folder: str, name: str, options: Hashable, build: Callable[[str], Loaded]) -> Loaded:
+    """`build(path)`, or what an earlier call built of the same file and options, while somebody still holds it."""
+    path = folder_paths.get_full_path_or_raise(folder, name)
+    status = os.stat(path)
+    key = (folder, os.path.realpath(path), status.st_mtime_ns, status.st_size, options)
+    loaded = _loaded.get(key)
+    if loaded is None:
+        loaded = _loaded[key] = build(path)
+    return loaded
+
+
+def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """(state dict, safetensors metadata) of a model file. A pickle is read as data: code in it never runs.
+
+    Raises:
+        ValueError: the file is not a model file, is cut short, or is a pickle that holds more than tensors.
+    """
+    name = os.path.basename(path)
+    with open(path, "rb") as file:
+        head = file.read(512)
+    if not head:
+        raise ValueError(f"{name} is empty: the download was cut short. Get the file again.")
+    if head.lstrip()[:1] == b"<":
+        raise ValueError(
+            f"{name} is a web page, not a model: the link pointed at the page about the file, or asked for a login. "
+            "Download the file itself."
+        )
+    try:
+        tensors, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{name} is a pickle that holds more than tensors; reading it could run code, so it was not read. "
+            f"Use a .safetensors version of the file. ({_first_line(error)})"
+        ) from error
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # safetensors and torch raise a dozen types for a broken file
+        raise ValueError(
+            f"{name} could not be read as a model file: {_first_line(error)}. It is damaged, cut short "
+            f"({os.path.getsize(path):,} bytes are here), or has the wrong extension. Get the file again."
+        ) from error
+    if not isinstance(tensors, dict):
+        raise ValueError(f"{name} holds a {type(tensors).__name__}, not a table of tensors: it is not a model file.")
+    return tensors, metadata or {}
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

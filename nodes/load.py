@@ -1,0 +1,83 @@
+"""Load an image encoder, load an IP-Adapter."""
+
+import os
+from functools import partial
+
+import folder_paths
+import torch
+from comfy_api.latest import io
+
+from ..clip_vision import PRESETS
+from .adapter import ImagePromptAdapter
+from .encoder import ImageEncoder
+from .host import ADAPTERS, ENCODERS, shared
+from .sockets import CATEGORY, Adapter
+
+DTYPES = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class LoadImageEncoder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ImagePromptLoadEncoder",
+            display_name="Load Image Encoder",
+            category=CATEGORY,
+            description="Loads a CLIP or SigLIP image encoder from models/clip_vision. It knows more encoders than the "
+            "core loader, loads them exactly, and is faster. Core nodes accept the result.",
+            search_aliases=["clip vision", "load clip vision", "siglip", "image encoder"],
+            inputs=[
+                io.Combo.Input(
+                    "encoder_name",
+                    options=folder_paths.get_filename_list(ENCODERS),
+                    tooltip="File in models/clip_vision. Most IP-Adapters need CLIP ViT-H/14, some ViT-bigG/14.",
+                ),
+                io.Combo.Input(
+                    "variant",
+                    options=["auto", *(preset.name for preset in PRESETS)],
+                    default="auto",
+                    tooltip="Which encoder the file holds. 'auto' reads it from the tensors; say it yourself only "
+                    "for a renamed file of a variant that differs in the activation alone.",
+                    advanced=True,
+                ),
+                io.Combo.Input(
+                    "dtype",
+                    options=list(DTYPES),
+                    default="auto",
+                    tooltip="Number format of the computation. 'auto' takes what the device is fastest at; "
+                    "fp32 is the most exact.",
+                    advanced=True,
+                ),
+            ],
+            outputs=[io.ClipVision.Output(display_name="clip_vision", tooltip="The image encoder.")],
+        )
+
+    @classmethod
+    def execute(cls, encoder_name: str, variant: str = "auto", dtype: str = "auto") -> io.NodeOutput:
+        build = partial(ImageEncoder.from_file, variant=variant, dtype=DTYPES[dtype])
+        return io.NodeOutput(shared(ENCODERS, encoder_name, (variant, dtype), build))
+
+
+class LoadImagePromptAdapter(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ImagePromptLoadAdapter",
+            display_name="Load IP-Adapter",
+            category=CATEGORY,
+            description="Loads an IP-Adapter for SD1.5 or SDXL from models/ipadapter and finds out from its tensors "
+            "which family it is, which model it is made for, and which encoder it reads.",
+            search_aliases=["ip-adapter", "ipadapter", "image prompt", "load ipadapter model"],
+            inputs=[
+                io.Combo.Input(
+                    "adapter_name",
+                    options=folder_paths.get_filename_list(ADAPTERS),
+                    tooltip=f"File in models{os.sep}ipadapter, for example ip-adapter-plus_sd15.safetensors.",
+                ),
+            ],
+            outputs=[Adapter.Output(display_name="adapter", tooltip="The IP-Adapter.")],
+        )
+
+    @classmethod
+    def execute(cls, adapter_name: str) -> io.NodeOutput:
+        return io.NodeOutput(shared(ADAPTERS, adapter_name, None, ImagePromptAdapter.from_file))

@@ -1,0 +1,7 @@
+"""Socket types, categories and wordings that several nodes share."""
+
+from comfy_api.latest import io
+
+CATEGORY = "image prompt"
+
+Adapter = io.Custom("IMAGE_PROMPT_ADAPTER")

@@ -1,0 +1,135 @@
+"""Small random UNets, adapters and encoders of the true topology, for the node tests: seeded, built without files."""
+
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sample
+import comfy.samplers
+import comfy.supported_models
+import torch
+from comfy.model_patcher import ModelPatcher
+from image_prompt.clip_vision import VisionEncoder, load_encoder
+from image_prompt.nodes.adapter import ImagePromptAdapter
+from image_prompt.nodes.encoder import ImageEncoder
+from image_prompt.nodes.unet_patch import cross_attentions
+
+UNETS: dict[str, tuple[type, dict[str, Any], dict[str, int], int, int]] = {
+    # name: class, what its detection would have read, what fixes the heads, context width, pooled width
+    "SD1.5": (
+        comfy.supported_models.SD15,
+        {
+            "model_channels": 32, "num_res_blocks": [2, 2, 2, 2], "channel_mult": [1, 2, 4, 4], "context_dim": 768,
+            "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0], "transformer_depth_middle": 1,
+            "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0], "use_linear_in_transformer": False,
+            "adm_in_channels": None,
+        },
+        {"num_heads": 4}, 768, 768,
+    ),
+    "SDXL": (
+        comfy.supported_models.SDXL,
+        {
+            "model_channels": 32, "num_res_blocks": [2, 2, 2], "channel_mult": [1, 2, 2], "context_dim": 2048,
+            "transformer_depth": [0, 0, 2, 2, 10, 10], "transformer_depth_middle": 10,
+            "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10], "use_linear_in_transformer": True,
+            "adm_in_channels": 2816, "num_classes": "sequential",
+        },
+        {"num_head_channels": 16}, 2048, 1280,
+    ),
+}
+COMMON = {
+    "use_checkpoint": False, "image_size": 32, "use_spatial_transformer": True, "legacy": False, "in_channels": 4,
+    "out_channels": 4, "use_temporal_resblock": False, "use_temporal_attention": False,
+}
+
+
+def fill(module: torch.nn.Module, seed: int) -> torch.nn.Module:
+    """ComfyUI's layers come without values: norms 1, biases 0, weights scaled by their fan-in."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in module.named_parameters():
+        if parameter.ndim > 1:
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.7 / parameter[0].numel() ** 0.5
+        else:
+            parameter.data.fill_(float(name.endswith("weight")))
+    return module
+
+
+def unet(base: str, seed: int = 0) -> ModelPatcher:
+    kind, found, heads, *_ = UNETS[base]
+    config = kind({**COMMON, **found})
+    config.unet_config.update(heads)  # the class would set the published head counts
+    config.set_inference_dtype(torch.float32, None)
+    cpu = torch.device("cpu")
+    model = config.get_model({}, "", device=cpu)
+    fill(model.diffusion_model, seed)
+    return comfy.model_patcher.CoreModelPatcher(model.eval(), load_device=cpu, offload_device=cpu)
+
+
+def conditions(base: str, seed: int = 1, count: int = 2) -> list[list[Any]]:
+    *_, context, pooled = UNETS[base]
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        [[torch.randn(1, 77, context, generator=generator) * 0.2,
+          {"pooled_output": torch.randn(1, pooled, generator=generator) * 0.2}]]
+        for _ in range(count)
+    ]
+
+
+def sample(model: ModelPatcher, base: str, *, steps: int = 2, cfg: float = 3.0, size: tuple[int, int] = (8, 8),
+           batch: int = 1, conds: list[list[Any]] | None = None, **options: Any) -> torch.Tensor:
+    positive, negative = conds or conditions(base)
+    latent = torch.zeros(batch, 4, *size)
+    noise = comfy.sample.prepare_noise(latent, 3)
+    return comfy.sample.sample(
+        model, noise, steps, cfg, "euler", "simple", positive, negative, latent, disable_pbar=True, seed=3, **options
+    )
+
+
+def base_file(model: ModelPatcher, tokens: int = 4, embed: int = 24, seed: int = 5) -> dict[str, torch.Tensor]:
+    """An IP-Adapter of the base family with the published keys, as wide as the model is."""
+    attentions = sorted(cross_attentions(model.model.diffusion_model),
+                        key=lambda found: ("input", "output", "middle").index(found.block.kind))
+    context = attentions[0].context
+    generator = torch.Generator().manual_seed(seed)
+
+    def matrix(rows: int, columns: int) -> torch.Tensor:
+        return torch.randn(rows, columns, generator=generator) / columns**0.5
+
+    file = {
+        "image_proj.proj.weight": matrix(tokens * context, embed), "image_proj.proj.bias": torch.zeros(tokens * context),
+        "image_proj.norm.weight": torch.ones(context), "image_proj.norm.bias": torch.zeros(context),
+    }
+    for number, found in enumerate(attentions):
+        for letter in "kv":
+            key = f"ip_adapter.{2 * number + 1}.to_{letter}_ip.weight"
+            file[key] = matrix(found.block.width, context) * (3.0 if letter == "v" else 1.0)
+    return file
+
+
+def adapter(model: ModelPatcher, **options: Any) -> ImagePromptAdapter:
+    import comfy.ops
+    from image_prompt.ip_adapter import load_adapter
+
+    return ImagePromptAdapter(load_adapter(base_file(model, **options), ops=comfy.ops.manual_cast), "tiny.safetensors")
+
+
+def encoder_file(width: int = 32, depth: int = 2, projection: int = 24, patch: int = 8, size: int = 32,
+                 seed: int = 7) -> dict[str, torch.Tensor]:
+    """A CLIP vision tower in the transformers layout."""
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    torch.manual_seed(seed)
+    config = CLIPVisionConfig(hidden_size=width, intermediate_size=2 * width, projection_dim=projection,
+                              num_hidden_layers=depth, num_attention_heads=4, image_size=size, patch_size=patch)
+    return {key: value.clone() for key, value in CLIPVisionModelWithProjection(config).state_dict().items()}
+
+
+DESCRIPTION = {"vision_config": '{"heads": 4, "activation": "quick_gelu", "name": "tiny CLIP"}'}
+
+
+def encoder(**options: Any) -> ImageEncoder:
+    import comfy.ops
+
+    module: VisionEncoder = load_encoder(
+        encoder_file(**options), metadata=DESCRIPTION, ops=comfy.ops.disable_weight_init, dtype=torch.float32)
+    return ImageEncoder(module, torch.device("cpu"))
