@@ -21,12 +21,12 @@ class Layers:
     widths: tuple[int, ...]
 
 
-def identify(sd: object, *, name: str = "") -> Family:
+def identify(sd: object) -> Family:
     """The family of a file from keys and shapes alone (meta tensors will do).
 
     ValueError with the reason against every candidate, or, for a known kind of file, what it is and what to do.
     """
-    return _match_family(normalise(sd, name=name), name)
+    return _match_family(normalise(sd))
 
 
 def load_adapter(
@@ -39,11 +39,12 @@ def load_adapter(
 ) -> IPAdapter:
     """An adapter from the flat or nested dict of tensors of its file.
 
-    name: for messages. ops: where layers come from. device, dtype: where and in what precision the weights are kept; by
-    default as loaded. ValueError as `identify`, and for missing, additional, misshapen and non-finite tensors.
+    name: of the file, for messages about features. ops: where layers come from. device, dtype: where and in what
+    precision the weights are kept, by default as loaded. ValueError as `identify`, and for missing, additional,
+    misshapen and non-finite tensors.
     """
-    parts = normalise(sd, name=name)
-    family = _match_family(parts, name)
+    parts = normalise(sd)
+    family = _match_family(parts)
     layers = _measure_layers(parts.ip_adapter)
     base_model = family.base_model or layers.base.name
 
@@ -53,19 +54,20 @@ def load_adapter(
         )
 
     weights = {key: tensor.to(device=device, dtype=dtype) for key, tensor in _named_as_module(parts).items()}
-    check_shapes(build(nn, None).state_dict(), weights)
-    _check_finite(weights)
-    adapter = build(ops, dtype)
-    if adapter.context_width != layers.base.context_width:
+    plan = build(nn, None)
+    if plan.context_width != layers.base.context_width:
         raise ValueError(
-            f"The adapter file is damaged: its projection gives tokens {adapter.context_width} wide, its layers take "
+            f"The adapter file is damaged: its projection gives tokens {plan.context_width} wide, its layers take "
             f"{layers.base.context_width}."
         )
+    check_shapes(plan.state_dict(), weights)
+    _check_finite(weights)
+    adapter = build(ops, dtype)
     adapter.load_state_dict(weights, strict=True, assign=True)
     return adapter.requires_grad_(False).eval()
 
 
-def _match_family(parts: AdapterParts, name: str) -> Family:
+def _match_family(parts: AdapterParts) -> Family:
     objections: list[str] = []
     for family in FAMILIES:
         objection = family.objection(parts.image_proj)
@@ -73,7 +75,7 @@ def _match_family(parts: AdapterParts, name: str) -> Family:
             return family
         objections.append(f"{family.name}: {objection}")
     raise ValueError(
-        f"{name or 'This file'} is not a known IP-Adapter ({'; '.join(objections)}). "
+        f"This file is not a known IP-Adapter ({'; '.join(objections)}). "
         f"First keys: {first(list(parts.image_proj))}."
     )
 

@@ -55,41 +55,40 @@ class AdapterParts:
     ip_adapter: dict[str, Tensor]
 
 
-def normalise(sd: object, *, name: str = "") -> AdapterParts:
+def normalise(sd: object) -> AdapterParts:
     """One layout from every container; `sd` is a flat or nested dict of tensors, as read from the file.
 
     ValueError if it holds no tensors, is a known kind of file that is not an adapter of a supported family (the message
     says which and what to do), or holds keys that no adapter has.
     """
-    subject = name or "This file"
-    flat = _flatten(sd, subject)
+    flat = _flatten(sd)
     keys = _unify(flat)
     for row in FOREIGN:
         if row.matches(keys):
-            raise ValueError(f"{subject} is {row.kind}, not a supported IP-Adapter. {row.remedy}")
+            raise ValueError(f"This file is {row.kind}, not a supported IP-Adapter. {row.remedy}")
     parts = {part: {k.removeprefix(f"{part}."): v for k, v in keys.items() if k.startswith(f"{part}.")}
              for part in PREFIXES}
     if not all(parts.values()):
         missing = " and ".join(part for part in parts if not parts[part])
         found = first(list(flat))
-        raise ValueError(f"{subject} is not a known IP-Adapter: it has no {missing} part. First keys: {found}.")
+        raise ValueError(f"This file is not a known IP-Adapter: it has no {missing} part. First keys: {found}.")
     if left := [key for key in keys if not key.startswith(tuple(f"{part}." for part in PREFIXES))]:
-        raise ValueError(f"{subject} holds keys that no known IP-Adapter has: {first(left)}.")
+        raise ValueError(f"This file holds keys that no known IP-Adapter has: {first(left)}.")
     image_proj = _fuse_key_value({_rename(key): tensor for key, tensor in parts["image_proj"].items()})
     return AdapterParts(image_proj, _fold_scalers(parts["ip_adapter"]))
 
 
-def _flatten(sd: object, subject: str) -> dict[str, Tensor]:
+def _flatten(sd: object) -> dict[str, Tensor]:
     """Nested dicts joined with dots. ValueError for anything that is not a tensor."""
     if not isinstance(sd, Mapping):
-        raise ValueError(f"{subject} holds a {type(sd).__name__} where a dict of tensors was expected.")
+        raise ValueError(f"This file holds a {type(sd).__name__} where a dict of tensors was expected.")
     flat = dict(_walk(cast("Mapping[object, object]", sd), ""))
     if not flat:
-        raise ValueError(f"{subject} is empty: it holds no tensors.")
+        raise ValueError("This file is empty: it holds no tensors.")
     tensors = {key: value for key, value in flat.items() if isinstance(value, Tensor)}
     if len(tensors) < len(flat):
         others = [f"{key} ({type(value).__name__})" for key, value in flat.items() if key not in tensors]
-        raise ValueError(f"{subject} holds something other than tensors: {first(others)}. Adapters hold tensors alone.")
+        raise ValueError(f"This file holds something other than tensors: {first(others)}. Adapters hold tensors alone.")
     return tensors
 
 
