@@ -1,0 +1,94 @@
+"""What an adapter gives: keys and values per layer, in the precision asked for, from the features it was made for."""
+
+import comfy.ops
+import pytest
+import torch
+
+from image_prompt.ip_adapter import ENCODERS, load_adapter
+
+
+@torch.inference_mode()
+def test_key_value_is_each_layers_own_product_in_file_order(make_file):
+    parts = make_file("base", "SDXL")
+    adapter, tokens = load_adapter(parts), torch.randn(2, 4, 2048)
+    pairs = adapter.key_value(tokens)
+    assert len(pairs) == 70
+    for layer, (k, v) in enumerate(pairs):
+        weights = parts["ip_adapter"]
+        torch.testing.assert_close(k, tokens @ weights[f"{2 * layer + 1}.to_k_ip.weight"].T, rtol=0, atol=1e-5)
+        torch.testing.assert_close(v, tokens @ weights[f"{2 * layer + 1}.to_v_ip.weight"].T, rtol=0, atol=1e-5)
+        assert k.shape == (2, 4, adapter.layer_widths[layer])
+
+
+def test_weights_stay_as_loaded_unless_asked(make_file):
+    parts = make_file("plus")
+    parts["ip_adapter"] = {key: tensor.half() for key, tensor in parts["ip_adapter"].items()}
+    kept, cast = load_adapter(parts), load_adapter(parts, dtype=torch.float64)
+    assert kept.image_proj.latents.dtype == torch.float32
+    assert kept.layers[0].to_k_ip.weight.dtype == torch.float16
+    assert {tensor.dtype for tensor in cast.state_dict().values()} == {torch.float64}
+    assert not any(parameter.requires_grad for parameter in kept.parameters())
+    assert kept.layers[0].to_k_ip.weight.data_ptr() == parts["ip_adapter"]["1.to_k_ip.weight"].data_ptr()
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "family, shape", [("base", (2, 1024)), ("plus", (2, 257, 1280)), ("full-face", (2, 257, 1280))]
+)
+def test_casting_layers_compute_in_the_dtype_of_the_input(make_file, family, shape):
+    parts = {part: {key: t.half() for key, t in sd.items()} for part, sd in make_file(family).items()}
+    host = load_adapter(parts, ops=comfy.ops.manual_cast)
+    plain = load_adapter(parts, dtype=torch.float32)
+    features = torch.randn(shape)
+    tokens = host.tokens(features)
+    assert host.layers[0].to_k_ip.weight.dtype == torch.float16 and tokens.dtype == torch.float32
+    torch.testing.assert_close(tokens, plain.tokens(features), rtol=0, atol=1e-5)
+    for ours, theirs in zip(host.key_value(tokens), plain.key_value(tokens), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_plain_torch_layers_compute_in_the_dtype_of_the_file(make_file):
+    parts = {part: {key: t.bfloat16() for key, t in sd.items()} for part, sd in make_file("plus").items()}
+    adapter = load_adapter(parts)
+    tokens = adapter.tokens(torch.randn(1, 257, 1280))
+    assert tokens.dtype == torch.bfloat16
+    assert adapter.key_value(tokens.float())[0][0].dtype == torch.bfloat16
+
+
+def test_features_of_another_encoder_are_refused_by_name(make_file):
+    adapter = load_adapter(make_file("plus"), name="plus.safetensors")
+    with pytest.raises(ValueError) as error:
+        adapter.tokens(torch.randn(1, 257, 1664))
+    for word in ("plus.safetensors", "SD1.5", "CLIP ViT-H/14", "1280", "1664", "CLIP ViT-bigG/14"):
+        assert word in str(error.value)
+
+
+def test_features_of_an_unknown_width_are_described(make_file):
+    with pytest.raises(ValueError, match="an encoder whose image_embeds is 33 wide"):
+        load_adapter(make_file("base")).tokens(torch.randn(1, 33))
+
+
+@pytest.mark.parametrize("family, shape", [("base", (1, 257, 1024)), ("plus", (1, 1280)), ("base", (0, 1024)),
+                                           ("plus", (1, 0, 1280))])
+def test_features_of_another_rank_or_empty_are_refused(make_file, family, shape):
+    with pytest.raises(ValueError, match="was given a tensor of shape"):
+        load_adapter(make_file(family)).tokens(torch.randn(shape))
+
+
+def test_an_adapter_for_a_small_encoder_says_what_it_wants(make_file):
+    adapter = load_adapter(make_file("plus", width=96))
+    assert adapter.encoder_name == "an encoder whose penultimate is 96 wide"
+    assert adapter.tokens(torch.randn(1, 9, 96)).shape == (1, 16, 768)
+
+
+def test_tokens_of_another_context_width_are_refused(make_file):
+    with pytest.raises(ValueError, match=r"\(batch, tokens, 768\), was given \[1, 4, 2048\]"):
+        load_adapter(make_file("base")).key_value(torch.randn(1, 4, 2048))
+
+
+def test_wanted_encoders_of_the_published_widths():
+    assert ENCODERS["image_embeds", 1024] == ENCODERS["penultimate", 1280] == "CLIP ViT-H/14"
+    assert ENCODERS["image_embeds", 1280] == ENCODERS["penultimate", 1664] == "CLIP ViT-bigG/14"
+    assert ENCODERS["image_embeds", 768] == "CLIP ViT-L/14"
+    assert ENCODERS["penultimate", 1024] == "CLIP ViT-L/14-336"
