@@ -1,0 +1,30 @@
+"""Seeded random weights for modules built from ComfyUI's own classes, which leave theirs uninitialised."""
+
+import torch
+from torch import nn
+
+StateDict = dict[str, torch.Tensor]
+
+
+def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor, also of the Linear layers that ComfyUI fills only on loading (dynamic VRAM)."""
+    found = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Linear) and layer.weight is None:
+            found[f"{name}.weight"] = (layer.out_features, layer.in_features)
+            if getattr(layer, "comfy_need_lazy_init_bias", False):
+                found[f"{name}.bias"] = (layer.out_features,)
+    return found
+
+
+def random_state_dict(module: nn.Module, seed: int, gain: float = 1.0) -> StateDict:
+    """Normal weights scaled by their fan-in, norms at one, biases at zero: finite through any depth."""
+    generator = torch.Generator().manual_seed(seed)
+    return {key: _random(key, shape, gain, generator) for key, shape in sorted(shapes(module).items())}
+
+
+def _random(key: str, shape: tuple[int, ...], gain: float, generator: torch.Generator) -> torch.Tensor:
+    if len(shape) > 1:
+        fan_in = torch.Size(shape[1:]).numel()
+        return torch.randn(shape, generator=generator) * gain / fan_in**0.5
+    return torch.ones(shape) if key.endswith(("weight", "scale")) else torch.zeros(shape)

@@ -1,0 +1,89 @@
+"""Stages of a command: what a person sees while one runs, and its log. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DEV = ROOT / ".dev"  # all that is made or downloaded; git ignores it
+
+
+class StageError(Exception):
+    """A stage failed: its name, why, and where its log is."""
+
+    def __init__(self, stage: str, reason: str, log: Path | None = None):
+        super().__init__(f"{stage}: {reason}")
+        self.stage, self.reason, self.log = stage, reason, log
+
+
+class Progress:
+    """One line on a terminal: the stage, its seconds, the end of its log. Elsewhere only a line when it is done."""
+
+    def __init__(self, stage: str, log: Path | None = None):
+        self.stage, self.log, self.start = stage, log, time.monotonic()
+
+    def __call__(self) -> None:
+        if sys.stdout.isatty():
+            said = "".join(tail(self.log, 1))
+            show(f"{self.stage}: {self.seconds:4.0f} s  {said}")
+
+    def done(self, what: str = "done") -> None:
+        if sys.stdout.isatty():
+            show("")
+        print(f"{self.stage}: {what} ({self.seconds:.1f} s)", flush=True)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.start
+
+
+def show(line: str) -> None:
+    """Write over the current line of the terminal."""
+    width = max(40, shutil.get_terminal_size().columns - 1)
+    sys.stdout.write("\r" + line[:width].ljust(width) + ("" if line else "\r"))
+    sys.stdout.flush()
+
+
+def log_file(stage: str) -> Path:
+    log = DEV / "logs" / f"{stage.lower().replace(' ', '-')}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return log
+
+
+def tail(log: Path | None, count: int) -> list[str]:
+    """The last lines of a log; a progress bar that overwrites itself counts as one."""
+    if log is None or not log.is_file():
+        return []
+    with open(log, "rb") as file:
+        file.seek(max(0, os.path.getsize(log) - 20000))
+        text = file.read().decode(errors="replace")
+    lines = [line.rstrip("\r").rsplit("\r", 1)[-1].rstrip() for line in text.split("\n")]
+    return [line for line in lines if line][-count:]
+
+
+def run(stage: str, command: Sequence[str | Path]) -> None:
+    """Run a command with its output in a log."""
+    log = log_file(stage)
+    progress = Progress(stage, log)
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            [str(part) for part in command], cwd=ROOT,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            while process.poll() is None:
+                progress()
+                time.sleep(0.1)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+    if process.returncode:
+        raise StageError(stage, f"exit code {process.returncode}", log)
+    progress.done()

