@@ -1,0 +1,22 @@
+"""Image encoders: pictures to features, in plain torch. CLIP and SigLIP vision transformers in their published layouts.
+
+    encoder = load_encoder(safetensors.torch.load_file(path), name=path, dtype=best_dtype("cpu"))
+    features = encode(encoder, PIL.Image.open("photo.jpg"), want=("image_embeds", "penultimate"))
+"""
+
+from .checkpoint import load_encoder, to_transformers
+from .combine import COMBINE_METHODS, combine
+from .config import VisionConfig
+from .dtypes import best_dtype
+from .encode import encode, encode_pixels
+from .features import FEATURES, VisionFeatures
+from .model import VisionEncoder
+from .packing import pack_weights, unpack_weights
+from .preprocess import CROPS, fit, preprocess
+from .presets import PRESETS, Preset
+
+__all__ = [
+    "COMBINE_METHODS", "CROPS", "FEATURES", "PRESETS", "Preset", "VisionConfig", "VisionEncoder", "VisionFeatures",
+    "best_dtype", "combine", "encode", "encode_pixels", "fit", "load_encoder", "pack_weights", "preprocess",
+    "to_transformers", "unpack_weights",
+]

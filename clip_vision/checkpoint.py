@@ -1,0 +1,227 @@
+"""State dict -> image encoder. Letters: W width, N tokens, P patch."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from .config import Rgb, VisionConfig
+from .layers import ACTIVATIONS, Ops
+from .layouts import recognise, rename, transformers_name
+from .model import VisionEncoder
+from .presets import DEFAULT_ACTIVATION, HALF, HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD, Preset, Sizes, find_preset
+
+OPENAI_ARCHIVE = "context_length"  # only the original OpenAI files carry this number
+DESCRIPTION = "vision_config"  # key of the file's metadata
+
+
+def load_encoder(sd: Mapping[str, Tensor], *, variant: str = "auto", metadata: Mapping[str, str] | None = None,
+                 name: str = "", ops: Ops = nn, device: torch.device | str | None = None,
+                 dtype: torch.dtype | None = None) -> VisionEncoder:
+    """Build the image encoder that a flat state dict holds, in evaluation mode and without gradients.
+
+    The layout may be that of transformers, OpenCLIP or OpenAI; a text model beside it is left out. Every other key
+    has to be used. Sizes come from the tensors; heads, activation, mean and std from a row of `presets.PRESETS`:
+    `variant` names it, "auto" finds it by shape and, where rows share a shape, by `name`, the name of the file.
+    An encoder in no row has heads 64 wide and gelu (OpenAI archives quick-gelu, SigLIP tanh gelu). Whatever
+    `metadata["vision_config"]` says in JSON ({"heads", "activation", "mean", "std", "image_size", "name"}) comes
+    before a row found by "auto".
+
+    The weights are moved and cast once, here; device and dtype None keep those of the file.
+    ValueError: not such a file (says what it looks like), missing or unknown weights, wrong shapes, a variant of
+    another shape, metadata that cannot be read.
+    """
+    ours = _fused(_renamed(sd))
+    config = _configure(_measure(ours), variant, _described(metadata), name, OPENAI_ARCHIVE in sd)
+    encoder = VisionEncoder(config, ops, device="meta")
+    _check_shapes(encoder, ours)
+    dtype = dtype or _storage_dtype(ours)
+    encoder.load_state_dict({key: tensor.to(device=device, dtype=dtype) for key, tensor in ours.items()}, assign=True)
+    return encoder.eval().requires_grad_(False)
+
+
+def to_transformers(encoder: VisionEncoder) -> dict[str, Tensor]:
+    """The weights under the keys of transformers' CLIPVisionModelWithProjection or SiglipVisionModel."""
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in encoder.state_dict().items():
+        if match := re.fullmatch(r"(layers\.\d+\.attention\.)qkv(\.\w+)", name):
+            for letter, part in zip("qkv", tensor.chunk(3), strict=True):
+                renamed[transformers_name(f"{match[1]}{letter}{match[2]}")] = part.contiguous()
+        elif not name.startswith(("head.q.", "head.kv.")):
+            renamed[transformers_name(name)] = tensor
+    if encoder.head is not None:
+        own = encoder.head.state_dict()
+        for kind in ("weight", "bias"):
+            renamed[transformers_name(f"head.in_proj.{kind}")] = torch.cat((own[f"q.{kind}"], own[f"kv.{kind}"]))
+    return renamed
+
+
+def _renamed(sd: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if not sd:
+        raise ValueError("The state dict is empty: choose a CLIP or SigLIP vision file.")
+    names = rename(sd, recognise(sd))
+    for key in names:
+        if not sd[key].is_floating_point():
+            raise ValueError(f"{key} is stored as {sd[key].dtype}: quantised encoders are not supported. "
+                             "Choose a file in fp32, fp16 or bf16.")
+    return {name: sd[key] for key, name in names.items()}
+
+
+def _fused(sd: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as our modules hold them: one qkv per layer, the head's q and kv, the projection as a Linear."""
+    fused = dict(sd)
+    for key in sd:
+        if match := re.fullmatch(r"(layers\.\d+\.attention\.)q(\.\w+)", key):
+            parts = [fused.pop(f"{match[1]}{letter}{match[2]}", None) for letter in "qkv"]
+            fused[f"{match[1]}qkv{match[2]}"] = torch.cat([_there(part, key) for part in parts])
+    for kind in ("weight", "bias"):
+        if (in_proj := fused.pop(f"head.in_proj.{kind}", None)) is not None:
+            width = len(in_proj) // 3
+            fused[f"head.q.{kind}"], fused[f"head.kv.{kind}"] = in_proj[:width], in_proj[width:]
+    if (transposed := fused.pop("projection.transposed", None)) is not None:
+        fused["projection.weight"] = transposed.t().contiguous()
+    return fused
+
+
+def _there(part: Tensor | None, key: str) -> Tensor:
+    if part is None:
+        raise ValueError(f"The image encoder is incomplete: {key} has no k or v beside it. Download the file again.")
+    return part
+
+
+def _measure(sd: Mapping[str, Tensor]) -> Sizes:
+    """Count what can be counted. ValueError for what is no square-grid ViT."""
+    patches = _weight(sd, "patch_embedding.weight")
+    if patches.ndim != 4:
+        raise ValueError(f"The patch embedding has shape {tuple(patches.shape)}, not (W, 3, P, P): a NaFlex SigLIP2, "
+                         "which is not supported. Choose a SigLIP2 of fixed resolution (for example base-patch16-512).")
+    width, _, patch, _ = patches.shape
+    tokens = len(_weight(sd, "position_embedding"))
+    is_clip = "class_embedding" in sd
+    grid = math.isqrt(tokens - is_clip)
+    if grid**2 != tokens - is_clip or tuple(patches.shape) != (width, 3, patch, patch):
+        raise ValueError(f"{tokens} position embeddings and patches of shape {tuple(patches.shape)} are no square "
+                         "grid of square RGB patches. Choose an encoder for square pictures.")
+    layers = {int(match[1]) for key in sd if (match := re.match(r"layers\.(\d+)\.", key))}
+    return Sizes(
+        kind="clip" if is_clip else "siglip", width=width, depth=max(layers, default=-1) + 1,
+        mlp_width=len(_weight(sd, "layers.0.mlp.fc1.weight")), patch=patch, grid=grid,
+        projection=len(sd["projection.weight"]) if "projection.weight" in sd else None,
+        pooling_head="head.probe" in sd,
+    )
+
+
+def _weight(sd: Mapping[str, Tensor], name: str) -> Tensor:
+    if name not in sd:
+        raise ValueError(f"The image encoder is incomplete: no {transformers_name(name)} (or its name in another "
+                         "layout). Download the file again.")
+    return sd[name]
+
+
+def _configure(sizes: Sizes, variant: str, description: Mapping[str, Any], name: str, openai: bool) -> VisionConfig:
+    if variant != "auto":
+        description = {}
+    row = find_preset(sizes, variant, name)
+    known = {**(_of_row(row, sizes) if row else _of_rule(sizes, openai)), **description}
+    heads = known["heads"]
+    if not heads or sizes.width % heads:
+        raise ValueError(f"An encoder {sizes.width} wide with {heads or 'heads of 64'} heads: the width is not a "
+                         f"multiple. Give \"heads\" in the file's metadata ({DESCRIPTION}).")
+    if known["image_size"] // sizes.patch != sizes.grid:
+        raise ValueError(f"Pictures of {known['image_size']} pixels make {known['image_size'] // sizes.patch} patches "
+                         f"of {sizes.patch} a side, but the file has position embeddings for {sizes.grid}.")
+    return VisionConfig(
+        kind=sizes.kind, width=sizes.width, depth=sizes.depth, mlp_width=sizes.mlp_width, patch=sizes.patch,
+        grid=sizes.grid, projection=sizes.projection, pooling_head=sizes.pooling_head, **known,
+    )
+
+
+def _of_row(row: Preset, sizes: Sizes) -> dict[str, Any]:
+    listed = row.grid == sizes.grid
+    size = row.image_size if listed else sizes.grid * sizes.patch
+    return {"name": row.name if listed else f"{row.name} at {size} pixels", "heads": row.heads, "image_size": size,
+            "activation": row.activation, "mean": row.mean, "std": row.std}
+
+
+def _of_rule(sizes: Sizes, openai: bool) -> dict[str, Any]:
+    mean, std = (OPENAI_MEAN, OPENAI_STD) if sizes.kind == "clip" else (HALF, HALF)
+    title = {"clip": "CLIP", "siglip": "SigLIP"}[sizes.kind]
+    return {"name": f"{title} ViT {sizes.width}x{sizes.depth}/{sizes.patch}",
+            "heads": 0 if sizes.width % HEAD_WIDTH else sizes.width // HEAD_WIDTH,
+            "image_size": sizes.grid * sizes.patch,
+            "activation": "quick_gelu" if openai else DEFAULT_ACTIVATION[sizes.kind], "mean": mean, "std": std}
+
+
+def _described(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """The checked contents of metadata["vision_config"]; empty when there is none."""
+    text = (metadata or {}).get(DESCRIPTION)
+    if text is None:
+        return {}
+    try:
+        described = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"The file's metadata {DESCRIPTION} is no JSON: {error}.") from None
+    if not isinstance(described, dict):
+        raise ValueError(f"The file's metadata {DESCRIPTION} is no JSON object: {text[:80]!r}.")
+    return {str(key): _checked(str(key), value) for key, value in cast("dict[Any, Any]", described).items()}
+
+
+def _positive(value: Any) -> int:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError("a positive whole number")
+    return value
+
+
+def _activation(value: Any) -> str:
+    if value not in ACTIVATIONS:
+        raise ValueError(f"one of {', '.join(ACTIVATIONS)}")
+    return value
+
+
+def _rgb(value: Any) -> Rgb:
+    try:
+        red, green, blue = (float(part) for part in value)
+    except (TypeError, ValueError):
+        raise ValueError("three numbers") from None
+    return red, green, blue
+
+
+DESCRIBED: dict[str, Callable[[Any], Any]] = {
+    "name": str, "heads": _positive, "image_size": _positive, "activation": _activation, "mean": _rgb, "std": _rgb,
+}
+
+
+def _checked(key: str, value: Any) -> Any:
+    if key not in DESCRIBED:
+        raise ValueError(f"The file's metadata {DESCRIPTION} has {key!r}; it may have {', '.join(DESCRIBED)}.")
+    try:
+        return DESCRIBED[key](value)
+    except ValueError as error:
+        raise ValueError(f"The file's metadata {DESCRIPTION} has {key} = {value!r}; it has to be {error}.") from None
+
+
+def _storage_dtype(sd: Mapping[str, Tensor]) -> torch.dtype:
+    dtype = sd["patch_embedding.weight"].dtype
+    if dtype.itemsize < 2:
+        raise ValueError(f"The weights are stored as {dtype}, in which nothing can be computed: choose a dtype.")
+    return dtype
+
+
+def _check_shapes(encoder: VisionEncoder, sd: Mapping[str, Tensor]) -> None:
+    """ValueError naming weights that are missing, too many or of another shape (strict loading, in our words)."""
+    wanted = {key: tuple(tensor.shape) for key, tensor in encoder.state_dict().items()}
+    found = {key: tuple(tensor.shape) for key, tensor in sd.items()}
+    if missing := sorted(wanted.keys() - found.keys()):
+        raise ValueError(f"The image encoder is incomplete: {len(missing)} weights are missing, first {missing[:4]}.")
+    if extra := sorted(found.keys() - wanted.keys()):
+        raise ValueError(f"The image encoder has {len(extra)} weights that a {encoder.config.name} has no use for, "
+                         f"first {extra[:4]}.")
+    for key, shape in wanted.items():
+        if found[key] != shape:
+            raise ValueError(f"{key} has shape {found[key]}, a {encoder.config.name} needs {shape}.")

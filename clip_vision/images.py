@@ -1,0 +1,106 @@
+"""Pictures of any kind -> 8-bit RGB. Letters: B pictures, H height, W width, C channels (1 to 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Union, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .config import Rgb
+
+Picture = Union[Image.Image, "npt.NDArray[Any]", Tensor]
+Pictures = Union[Picture, Sequence[Picture]]
+
+CHANNELS = (1, 2, 3, 4)  # grey, grey + alpha, RGB, RGBA
+LOOKS_LIKE_BYTES = 8.0  # a float picture this bright is not in 0..1
+
+
+def to_rgb(images: Pictures, background: Rgb) -> list[Tensor]:
+    """Batches of pictures, each (B, 3, H, W) uint8 on the CPU; pictures of one input batch stay together.
+
+    Takes a PIL image, a numpy array or tensor (H, W, C), (C, H, W), (B, H, W, C) or (B, C, H, W), a grey array (H, W),
+    or a list of these, whose sizes may differ. Numbers are uint8, or floats that mean 0..1 (clamped, then rounded to
+    8 bits as image files have them). Where both readings of the axes are possible, channels come last. Pictures with
+    alpha are laid on `background` (RGB in 0..1).
+    ValueError: nothing given, an empty batch or picture, another rank, channel count or type, NaN or infinity.
+    """
+    if len(background) != 3 or not all(0 <= value <= 1 for value in background):
+        raise ValueError(f"The background {background} is not three numbers in 0..1 (red, green, blue).")
+    if isinstance(images, (list, tuple)):
+        batches = [_one_batch(image, background) for image in cast("Sequence[Picture]", images)]
+    else:
+        batches = [_one_batch(cast("Picture", images), background)]
+    if not batches:
+        raise ValueError("No pictures were given: the list is empty.")
+    return batches
+
+
+def _one_batch(image: Picture, background: Rgb) -> Tensor:
+    if isinstance(image, Image.Image):
+        pixels = _from_pil(image)
+    elif isinstance(image, np.ndarray):
+        pixels = torch.tensor(image)
+    elif isinstance(image, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance] a caller may not be typed
+        pixels = image.detach()
+    else:
+        raise ValueError(f"A picture is a PIL image, a numpy array or a torch tensor, not {type(image).__name__}.")
+    return _on_background(_to_bytes(_channels_first(pixels)), background)
+
+
+def _from_pil(image: Image.Image) -> Tensor:
+    if image.mode.startswith("I;16"):
+        return torch.tensor(np.asarray(image, dtype=np.float32) / 65535)
+    if image.mode in ("I", "F"):
+        raise ValueError(f"A PIL image of mode {image.mode!r} does not say which number is white. "
+                         "Convert it to \"L\" or \"RGB\", or give a float array in 0..1.")
+    with_alpha = "A" in image.getbands() or "transparency" in image.info
+    return torch.tensor(np.asarray(image.convert("RGBA" if with_alpha else "RGB")))
+
+
+def _channels_first(pixels: Tensor) -> Tensor:
+    """Any accepted shape -> (B, C, H, W)."""
+    shape = tuple(pixels.shape)
+    if pixels.ndim == 2:
+        pixels = pixels.unsqueeze(-1)
+    if pixels.ndim == 3:
+        pixels = pixels.unsqueeze(0)
+    if pixels.ndim != 4:
+        raise ValueError(f"A picture of shape {shape}: expected (H, W, C), (C, H, W) or a batch of these.")
+    if pixels.shape[-1] in CHANNELS:
+        pixels = pixels.permute(0, 3, 1, 2)
+    if pixels.shape[1] not in CHANNELS:
+        raise ValueError(f"A picture of shape {shape} has no axis of 1 to 4 channels, neither last nor before the "
+                         "height. A mask (B, H, W) is not a picture: add a channel axis.")
+    if not pixels.numel():
+        raise ValueError(f"An empty picture or batch, shape {shape}: give at least one picture of at least 1x1 pixels.")
+    return pixels
+
+
+def _to_bytes(pixels: Tensor) -> Tensor:
+    if pixels.dtype == torch.uint8:
+        return pixels.cpu()
+    if not pixels.is_floating_point():
+        raise ValueError(f"Pixels of type {pixels.dtype}: expected uint8 (0..255) or floats (0..1).")
+    low, high = pixels.aminmax()
+    if not torch.isfinite(low + high):
+        raise ValueError("The picture holds NaN or infinity. Check the node or program that made it.")
+    if high > LOOKS_LIKE_BYTES:
+        raise ValueError(f"Float pixels reach {float(high):g}, but 1 is white: divide by 255, or give uint8.")
+    return (pixels.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+
+
+def _on_background(pixels: Tensor, background: Rgb) -> Tensor:
+    """(B, C, H, W) -> (B, 3, H, W)."""
+    has_alpha = pixels.shape[1] in (2, 4)
+    color = pixels[:, :-1] if has_alpha else pixels
+    color = color.expand(-1, 3, -1, -1)
+    if not has_alpha:
+        return color
+    alpha = pixels[:, -1:].float() / 255
+    behind = torch.tensor(background).view(3, 1, 1) * 255
+    return (color * alpha + behind * (1 - alpha)).round().to(torch.uint8)

@@ -1,0 +1,177 @@
+"""Names of the weights in published files, as tables of anchored patterns, and our own.
+
+"transformers": `vision_model.*`, or without that prefix as transformers 5 names a vision model that stands alone.
+"openclip": `visual.*`, which OpenAI's original files share. Both may be part of a file with a text model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+Rules = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    name: str
+    signature: str  # a key that has to be there matches this
+    rules: Rules  # whole key -> our name
+    dropped: tuple[str, ...]  # parts of the file that an image encoder has no use for
+
+
+_HF = r"(?:vision_model\.)?"
+_HF_LAYER = _HF + r"encoder\.layers\.(\d+)\."
+_PARAMETER = r"(weight|bias)"
+
+TRANSFORMERS = Layout(
+    "transformers",
+    signature=_HF + r"embeddings\.patch_embedding\.weight",
+    rules=(
+        (_HF + r"embeddings\.class_embedding", "class_embedding"),
+        (_HF + r"embeddings\.position_embedding\.weight", "position_embedding"),
+        (_HF + r"embeddings\.patch_embedding\." + _PARAMETER, r"patch_embedding.\1"),
+        (_HF + r"pre_layrnorm\." + _PARAMETER, r"pre_norm.\1"),  # spelt so in every published file
+        (_HF + r"post_layernorm\." + _PARAMETER, r"post_norm.\1"),
+        (_HF_LAYER + r"layer_norm([12])\." + _PARAMETER, r"layers.\1.norm\2.\3"),
+        (_HF_LAYER + r"self_attn\.([qkv])_proj\." + _PARAMETER, r"layers.\1.attention.\2.\3"),
+        (_HF_LAYER + r"self_attn\.out_proj\." + _PARAMETER, r"layers.\1.attention.out.\2"),
+        (_HF_LAYER + r"mlp\.fc([12])\." + _PARAMETER, r"layers.\1.mlp.fc\2.\3"),
+        (r"visual_projection\.weight", "projection.weight"),
+        (_HF + r"head\.probe", "head.probe"),
+        (_HF + r"head\.attention\.in_proj_" + _PARAMETER, r"head.in_proj.\1"),
+        (_HF + r"head\.attention\.out_proj\." + _PARAMETER, r"head.out.\1"),
+        (_HF + r"head\.layernorm\." + _PARAMETER, r"head.norm.\1"),
+        (_HF + r"head\.mlp\.fc([12])\." + _PARAMETER, r"head.mlp.fc\1.\2"),
+    ),
+    dropped=(
+        _HF + r"embeddings\.position_ids",
+        r"text_model\..+",
+        r"text_projection\.weight",
+        r"logit_scale|logit_bias",
+    ),
+)
+
+_RESBLOCK = r"visual\.transformer\.resblocks\.(\d+)\."
+
+OPENCLIP = Layout(
+    "openclip",
+    signature=r"visual\.conv1\.weight",
+    rules=(
+        (r"visual\.class_embedding", "class_embedding"),
+        (r"visual\.positional_embedding", "position_embedding"),
+        (r"visual\.conv1\.weight", "patch_embedding.weight"),
+        (r"visual\.ln_pre\." + _PARAMETER, r"pre_norm.\1"),
+        (r"visual\.ln_post\." + _PARAMETER, r"post_norm.\1"),
+        (_RESBLOCK + r"ln_([12])\." + _PARAMETER, r"layers.\1.norm\2.\3"),
+        (_RESBLOCK + r"attn\.in_proj_" + _PARAMETER, r"layers.\1.attention.qkv.\2"),
+        (_RESBLOCK + r"attn\.out_proj\." + _PARAMETER, r"layers.\1.attention.out.\2"),
+        (_RESBLOCK + r"mlp\.c_fc\." + _PARAMETER, r"layers.\1.mlp.fc1.\2"),
+        (_RESBLOCK + r"mlp\.c_proj\." + _PARAMETER, r"layers.\1.mlp.fc2.\2"),
+        (r"visual\.proj", "projection.transposed"),
+    ),
+    dropped=(
+        r"token_embedding\.weight|positional_embedding|text_projection|attn_mask",
+        r"transformer\.resblocks\..+",
+        r"ln_final\.(weight|bias)",
+        r"text\..+",  # OpenCLIP files whose text model is a module of its own
+        r"logit_scale|logit_bias",
+        r"input_resolution|context_length|vocab_size",  # numbers that OpenAI's archives carry
+    ),
+)
+
+LAYOUTS = (TRANSFORMERS, OPENCLIP)
+
+# (a key of a file that is something else, what the file is and what to do), specific first
+FOREIGN: Rules = (
+    (r".*(lora_(up|down|A|B)|lora_te|lora_unet|\.hada_w|\.lokr_).*", "a LoRA. Load it with a LoRA loader"),
+    (r"(image_proj|ip_adapter|image_proj_model|adapter_modules)\..*", "an IP-Adapter. Load it with the adapter loader"),
+    (r"(model\.diffusion_model|model\.model|double_blocks|joint_blocks|input_blocks|down_blocks)\..*",
+     "a diffusion model or checkpoint. An image encoder is a file of its own"),
+    (r"(first_stage_model|decoder)\..*", "a VAE. Choose an image encoder"),
+    (r"multi_modal_projector\..*", "a LLaVA model with a projector, which is not supported. "
+                                   "Choose the CLIP file that it was made from"),
+    (r"visual\.trunk\..*", "an OpenCLIP model with a timm image tower. Choose the transformers version of the encoder"),
+    (r"visual\.(blocks|patch_embed)\..*", "an EVA-CLIP encoder, which is not supported. Choose CLIP or SigLIP"),
+    (r"visual\.(layer\d|attnpool)\..*", "a ResNet CLIP, which is not supported. Choose a ViT"),
+    (r"(.*\.)?(embeddings\.cls_token|embeddings\.patch_embeddings\..*|cls_token|layer_scale\d?\..*)",
+     "a DINO or another plain ViT, which is not supported. Choose a CLIP or SigLIP encoder"),
+    (r"(text_model|transformer\.text_model)\..*", "a text encoder without an image tower. "
+                                                  "Choose a CLIP vision file, or the full CLIP file"),
+    (r"(token_embedding|transformer\.resblocks|encoder\.block)\..*",
+     "a text encoder without an image tower. Choose a CLIP vision file, or the full CLIP file"),
+)
+
+
+def recognise(keys: Iterable[str]) -> Layout:
+    """The layout of a file with these keys. ValueError says what the file looks like instead."""
+    keys = list(keys)
+    for layout in LAYOUTS:
+        if _described(keys, layout.signature):
+            return layout
+    raise ValueError(f"This is not a CLIP or SigLIP image encoder: {what_it_looks_like(keys)}")
+
+
+def rename(keys: Iterable[str], layout: Layout) -> dict[str, str]:
+    """{key in the file: our name} of the image tower. ValueError names keys that are neither that nor droppable."""
+    renamed: dict[str, str] = {}
+    strangers: list[str] = []
+    for key in keys:
+        if name := _apply(layout.rules, key):
+            renamed[key] = name
+        elif not any(re.fullmatch(pattern, key) for pattern in layout.dropped):
+            strangers.append(key)
+    if strangers:
+        raise ValueError(f"The image encoder has weights that its layout ({layout.name}) does not know: "
+                         f"{what_it_looks_like(strangers)}")
+    return renamed
+
+
+def what_it_looks_like(keys: list[str]) -> str:
+    """A sentence about a file, from its keys."""
+    for pattern, description in FOREIGN:
+        if _described(keys, pattern):
+            return f"it looks like {description}. {_first(keys)}"
+    return f"choose a CLIP or SigLIP vision file in the transformers, OpenCLIP or OpenAI layout. {_first(keys)}"
+
+
+def _described(keys: Iterable[str], pattern: str) -> bool:
+    return any(re.fullmatch(pattern, key) for key in keys)
+
+
+def _apply(rules: Rules, key: str) -> str:
+    for pattern, replacement in rules:
+        if match := re.fullmatch(pattern, key):
+            return match.expand(replacement)
+    return ""
+
+
+def _first(keys: list[str], count: int = 4) -> str:
+    return f"First of {len(keys)} keys: {sorted(keys)[:count]}."
+
+
+OURS_TO_TRANSFORMERS: Rules = (
+    (r"class_embedding", "vision_model.embeddings.class_embedding"),
+    (r"position_embedding", "vision_model.embeddings.position_embedding.weight"),
+    (r"patch_embedding\.(\w+)", r"vision_model.embeddings.patch_embedding.\1"),
+    (r"pre_norm\.(\w+)", r"vision_model.pre_layrnorm.\1"),
+    (r"post_norm\.(\w+)", r"vision_model.post_layernorm.\1"),
+    (r"layers\.(\d+)\.norm([12])\.(\w+)", r"vision_model.encoder.layers.\1.layer_norm\2.\3"),
+    (r"layers\.(\d+)\.attention\.([qkv])\.(\w+)", r"vision_model.encoder.layers.\1.self_attn.\2_proj.\3"),
+    (r"layers\.(\d+)\.attention\.out\.(\w+)", r"vision_model.encoder.layers.\1.self_attn.out_proj.\2"),
+    (r"layers\.(\d+)\.mlp\.fc([12])\.(\w+)", r"vision_model.encoder.layers.\1.mlp.fc\2.\3"),
+    (r"projection\.weight", "visual_projection.weight"),
+    (r"head\.probe", "vision_model.head.probe"),
+    (r"head\.in_proj\.(\w+)", r"vision_model.head.attention.in_proj_\1"),
+    (r"head\.out\.(\w+)", r"vision_model.head.attention.out_proj.\1"),
+    (r"head\.norm\.(\w+)", r"vision_model.head.layernorm.\1"),
+    (r"head\.mlp\.fc([12])\.(\w+)", r"vision_model.head.mlp.fc\1.\2"),
+)
+
+
+def transformers_name(name: str) -> str:
+    """Our name of a weight -> its key in the transformers layout."""
+    return _apply(OURS_TO_TRANSFORMERS, name)
+
+

@@ -1,0 +1,99 @@
+"""Linear weights in the order that oneDNN multiplies fastest, for encoders on the CPU.
+
+F.linear hands fp32 to MKL, which is slow on some processors, and reorders bf16 weights at every call. The operations
+used here are torch's own but private (torch._inductor lives on them): where they are absent, nothing is packed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .model import VisionEncoder
+
+PACKED_DTYPES = (torch.float32, torch.bfloat16)
+
+
+class PackedLinear(nn.Module):
+    """Stands in for a Linear on the CPU: x (..., in) -> (..., out). `state_dict` gives and takes the plain weight."""
+
+    def __init__(self, plain: nn.Linear):
+        super().__init__()
+        self.plain = (plain,)  # in a tuple it is no submodule, so the keys stay those of the Linear
+        self.bias = plain.bias
+        self.pack(plain.weight)
+        plain.weight = nn.Parameter(plain.weight.new_empty(0), requires_grad=False)  # held once, not twice
+        self.register_state_dict_post_hook(_save_weight)  # pyright: ignore[reportUnknownMemberType] untyped in torch
+        self.register_load_state_dict_pre_hook(_load_weight)  # pyright: ignore[reportUnknownMemberType]
+
+    def pack(self, weight: Tensor) -> None:
+        self.dtype = weight.dtype
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
+
+    def unpacked(self) -> nn.Linear:
+        """The Linear again, with the same bits."""
+        plain = self.plain[0]
+        plain.weight = nn.Parameter(self.packed.to_dense(), requires_grad=False)
+        return plain
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+        moved = fn(torch.empty(0, dtype=self.dtype))
+        if moved.device.type != "cpu" or moved.dtype != self.dtype:
+            raise RuntimeError(f"Packed weights stay on the CPU in {self.dtype}: call unpack_weights(encoder) first.")
+        return super()._apply(fn, recurse)  # pyright: ignore[reportUnknownMemberType] torch leaves fn untyped
+
+
+def _save_weight(module: nn.Module, state_dict: dict[str, Any], prefix: str, _metadata: Any) -> None:
+    assert isinstance(module, PackedLinear)
+    state_dict[f"{prefix}weight"] = module.packed.to_dense()
+
+
+def _load_weight(module: nn.Module, state_dict: dict[str, Any], prefix: str, _metadata: Any, strict: bool,
+                 missing_keys: list[str], _unexpected: list[str], _errors: list[str]) -> None:
+    assert isinstance(module, PackedLinear)
+    weight = state_dict.pop(f"{prefix}weight", None)
+    if weight is not None:
+        module.pack(weight.to(module.dtype))
+    elif strict:
+        missing_keys.append(f"{prefix}weight")
+
+
+def pack_weights(encoder: VisionEncoder) -> int:
+    """Pack every fp32 or bf16 Linear that is on the CPU, in place; returns how many. Results differ by rounding only.
+
+    0 where torch lacks oneDNN or these operations. Doing it again does nothing; `unpack_weights` takes it back.
+    """
+    if not _available():
+        return 0
+    return _replace(encoder, lambda module: PackedLinear(module) if _packable(module) else None)
+
+
+def unpack_weights(encoder: VisionEncoder) -> int:
+    """Put the plain Linear layers back, with the weights they had; returns how many."""
+    return _replace(encoder, lambda module: module.unpacked() if isinstance(module, PackedLinear) else None)
+
+
+def _available() -> bool:
+    ops = torch.ops.mkldnn
+    return torch.backends.mkldnn.is_available() and all(
+        hasattr(ops, name) for name in ("_linear_pointwise", "_reorder_linear_weight"))
+
+
+def _packable(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) and module.weight.device.type == "cpu" and module.weight.dtype in PACKED_DTYPES
+
+
+def _replace(root: nn.Module, replacement: Callable[[Any], nn.Module | None]) -> int:
+    count = 0
+    for parent in list(root.modules()):
+        for name, child in list(parent.named_children()):
+            if (new := replacement(child)) is not None:
+                setattr(parent, name, new)
+                count += 1
+    return count

@@ -1,0 +1,146 @@
+"""The table of known encoders: what shapes cannot tell (heads, activation, mean and std).
+
+Sources: the configuration files of openai/CLIP, OpenCLIP (`model_configs/`, `pretrained.py`) and transformers.
+Rows of the same shape differ in how the weights were trained; the first of them is the default, a later one is taken
+when its `hint` is found in the file name, or when the user names it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .config import Kind, Rgb
+
+OPENAI_MEAN: Rgb = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD: Rgb = (0.26862954, 0.26130258, 0.27577711)
+HALF: Rgb = (0.5, 0.5, 0.5)
+
+HEAD_WIDTH = 64  # of every encoder that is not in the table
+DEFAULT_ACTIVATION: dict[Kind, str] = {"clip": "gelu", "siglip": "gelu_pytorch_tanh"}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a state dict says about itself."""
+
+    kind: Kind
+    width: int
+    depth: int
+    mlp_width: int
+    patch: int
+    grid: int
+    projection: int | None
+    pooling_head: bool
+
+
+@dataclass(frozen=True)
+class Preset:
+    name: str
+    kind: Kind
+    width: int
+    depth: int
+    mlp_width: int
+    patch: int
+    image_size: int
+    heads: int
+    activation: str
+    mean: Rgb = OPENAI_MEAN
+    std: Rgb = OPENAI_STD
+    hint: str = ""  # searched in the file name, ignoring case
+
+    @property
+    def grid(self) -> int:
+        return self.image_size // self.patch
+
+    def same_trunk(self, sizes: Sizes) -> bool:
+        mine = (self.kind, self.width, self.depth, self.mlp_width, self.patch)
+        return mine == (sizes.kind, sizes.width, sizes.depth, sizes.mlp_width, sizes.patch)
+
+
+LAION_OR_DATACOMP = r"laion|datacomp|commonpool"
+DFN_OR_METACLIP = r"dfn|metaclip|quick.?gelu"
+
+
+def _clip(name: str, trunk: tuple[int, int, int, int, int], size: int, activation: str, hint: str = "",
+          mean: Rgb = OPENAI_MEAN, std: Rgb = OPENAI_STD) -> Preset:
+    width, depth, mlp_width, patch, heads = trunk
+    return Preset(f"CLIP ViT-{name}", "clip", width, depth, mlp_width, patch, size, heads, activation, mean, std, hint)
+
+
+def _siglip(family: str, name: str, trunk: tuple[int, int, int, int, int], size: int) -> Preset:
+    width, depth, mlp_width, patch, heads = trunk
+    hint = r"siglip.?2" if family == "SigLIP2" else ""
+    return Preset(f"{family} {name}-{size}", "siglip", width, depth, mlp_width, patch, size, heads,
+                  "gelu_pytorch_tanh", HALF, HALF, hint)
+
+
+# width, depth, mlp, patch, heads
+B32, B16, L14 = (768, 12, 3072, 32, 12), (768, 12, 3072, 16, 12), (1024, 24, 4096, 14, 16)
+H14, G14, BIGG14 = (1280, 32, 5120, 14, 16), (1408, 40, 6144, 14, 16), (1664, 48, 8192, 14, 16)
+L16, GIANT16 = (1024, 24, 4096, 16, 16), (1536, 40, 6144, 16, 16)
+SO400M14, SO400M16 = (1152, 27, 4304, 14, 16), (1152, 27, 4304, 16, 16)
+
+PRESETS: tuple[Preset, ...] = (
+    _clip("B/32", B32, 224, "quick_gelu"),
+    _clip("B/32 gelu", B32, 224, "gelu", r"laion(?!.?400m)|datacomp|commonpool"),  # LAION-400M trained with quick-gelu
+    _clip("B/32-256", B32, 256, "gelu"),
+    _clip("B/16", B16, 224, "quick_gelu"),
+    _clip("B/16 gelu", B16, 224, "gelu", LAION_OR_DATACOMP),
+    _clip("L/14", L14, 224, "quick_gelu"),
+    _clip("L/14 gelu", L14, 224, "gelu", r"laion.?400m|datacomp|commonpool"),
+    _clip("L/14 LAION-2B", L14, 224, "gelu", r"laion", HALF, HALF),
+    _clip("L/14-336", L14, 336, "quick_gelu"),
+    _clip("H/14", H14, 224, "gelu"),
+    _clip("H/14 quick-gelu", H14, 224, "quick_gelu", DFN_OR_METACLIP),
+    _clip("H/14-378", H14, 378, "quick_gelu"),
+    _clip("g/14", G14, 224, "gelu"),
+    _clip("bigG/14", BIGG14, 224, "gelu"),
+    _clip("bigG/14 quick-gelu", BIGG14, 224, "quick_gelu", DFN_OR_METACLIP),
+    *(_siglip("SigLIP", "base/16", B16, size) for size in (224, 256, 384, 512)),
+    *(_siglip("SigLIP2", "base/16", B16, size) for size in (224, 256, 384, 512)),
+    _siglip("SigLIP2", "base/32", B32, 256),
+    *(_siglip("SigLIP", "large/16", L16, size) for size in (256, 384)),
+    *(_siglip("SigLIP2", "large/16", L16, size) for size in (256, 384, 512)),
+    *(_siglip("SigLIP", "so400m/14", SO400M14, size) for size in (224, 384)),
+    *(_siglip("SigLIP2", "so400m/14", SO400M14, size) for size in (224, 384)),
+    *(_siglip("SigLIP2", "so400m/16", SO400M16, size) for size in (256, 384, 512)),
+    *(_siglip("SigLIP2", "giant/16", GIANT16, size) for size in (256, 384)),
+)
+
+
+def preset(name: str) -> Preset:
+    """The row called `name`. ValueError lists the names when there is none."""
+    for row in PRESETS:
+        if row.name == name:
+            return row
+    raise ValueError(f"No encoder variant is called {name!r}. Known: auto, {', '.join(row.name for row in PRESETS)}.")
+
+
+def find_preset(sizes: Sizes, variant: str = "auto", name: str = "") -> Preset | None:
+    """The row for an encoder of these sizes; None when no row has its trunk.
+
+    `variant` names the row, or is "auto": rows of the same trunk and image size, of these the first whose hint is in
+    the file name, else the first. An unlisted image size of a known trunk takes the rows of the other sizes.
+    ValueError when the named row is of another shape than the file.
+    """
+    if variant != "auto":
+        return _checked(preset(variant), sizes)
+    trunk = [row for row in PRESETS if row.same_trunk(sizes)]
+    rows = [row for row in trunk if row.grid == sizes.grid] or trunk
+    return _hinted(rows, name) or (rows[0] if rows else None)
+
+
+def _hinted(rows: Sequence[Preset], name: str) -> Preset | None:
+    return next((row for row in rows if row.hint and re.search(row.hint, name, re.IGNORECASE)), None)
+
+
+def _checked(row: Preset, sizes: Sizes) -> Preset:
+    if row.same_trunk(sizes):
+        return row
+    raise ValueError(
+        f"The variant {row.name!r} is a {row.kind} encoder {row.depth} layers deep, {row.width} wide (mlp "
+        f"{row.mlp_width}, patch {row.patch}), but the file holds a {sizes.kind} encoder {sizes.depth} layers deep, "
+        f"{sizes.width} wide (mlp {sizes.mlp_width}, patch {sizes.patch}). Choose \"auto\" or a variant of that shape."
+    )
