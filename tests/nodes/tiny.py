@@ -4,12 +4,14 @@ from typing import Any
 
 import comfy.model_management
 import comfy.model_patcher
+import comfy.ops
 import comfy.sample
-import comfy.samplers
 import comfy.supported_models
 import torch
 from comfy.model_patcher import ModelPatcher
+
 from image_prompt.clip_vision import VisionEncoder, load_encoder
+from image_prompt.ip_adapter import load_adapter
 from image_prompt.nodes.adapter import ImagePromptAdapter
 from image_prompt.nodes.encoder import ImageEncoder
 from image_prompt.nodes.unet_patch import cross_attentions
@@ -96,7 +98,8 @@ def base_file(model: ModelPatcher, tokens: int = 4, embed: int = 24, seed: int =
         return torch.randn(rows, columns, generator=generator) / columns**0.5
 
     file = {
-        "image_proj.proj.weight": matrix(tokens * context, embed), "image_proj.proj.bias": torch.zeros(tokens * context),
+        "image_proj.proj.weight": matrix(tokens * context, embed),
+        "image_proj.proj.bias": torch.zeros(tokens * context),
         "image_proj.norm.weight": torch.ones(context), "image_proj.norm.bias": torch.zeros(context),
     }
     for number, found in enumerate(attentions):
@@ -106,11 +109,47 @@ def base_file(model: ModelPatcher, tokens: int = 4, embed: int = 24, seed: int =
     return file
 
 
-def adapter(model: ModelPatcher, **options: Any) -> ImagePromptAdapter:
-    import comfy.ops
-    from image_prompt.ip_adapter import load_adapter
+def wrapped(file: dict[str, torch.Tensor]) -> ImagePromptAdapter:
+    return ImagePromptAdapter(load_adapter(file, ops=comfy.ops.manual_cast), "tiny.safetensors")
 
-    return ImagePromptAdapter(load_adapter(base_file(model, **options), ops=comfy.ops.manual_cast), "tiny.safetensors")
+
+def adapter(model: ModelPatcher, **options: Any) -> ImagePromptAdapter:
+    return wrapped(base_file(model, **options))
+
+
+def plus_adapter(model: ModelPatcher, embed: int = 32, seed: int = 5) -> ImagePromptAdapter:
+    """The same with a resampler of one layer, which reads the penultimate hidden states."""
+    file = {key: value for key, value in base_file(model, seed=seed).items() if key.startswith("ip_adapter")}
+    context = file["ip_adapter.1.to_k_ip.weight"].shape[1]
+    width = 64
+    shapes = {
+        "latents": (1, 16, width), "proj_in.weight": (width, embed), "proj_in.bias": (width,),
+        "proj_out.weight": (context, width), "proj_out.bias": (context,), "norm_out.weight": (context,),
+        "norm_out.bias": (context,), "layers.0.0.norm1.weight": (width,), "layers.0.0.norm1.bias": (width,),
+        "layers.0.0.norm2.weight": (width,), "layers.0.0.norm2.bias": (width,), "layers.0.0.to_q.weight": (64, width),
+        "layers.0.0.to_kv.weight": (128, width), "layers.0.0.to_out.weight": (width, 64),
+        "layers.0.1.0.weight": (width,), "layers.0.1.0.bias": (width,), "layers.0.1.1.weight": (4 * width, width),
+        "layers.0.1.3.weight": (width, 4 * width),
+    }
+    generator = torch.Generator().manual_seed(seed)
+    for key, shape in shapes.items():
+        scale = shape[-1] ** -0.5 if len(shape) > 1 else 0.1
+        file[f"image_proj.{key}"] = torch.randn(shape, generator=generator) * scale
+    return wrapped(file)
+
+
+def dit() -> ModelPatcher:
+    """A Flux without values, to be refused."""
+    config = comfy.supported_models.Flux({
+        "image_model": "flux", "in_channels": 16, "out_channels": 16, "patch_size": 2, "vec_in_dim": 8,
+        "context_in_dim": 16, "hidden_size": 32, "mlp_ratio": 1.0, "num_heads": 2, "depth": 1,
+        "depth_single_blocks": 1, "axes_dim": [4, 6, 6], "theta": 10000, "qkv_bias": True, "guidance_embed": False,
+        "txt_ids_dims": [],
+    })
+    config.set_inference_dtype(torch.float32, None)
+    cpu = torch.device("cpu")
+    model = config.get_model({}, "", device=cpu)
+    return comfy.model_patcher.CoreModelPatcher(model, load_device=cpu, offload_device=cpu)
 
 
 def encoder_file(width: int = 32, depth: int = 2, projection: int = 24, patch: int = 8, size: int = 32,
@@ -128,8 +167,6 @@ DESCRIPTION = {"vision_config": '{"heads": 4, "activation": "quick_gelu", "name"
 
 
 def encoder(**options: Any) -> ImageEncoder:
-    import comfy.ops
-
     module: VisionEncoder = load_encoder(
         encoder_file(**options), metadata=DESCRIPTION, ops=comfy.ops.disable_weight_init, dtype=torch.float32)
     return ImageEncoder(module, torch.device("cpu"))

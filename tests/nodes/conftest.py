@@ -1,0 +1,66 @@
+"""Tiny models that every node test may use; `tiny` itself is importable beside the tests."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.append(str(Path(__file__).parent))
+
+import tiny  # noqa: E402
+
+from image_prompt.nodes.apply import ApplyImagePrompt  # noqa: E402
+from image_prompt.nodes.encode import EncodeImagePrompt  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def inference():
+    """As ComfyUI runs nodes."""
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(params=["SD1.5", "SDXL"])
+def base(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def model(base):
+    return tiny.unet(base)
+
+
+@pytest.fixture
+def adapter(model):
+    return tiny.adapter(model)
+
+
+@pytest.fixture(scope="session")
+def encoder():
+    return tiny.encoder()
+
+
+@pytest.fixture(scope="session")
+def pictures() -> torch.Tensor:
+    return torch.rand(2, 40, 60, 3, generator=torch.Generator().manual_seed(11))
+
+
+@pytest.fixture
+def features(encoder, pictures):
+    return EncodeImagePrompt.execute(encoder, pictures[:1]).args[0]
+
+
+@pytest.fixture
+def two_references(encoder, pictures):
+    return EncodeImagePrompt.execute(encoder, pictures).args[0]
+
+
+@pytest.fixture
+def apply():
+    """Apply IP-Adapter with its defaults."""
+
+    def call(model, adapter, features, weight=1.0, start=0.0, end=1.0, **options):
+        return ApplyImagePrompt.execute(model, adapter, features, weight, start, end, **options).args[0]
+
+    return call

@@ -1,0 +1,138 @@
+"""Encoders and features between our nodes and core's."""
+
+import comfy.clip_vision
+import comfy.ldm.flux.redux
+import comfy.ops
+import comfy.sd
+import nodes as core
+import pytest
+import tiny
+import torch
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from image_prompt.clip_vision import CROPS
+from image_prompt.nodes.encode import CombineImagePrompts, EncodeImagePrompt
+
+FIELDS = ("image_embeds", "last_hidden_state", "penultimate_hidden_states")
+CORE_CONFIG = {
+    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_channels": 3,
+    "image_size": 32, "patch_size": 8, "projection_dim": 24, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5,
+    "model_type": "clip_vision_model",
+}
+
+
+@pytest.fixture
+def core_encoder():
+    """What core's CLIPVisionLoader returns; its detection refuses small files, its class does not."""
+    clip_vision = comfy.clip_vision.ClipVisionModel(CORE_CONFIG)
+    clip_vision.model.float()
+    missing, unexpected = clip_vision.load_sd(tiny.encoder_file())
+    assert not missing and set(unexpected) <= {"vision_model.embeddings.position_ids"}
+    return clip_vision
+
+
+def encode(clip_vision, image, **options):
+    return EncodeImagePrompt.execute(clip_vision, image, **options).args
+
+
+def test_core_encodes_with_our_encoder(encoder, core_encoder, pictures):
+    pictures = torch.nn.functional.interpolate(pictures.movedim(-1, 1)[..., :4, :6], (40, 60), mode="bicubic")
+    pictures = pictures.clamp(0, 1).movedim(1, -1)  # smooth: core resizes in floating point, we in 8 bit as PIL does
+    for crop in ("center", "none"):
+        ours, = core.CLIPVisionEncode().encode(encoder, pictures, crop)
+        theirs, = core.CLIPVisionEncode().encode(core_encoder, pictures, crop)
+        for field in FIELDS:
+            assert getattr(ours, field).shape == getattr(theirs, field).shape
+            alike = torch.cosine_similarity(getattr(ours, field), getattr(theirs, field), dim=-1)
+            assert alike.min() > 0.999
+        assert ours.image_sizes == theirs.image_sizes
+
+
+def test_our_encoding_is_transformers(encoder, pictures):
+    reference = CLIPVisionModelWithProjection(CLIPVisionConfig(
+        hidden_size=32, intermediate_size=64, projection_dim=24, num_hidden_layers=2, num_attention_heads=4,
+        image_size=32, patch_size=8))
+    reference.load_state_dict(tiny.encoder_file())
+    features, seen = encode(encoder, pictures)
+    mean, std = torch.tensor(encoder.image_mean), torch.tensor(encoder.image_std)
+    pixels = ((seen - mean) / std).permute(0, 3, 1, 2)
+    expected = reference(pixels, output_hidden_states=True)
+    zeros = reference(torch.zeros_like(pixels[:1]), output_hidden_states=True)
+    near = {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(features.image_embeds, expected.image_embeds, **near)
+    torch.testing.assert_close(features.last_hidden_state, expected.last_hidden_state, **near)
+    torch.testing.assert_close(features.penultimate_hidden_states, expected.hidden_states[-2], **near)
+    torch.testing.assert_close(features.negative_penultimate, zeros.hidden_states[-2], **near)
+
+
+@pytest.mark.parametrize("crop", CROPS)
+def test_an_encoder_that_core_loaded_gives_the_same(encoder, core_encoder, pictures, crop):
+    ours, seen = encode(encoder, pictures, crop=crop, background="grey")
+    theirs, also_seen = encode(core_encoder, pictures, crop=crop, background="grey")
+    torch.testing.assert_close(seen, also_seen, rtol=0, atol=0)
+    for field in (*FIELDS, "negative_penultimate"):
+        torch.testing.assert_close(getattr(ours, field), getattr(theirs, field), rtol=1e-5, atol=1e-5)
+
+
+def test_the_second_encoding_equals_the_first(encoder, pictures):
+    """The first one carries the empty picture along."""
+    fresh = tiny.encoder()
+    first, second = encode(fresh, pictures)[0], encode(fresh, pictures)[0]
+    for field in (*FIELDS, "negative_penultimate"):
+        torch.testing.assert_close(getattr(first, field), getattr(second, field), rtol=1e-6, atol=1e-6)
+
+
+def test_unclip_takes_our_features(features):
+    conditioning, = core.unCLIPConditioning().apply_adm([[torch.zeros(1, 77, 768), {}]], features, 1.0, 0.1)
+    assert conditioning[0][1]["unclip_conditioning"][0]["clip_vision_output"].image_embeds.shape == (1, 24)
+
+
+def test_style_model_takes_our_features(features):
+    redux = comfy.ldm.flux.redux.ReduxImageEncoder(redux_dim=32, txt_in_features=64)
+    style_model = comfy.sd.StyleModel(tiny.fill(redux, 0).float())
+    conditioning, = core.StyleModelApply().apply_stylemodel(
+        [[torch.zeros(1, 5, 64), {}]], style_model, features, 1.0, "multiply")
+    assert conditioning[0][0].shape == (1, 5 + 17, 64)
+
+
+@pytest.mark.parametrize("method, expected", [
+    ("concat", lambda a, b: torch.cat([a, b])),
+    ("add", lambda a, b: a + b),
+    ("subtract", lambda a, b: a - b),
+    ("average", lambda a, b: (a + b) / 2),
+])
+def test_combine(encoder, pictures, method, expected):
+    one, two = encode(encoder, pictures[:1])[0], encode(encoder, pictures[1:])[0]
+    joined = CombineImagePrompts.execute(method, features_1=one, features_3=two).args[0]
+    for field in FIELDS:
+        torch.testing.assert_close(getattr(joined, field), expected(getattr(one, field), getattr(two, field)))
+    torch.testing.assert_close(joined.negative_penultimate, one.negative_penultimate)
+    assert len(joined.image_sizes) == len(joined.image_embeds)
+
+
+def test_combine_takes_a_lone_batch_apart(encoder, pictures):
+    batch, one, two = (encode(encoder, images)[0] for images in (pictures, pictures[:1], pictures[1:]))
+    apart = CombineImagePrompts.execute("norm average", features_1=batch).args[0]
+    joined = CombineImagePrompts.execute("norm average", features_1=one, features_2=two).args[0]
+    torch.testing.assert_close(apart.image_embeds, joined.image_embeds, rtol=1e-5, atol=1e-5)
+
+
+def test_combine_refuses_two_encoders(encoder, pictures):
+    other = encode(tiny.encoder(projection=16), pictures)[0]
+    with pytest.raises(ValueError, match="different encoders"):
+        CombineImagePrompts.execute("average", features_1=encode(encoder, pictures)[0], features_2=other)
+
+
+@pytest.mark.parametrize("image, words", [
+    (torch.zeros(0, 8, 8, 3), "empty|no picture|at least one"),
+    (torch.full((1, 8, 8, 3), float("nan")), "NaN|finite"),
+    (torch.zeros(8), "shape|rank|dimension"),
+])
+def test_bad_images_are_refused(encoder, image, words):
+    with pytest.raises(ValueError, match=f"(?i){words}"):
+        encode(encoder, image)
+
+
+def test_an_encoder_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="Load Image Encoder"):
+        encode(object(), torch.zeros(1, 8, 8, 3))

@@ -1,0 +1,189 @@
+"""Files and folders: what is found, shared, refused."""
+
+import gc
+import os
+import pickle
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import folder_paths
+import pytest
+import tiny
+import torch
+from safetensors.torch import save_file
+
+from image_prompt.nodes.host import register_folders
+from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """ipadapter and clip_vision below tmp_path, and nowhere else."""
+    register_folders()
+    for name in ("ipadapter", "clip_vision"):
+        (tmp_path / name).mkdir()
+        extensions = folder_paths.folder_names_and_paths[name][1]
+        monkeypatch.setitem(folder_paths.folder_names_and_paths, name, ([str(tmp_path / name)], extensions))
+        folder_paths.filename_list_cache.pop(name, None)
+    yield tmp_path
+    for name in ("ipadapter", "clip_vision"):
+        folder_paths.filename_list_cache.pop(name, None)
+
+
+def load_adapter(name):
+    return LoadImagePromptAdapter.execute(name).args[0]
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_an_adapter_file_is_loaded(folders, suffix):
+    file = tiny.base_file(tiny.unet("SD1.5"))
+    path = folders / "ipadapter" / f"tiny.{suffix}"
+    if suffix == "safetensors":
+        save_file(file, path)
+    else:
+        parts = {part: {key.removeprefix(f"{part}."): value for key, value in file.items() if key.startswith(part)}
+                 for part in ("image_proj", "ip_adapter")}
+        torch.save(parts, path)
+    adapter = load_adapter(path.name)
+    assert (adapter.module.base_model, adapter.module.num_tokens, len(adapter.module.layer_widths)) == ("SD1.5", 4, 16)
+    torch.testing.assert_close(adapter.module.layers[3].to_k_ip.weight, file["ip_adapter.7.to_k_ip.weight"])
+
+
+def test_an_encoder_file_is_loaded(folders):
+    save_file(tiny.encoder_file(), folders / "clip_vision" / "tiny.safetensors", metadata=tiny.DESCRIPTION)
+    encoder = LoadImageEncoder.execute("tiny.safetensors", dtype="fp32").args[0]
+    assert (encoder.name, encoder.image_size, encoder.dtype) == ("tiny CLIP", 32, torch.float32)
+    assert LoadImageEncoder.execute("tiny.safetensors", dtype="bf16").args[0].dtype == torch.bfloat16
+
+
+def test_an_encoder_can_be_saved_again(folders):
+    file = tiny.encoder_file()
+    save_file(file, folders / "clip_vision" / "tiny.safetensors", metadata=tiny.DESCRIPTION)
+    saved = LoadImageEncoder.execute("tiny.safetensors", dtype="fp32").args[0].get_sd()
+    for key, value in file.items():
+        if not key.endswith("position_ids"):
+            torch.testing.assert_close(saved[key], value, rtol=0, atol=0)
+
+
+def test_a_file_is_loaded_once_and_held_by_its_users_alone(folders):
+    path = folders / "ipadapter" / "tiny.safetensors"
+    save_file(tiny.base_file(tiny.unet("SD1.5")), path)
+    first = load_adapter("tiny.safetensors")
+    assert load_adapter("tiny.safetensors") is first
+    os.utime(path, ns=(1, 1))
+    assert load_adapter("tiny.safetensors") is not first  # the file changed
+    gone = weakref.ref(first.module)
+    del first
+    gc.collect()
+    assert gone() is None
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, ("bombed",)
+
+
+def html(path):
+    path.write_text("<!DOCTYPE html><html>Sign in</html>")
+
+
+def truncated(path):
+    save_file(tiny.base_file(tiny.unet("SD1.5")), path)
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def lora(path):
+    save_file({"lora_unet_down_blocks_0_attentions_0.lora_down.weight": torch.zeros(4, 8)}, path)
+
+
+def vae(path):
+    save_file({"decoder.conv_in.weight": torch.zeros(8, 4, 3, 3), "encoder.conv_in.weight": torch.zeros(8, 3, 3, 3)},
+              path)
+
+
+def checkpoint(path):
+    save_file({"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(8, 4, 3, 3)}, path)
+
+
+BAD_ADAPTERS = {
+    "empty.safetensors": (lambda path: path.write_bytes(b""), "is empty"),
+    "page.safetensors": (html, "is a web page"),
+    "cut.safetensors": (truncated, "damaged, cut short"),
+    "noise.safetensors": (lambda path: path.write_bytes(bytes(range(1, 255)) * 9), "damaged, cut short"),
+    "noise.bin": (lambda path: path.write_bytes(bytes(range(1, 255)) * 9), "noise.bin"),
+    "bomb.bin": (lambda path: path.write_bytes(pickle.dumps({"image_proj": Bomb()})), "more than tensors"),
+    "module.bin": (lambda path: torch.save(torch.nn.Linear(2, 2), path), "more than tensors"),
+    "number.bin": (lambda path: torch.save({"image_proj": {"proj.weight": 3}, "ip_adapter": {}}, path), "number.bin"),
+    "tensor.bin": (lambda path: torch.save(torch.zeros(3), path), "tensor.bin"),
+    "lora.safetensors": (lora, "(?i)lora"),
+    "vae.safetensors": (vae, "(?i)vae"),
+    "sd15.safetensors": (checkpoint, "(?i)checkpoint|diffusion model"),
+    "clip.safetensors": (lambda path: save_file(tiny.encoder_file(), path), "(?i)clip|encoder"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ADAPTERS)
+def test_a_file_that_is_no_adapter_is_refused_with_its_reason(folders, name, monkeypatch):
+    monkeypatch.chdir(folders)
+    write, words = BAD_ADAPTERS[name]
+    write(folders / "ipadapter" / name)
+    with pytest.raises(ValueError, match=words) as error:
+        load_adapter(name)
+    assert name in str(error.value) and str(folders) not in str(error.value)
+    assert not (folders / "bombed").exists()
+
+
+@pytest.mark.parametrize("name", ["lora.safetensors", "sd15.safetensors", "page.safetensors"])
+def test_a_file_that_is_no_encoder_is_refused_with_its_reason(folders, name):
+    write, words = BAD_ADAPTERS[name]
+    write(folders / "clip_vision" / name)
+    with pytest.raises(ValueError, match=words):
+        LoadImageEncoder.execute(name)
+
+
+def test_an_adapter_is_not_an_encoder(folders):
+    save_file(tiny.base_file(tiny.unet("SD1.5")), folders / "clip_vision" / "ip.safetensors")
+    with pytest.raises(ValueError, match="(?i)ip-adapter"):
+        LoadImageEncoder.execute("ip.safetensors")
+
+
+def test_a_missing_file_names_the_file(folders):
+    with pytest.raises(FileNotFoundError, match="nothing.safetensors"):
+        load_adapter("nothing.safetensors")
+
+
+def test_the_users_folders_keep_their_order(monkeypatch, tmp_path):
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", dict(folder_paths.folder_names_and_paths))
+    folder_paths.folder_names_and_paths.pop("ipadapter", None)
+    mine = [str(tmp_path / "mine"), str(tmp_path / "other")]
+    for path in mine:  # as extra_model_paths.yaml does, before packs are imported
+        folder_paths.add_model_folder_path("ipadapter", path)
+    register_folders()
+    register_folders()
+    paths, extensions = folder_paths.folder_names_and_paths["ipadapter"]
+    assert paths == [*mine, os.path.join(folder_paths.models_dir, "ipadapter")]
+    assert extensions == folder_paths.supported_pt_extensions
+
+
+def test_the_pack_imports_without_a_server_and_without_a_gpu():
+    code = (
+        "import importlib.util, sys, asyncio\n"
+        "import comfy.options; comfy.options.enable_args_parsing()\n"
+        f"spec = importlib.util.spec_from_file_location('pack', {str(ROOT / '__init__.py')!r}, "
+        f"submodule_search_locations=[{str(ROOT)!r}])\n"
+        "pack = sys.modules['pack'] = importlib.util.module_from_spec(spec); spec.loader.exec_module(pack)\n"
+        "extension = pack.comfy_entrypoint()\n"
+        "asyncio.run(extension.on_load())\n"
+        "nodes = asyncio.run(extension.get_node_list())\n"
+        "assert 'server' not in sys.modules\n"
+        "print(*(node.GET_SCHEMA().node_id for node in nodes))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(folder_paths.__file__).parent), "CUDA_VISIBLE_DEVICES": ""}
+    found = subprocess.run([sys.executable, "-c", code, "--cpu"], env=environment, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.split()[-5:] == ["ImagePromptLoadEncoder", "ImagePromptLoadAdapter", "ImagePromptEncode",
+                                         "ImagePromptCombine", "ImagePromptApply"]
