@@ -36,6 +36,7 @@ def load_pack(name: str = "image_prompt") -> None:
 
 put_comfyui_on_the_path()
 load_pack()
+os.environ["COMFYUI_PATH"] = str(COMFYUI)  # for tests that start a process
 torch.set_num_threads(1)  # tiny tensors: a second OpenMP thread only waits
 
 

@@ -1,0 +1,110 @@
+"""One real ComfyUI for the session, with the pack, the demo nodes and the small models, and a client that watches."""
+
+import io
+import json
+import os
+import shutil
+import sys
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import websocket
+from PIL import Image
+
+from image_prompt.demo import make_models
+from image_prompt.demo.comfyui import DEMO_NODES, PACK, Server, ServerError, check_success, prepare_base
+from image_prompt.demo.stages import ROOT
+from image_prompt.demo.stand_ins import with_stand_ins
+
+WORKFLOWS = ROOT / "example_workflows"
+
+
+@dataclass
+class Run:
+    """A finished workflow: the nodes that ran, those whose results were still there, and the pictures it saved."""
+
+    executed: set[str] = field(default_factory=set)
+    cached: set[str] = field(default_factory=set)
+    pictures: list[np.ndarray] = field(default_factory=list)  # (H, W, 3) uint8
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    base = prepare_base(tmp_path_factory.mktemp("comfyui"), PACK | DEMO_NODES)
+    make_models.main(base / "models")
+    shutil.copytree(ROOT / "demo" / "images", base / "input", dirs_exist_ok=True)
+    server = Server(
+        Path(os.environ["COMFYUI_PATH"]), sys.executable, base, base / "comfyui.log",
+        ["--cpu", "--database-url", "sqlite:///:memory:"], {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    with server:
+        server.wait_until_ready()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def object_info(server):
+    return server.get("/object_info")
+
+
+@pytest.fixture
+def run(server):
+    """Queue a workflow and follow it on the websocket to its end; ServerError where ComfyUI refuses it or it fails."""
+
+    def run(workflow: dict) -> Run:
+        client = uuid.uuid4().hex
+        socket = websocket.create_connection(f"{server.url.replace('http', 'ws')}/ws?clientId={client}", timeout=120)
+        try:
+            prompt_id = server.queue(workflow, client)
+            finished = Run()
+            while True:
+                message = socket.recv()
+                if isinstance(message, bytes):  # previews
+                    continue
+                event = json.loads(message)
+                kind, data = event["type"], event["data"]
+                if data.get("prompt_id") != prompt_id:
+                    continue
+                if kind == "executing" and data["node"]:
+                    finished.executed.add(data["node"])
+                elif kind == "execution_cached":
+                    finished.cached.update(data["nodes"])
+                elif kind == "execution_error":
+                    raise ServerError(f"{data['node_type']}: {data['exception_message']}")
+                elif kind == "execution_success":
+                    break
+        finally:
+            socket.close()
+        entry = server.wait(prompt_id)
+        check_success(entry)
+        finished.pictures = [decode(picture) for picture in server.pictures(entry)]
+        return finished
+
+    return run
+
+
+def decode(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+@pytest.fixture
+def load_workflow():
+    """An example workflow in API format with the small models, as the demo queues it."""
+
+    def load(name: str, **changes: int) -> dict:
+        return with_stand_ins(json.loads((WORKFLOWS / "api" / f"{name}.json").read_text()), **changes)
+
+    return load
+
+
+@pytest.fixture
+def sd15(load_workflow):
+    return load_workflow("sd15_simple", size=128, steps=3)
+
+
+@pytest.fixture
+def sdxl(load_workflow):
+    return load_workflow("sdxl_two_references", size=128, steps=2)

@@ -1,0 +1,62 @@
+"""What ComfyUI knows about the pack after it has started."""
+
+import urllib.request
+
+import pytest
+
+from .conftest import WORKFLOWS
+
+NODES = {
+    "ImagePromptLoadEncoder": ["CLIP_VISION"],
+    "ImagePromptLoadAdapter": ["IMAGE_PROMPT_ADAPTER"],
+    "ImagePromptEncode": ["CLIP_VISION_OUTPUT", "IMAGE"],
+    "ImagePromptCombine": ["CLIP_VISION_OUTPUT"],
+    "ImagePromptApply": ["MODEL"],
+}
+
+
+def inputs(info: dict) -> dict:
+    return {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+
+
+def test_the_pack_loads_without_a_complaint(server):
+    log = server.log.read_text(errors="replace")
+    assert "custom_nodes/image-prompt" in log.replace("\\", "/")
+    assert "IMPORT FAILED" not in log
+    assert "Error while calling comfy_entrypoint" not in log
+    assert "Traceback" not in log
+
+
+def test_the_pack_offers_exactly_its_nodes(object_info):
+    ours = {name for name, info in object_info.items() if info["python_module"] == "custom_nodes.image-prompt"}
+    assert ours == set(NODES)
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_every_input_and_output_is_explained(object_info, name):
+    info = object_info[name]
+    assert info["description"] and info["display_name"] != name
+    assert info["output"] == NODES[name]
+    assert [key for key, (_, options) in inputs(info).items() if not options.get("tooltip")] == []
+    assert all(info["output_tooltips"]) and len(info["output_tooltips"]) == len(info["output"])
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_every_node_has_a_help_page(server, name):
+    with urllib.request.urlopen(f"{server.url}/extensions/image-prompt/docs/{name}/en.md") as page:
+        assert page.read().decode().startswith(f"# {server.get(f'/object_info/{name}')[name]['display_name']}\n")
+
+
+def test_model_files_are_listed_and_other_files_are_not(server, object_info):
+    (server.base / "models" / "ipadapter" / "notes.txt").write_text("not a model")
+    assert "demo-ip-adapter-plus_sd15.safetensors" in server.get("/models/ipadapter")
+    assert "notes.txt" not in server.get("/models/ipadapter")
+    assert "demo-encoder.safetensors" in inputs(object_info["ImagePromptLoadEncoder"])["encoder_name"][1]["options"]
+
+
+def test_the_example_workflows_are_templates_with_a_picture(server):
+    names = {path.stem for path in WORKFLOWS.glob("*.json")}
+    assert set(server.get("/workflow_templates")["image-prompt"]) == names
+    for name in names:
+        with urllib.request.urlopen(f"{server.url}/api/workflow_templates/image-prompt/{name}.jpg") as picture:
+            assert picture.read(2) == b"\xff\xd8"

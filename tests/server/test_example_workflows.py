@@ -1,0 +1,115 @@
+"""Each example workflow exists twice, for the browser (UI format) and for the queue (API format): both say the same."""
+
+import json
+
+import pytest
+
+from image_prompt.demo.stages import ROOT
+
+FOLDER = ROOT / "example_workflows"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
+FRONTEND_ONLY = {"MarkdownNote"}
+MODEL_INPUTS = {"ckpt_name", "encoder_name", "adapter_name"}
+
+
+@pytest.fixture(params=NAMES)
+def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def ui(name) -> dict:
+    return json.loads((FOLDER / f"{name}.json").read_text())
+
+
+@pytest.fixture
+def api(name) -> dict:
+    return json.loads((FOLDER / "api" / f"{name}.json").read_text())
+
+
+def declared(info: dict) -> dict:
+    return {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+
+
+def is_widget(kind: object) -> bool:
+    return isinstance(kind, list) or kind in WIDGETS
+
+
+def widget_names(info: dict) -> list[str | None]:
+    """The inputs that `widgets_values` lists, in order; None for what the browser adds beside one."""
+    names: list[str | None] = []
+    for name, (kind, *rest) in declared(info).items():
+        if is_widget(kind):
+            options = rest[0] if rest else {}
+            extra = options.get("control_after_generate") or options.get("image_upload")
+            names += [name, None] if extra else [name]
+    return names
+
+
+def nodes_of(ui: dict) -> list[dict]:
+    return [node for node in ui["nodes"] if node["type"] not in FRONTEND_ONLY]
+
+
+def to_api(ui: dict, object_info: dict) -> dict:
+    """What the browser would queue."""
+    links = {link[0]: [str(link[1]), link[2]] for link in ui["links"]}
+    prompt = {}
+    for node in nodes_of(ui):
+        names = widget_names(object_info[node["type"]])
+        assert len(names) == len(node["widgets_values"]), node["type"]
+        inputs = {name: value for name, value in zip(names, node["widgets_values"]) if name}
+        inputs |= {slot["name"]: links[slot["link"]] for slot in node["inputs"] if slot["link"] is not None}
+        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs, "_meta": {"title": node["title"]}}
+    return prompt
+
+
+def test_there_are_two_examples():
+    assert NAMES == sorted(path.stem for path in (FOLDER / "api").glob("*.json"))
+    assert len(NAMES) == 2
+
+
+def test_ui_and_api_format_agree(ui, api, object_info):
+    assert to_api(ui, object_info) == api
+
+
+def test_sockets_are_those_of_the_nodes(ui, object_info):
+    for node in nodes_of(ui):
+        info = object_info[node["type"]]
+        sockets = {name: kind for name, (kind, *_) in declared(info).items() if not is_widget(kind)}
+        assert {slot["name"]: slot["type"] for slot in node["inputs"]} == sockets, node["type"]
+        outputs = list(zip(info["output_name"], info["output"]))
+        assert [(slot["name"], slot["type"]) for slot in node["outputs"]] == outputs, node["type"]
+
+
+def test_links_match_the_slots_at_both_ends(ui):
+    nodes = {node["id"]: node for node in ui["nodes"]}
+    for link, source, output, target, slot, kind in ui["links"]:
+        assert link in nodes[source]["outputs"][output]["links"]
+        assert nodes[target]["inputs"][slot]["link"] == link
+        assert nodes[source]["outputs"][output]["type"] == nodes[target]["inputs"][slot]["type"] == kind
+
+
+def test_choices_are_offered_by_the_nodes(api, object_info):
+    """Everything that is not a file of the user's."""
+    for node in api.values():
+        for name, (kind, *rest) in declared(object_info[node["class_type"]]).items():
+            options = kind if isinstance(kind, list) else (rest[0] if rest else {}).get("options")
+            if options and name in node["inputs"] and name not in MODEL_INPUTS | {"image"}:
+                assert node["inputs"][name] in options, (node["class_type"], name)
+
+
+def test_every_model_file_says_where_it_comes_from(ui, api):
+    models = {model["name"]: model for node in ui["nodes"] for model in node["properties"].get("models", [])}
+    files = {value for node in api.values() for key, value in node["inputs"].items() if key in MODEL_INPUTS}
+    assert set(models) == files
+    for model in models.values():
+        assert model["url"].startswith("https://huggingface.co/") and model["url"].endswith(".safetensors")
+        assert model["directory"] in {"checkpoints", "clip_vision", "ipadapter"}
+
+
+def test_the_note_names_every_file(ui):
+    (note,) = (node["widgets_values"][0] for node in ui["nodes"] if node["type"] == "MarkdownNote")
+    for node in ui["nodes"]:
+        for model in node["properties"].get("models", []):
+            assert f"models/{model['directory']}/{model['name']}" in note

@@ -1,0 +1,66 @@
+"""The shipped workflows through the real server: queued over HTTP, watched on the websocket, pictures decoded."""
+
+import copy
+
+import numpy as np
+import pytest
+
+
+def changed(workflow: dict, node: str, **inputs: object) -> dict:
+    workflow = copy.deepcopy(workflow)
+    workflow[node]["inputs"].update(inputs)
+    return workflow
+
+
+def find(workflow: dict, class_type: str) -> str:
+    return next(key for key, node in workflow.items() if node["class_type"] == class_type)
+
+
+def without_apply(workflow: dict) -> dict:
+    """The workflow with the Apply node taken out, its model connected directly."""
+    workflow = copy.deepcopy(workflow)
+    apply = workflow.pop(find(workflow, "ImagePromptApply"))
+    workflow[find(workflow, "KSampler")]["inputs"]["model"] = apply["inputs"]["model"]
+    return workflow
+
+
+@pytest.mark.parametrize("name", ["sd15_simple", "sdxl_two_references"])
+def test_workflow_runs_to_a_picture_of_the_right_size(run, load_workflow, name):
+    workflow = load_workflow(name, size=192, steps=2)
+    finished = run(workflow)
+    (picture,) = finished.pictures
+    assert finished.executed | finished.cached == set(workflow)
+    assert find(workflow, "KSampler") in finished.executed
+    assert picture.shape == (192, 192, 3)
+    assert picture.std() > 10  # not one colour
+
+
+@pytest.mark.parametrize("name", ["sd15", "sdxl"])
+def test_weight_zero_gives_the_picture_without_the_node(run, request, name):
+    workflow = request.getfixturevalue(name)
+    plain = run(without_apply(workflow)).pictures[0]
+    zero = run(changed(workflow, find(workflow, "ImagePromptApply"), weight=0.0)).pictures[0]
+    steered = run(workflow).pictures[0]
+    assert np.array_equal(zero, plain)
+    assert not np.array_equal(steered, plain)
+
+
+def test_another_reference_gives_another_picture(run, sd15):
+    other = changed(sd15, find(sd15, "LoadImage"), image="astronaut.jpg")
+    assert not np.array_equal(run(sd15).pictures[0], run(other).pictures[0])
+
+
+@pytest.mark.parametrize("class_type", ["KSampler", "ImagePromptApply", "ImagePromptDemoCheckpoint"])
+def test_five_runs_are_identical(run, sd15, class_type):
+    """An unknown input changes a node's cache key and nothing else: that node and all after it run again."""
+    node, sampler = find(sd15, class_type), find(sd15, "KSampler")
+    runs = [run(changed(sd15, node, unrelated=number)) for number in range(5)]
+    assert all({node, sampler} <= finished.executed for finished in runs[1:])
+    assert all(np.array_equal(finished.pictures[0], runs[0].pictures[0]) for finished in runs[1:])
+
+
+def test_the_encoder_shows_what_it_saw(run, sd15):
+    seen = {"class_type": "SaveImage", "inputs": {"images": [find(sd15, "ImagePromptEncode"), 1],
+                                                  "filename_prefix": "seen"}}
+    pictures = {picture.shape[0]: picture for picture in run({**sd15, "seen": seen}).pictures}
+    assert pictures[224].shape == (224, 224, 3)
