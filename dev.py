@@ -6,10 +6,10 @@
     python dev.py serve [ComfyUI args] ComfyUI with the pack, for the browser
     python dev.py bench [names]        the scripts of benchmarks/
 
-Everything is made in .dev/ (delete it to start over): a virtual environment, the packages of tests/requirements.txt,
-and ComfyUI. With --comfyui PATH, or COMFYUI_PATH, an existing ComfyUI is used instead, and nothing is written into it;
-what its own requirements.txt asks for is added to the virtual environment. With --python PATH, that interpreter is used
-as it is: it must have all packages already.
+Everything is made in .dev/, or where IMAGE_PROMPT_DEV says (delete it to start over): a virtual environment, the
+packages of tests/requirements.txt, and ComfyUI. With --comfyui PATH, or COMFYUI_PATH, an existing ComfyUI is used
+instead: nothing is written into it, and what its own requirements.txt asks for is added to the virtual environment.
+With --python PATH, that interpreter is used as it is: it must have all packages already.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if sys.version_info < (3, 11):  # the pack itself runs on 3.10; the pinned packa
 
 from demo.comfyui import DEMO_NODES, PACK, Server, ServerError, prepare_base
 from demo.stages import DEV, ROOT, Progress, StageError, log_file, run, tail
+from demo.stand_ins import FILES
 
 VENV = DEV / "venv"
 PINS = ROOT / "tests" / "requirements.txt"
@@ -142,6 +143,15 @@ def set_up(options: argparse.Namespace) -> tuple[Path, Path]:
     return python, given or comfyui_source(python)
 
 
+def small_models(python: Path, folder: Path) -> None:
+    """The stand-ins for the published files, written again when their recipe changes."""
+    recipe = ROOT / "demo" / "make_models.py"
+    digest = hashlib.sha256(recipe.read_bytes()).hexdigest()
+    if not (is_done("models", digest) and all(any(folder.glob(f"*/{name}")) for name in FILES.values())):
+        run("small models", [python, recipe, folder])
+        mark_done("models", digest)
+
+
 def has_accelerator(python: Path) -> bool:
     probe = "import torch; raise SystemExit(not (torch.accelerator.is_available() if hasattr(torch, 'accelerator') "
     probe += "else torch.cuda.is_available()))"
@@ -156,7 +166,7 @@ def demo(options: argparse.Namespace, rest: list[str]) -> int:
 
     python, comfyui = set_up(options)
     base = prepare_base(DEV / "demo", PACK | DEMO_NODES)
-    run("small models", [python, ROOT / "demo" / "make_models.py", base / "models"])
+    small_models(python, base / "models")
     server = make_server(options, python, comfyui, base, "demo", "sqlite:///:memory:", rest)
     server.environment["OMP_NUM_THREADS"] = "1"  # tiny tensors: more threads only wait for each other
     with server:

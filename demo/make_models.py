@@ -29,9 +29,9 @@ def norm(name: str, width: int) -> Shapes:
     return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
 
 
-def encoder() -> Shapes:
+def encoder(width: int = ENCODER_WIDTH) -> Shapes:
     """CLIPVisionModelWithProjection."""
-    width, positions = ENCODER_WIDTH, (IMAGE_SIZE // PATCH) ** 2 + 1
+    positions = (IMAGE_SIZE // PATCH) ** 2 + 1
     shapes: Shapes = {
         "vision_model.embeddings.class_embedding": (width,),
         "vision_model.embeddings.patch_embedding.weight": (width, 3, PATCH, PATCH),
@@ -99,13 +99,14 @@ def random_tensor(key: str, shape: tuple[int, ...], generator: torch.Generator) 
 
 def main(folder: Path) -> None:
     for seed, (name, (shapes, metadata)) in enumerate(FILES.items()):
-        path = folder / name
-        if path.exists():
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")  # an interrupted run leaves no half file under the final name
-        save_file(fill(shapes, seed), part, metadata)
-        part.replace(path)
+        write(folder / name, shapes, seed, metadata)
+
+
+def write(path: Path, shapes: Shapes, seed: int, metadata: dict[str, str] | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")  # an interrupted run leaves no half file under the final name
+    save_file(fill(shapes, seed), part, metadata)
+    part.replace(path)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-DEV = ROOT / ".dev"  # all that is made or downloaded; git ignores it
+DEV = Path(os.environ.get("IMAGE_PROMPT_DEV") or ROOT / ".dev").resolve()  # all that is made or downloaded
 
 
 class StageError(Exception):
