@@ -5,7 +5,7 @@ B references, D and W feature widths, N positions, T image tokens, C context wid
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
@@ -61,10 +61,16 @@ class IPAdapter(nn.Module):
         self.layer_widths = tuple(layer_widths)
         self.image_proj = family.projection(image_proj, ops=ops, device=device, dtype=dtype)
         self.context_width = self.image_proj.context_width
-        self.layers = nn.ModuleList(
-            ImageKeyValue(self.context_width, width, ops=ops, device=device, dtype=dtype) for width in layer_widths
-        )
+        self.ip_adapter = nn.ModuleDict({  # numbered as in the files, where attn1 has the even numbers
+            str(2 * layer + 1): ImageKeyValue(self.context_width, width, ops=ops, device=device, dtype=dtype)
+            for layer, width in enumerate(layer_widths)
+        })
         self._input_dtype_wins = ops is not nn
+
+    @property
+    def layers(self) -> tuple[ImageKeyValue, ...]:
+        """In file order."""
+        return tuple(cast("Iterable[ImageKeyValue]", self.ip_adapter.values()))
 
     @property
     def num_tokens(self) -> int:
@@ -115,7 +121,7 @@ class IPAdapter(nn.Module):
                 f"Expected image tokens (batch, tokens, {self.context_width}), was given {list(tokens.shape)}."
             )
         tokens = self._as_input(tokens)
-        return [layer(tokens) for layer in cast("Sequence[ImageKeyValue]", self.layers)]
+        return [layer(tokens) for layer in self.layers]
 
     def _as_input(self, x: Tensor) -> Tensor:
         """torch.nn has no rule for a half precision file and float32 features: the weights decide."""

@@ -53,7 +53,11 @@ def load_adapter(
             family, base_model, parts.image_proj, layers.widths, name=name, ops=ops, device="meta", dtype=dtype
         )
 
-    weights = {key: tensor.to(device=device, dtype=dtype) for key, tensor in _named_as_module(parts).items()}
+    weights = {
+        f"{part}.{key}": tensor.to(device=device, dtype=dtype)
+        for part, sd in (("image_proj", parts.image_proj), ("ip_adapter", parts.ip_adapter))
+        for key, tensor in sd.items()
+    }
     plan = build(nn, None)
     if plan.context_width != layers.base.context_width:
         raise ValueError(
@@ -61,7 +65,7 @@ def load_adapter(
             f"{layers.base.context_width}."
         )
     check_shapes(plan.state_dict(), weights)
-    _check_finite(weights)
+    _check_values(weights)
     adapter = build(ops, dtype)
     adapter.load_state_dict(weights, strict=True, assign=True)
     return adapter.requires_grad_(False).eval()
@@ -101,19 +105,14 @@ def _measure_layers(sd: StateDict) -> Layers:
     return Layers(base, tuple(shape_of(sd, f"{n}.to_k_ip.weight", 2)[0] for n in expected))
 
 
-def _named_as_module(parts: AdapterParts) -> dict[str, Tensor]:
-    """Keys of IPAdapter.state_dict(): layer n of the module is number 2n + 1 in the file."""
-    named = {f"image_proj.{key}": tensor for key, tensor in parts.image_proj.items()}
-    for key, tensor in parts.ip_adapter.items():
-        number, rest = key.split(".", 1)
-        named[f"layers.{int(number) // 2}.{rest}"] = tensor
-    return named
-
-
-def _check_finite(sd: StateDict) -> None:
-    # a sum is finite only if every term is, and needs no temporary as large as the weights
-    broken = [
-        key for key, tensor in sd.items() if not tensor.is_meta and not tensor.sum(dtype=torch.float32).isfinite()
-    ]
-    if broken:
+def _check_values(sd: StateDict) -> None:
+    if wrong := [f"{key} ({tensor.dtype})" for key, tensor in sd.items() if not tensor.is_floating_point()]:
+        raise ValueError(f"The adapter file is damaged: weights that are not floating point: {first(wrong)}.")
+    if broken := [key for key, tensor in sd.items() if not (tensor.is_meta or _is_finite(tensor))]:
         raise ValueError(f"The adapter file is damaged: NaN or infinity in {first(broken)}.")
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """A sum is finite only if every term is, and takes no memory; torch cannot sum 8 bit floats as they are."""
+    terms = tensor.float() if tensor.itemsize == 1 else tensor
+    return bool(terms.sum(dtype=torch.promote_types(terms.dtype, torch.float32)).isfinite())

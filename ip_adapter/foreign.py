@@ -41,9 +41,9 @@ def lacks(pattern: str) -> Check:
     return lambda sd: not found(sd)
 
 
-def size(key: str, axis: int, *sizes: int) -> Check:
-    """This tensor is one of `sizes` long along `axis`."""
-    return lambda sd: key in sd and sd[key].ndim > abs(axis) - (axis < 0) and sd[key].shape[axis] in sizes
+def size(key: str, axis: int, wanted: int) -> Check:
+    """This tensor is present, and `wanted` long along `axis`."""
+    return lambda sd: key in sd and sd[key].shape[axis:][:1] == (wanted,)
 
 
 def id_tokens(sd: StateDict) -> int:
@@ -131,7 +131,8 @@ FOREIGN = (
     Foreign(
         "a ControlNet",
         "Put it in models/controlnet and load it with ControlNetLoader.",
-        (has(r"control_model\.|controlnet_|input_hint_block\.|(controlnet_|input_)?hint_"), lacks(r"image_proj\.")),
+        (has(r"control_model\.|input_hint_block\.|controlnet_(cond_embedding|down_blocks|mid_block|blocks|x_embedder)"),
+         lacks(r"image_proj\.")),
     ),
     Foreign(
         "a full checkpoint",

@@ -25,10 +25,10 @@ def test_weights_stay_as_loaded_unless_asked(make_file):
     parts["ip_adapter"] = {key: tensor.half() for key, tensor in parts["ip_adapter"].items()}
     kept, cast = load_adapter(parts), load_adapter(parts, dtype=torch.float64)
     assert kept.image_proj.latents.dtype == torch.float32
-    assert kept.layers[0].to_k_ip.weight.dtype == torch.float16
+    assert kept.ip_adapter["1"].to_k_ip.weight.dtype == torch.float16
     assert {tensor.dtype for tensor in cast.state_dict().values()} == {torch.float64}
     assert not any(parameter.requires_grad for parameter in kept.parameters())
-    assert kept.layers[0].to_k_ip.weight.data_ptr() == parts["ip_adapter"]["1.to_k_ip.weight"].data_ptr()
+    assert kept.ip_adapter["1"].to_k_ip.weight.data_ptr() == parts["ip_adapter"]["1.to_k_ip.weight"].data_ptr()
 
 
 @torch.inference_mode()
@@ -41,10 +41,19 @@ def test_casting_layers_compute_in_the_dtype_of_the_input(make_file, family, sha
     plain = load_adapter(parts, dtype=torch.float32)
     features = torch.randn(shape)
     tokens = host.tokens(features)
-    assert host.layers[0].to_k_ip.weight.dtype == torch.float16 and tokens.dtype == torch.float32
+    assert host.ip_adapter["1"].to_k_ip.weight.dtype == torch.float16 and tokens.dtype == torch.float32
     torch.testing.assert_close(tokens, plain.tokens(features), rtol=0, atol=1e-5)
     for ours, theirs in zip(host.key_value(tokens), plain.key_value(tokens), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_casting_layers_take_8_bit_weights(make_file):
+    parts = make_file("base")
+    parts["ip_adapter"] = {key: t.to(torch.float8_e4m3fn) for key, t in parts["ip_adapter"].items()}
+    host, tokens = load_adapter(parts, ops=comfy.ops.manual_cast), torch.randn(1, 4, 768)
+    k, v = host.key_value(tokens)[0]
+    torch.testing.assert_close(k, tokens @ parts["ip_adapter"]["1.to_k_ip.weight"].float().T, rtol=0, atol=1e-5)
 
 
 @torch.inference_mode()

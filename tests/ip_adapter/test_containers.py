@@ -147,6 +147,12 @@ def test_a_trained_factor_per_token_is_refused(make_file):
         load_adapter(parts)
 
 
+@pytest.mark.parametrize("family", ["base", "plus", "full-face"])
+def test_a_loaded_adapter_saved_again_is_read_back(make_file, family):
+    parts = make_file(family)
+    assert_same(load_adapter(parts).state_dict(), parts)
+
+
 def test_normalise_gives_one_naming(make_file):
     parts = normalise(make_file("plus"))
     assert "layers.0.to_kv.weight" in parts.image_proj and "layers.0.ff.1.weight" in parts.image_proj

@@ -102,8 +102,8 @@ def broken(parts, part, key, tensor):
     ("plus", "image_proj", "latents", torch.zeros(16, 64), r"latents has shape \[16, 64\]"),
     ("plus", "image_proj", "layers.1.2.1.weight", T, "unexpected"),
     ("plus", "image_proj", "norm_out.weight", torch.ones(2048), "wrong shape: image_proj.norm_out.weight"),
-    ("base", "ip_adapter", "5.to_v_ip.weight", None, "missing: layers.2.to_v_ip.weight"),
-    ("base", "ip_adapter", "5.to_v_ip.weight", T, "wrong shape: layers.2.to_v_ip.weight"),
+    ("base", "ip_adapter", "5.to_v_ip.weight", None, "missing: ip_adapter.5.to_v_ip.weight"),
+    ("base", "ip_adapter", "5.to_v_ip.weight", T, "wrong shape: ip_adapter.5.to_v_ip.weight"),
     ("base", "ip_adapter", "5.to_k_ip.weight", torch.zeros(7), "5.to_k_ip.weight has shape"),
     ("base", "ip_adapter", "5.to_q_ip.weight", T, "keys that no layer has: 5.to_q_ip.weight"),
     ("base", "ip_adapter", "33.to_k_ip.weight", torch.zeros(32, 768), "16 layers.*this file has 17.*unexpected: 33"),
@@ -139,7 +139,14 @@ def test_a_projection_for_another_model_than_the_layers_is_refused(make_file):
 def test_weights_that_are_not_finite_are_refused(make_file, value):
     parts = make_file("base")
     parts["ip_adapter"]["31.to_v_ip.weight"][3, 5] = value
-    with pytest.raises(ValueError, match="NaN or infinity in layers.15.to_v_ip.weight"):
+    with pytest.raises(ValueError, match="NaN or infinity in ip_adapter.31.to_v_ip.weight"):
+        load_adapter(parts)
+
+
+def test_weights_that_are_not_floating_point_are_refused(make_file):
+    parts = make_file("base")
+    parts["ip_adapter"]["1.to_k_ip.weight"] = torch.ones(32, 768, dtype=torch.int8)
+    with pytest.raises(ValueError, match=r"not floating point: ip_adapter.1.to_k_ip.weight \(torch.int8\)"):
         load_adapter(parts)
 
 
