@@ -61,11 +61,14 @@ def normalise(sd: object) -> AdapterParts:
     ValueError if it holds no tensors, is a known kind of file that is not an adapter of a supported family (the message
     says which and what to do), or holds keys that no adapter has.
     """
-    flat = _flatten(sd)
+    leaves = _flatten(sd)
+    flat = {key: value for key, value in leaves.items() if isinstance(value, Tensor)}
     keys = _unify(flat)
     for row in FOREIGN:
         if row.matches(keys):
             raise ValueError(f"This file is {row.kind}, not a supported IP-Adapter. {row.remedy}")
+    if others := [f"{key} ({type(value).__name__})" for key, value in leaves.items() if key not in flat]:
+        raise ValueError(f"This file holds something other than tensors: {first(others)}. Adapters hold tensors alone.")
     parts = {part: {k.removeprefix(f"{part}."): v for k, v in keys.items() if k.startswith(f"{part}.")}
              for part in PREFIXES}
     if not all(parts.values()):
@@ -78,18 +81,14 @@ def normalise(sd: object) -> AdapterParts:
     return AdapterParts(image_proj, _fold_scalers(parts["ip_adapter"]))
 
 
-def _flatten(sd: object) -> dict[str, Tensor]:
-    """Nested dicts joined with dots. ValueError for anything that is not a tensor."""
+def _flatten(sd: object) -> dict[str, object]:
+    """Nested dicts joined with dots."""
     if not isinstance(sd, Mapping):
         raise ValueError(f"This file holds a {type(sd).__name__} where a dict of tensors was expected.")
-    flat = dict(_walk(cast("Mapping[object, object]", sd), ""))
-    if not flat:
+    leaves = dict(_walk(cast("Mapping[object, object]", sd), ""))
+    if not leaves:
         raise ValueError("This file is empty: it holds no tensors.")
-    tensors = {key: value for key, value in flat.items() if isinstance(value, Tensor)}
-    if len(tensors) < len(flat):
-        others = [f"{key} ({type(value).__name__})" for key, value in flat.items() if key not in tensors]
-        raise ValueError(f"This file holds something other than tensors: {first(others)}. Adapters hold tensors alone.")
-    return tensors
+    return leaves
 
 
 def _walk(sd: Mapping[object, object], prefix: str) -> Iterator[tuple[str, object]]:

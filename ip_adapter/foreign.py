@@ -49,7 +49,9 @@ def size(key: str, axis: int, wanted: int) -> Check:
 def id_tokens(sd: StateDict) -> int:
     """Tokens per face of the MLP over an identity embedding; 0 where there is none."""
     out, norm = sd.get("image_proj.proj.2.weight"), sd.get("image_proj.norm.weight")
-    return out.shape[0] // norm.shape[0] if out is not None and norm is not None and out.ndim and norm.numel() else 0
+    if out is None or norm is None or not (out.ndim and norm.ndim and norm.numel()):
+        return 0
+    return out.shape[0] // norm.shape[0]
 
 
 FOREIGN = (

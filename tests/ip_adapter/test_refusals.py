@@ -46,7 +46,7 @@ def test_a_file_of_another_kind_is_named_with_its_place(key):
 
 def test_a_full_checkpoint_is_named():
     keys = ["model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.decoder.conv_in.weight"]
-    for sd in ({key: T for key in keys}, {"state_dict": {key: T for key in keys}}):
+    for sd in ({key: T for key in keys}, {"epoch": 3, "state_dict": {key: T for key in keys}}):
         with pytest.raises(ValueError, match="a full checkpoint.*CheckpointLoaderSimple"):
             load_adapter(sd)
 
@@ -160,3 +160,13 @@ def test_an_adapter_on_another_base_model_is_refused_before_it_runs(make_file):
     adapter = load_adapter(make_file("base"))
     with pytest.raises(ValueError, match=r"16 layers \(SD1.5\), this model has 0 cross-attentions"):
         match_layers([], adapter.layer_widths)
+
+
+@pytest.mark.parametrize("damage", [torch.tensor(1.0), torch.zeros(0), torch.zeros(2, 3, 5), torch.zeros(7)])
+@pytest.mark.parametrize("family", ["base", "plus", "full-face"])
+def test_any_misshapen_tensor_is_a_value_error(make_file, family, damage):
+    parts = make_file(family)
+    for part, sd in parts.items():
+        for key in sd:
+            with pytest.raises(ValueError):
+                load_adapter(broken(parts, part, key, damage))
