@@ -179,7 +179,7 @@ def _positive(value: Any) -> int:
 
 
 def _activation(value: Any) -> str:
-    if value not in ACTIVATIONS:
+    if not isinstance(value, str) or value not in ACTIVATIONS:
         raise ValueError(f"one of {', '.join(ACTIVATIONS)}")
     return value
 

@@ -44,12 +44,18 @@ def _one_batch(image: Picture, background: Rgb) -> Tensor:
     if isinstance(image, Image.Image):
         pixels = _from_pil(image)
     elif isinstance(image, np.ndarray):
-        pixels = torch.tensor(image)
+        pixels = _from_numpy(image)
     elif isinstance(image, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance] a caller may not be typed
         pixels = image.detach()
     else:
         raise ValueError(f"A picture is a PIL image, a numpy array or a torch tensor, not {type(image).__name__}.")
-    return _on_background(_to_bytes(_channels_first(pixels)), background)
+    return _on_background(_to_bytes(_channels_first(pixels)), background).contiguous()
+
+
+def _from_numpy(image: npt.NDArray[Any]) -> Tensor:
+    if image.dtype != np.uint8 and image.dtype.kind != "f":
+        raise ValueError(f"Pixels of type {image.dtype}: expected uint8 (0..255) or floats (0..1).")
+    return torch.tensor(np.ascontiguousarray(image))
 
 
 def _from_pil(image: Image.Image) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .model import VisionEncoder
 
+OPERATIONS = ("_reorder_linear_weight", "_linear_pointwise")
 PACKED_DTYPES = (torch.float32, torch.bfloat16)
 
 
@@ -80,9 +81,7 @@ def unpack_weights(encoder: VisionEncoder) -> int:
 
 
 def _available() -> bool:
-    ops = torch.ops.mkldnn
-    return torch.backends.mkldnn.is_available() and all(
-        hasattr(ops, name) for name in ("_linear_pointwise", "_reorder_linear_weight"))
+    return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in OPERATIONS)
 
 
 def _packable(module: nn.Module) -> bool:

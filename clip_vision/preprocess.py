@@ -1,22 +1,18 @@
-"""Pictures -> pixel_values. Letters: B pictures, H height, W width, S pixels along a side of what the encoder reads.
-
-Resizing is bicubic with antialiasing on 8-bit pixels, to within one level of what PIL does, which is how CLIP and
-SigLIP saw pictures in training. (torch's 8-bit kernel is up to 17 levels away where one side grows and one shrinks.)
-"""
+"""Pictures -> pixel_values. Letters: B pictures, H height, W width, S pixels along a side of what the encoder reads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .config import Rgb
 from .images import Pictures, to_rgb
+from .resample import resize
 
 BLACK: Rgb = (0.0, 0.0, 0.0)
-MAX_STRETCH = 400  # sides of a picture that is to be cropped; beyond, resizing would need gigabytes
+MAX_STRETCH = 400  # long side to short side; beyond, covering a square would need gigabytes
 
 
 def preprocess(images: Pictures, size: int, mean: Rgb, std: Rgb, crop: str = "center",
@@ -44,21 +40,6 @@ def normalise(pictures: Tensor, mean: Rgb, std: Rgb) -> Tensor:
     return ((pictures - torch.tensor(mean)) / torch.tensor(std)).permute(0, 3, 1, 2).contiguous()
 
 
-def _resize(pixels: Tensor, height: int, width: int) -> Tensor:
-    """(B, 3, H, W) uint8 -> (B, 3, height, width) uint8; the same pixels where the size is right.
-
-    One side, then the other, with 8 bits in between, since PIL clips there what bicubic overshoots. The order is that
-    of Pillow 13 (https://github.com/python-pillow/Pillow/pull/9549); older ones always begin across.
-    """
-    old_height, old_width = pixels.shape[2:]
-    down_first = old_height > height and old_height - height > 2 * (old_width - width)
-    for size in ((height, old_width) if down_first else (old_height, width), (height, width)):
-        if tuple(pixels.shape[2:]) != size:
-            resized = F.interpolate(pixels.float(), size=size, mode="bicubic", antialias=True, align_corners=False)
-            pixels = resized.round_().clamp_(0, 255).to(torch.uint8)
-    return pixels
-
-
 def _cover(down: float, right: float) -> Callable[[Tensor, int, Rgb], Tensor]:
     """Short side to S, then cut a square: `down` and `right` in 0..1 say where in what is left over.
 
@@ -71,7 +52,7 @@ def _cover(down: float, right: float) -> Callable[[Tensor, int, Rgb], Tensor]:
         if max(height, width) > MAX_STRETCH * short:
             raise ValueError(f"A picture of {width}x{height} pixels is too narrow to cut a square from. "
                              "Use the crop \"pad\" or \"squash\".")
-        pixels = _resize(pixels, int(size * height / short), int(size * width / short))
+        pixels = resize(pixels, int(size * height / short), int(size * width / short))
         height, width = pixels.shape[2:]
         top, left = int(down * (height - size)), int(right * (width - size))
         return pixels[:, :, top : top + size, left : left + size]
@@ -83,7 +64,7 @@ def _pad(pixels: Tensor, size: int, background: Rgb) -> Tensor:
     """Long side to S, in the middle of a square of the background color."""
     height, width = pixels.shape[2:]
     long = max(height, width)
-    pixels = _resize(pixels, max(1, round(size * height / long)), max(1, round(size * width / long)))
+    pixels = resize(pixels, max(1, round(size * height / long)), max(1, round(size * width / long)))
     height, width = pixels.shape[2:]
     color = (torch.tensor(background) * 255).round().to(torch.uint8)
     padded = color.view(1, 3, 1, 1).repeat(len(pixels), 1, size, size)
@@ -93,7 +74,7 @@ def _pad(pixels: Tensor, size: int, background: Rgb) -> Tensor:
 
 
 def _squash(pixels: Tensor, size: int, background: Rgb) -> Tensor:
-    return _resize(pixels, size, size)
+    return resize(pixels, size, size)
 
 
 # name -> (B, 3, H, W) uint8 -> (B, 3, S, S) uint8
