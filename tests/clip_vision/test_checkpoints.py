@@ -1,0 +1,304 @@
+"""Files of every layout are loaded strictly, and what they do not say comes from the right row."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import witness
+from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
+from witness import ROWS
+
+from image_prompt.clip_vision import PRESETS, load_encoder
+
+CLIP, SIGLIP = ROWS["CLIP ViT-B/32"], ROWS["SigLIP base/16-224"]
+FILES = Path(__file__).resolve().parents[1] / "checkpoints"
+
+
+def on_meta(row, projection=512):
+    with torch.device("meta"):
+        return witness.state_dict(witness.empty(row.kind, witness.full_config(row, projection)))
+
+
+def load_narrow(sd, row=CLIP, **options):
+    return load_encoder(sd, metadata=witness.description(row), **options)
+
+
+def stored(name):
+    shapes = json.loads((FILES / f"{name}.json").read_text())["tensors"][""]
+    return {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("row", PRESETS, ids=lambda row: row.name)
+def test_every_known_encoder_is_identified_and_loads_strictly_at_full_shape(row):
+    sd = on_meta(row)
+    encoder = load_encoder(sd, variant=row.name)
+    config = encoder.config
+    assert (config.name, config.heads, config.activation) == (row.name, row.heads, row.activation)
+    assert (config.image_size, config.mean, config.std) == (row.image_size, row.mean, row.std)
+    assert sum(p.numel() for p in encoder.parameters()) == sum(tensor.numel() for tensor in sd.values())
+    found = load_encoder(sd).config
+    assert (found.kind, found.heads, found.image_size) == (row.kind, row.heads, row.image_size)
+
+
+@pytest.mark.parametrize(("file", "name"), [
+    ("CLIP-ViT-H-14-laion2B-s32B-b79K", "CLIP ViT-H/14"),
+    ("clip-vit-large-patch14", "CLIP ViT-L/14"),
+    ("open_clip_ViT-L-14_visual", "CLIP ViT-L/14"),
+    ("sigclip_vision_patch14_384", "SigLIP so400m/14-384"),
+])
+def test_published_files_are_identified(file, name):
+    assert load_encoder(stored(file)).config.name == name
+
+
+def test_names_of_variants_are_unique():
+    assert len({row.name for row in PRESETS}) == len(PRESETS)
+
+
+QUICK, GELU = "quick_gelu", "gelu"
+
+
+@pytest.mark.parametrize(("row", "file", "activation", "mean"), [
+    ("CLIP ViT-L/14", "clip-vit-large-patch14.safetensors", QUICK, 0.48145466),
+    ("CLIP ViT-L/14", "model.safetensors", QUICK, 0.48145466),
+    ("CLIP ViT-L/14", "CLIP-ViT-L-14-laion2B-s32B-b82K.safetensors", GELU, 0.5),
+    ("CLIP ViT-L/14", "vit_l_14-laion400m_e32-3d133497.pt", GELU, 0.48145466),
+    ("CLIP ViT-L/14", "CLIP-ViT-L-14-DataComp.XL-s13B-b90K.safetensors", GELU, 0.48145466),
+    ("CLIP ViT-L/14", "CLIP-ViT-L-14-CommonPool.XL.laion-s13B-b90K.safetensors", GELU, 0.48145466),
+    ("CLIP ViT-L/14", "DFN2B-CLIP-ViT-L-14.safetensors", QUICK, 0.48145466),
+    ("CLIP ViT-B/32", "CLIP-ViT-B-32-laion2B-s34B-b79K.safetensors", GELU, 0.48145466),
+    ("CLIP ViT-B/32", "vit_b_32-quickgelu-laion400m_e32-46683a32.pt", QUICK, 0.48145466),
+    ("CLIP ViT-B/16", "vit_b_16-laion400m_e32-55e67d44.pt", GELU, 0.48145466),
+    ("CLIP ViT-H/14", "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors", GELU, 0.48145466),
+    ("CLIP ViT-H/14", "DFN5B-CLIP-ViT-H-14.safetensors", QUICK, 0.48145466),
+    ("CLIP ViT-H/14-378", "open_clip_pytorch_model.bin", QUICK, 0.48145466),
+    ("CLIP ViT-bigG/14", "metaclip-bigG-14.safetensors", QUICK, 0.48145466),
+    ("SigLIP so400m/14-384", "sigclip_vision_patch14_384.safetensors", "gelu_pytorch_tanh", 0.5),
+])
+def test_the_file_name_decides_where_shapes_cannot(row, file, activation, mean):
+    config = load_encoder(on_meta(ROWS[row]), name=file).config
+    assert (config.activation, config.mean[0]) == (activation, mean)
+
+
+def test_the_named_variant_comes_before_the_file_name():
+    sd = on_meta(ROWS["CLIP ViT-L/14"])
+    assert load_encoder(sd, variant="CLIP ViT-L/14", name="laion2b.safetensors").config.activation == "quick_gelu"
+
+
+def test_siglip2_is_named_by_its_file_name():
+    sd = on_meta(ROWS["SigLIP base/16-512"])
+    assert load_encoder(sd).config.name == "SigLIP base/16-512"
+    assert load_encoder(sd, name="siglip2-base-patch16-512.safetensors").config.name == "SigLIP2 base/16-512"
+
+
+def test_another_picture_size_of_a_known_encoder_keeps_its_heads():
+    row = ROWS["CLIP ViT-H/14"]
+    with torch.device("meta"):
+        sd = witness.state_dict(witness.empty("clip", {**witness.full_config(row), "image_size": 336}))
+    config = load_encoder(sd).config
+    assert (config.heads, config.image_size, config.name) == (16, 336, "CLIP ViT-H/14 at 336 pixels")
+
+
+def test_an_unlisted_encoder_has_heads_of_64_and_the_activation_of_its_layout():
+    config = {**witness.full_config(CLIP), "hidden_size": 896, "intermediate_size": 3584, "num_attention_heads": 14}
+    with torch.device("meta"):
+        sd = witness.state_dict(witness.empty("clip", config))
+    assert (load_encoder(sd).config.heads, load_encoder(sd).config.activation) == (14, "gelu")
+    archive = witness.to_openclip(sd) | witness.openai_numbers()
+    assert load_encoder(archive).config.activation == "quick_gelu"
+
+
+def test_the_files_own_description_comes_before_the_table():
+    metadata = {"vision_config": json.dumps({"activation": "gelu", "std": [1, 2, 3], "name": "mine"}), "format": "pt"}
+    config = load_encoder(on_meta(CLIP), metadata=metadata).config
+    assert (config.activation, config.std, config.name, config.heads) == ("gelu", (1.0, 2.0, 3.0), "mine", 12)
+    assert load_encoder(on_meta(CLIP), metadata=metadata, variant="CLIP ViT-B/32").config.activation == "quick_gelu"
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("{", "no JSON"), ("[1]", "no JSON object"), ('{"head": 3}', "has 'head'; it may have"),
+    ('{"heads": 0}', "positive whole number"), ('{"heads": "12"}', "positive whole number"),
+    ('{"activation": "relu"}', "one of gelu"), ('{"activation": []}', "one of gelu"),
+    ('{"mean": [1]}', "three numbers"), ('{"heads": 7}', "not a multiple"),
+    ('{"image_size": 300}', "position embeddings for 7"),
+])
+def test_a_description_that_cannot_be_right_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        load_encoder(on_meta(CLIP), metadata={"vision_config": text})
+
+
+def test_layouts_give_the_same_features():
+    sd = witness.state_dict(witness.narrow(CLIP))
+    pixel_values = witness.pixels(CLIP)
+    openclip = witness.to_openclip(sd)
+    bare = {key.removeprefix("vision_model."): tensor for key, tensor in sd.items()}
+    layouts = [sd, bare, openclip, openclip | witness.openclip_text(),
+               openclip | witness.openclip_text() | witness.openai_numbers()]
+    want = ("image_embeds", "penultimate")
+    first, *others = (load_narrow(each)(pixel_values, want) for each in layouts)
+    for other in others:
+        assert torch.equal(first.image_embeds, other.image_embeds)
+        assert torch.equal(first.penultimate, other.penultimate)
+
+
+TEXT = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 30}
+
+
+def full_clip():
+    config = CLIPConfig(text_config={**TEXT, "hidden_size": 16}, vision_config=witness.narrow_config(CLIP),
+                        projection_dim=24)
+    return CLIPModel(config).eval()
+
+
+def full_siglip():
+    config = SiglipConfig(text_config={**TEXT, "hidden_size": 96}, vision_config=witness.narrow_config(SIGLIP))
+    return SiglipModel(config).eval()
+
+
+@pytest.mark.parametrize(("row", "make"), [(CLIP, full_clip), (SIGLIP, full_siglip)], ids=["clip", "siglip"])
+def test_a_text_model_beside_the_encoder_is_left_out(row, make):
+    full, pixel_values = make(), witness.pixels(row)
+    sd = full.state_dict()
+    sd["vision_model.embeddings.position_ids"] = torch.arange(50)[None]
+    sd["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+    ours = load_narrow(sd, row)(pixel_values).image_embeds
+    theirs = full.get_image_features(pixel_values).pooler_output
+    assert any(key.startswith("text_model.") for key in sd)
+    assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
+
+
+def test_without_a_projection_only_image_embeds_are_refused():
+    sd = witness.state_dict(witness.narrow(CLIP))
+    whole = load_narrow(sd)(witness.pixels(CLIP), ("cls",))
+    del sd["visual_projection.weight"]
+    encoder = load_narrow(sd)
+    assert encoder(torch.zeros(1, 3, 224, 224), ("penultimate", "cls")).cls.shape == whole.cls[:1].shape
+    with pytest.raises(ValueError, match="cannot give 'image_embeds': its file holds no visual projection"):
+        encoder(witness.pixels(CLIP))
+
+
+@pytest.mark.parametrize("want", ["image_embeds", "pooled"])
+def test_without_a_pooling_head_only_pooled_features_are_refused(want):
+    sd = {key: tensor for key, tensor in witness.state_dict(witness.narrow(SIGLIP)).items() if ".head." not in key}
+    encoder = load_narrow(sd, SIGLIP)
+    assert encoder(witness.pixels(SIGLIP), ("last",)).last.shape == (2, 196, 96)
+    with pytest.raises(ValueError, match=f"cannot give '{want}': its file holds no pooling head"):
+        encoder(witness.pixels(SIGLIP), (want,))
+
+
+def test_weights_are_cast_once_and_kept_without_a_dtype():
+    sd = {key: tensor.half() for key, tensor in witness.state_dict(witness.narrow(CLIP)).items()}
+    assert load_narrow(sd).dtype == torch.float16
+    encoder = load_narrow(sd, dtype=torch.float32)
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+    assert not any(parameter.requires_grad for parameter in encoder.parameters()) and not encoder.training
+
+
+def test_layers_come_from_the_hosts_operations():
+    class Ops:
+        Conv2d, LayerNorm = torch.nn.Conv2d, torch.nn.LayerNorm
+
+        class Linear(torch.nn.Linear):
+            pass
+
+    encoder = load_narrow(witness.state_dict(witness.narrow(CLIP)), ops=Ops)
+    linears = [module for module in encoder.modules() if isinstance(module, torch.nn.Linear)]
+    assert len(linears) == 13 and all(type(module) is Ops.Linear for module in linears)
+
+
+FOREIGN = {
+    "lora": (["lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight"], "a LoRA"),
+    "peft lora": (["base_model.model.vision_model.encoder.layers.0.mlp.fc1.lora_A.weight"], "a LoRA"),
+    "adapter": (["image_proj.proj.weight", "ip_adapter.1.to_k_ip.weight"], "an IP-Adapter"),
+    "checkpoint": (["model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.decoder.conv_in.weight",
+                    "cond_stage_model.transformer.text_model.final_layer_norm.weight"], "a diffusion model"),
+    "flux": (["double_blocks.0.img_attn.proj.weight"], "a diffusion model"),
+    "vae": (["decoder.conv_in.weight", "encoder.conv_in.weight"], "a VAE"),
+    "eva": (["visual.blocks.0.attn.q_proj.weight", "visual.patch_embed.proj.weight"], "an EVA-CLIP"),
+    "timm siglip": (["visual.trunk.blocks.0.attn.qkv.weight"], "an OpenCLIP model with a timm image tower"),
+    "dinov2": (["embeddings.cls_token", "embeddings.patch_embeddings.projection.weight"], "a DINO"),
+    "dino hub": (["cls_token", "blocks.0.attn.qkv.weight", "patch_embed.proj.weight"], "a DINO"),
+    "text": (["text_model.embeddings.token_embedding.weight"], "a text encoder without an image tower"),
+    "openclip text": (["token_embedding.weight", "transformer.resblocks.0.ln_1.weight"], "a text encoder without"),
+    "anything": (["a", "b"], "choose a CLIP or SigLIP vision file"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_other_files_are_refused_by_what_they_look_like(name):
+    keys, message = FOREIGN[name]
+    with pytest.raises(ValueError, match=f"not a CLIP or SigLIP image encoder: .*{message}") as error:
+        load_encoder({key: torch.zeros(2, 2) for key in keys})
+    assert keys[0] in str(error.value) or sorted(keys)[0] in str(error.value)
+
+
+def changed(**changes):
+    """The narrow CLIP with keys (dots as __) replaced, or left out where None."""
+    sd = witness.state_dict(witness.narrow(CLIP))
+    sd.update({key.replace("__", "."): tensor for key, tensor in changes.items()})
+    return {key: tensor for key, tensor in sd.items() if tensor is not None}
+
+
+LAYER = "vision_model__encoder__layers__"
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"multi_modal_projector__linear_1__weight": torch.zeros(2)}, "looks like a LLaVA model"),
+    ({"vision_model__extra__weight": torch.zeros(2)}, r"does not know: .*vision_model\.extra\.weight"),
+    ({"visual_projection__bias": torch.zeros(24)}, "does not know: .*visual_projection.bias"),
+    ({f"{LAYER}0__self_attn__k_proj__weight": None}, "incomplete: layers.0.attention.q.weight has no k or v"),
+    ({f"{LAYER}1__self_attn__q_proj__weight": None}, "missing, first .'layers.1.attention.qkv.weight'"),
+    ({f"{LAYER}2__mlp__fc2__bias": None}, "1 weights are missing, first .'layers.2.mlp.fc2.bias'"),
+    ({f"{LAYER}0__mlp__fc1__weight": None}, "incomplete: no vision_model.encoder.layers.0.mlp.fc1.weight"),
+    ({"vision_model__embeddings__position_embedding__weight": None}, "incomplete: no .*position_embedding"),
+    ({"vision_model__embeddings__position_embedding__weight": torch.zeros(49, 96)}, "no square grid"),
+    ({"vision_model__embeddings__patch_embedding__weight": torch.zeros(96, 3, 32, 16)}, "no square grid"),
+    ({"vision_model__embeddings__patch_embedding__weight": torch.zeros(96, 768)}, "NaFlex SigLIP2"),
+    ({"vision_model__pre_layrnorm__bias": torch.zeros(95)}, r"pre_norm.bias has shape \(95,\).* needs \(96,\)"),
+    ({f"{LAYER}0__mlp__fc1__weight": torch.zeros(288, 96, dtype=torch.int8)}, "quantised"),
+])
+def test_broken_files_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        load_narrow(changed(**changes))
+
+
+def test_a_resnet_clip_is_refused():
+    keys = ("visual.conv1.weight", "visual.layer1.0.conv1.weight", "visual.attnpool.k_proj.weight")
+    with pytest.raises(ValueError, match="ResNet CLIP"):
+        load_encoder({key: torch.zeros(2, 2) for key in keys})
+
+
+def test_a_naflex_file_is_refused():
+    from transformers import Siglip2VisionConfig, Siglip2VisionModel
+
+    model = Siglip2VisionModel(Siglip2VisionConfig(hidden_size=64, num_hidden_layers=1, num_attention_heads=1,
+                                                   intermediate_size=64, num_patches=16))
+    with pytest.raises(ValueError, match="NaFlex SigLIP2"):
+        load_encoder(witness.state_dict(model))
+
+
+def test_an_unlisted_width_that_64_does_not_divide_needs_a_description():
+    with pytest.raises(ValueError, match='heads of 64.*Give "heads"'):
+        load_encoder(witness.state_dict(witness.narrow(CLIP)))
+
+
+def test_an_8_bit_float_file_needs_a_dtype():
+    sd = {key: tensor.to(torch.float8_e4m3fn) for key, tensor in witness.state_dict(witness.narrow(CLIP)).items()}
+    with pytest.raises(ValueError, match="float8_e4m3fn.*choose a dtype"):
+        load_narrow(sd)
+    assert load_narrow(sd, dtype=torch.bfloat16).dtype == torch.bfloat16
+
+
+def test_an_empty_file_is_refused():
+    with pytest.raises(ValueError, match="empty"):
+        load_encoder({})
+
+
+def test_a_variant_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match="'CLIP ViT-H/14' is a clip encoder 32 layers deep, 1280 wide"):
+        load_encoder(on_meta(CLIP), variant="CLIP ViT-H/14")
+
+
+def test_an_unknown_variant_is_refused_with_the_names():
+    with pytest.raises(ValueError, match="called 'H/14'. Known: auto, .*CLIP ViT-H/14"):
+        load_encoder(on_meta(CLIP), variant="H/14")
