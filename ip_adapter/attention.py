@@ -52,19 +52,23 @@ def image_attention(q: Tensor, key: Tensor, value: Tensor, heads: int, out: Tens
 
 def _attend_few(q: Tensor, key: Tensor, value: Tensor, heads: int, out: Tensor, mask: Tensor | None) -> None:
     for row in range(q.shape[0]):
-        queries = q[row].unflatten(-1, (heads, -1)).permute(1, 2, 0)  # (L, I) -> (H, D, L)
-        keys = key[row].unflatten(-1, (heads, -1)).transpose(0, 1)  # (T, I) -> (H, T, D)
-        values = value[row].unflatten(-1, (heads, -1)).transpose(0, 1)
+        queries = _by_head(q[row], heads).mT  # (H, D, L)
+        keys, values = _by_head(key[row], heads), _by_head(value[row], heads)  # (H, T, D)
         scores = torch.bmm(keys, queries).softmax(-2)  # (H, T, L)
         if mask is not None:
             scores.mul_(mask[row if mask.shape[0] > 1 else 0])
-        out[row].unflatten(-1, (heads, -1)).transpose(0, 1).baddbmm_(scores.transpose(1, 2), values)
+        _by_head(out[row], heads).baddbmm_(scores.mT, values)
 
 
 def _attend_fused(q: Tensor, key: Tensor, value: Tensor, heads: int, out: Tensor, mask: Tensor | None) -> None:
-    q, key, value = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, key, value))  # (B, L, I) -> (B, H, L, D)
-    image = F.scaled_dot_product_attention(q, key, value, scale=1.0).transpose(1, 2).flatten(2)
+    image = F.scaled_dot_product_attention(_by_head(q, heads), _by_head(key, heads), _by_head(value, heads), scale=1.0)
+    image = image.transpose(-2, -3).flatten(-2)  # (B, H, L, D) -> (B, L, I)
     if mask is None:
         out.add_(image)
     else:
         out.addcmul_(image, mask.unsqueeze(-1))
+
+
+def _by_head(x: Tensor, heads: int) -> Tensor:
+    """(..., N, I) -> (..., H, N, D), a view."""
+    return x.view(*x.shape[:-1], heads, -1).transpose(-2, -3)
