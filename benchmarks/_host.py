@@ -1,0 +1,59 @@
+"""What the benchmarks share: ComfyUI and the pack imported on the CPU, and interleaved timing."""
+
+import argparse
+import importlib.util
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--comfyui", default=os.environ.get("COMFYUI_PATH") or str(ROOT / ".dev" / "comfyui"))
+    parser.add_argument("--quick", action="store_true", help="fewer cases and repeats")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    return parser
+
+
+def start(options: argparse.Namespace) -> None:
+    """Import ComfyUI for the CPU, and the pack as `image_prompt`."""
+    if not (Path(options.comfyui) / "main.py").is_file():
+        sys.exit(f"No ComfyUI at {options.comfyui}: give --comfyui PATH or set COMFYUI_PATH.")
+    sys.path.insert(0, options.comfyui)
+    import comfy.options
+
+    comfy.options.enable_args_parsing(False)
+    from comfy.cli_args import args
+
+    args.cpu = True
+    spec = importlib.util.spec_from_file_location(
+        "image_prompt", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    assert spec and spec.loader
+    sys.modules["image_prompt"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["image_prompt"])
+    import torch
+
+    torch.set_num_threads(options.threads)
+
+
+def seconds(function: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    function()
+    return time.perf_counter() - begin
+
+
+def interleaved(functions: dict[str, Callable[[], object]], budget: float, least: int = 5) -> dict[str, float]:
+    """Median seconds of each, taking turns until the budget (in seconds) is spent, after one turn to warm up."""
+    for function in functions.values():
+        function()
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    end = time.perf_counter() + budget
+    while time.perf_counter() < end or len(next(iter(times.values()))) < least:
+        for name, function in functions.items():
+            times[name].append(seconds(function))
+    return {name: statistics.median(each) for name, each in times.items()}

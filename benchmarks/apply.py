@@ -1,0 +1,105 @@
+"""What one Apply node costs: its time without sampling, and the memory that stays in the patched model.
+
+    python benchmarks/apply.py [--quick] [--comfyui PATH]
+
+"whole module": building every layer of the adapter with torch's modules, loading the weights and casting them to fp32,
+which the known pack does in each Apply node and keeps. Files have the published keys and shapes, with random weights in
+fp16. Candidates take turns in one process; medians.
+"""
+
+import _host as host
+
+OPTIONS = host.arguments(__doc__).parse_args()
+host.start(OPTIONS)
+
+import comfy.ops  # noqa: E402
+import comfy.supported_models  # noqa: E402
+import torch  # noqa: E402
+from _unets import BLOCKS  # noqa: E402
+
+from image_prompt.ip_adapter import Block, load_adapter  # noqa: E402
+from image_prompt.nodes.adapter import ImagePromptAdapter  # noqa: E402
+from image_prompt.nodes.apply import project  # noqa: E402
+
+CONTEXT = {"SD1.5": 768, "SDXL": 2048}
+FEATURES = {"base": (1, 1024), "plus": (1, 257, 1280), "full-face": (1, 257, 1280)}
+
+
+def norm(width):
+    return {"weight": torch.ones(width), "bias": torch.zeros(width)}
+
+
+def linear(rows, columns, bias=True):
+    weight = {"weight": torch.randn(rows, columns) / columns**0.5}
+    return {**weight, "bias": torch.zeros(rows)} if bias else weight
+
+
+def nested(parts):
+    return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
+
+
+def projection(kind, context):
+    if kind == "base":
+        return nested({"proj": linear(4 * context, 1024), "norm": norm(context)})
+    if kind == "full-face":
+        return nested({"proj.0": linear(1280, 1280), "proj.2": linear(context, 1280), "proj.3": norm(context)})
+    width = 768 if context == 768 else 1280
+    parts = {"proj_in": linear(width, 1280), "proj_out": linear(context, width), "norm_out": norm(context)}
+    for number in range(4):
+        parts[f"layers.{number}.0"] = nested({
+            "norm1": norm(width), "norm2": norm(width), "to_q": linear(width, width, False),
+            "to_kv": linear(2 * width, width, False), "to_out": linear(width, width, False)})
+        parts[f"layers.{number}.1"] = nested({
+            "0": norm(width), "1": linear(4 * width, width, False), "3": linear(width, 4 * width, False)})
+    return {"latents": torch.randn(1, 16, width), **nested(parts)}
+
+
+def file(base, kind):
+    context = CONTEXT[base]
+    layers = {f"{2 * number + 1}.to_{letter}_ip": linear(block.width, context, False)
+              for number, (block, _) in enumerate(BLOCKS[base]) for letter in "kv"}
+    tensors = nested({"image_proj": projection(kind, context), "ip_adapter": nested(layers)})
+    return {key: value.half() for key, value in tensors.items()}
+
+
+def whole_module(tensors):
+    """A torch module for each weight, initialised as torch does, then filled and cast."""
+    modules = {}
+    for key, weight in tensors.items():
+        name, _, kind = key.rpartition(".")
+        if kind == "weight":
+            bias = f"{name}.bias" in tensors
+            modules[name.replace(".", "_")] = (
+                torch.nn.Linear(*reversed(weight.shape), bias=bias, dtype=torch.float16) if weight.ndim == 2
+                else torch.nn.LayerNorm(len(weight), dtype=torch.float16))
+    module = torch.nn.ModuleDict(modules)
+    renamed = {f"{name.replace('.', '_')}.{kind}": weight for key, weight in tensors.items()
+               for name, _, kind in [key.rpartition(".")] if kind in ("weight", "bias")}
+    module.load_state_dict(renamed)
+    return module.float()
+
+
+def main():
+    print("| adapter | kept, fp32 MB | kept, fp16 MB | whole module, MB | apply, s | whole module, s | ratio |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    kinds = [("SD1.5", "base"), ("SD1.5", "plus"), ("SD1.5", "full-face"), ("SDXL", "base"), ("SDXL", "plus")]
+    for base, kind in kinds[-1:] if OPTIONS.quick else kinds:
+        tensors = file(base, kind)
+        adapter = ImagePromptAdapter(load_adapter(tensors, ops=comfy.ops.manual_cast), kind)
+        layers: dict[Block, int] = {block: number for number, (block, _) in enumerate(BLOCKS[base])}
+        heads = dict(BLOCKS[base])
+        cond = torch.randn(FEATURES[kind])
+
+        def apply(dtype=torch.float32):
+            return project(adapter, cond, torch.zeros_like(cond), True, 1.0, layers, heads, dtype)
+
+        kept = [sum(t.nbytes for t in apply(dtype).state_dict().values()) / 1e6
+                for dtype in (torch.float32, torch.float16)]
+        whole = sum(t.numel() for t in tensors.values()) * 4 / 1e6
+        found = host.interleaved({"apply": apply, "whole": lambda: whole_module(tensors)}, 10.0, least=3)
+        print(f"| {base} {kind} | {kept[0]:.1f} | {kept[1]:.1f} | {whole:.0f} | {found['apply']:.2f} | "
+              f"{found['whole']:.2f} | {found['apply'] / found['whole']:.2f} |", flush=True)
+
+
+with torch.inference_mode():
+    main()

@@ -1,0 +1,121 @@
+"""What an applied IP-Adapter adds to one model evaluation, at the published layer widths, in fp32 on the CPU.
+
+    python benchmarks/sampling.py [--quick] [--comfyui PATH]
+
+"of sdpa": the time of everything that the patches of all layers do, beside the text attention that they find there,
+divided by the time of bare scaled_dot_product_attention calls on the same queries, keys and values. "of naive": the
+same divided by a patch that projects the image tokens to keys and values in every layer at every step, repeats them
+over the batch, and masks over the full width, as the known packs do. Each evaluation has a conditional and an
+unconditional row for each picture. Candidates take turns in one process; medians.
+"""
+
+import _host as host
+
+OPTIONS = host.arguments(__doc__).parse_args()
+host.start(OPTIONS)
+
+import itertools  # noqa: E402
+
+import torch  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+from image_prompt.ip_adapter import ImageKeyValues, fold  # noqa: E402
+from image_prompt.nodes.evaluation import KEY, Evaluation, Run  # noqa: E402
+from image_prompt.nodes.unet_patch import CrossAttentionPatch, Influence, bank  # noqa: E402
+
+CPU = torch.device("cpu")
+LAYERS = {  # (grid side, inner width, heads): count, in an SD1.5 latent of 64x64 and an SDXL one of 128x128
+    "SD1.5": {(64, 320, 8): 5, (32, 640, 8): 5, (16, 1280, 8): 5, (8, 1280, 8): 1},
+    "SDXL": {(64, 640, 10): 10, (32, 1280, 20): 60},
+}
+CONTEXT = {"SD1.5": 768, "SDXL": 2048}
+LATENT = {"SD1.5": 64, "SDXL": 128}
+
+
+class Text(CrossAttentionPatch):
+    """Stands for the text attention, without its cost."""
+
+    def __init__(self, out):
+        self.out = out
+
+    def __call__(self, *_):
+        return self.out
+
+
+class Case:
+    def __init__(self, base, tokens, batch, masked, adapters):
+        self.layers = [shape for shape, count in LAYERS[base].items() for _ in range(count)]
+        self.rows, self.tokens, self.adapters = 2 * batch, tokens, adapters
+        self.queries = {shape: torch.randn(self.rows, shape[0] ** 2, shape[1]) for shape in LAYERS[base]}
+        self.outs = {shape: torch.zeros_like(query) for shape, query in self.queries.items()}
+        self.mask = torch.rand(1, 512, 512) if masked else None
+        self.image_tokens = torch.randn(2, tokens, CONTEXT[base])
+        self.evaluation = Evaluation(Run(), (False, True), {}, (LATENT[base],) * 2, torch.ones(batch), None)
+        self.key_values = [[tuple(torch.randn(1, tokens, width) for _ in "kv") for _, width, _ in self.layers]
+                           for _ in range(2 * adapters)]
+        self.patches = self._patches()
+
+    def _patches(self):
+        stacks = [Text(self.outs[shape]) for shape in self.layers]
+        for adapter in range(self.adapters):
+            sides = [[fold(*pair, shape[2], 1.0) for pair, shape in zip(side, self.layers)]
+                     for side in self.key_values[2 * adapter : 2 * adapter + 2]]
+            influence = Influence(bank(ImageKeyValues(*sides), CPU), mask=self.mask)
+            stacks = [CrossAttentionPatch(influence, number, shape[2], below)
+                      for number, (shape, below) in enumerate(zip(self.layers, stacks))]
+        return stacks
+
+    def ours(self):
+        for shape, patch in zip(self.layers, self.patches):
+            options = {KEY: self.evaluation, "cond_or_uncond": [1, 0], "uuids": [1, 0],
+                       "activations_shape": [self.rows, shape[1], shape[0], shape[0]]}
+            patch(self.queries[shape], None, None, options)
+
+    def sdpa(self):
+        for number, (_, _, heads) in enumerate(self.layers):
+            query = self.queries[self.layers[number]].unflatten(-1, (heads, -1)).transpose(1, 2)
+            for adapter in range(self.adapters):
+                sides = self.key_values[2 * adapter : 2 * adapter + 2]
+                for rows, (key, value) in zip(query.chunk(2), (side[number] for side in sides)):
+                    key, value = (t.unflatten(-1, (heads, -1)).transpose(1, 2).expand(len(rows), -1, -1, -1)
+                                  for t in (key, value))
+                    F.scaled_dot_product_attention(rows, key, value)
+
+    def naive(self, weights):
+        pictures = self.rows // 2
+        for number, shape in enumerate(self.layers):
+            query, out, heads = self.queries[shape], self.outs[shape], shape[2]
+            for _ in range(self.adapters):
+                key, value = (
+                    torch.cat([F.linear(self.image_tokens[side : side + 1], weight).repeat(pictures, 1, 1)
+                               for side in (1, 0)])
+                    for weight in weights[number])
+                q, key, value = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (query, key, value))
+                image = F.scaled_dot_product_attention(q, key, value).transpose(1, 2).flatten(2)
+                if self.mask is not None:
+                    mask = F.interpolate(self.mask[None], (shape[0],) * 2, mode="bicubic")
+                    image = image * mask.view(1, -1, 1).repeat(self.rows, 1, shape[1])
+                out = out + image
+
+
+def main():
+    counts = (1, 3)
+    tokens, batches, masks = ((4, 16), (1,), (False,)) if OPTIONS.quick else ((4, 16, 257), (1, 4), (False, True))
+    budget = 2.0 if OPTIONS.quick else 4.0
+    weights = {base: [[torch.randn(width, CONTEXT[base]) / 45 for _ in "kv"] for (_, width, _), count in rows.items()
+                      for _ in range(count)] for base, rows in LAYERS.items()}
+    print("| base | tokens | batch | mask | adapters | ours, ms | sdpa, ms | of sdpa | of naive |")
+    print("|---|---:|---:|---|---:|---:|---:|---:|---:|")
+    for base, count, batch, masked, adapters in itertools.product(LAYERS, tokens, batches, masks, counts):
+        case = Case(base, count, batch, masked, adapters)
+        functions = {"ours": case.ours, "sdpa": case.sdpa}
+        if count <= 16:
+            functions["naive"] = lambda: case.naive(weights[base])
+        found = host.interleaved(functions, budget, least=3)
+        naive = f"{found['ours'] / found['naive']:.2f}" if "naive" in found else ""
+        print(f"| {base} | {count} | {batch} | {'yes' if masked else 'no'} | {adapters} | {found['ours'] * 1e3:.1f} | "
+              f"{found['sdpa'] * 1e3:.1f} | {found['ours'] / found['sdpa']:.2f} | {naive} |", flush=True)
+
+
+with torch.inference_mode():
+    main()
