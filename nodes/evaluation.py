@@ -61,6 +61,16 @@ class Evaluation:
         return last < self.sigma <= first
 
 
+def current(extra_options: dict[str, Any]) -> Evaluation:
+    """The evaluation that a patch is called in."""
+    if KEY not in extra_options:
+        raise ValueError(
+            "The model was called without ComfyUI's wrappers, so an applied IP-Adapter cannot tell the positive prompt "
+            "from the negative one: another node calls the model by itself. Remove that node or the IP-Adapter."
+        )
+    return extra_options[KEY]
+
+
 def watch(model: ModelPatcher) -> None:
     """Add the wrappers to a model, once."""
     for kind, wrapper in WRAPPERS.items():

@@ -17,7 +17,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP
 
 from ..ip_adapter import Block, ImageKeyValues, image_attention
-from .evaluation import KEY, Area, Evaluation, watch
+from .evaluation import KEY, Area, Evaluation, current, watch
 from .masks import token_mask
 
 ATTN2 = re.compile(r"(input|middle|output)_blocks?\.(\d+)\.(?:\d+\.)?transformer_blocks\.(\d+)\.attn2")
@@ -100,7 +100,7 @@ class CrossAttentionPatch:
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict[str, Any]
     ) -> torch.Tensor:
         out = self._text(q, k, v, extra_options)
-        evaluation: Evaluation = extra_options[KEY]
+        evaluation = current(extra_options)
         if evaluation.within(self.influence.start, self.influence.end):
             self._add_image(q, out, evaluation, extra_options)
         for callback, options in self.joined:
