@@ -1,6 +1,7 @@
 """What the demo and the tests put in place of the published model files, which are gigabytes. Standard library only.
 
-The workflows name the published files. `with_stand_ins` is the one place where they are exchanged.
+The workflows name the published files and the picture that ComfyUI ships. `with_stand_ins` is the one place where they
+are exchanged.
 """
 
 from __future__ import annotations
@@ -16,16 +17,20 @@ CHECKPOINTS = {  # published name -> what the demo node builds
     "v1-5-pruned-emaonly-fp16.safetensors": "SD1.5",
     "sd_xl_base_1.0.safetensors": "SDXL",
 }
+PHOTOGRAPHS = ("grace_hopper.jpg", "astronaut.jpg")  # for ComfyUI's example.png, in the order of the nodes
 
 
 def with_stand_ins(workflow: dict, size: int = 256, steps: int = 8) -> dict:
-    """A copy of an API-format workflow with small models, a small picture and few steps."""
+    """A copy of an API-format workflow with small models, photographs, a small picture and few steps."""
     workflow = copy.deepcopy(workflow)
+    photographs = iter(PHOTOGRAPHS)
     for node in workflow.values():
         inputs = node["inputs"]
         if node["class_type"] == "CheckpointLoaderSimple":
             base_model = CHECKPOINTS[inputs["ckpt_name"]]
             node["class_type"], node["inputs"] = "ImagePromptDemoCheckpoint", {"base_model": base_model, "seed": 0}
+        elif node["class_type"] == "LoadImage":
+            inputs["image"] = next(photographs)
         elif node["class_type"] == "EmptyLatentImage":
             inputs.update(width=size, height=size)
         elif node["class_type"] == "KSampler":
