@@ -75,7 +75,7 @@ class ImageEncoder:
 
     def load(self) -> None:
         comfy.model_management.load_models_gpu([self.patcher])
-        if self.load_device.type == "cpu" and self.dtype == torch.float32:
+        if self.load_device.type == "cpu":
             pack_weights(self.model)
 
     def features(self, pixel_values: torch.Tensor) -> dict[str, torch.Tensor]:
