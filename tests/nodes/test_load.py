@@ -115,7 +115,7 @@ BAD_ADAPTERS = {
     "cut.safetensors": (truncated, "damaged, cut short"),
     "noise.safetensors": (lambda path: path.write_bytes(bytes(range(1, 255)) * 9), "damaged, cut short"),
     "noise.bin": (lambda path: path.write_bytes(bytes(range(1, 255)) * 9), "noise.bin"),
-    "bomb.bin": (lambda path: path.write_bytes(pickle.dumps({"image_proj": Bomb()})), "more than tensors"),
+    "bomb.bin": (lambda path: path.write_bytes(pickle.dumps({"image_proj": Bomb()}, protocol=2)), "more than tensors"),
     "module.bin": (lambda path: torch.save(torch.nn.Linear(2, 2), path), "more than tensors"),
     "number.bin": (lambda path: torch.save({"image_proj": {"proj.weight": 3}, "ip_adapter": {}}, path), "number.bin"),
     "tensor.bin": (lambda path: torch.save(torch.zeros(3), path), "tensor.bin"),
