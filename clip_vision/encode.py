@@ -13,7 +13,8 @@ from .images import Pictures
 from .model import VisionEncoder
 from .preprocess import BLACK, preprocess
 
-CHUNK = 8  # larger batches gain nothing on a CPU and lose to its caches
+CHUNK = 8
+CPU_TOKENS = 1024  # of a chunk on a CPU: more gain nothing there, and lose when activations outgrow the caches
 
 
 def encode(encoder: VisionEncoder, images: Pictures, *, want: Collection[str] = ("image_embeds",),
@@ -27,7 +28,7 @@ def encode(encoder: VisionEncoder, images: Pictures, *, want: Collection[str] = 
 
 def encode_pixels(encoder: VisionEncoder, pixel_values: Tensor, *, want: Collection[str] = ("image_embeds",),
                   hidden_layers: Sequence[int] = (), chunk_size: int = CHUNK) -> VisionFeatures:
-    """The features of pixel_values (B, 3, S, S), float32 on the encoder's device, `chunk_size` pictures at a time.
+    """The features of pixel_values (B, 3, S, S), float32 on the encoder's device, up to `chunk_size` at a time.
 
     pixel_values of zeros (the mean color, after normalising) are the "no picture" that plus adapters were trained with.
     ValueError as `VisionEncoder.forward`, and for a chunk size below 1.
@@ -35,6 +36,8 @@ def encode_pixels(encoder: VisionEncoder, pixel_values: Tensor, *, want: Collect
     if chunk_size < 1:
         raise ValueError(f"A chunk of {chunk_size} pictures: give 1 or more.")
     pixel_values = pixel_values.to(encoder.weight_device)
+    if pixel_values.device.type == "cpu":
+        chunk_size = min(chunk_size, max(1, CPU_TOKENS // encoder.config.tokens))
     chunks = [pixel_values[start : start + chunk_size] for start in range(0, len(pixel_values) or 1, chunk_size)]
     with torch.no_grad():
         return concatenate([to_float32(encoder(chunk, want, hidden_layers)) for chunk in chunks])
