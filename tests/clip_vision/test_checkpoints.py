@@ -51,6 +51,16 @@ def test_published_files_are_identified(file, name):
     assert load_encoder(stored(file)).config.name == name
 
 
+@pytest.mark.parametrize(("name", "heads", "activation"), [  # num_attention_heads, hidden_act of the published configs
+    ("CLIP ViT-B/32", 12, "quick_gelu"), ("CLIP ViT-B/16", 12, "quick_gelu"), ("CLIP ViT-L/14", 16, "quick_gelu"),
+    ("CLIP ViT-L/14-336", 16, "quick_gelu"), ("CLIP ViT-H/14", 16, "gelu"), ("CLIP ViT-g/14", 16, "gelu"),
+    ("CLIP ViT-bigG/14", 16, "gelu"), ("SigLIP base/16-224", 12, "gelu_pytorch_tanh"),
+    ("SigLIP large/16-384", 16, "gelu_pytorch_tanh"), ("SigLIP so400m/14-384", 16, "gelu_pytorch_tanh"),
+])
+def test_heads_and_activation_are_the_published_ones(name, heads, activation):
+    assert (ROWS[name].heads, ROWS[name].activation) == (heads, activation)
+
+
 def test_names_of_variants_are_unique():
     assert len({row.name for row in PRESETS}) == len(PRESETS)
 

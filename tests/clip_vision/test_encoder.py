@@ -107,6 +107,18 @@ def test_chunked_equals_unchunked(row, chunk):
     close(parts.hidden[1], whole.hidden[1], tolerance=2e-6)
 
 
+@pytest.mark.parametrize(("name", "chunk", "sizes"), [
+    ("CLIP ViT-B/32", 2, [2, 2, 1]), ("CLIP ViT-B/32", 8, [5]), ("SigLIP base/16-224", 8, [5]),
+    ("CLIP ViT-L/14", 8, [3, 2]),
+])
+def test_chunks_are_as_small_as_asked_and_on_a_cpu_no_larger_than_is_good(name, chunk, sizes):
+    row, seen = ROWS[name], []
+    encoder = ours(row, witness.narrow(row))
+    encoder.patch_embedding.register_forward_hook(lambda module, args, output: seen.append(len(output)))
+    encode_pixels(encoder, witness.pixels(row, batch=5), chunk_size=chunk)
+    assert seen == sizes
+
+
 def test_features_are_float32_whatever_the_weights_are():
     encoder = ours(CLIP, witness.narrow(CLIP), dtype=torch.bfloat16)
     assert {parameter.dtype for parameter in encoder.parameters()} == {torch.bfloat16}
