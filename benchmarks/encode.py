@@ -1,0 +1,186 @@
+"""Pictures encoded per second: this pack, transformers (sdpa) and ComfyUI core, on the CPU.
+
+    python benchmarks/encode.py [--quick] [--comfyui PATH]
+
+Random weights of published shapes; all give image_embeds and hidden states from the same 224x224 pictures. Ours and
+core's time includes preprocessing. Core keeps fp16 weights and computes in fp32. The candidates take turns in one
+process, and medians are shown. "of matmul" is the share of the FLOP/s that torch.mm reaches beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib.util
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WANT = ("image_embeds", "penultimate", "last")
+SHAPES = {  # name: width, layers, heads, mlp, patch, projection
+    "ViT-B/32": (768, 12, 12, 3072, 32, 512),
+    "ViT-L/14": (1024, 24, 16, 4096, 14, 768),
+    "ViT-H/14": (1280, 32, 16, 5120, 14, 1024),
+}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--comfyui", default=os.environ.get("COMFYUI_PATH") or str(ROOT / ".dev" / "comfyui"))
+    parser.add_argument("--quick", action="store_true", help="B/32 and L/14, batch 1 and 8, few repeats")
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES)
+    parser.add_argument("--batches", nargs="+", type=int)
+    parser.add_argument("--repeats", type=int, help="of every measurement; default by size")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    return parser.parse_args()
+
+
+OPTIONS = arguments()
+if not (Path(OPTIONS.comfyui) / "main.py").is_file():
+    sys.exit(f"No ComfyUI at {OPTIONS.comfyui}: give --comfyui PATH or set COMFYUI_PATH.")
+sys.path[:] = [OPTIONS.comfyui, *sys.path[1:]]  # not this folder
+
+import comfy.options  # noqa: E402
+
+comfy.options.enable_args_parsing(False)
+from comfy.cli_args import args as comfy_args  # noqa: E402
+
+comfy_args.cpu = True
+
+import comfy.clip_vision  # noqa: E402
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+import transformers  # noqa: E402
+
+FOLDER = [str(ROOT)]
+spec = importlib.util.spec_from_file_location("image_prompt", ROOT / "__init__.py", submodule_search_locations=FOLDER)
+assert spec and spec.loader
+sys.modules["image_prompt"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["image_prompt"])
+
+from image_prompt import clip_vision  # noqa: E402
+
+Candidates = dict[str, Callable[[torch.Tensor], object]]
+
+
+def config_of(name: str) -> dict[str, object]:
+    width, layers, heads, mlp, patch, projection = SHAPES[name]
+    return {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads, "intermediate_size": mlp,
+            "patch_size": patch, "projection_dim": projection, "image_size": 224,
+            "hidden_act": "gelu" if name == "ViT-H/14" else "quick_gelu"}
+
+
+def random_reference(name: str) -> transformers.CLIPVisionModelWithProjection:
+    torch.manual_seed(0)
+    config = transformers.CLIPVisionConfig(**config_of(name), attn_implementation="sdpa")
+    return transformers.CLIPVisionModelWithProjection(config).eval().requires_grad_(False)
+
+
+def core(name: str, sd: dict[str, torch.Tensor]) -> comfy.clip_vision.ClipVisionModel:
+    """Built from the configuration: core's own detection refuses B/32."""
+    encoder = comfy.clip_vision.ClipVisionModel({
+        **config_of(name), "num_channels": 3, "layer_norm_eps": 1e-5, "model_type": "clip_vision_model"})
+    encoder.load_sd(sd)
+    return encoder
+
+
+def candidates(name: str) -> tuple[Candidates, dict[str, float]]:
+    """Everything that is to be timed, and how near bf16 is to fp32, as the lowest cosine of each feature."""
+    reference = random_reference(name)
+    sd = reference.state_dict()
+    full, half = (clip_vision.load_encoder(sd, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    clip_vision.pack_weights(full)
+    clip_vision.pack_weights(half)
+    reference_half = random_reference(name).to(torch.bfloat16)
+    core_encoder = core(name, sd)
+    config = full.config
+
+    def ours(encoder: clip_vision.VisionEncoder) -> Callable[[torch.Tensor], object]:
+        return lambda images: clip_vision.encode(encoder, images, want=WANT)
+
+    def theirs(model: transformers.CLIPVisionModelWithProjection) -> Callable[[torch.Tensor], object]:
+        def run(images: torch.Tensor) -> object:
+            pixel_values = clip_vision.preprocess(images, 224, config.mean, config.std)
+            return model(pixel_values.to(model.dtype), output_hidden_states=True)
+        return run
+
+    images = torch.rand(2, 224, 224, 3)
+    one, two = (clip_vision.encode(encoder, images, want=WANT) for encoder in (full, half))
+    cosines = {want: F.cosine_similarity(one.select(want), two.select(want), dim=-1).min().item() for want in WANT}
+    return {
+        "ours fp32": ours(full), "ours bf16": ours(half),
+        "transformers fp32": theirs(reference), "transformers bf16": theirs(reference_half),
+        "core": core_encoder.encode_image,
+    }, cosines
+
+
+def flops(name: str) -> float:
+    """Of one picture."""
+    width, layers, _, mlp, patch, projection = SHAPES[name]
+    tokens = (224 // patch) ** 2 + 1
+    per_layer = 2 * tokens * (4 * width**2 + 2 * width * mlp) + 4 * tokens**2 * width
+    return layers * per_layer + 2 * (tokens - 1) * 3 * patch**2 * width + 2 * width * projection
+
+
+def matmul_rate(dtype: torch.dtype) -> float:
+    """FLOP/s of torch.mm, the median of some."""
+    a, b = torch.randn(2056, 1024, dtype=dtype), torch.randn(1024, 4096, dtype=dtype)
+    return 2 * 2056 * 1024 * 4096 / statistics.median(timed(lambda _: torch.mm(a, b), a) for _ in range(7))
+
+
+def timed(function: Callable[[torch.Tensor], object], images: torch.Tensor) -> float:
+    start = time.perf_counter()
+    function(images)
+    return time.perf_counter() - start
+
+
+def measure(functions: Candidates, batch: int, repeats: int) -> dict[str, float]:
+    """Pictures per second of each, taking turns."""
+    images = torch.rand(batch, 224, 224, 3)
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            times[name].append(timed(function, images))
+    return {name: batch / statistics.median(each) for name, each in times.items()}
+
+
+def repeats_for(name: str, batch: int) -> int:
+    """Few where one round takes minutes."""
+    work = flops(name) * batch / 1e12
+    return OPTIONS.repeats or (5 if work < 0.5 else 3 if work < 2 else 1)
+
+
+def main() -> None:
+    torch.set_num_threads(OPTIONS.threads)
+    names = OPTIONS.shapes or list(SHAPES)[: 2 if OPTIONS.quick else 3]
+    batches = OPTIONS.batches or ([1, 8] if OPTIONS.quick else [1, 8, 32])
+    rate = {"fp32": matmul_rate(torch.float32), "bf16": matmul_rate(torch.bfloat16)}
+    print(f"{OPTIONS.threads} threads, torch {torch.__version__}; torch.mm: "
+          + ", ".join(f"{dtype} {value / 1e9:.0f} GFLOP/s" for dtype, value in rate.items()) + "\n")
+    print("| images/s | batch | dtype | ours | transformers | core | ours / transformers | ours / core | of matmul |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    nearness = {}
+    with torch.no_grad():
+        for name in names:
+            functions, nearness[name] = candidates(name)
+            measure(functions, 1, 1)  # warm up
+            for batch in batches:
+                speed = measure(functions, batch, repeats_for(name, batch))
+                for dtype in rate:
+                    ours, theirs, core_speed = speed[f"ours {dtype}"], speed[f"transformers {dtype}"], speed["core"]
+                    print(f"| {name} | {batch} | {dtype} | {ours:.2f} | {theirs:.2f} | {core_speed:.2f} | "
+                          f"{ours / theirs:.2f} | {ours / core_speed:.2f} | {ours * flops(name) / rate[dtype]:.2f} |",
+                          flush=True)
+            del functions
+            gc.collect()
+    print("\nLowest cosine similarity of bf16 to fp32 features: "
+          + "; ".join(f"{name} " + ", ".join(f"{want} {value:.5f}" for want, value in each.items())
+                      for name, each in nearness.items()))
+
+
+if __name__ == "__main__":
+    main()
