@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Union, cast
+from typing import TYPE_CHECKING, Any, Union, cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 
 from .config import Rgb
 
-Picture = Union[Image.Image, "npt.NDArray[Any]", Tensor]
+if TYPE_CHECKING:  # whoever has a PIL image or an array has the package too; this one needs neither
+    import numpy.typing as npt
+    from PIL import Image
+
+Picture = Union["Image.Image", "npt.NDArray[Any]", Tensor]
 Pictures = Union[Picture, Sequence[Picture]]
 
 CHANNELS = (1, 2, 3, 4)  # grey, grey + alpha, RGB, RGBA
@@ -41,31 +42,38 @@ def to_rgb(images: Pictures, background: Rgb) -> list[Tensor]:
 
 
 def _one_batch(image: Picture, background: Rgb) -> Tensor:
-    if isinstance(image, Image.Image):
-        pixels = _from_pil(image)
-    elif isinstance(image, np.ndarray):
-        pixels = _from_numpy(image)
-    elif isinstance(image, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance] a caller may not be typed
+    if isinstance(image, Tensor):
         pixels = image.detach()
+    elif hasattr(image, "getbands"):
+        pixels = _from_pil(cast("Image.Image", image))
+    elif hasattr(image, "__array_interface__"):
+        pixels = _from_numpy(cast("npt.NDArray[Any]", image))
     else:
         raise ValueError(f"A picture is a PIL image, a numpy array or a torch tensor, not {type(image).__name__}.")
     return _on_background(_to_bytes(_channels_first(pixels)), background).contiguous()
 
 
 def _from_numpy(image: npt.NDArray[Any]) -> Tensor:
-    if image.dtype != np.uint8 and image.dtype.kind != "f":
+    if str(image.dtype) not in ("uint8", "float16", "float32", "float64"):
         raise ValueError(f"Pixels of type {image.dtype}: expected uint8 (0..255) or floats (0..1).")
-    return torch.tensor(np.ascontiguousarray(image))
+    return torch.as_tensor(cast("Any", image).copy())  # torch takes no negative strides
 
 
 def _from_pil(image: Image.Image) -> Tensor:
+    """(H, W, C)."""
     if image.mode.startswith("I;16"):
-        return torch.tensor(np.asarray(image, dtype=np.float32) / 65535)
+        return _bytes_of(image.convert("I"), torch.int32).float() / 65535
     if image.mode in ("I", "F"):
         raise ValueError(f"A PIL image of mode {image.mode!r} does not say which number is white. "
                          "Convert it to \"L\" or \"RGB\", or give a float array in 0..1.")
     with_alpha = "A" in image.getbands() or "transparency" in image.info
-    return torch.tensor(np.asarray(image.convert("RGBA" if with_alpha else "RGB")))
+    return _bytes_of(image.convert("RGBA" if with_alpha else "RGB"), torch.uint8)
+
+
+def _bytes_of(image: Image.Image, dtype: torch.dtype) -> Tensor:
+    if not image.width or not image.height:
+        return torch.empty(image.height, image.width, len(image.getbands()))
+    return torch.frombuffer(bytearray(image.tobytes()), dtype=dtype).view(image.height, image.width, -1)
 
 
 def _channels_first(pixels: Tensor) -> Tensor:
