@@ -63,20 +63,20 @@ def file(base, kind):
 
 
 def whole_module(tensors):
-    """A torch module for each weight, initialised as torch does, then filled and cast."""
+    """A torch module for each weight, initialised as torch does, then filled with the file's numbers in fp32."""
     modules = {}
     for key, weight in tensors.items():
         name, _, kind = key.rpartition(".")
         if kind == "weight":
             bias = f"{name}.bias" in tensors
             modules[name.replace(".", "_")] = (
-                torch.nn.Linear(*reversed(weight.shape), bias=bias, dtype=torch.float16) if weight.ndim == 2
-                else torch.nn.LayerNorm(len(weight), dtype=torch.float16))
+                torch.nn.Linear(*reversed(weight.shape), bias=bias) if weight.ndim == 2
+                else torch.nn.LayerNorm(len(weight)))
     module = torch.nn.ModuleDict(modules)
     renamed = {f"{name.replace('.', '_')}.{kind}": weight for key, weight in tensors.items()
                for name, _, kind in [key.rpartition(".")] if kind in ("weight", "bias")}
     module.load_state_dict(renamed)
-    return module.float()
+    return module
 
 
 def main():
