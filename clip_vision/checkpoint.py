@@ -39,8 +39,8 @@ def load_encoder(sd: Mapping[str, Tensor], *, variant: str = "auto", metadata: M
     """
     ours = _fused(_renamed(sd))
     config = _configure(_measure(ours), variant, _described(metadata), name, OPENAI_ARCHIVE in sd)
+    _check_shapes(VisionEncoder(config, device="meta"), ours)  # a host's layers may have no weights before loading
     encoder = VisionEncoder(config, ops, device="meta")
-    _check_shapes(encoder, ours)
     dtype = dtype or _storage_dtype(ours)
     encoder.load_state_dict({key: tensor.to(device=device, dtype=dtype) for key, tensor in ours.items()}, assign=True)
     return encoder.eval().requires_grad_(False)

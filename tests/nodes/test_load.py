@@ -5,12 +5,16 @@ import os
 import pickle
 import weakref
 
+import comfy.memory_management
+import comfy.ops
 import folder_paths
 import pytest
 import tiny
 import torch
 from safetensors.torch import save_file
 
+from image_prompt.nodes.apply import ApplyImagePrompt
+from image_prompt.nodes.encode import EncodeImagePrompt
 from image_prompt.nodes.host import register_folders
 from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
 
@@ -162,3 +166,14 @@ def test_the_users_folders_keep_their_order(monkeypatch, tmp_path):
     paths, extensions = folder_paths.folder_names_and_paths["ipadapter"]
     assert paths == [*mine, os.path.join(folder_paths.models_dir, "ipadapter")]
     assert extensions == folder_paths.supported_pt_extensions
+
+
+def test_layers_that_take_their_weights_late(monkeypatch):
+    """ComfyUI's dynamic VRAM builds Linear layers without weights; NVIDIA cards have it by default."""
+    model = tiny.unet("SD1.5")
+    monkeypatch.setattr(comfy.memory_management, "aimdo_enabled", True)
+    assert comfy.ops.manual_cast.Linear(3, 4).weight is None
+    features = EncodeImagePrompt.execute(tiny.encoder(), torch.rand(1, 40, 60, 3)).args[0]
+    for adapter in (tiny.adapter(model), tiny.plus_adapter(model)):
+        patched = ApplyImagePrompt.execute(model, adapter, features, 1.0, 0.0, 1.0).args[0]
+        assert tiny.sample(patched, "SD1.5").isfinite().all()
