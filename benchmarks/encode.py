@@ -9,17 +9,12 @@ process, and medians are shown. "of matmul" is the share of the FLOP/s that torc
 
 from __future__ import annotations
 
-import argparse
 import gc
-import importlib.util
-import os
 import statistics
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+import _host as host
+
 WANT = ("image_embeds", "penultimate", "last")
 SHAPES = {  # name: width, layers, heads, mlp, patch, projection
     "ViT-B/32": (768, 12, 12, 3072, 32, 512),
@@ -28,39 +23,21 @@ SHAPES = {  # name: width, layers, heads, mlp, patch, projection
 }
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--comfyui", default=os.environ.get("COMFYUI_PATH") or str(ROOT / ".dev" / "comfyui"))
-    parser.add_argument("--quick", action="store_true", help="B/32 and L/14, batch 1 and 8, few repeats")
+def arguments():
+    parser = host.arguments(__doc__)
     parser.add_argument("--shapes", nargs="+", choices=SHAPES)
     parser.add_argument("--batches", nargs="+", type=int)
     parser.add_argument("--repeats", type=int, help="of every measurement; default by size")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
     return parser.parse_args()
 
 
 OPTIONS = arguments()
-if not (Path(OPTIONS.comfyui) / "main.py").is_file():
-    sys.exit(f"No ComfyUI at {OPTIONS.comfyui}: give --comfyui PATH or set COMFYUI_PATH.")
-sys.path[:] = [OPTIONS.comfyui, *sys.path[1:]]  # not this folder
-
-import comfy.options  # noqa: E402
-
-comfy.options.enable_args_parsing(False)
-from comfy.cli_args import args as comfy_args  # noqa: E402
-
-comfy_args.cpu = True
+host.start(OPTIONS)
 
 import comfy.clip_vision  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 import transformers  # noqa: E402
-
-FOLDER = [str(ROOT)]
-spec = importlib.util.spec_from_file_location("image_prompt", ROOT / "__init__.py", submodule_search_locations=FOLDER)
-assert spec and spec.loader
-sys.modules["image_prompt"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(sys.modules["image_prompt"])
 
 from image_prompt import clip_vision  # noqa: E402
 
@@ -129,13 +106,7 @@ def flops(name: str) -> float:
 def matmul_rate(dtype: torch.dtype) -> float:
     """FLOP/s of torch.mm, the median of some."""
     a, b = torch.randn(2056, 1024, dtype=dtype), torch.randn(1024, 4096, dtype=dtype)
-    return 2 * 2056 * 1024 * 4096 / statistics.median(timed(lambda _: torch.mm(a, b), a) for _ in range(7))
-
-
-def timed(function: Callable[[torch.Tensor], object], images: torch.Tensor) -> float:
-    start = time.perf_counter()
-    function(images)
-    return time.perf_counter() - start
+    return 2 * 2056 * 1024 * 4096 / statistics.median(host.seconds(lambda: torch.mm(a, b)) for _ in range(7))
 
 
 def measure(functions: Candidates, batch: int, repeats: int) -> dict[str, float]:
@@ -144,7 +115,7 @@ def measure(functions: Candidates, batch: int, repeats: int) -> dict[str, float]
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
-            times[name].append(timed(function, images))
+            times[name].append(host.seconds(lambda: function(images)))
     return {name: batch / statistics.median(each) for name, each in times.items()}
 
 
@@ -155,7 +126,6 @@ def repeats_for(name: str, batch: int) -> int:
 
 
 def main() -> None:
-    torch.set_num_threads(OPTIONS.threads)
     names = OPTIONS.shapes or list(SHAPES)[: 2 if OPTIONS.quick else 3]
     batches = OPTIONS.batches or ([1, 8] if OPTIONS.quick else [1, 8, 32])
     rate = {"fp32": matmul_rate(torch.float32), "bf16": matmul_rate(torch.bfloat16)}
