@@ -1,28 +1,14 @@
 """UNets of the published widths with random weights, and their cross-attentions in file order."""
 
-from typing import Any
-
 import comfy.model_patcher
 import comfy.supported_models
 import torch
 from comfy.model_patcher import ModelPatcher
 
+from image_prompt.demo.nodes.topologies import unet_config
 from image_prompt.ip_adapter import Block
 
-COMMON = {
-    "use_checkpoint": False, "image_size": 32, "use_spatial_transformer": True, "legacy": False, "in_channels": 4,
-    "out_channels": 4, "model_channels": 320, "use_temporal_resblock": False, "use_temporal_attention": False,
-}
-CONFIGS: dict[str, tuple[type, dict[str, Any]]] = {
-    "SD1.5": (comfy.supported_models.SD15, {
-        "num_res_blocks": [2, 2, 2, 2], "channel_mult": [1, 2, 4, 4], "context_dim": 768, "adm_in_channels": None,
-        "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0], "transformer_depth_middle": 1,
-        "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0], "use_linear_in_transformer": False}),
-    "SDXL": (comfy.supported_models.SDXL, {
-        "num_res_blocks": [2, 2, 2], "channel_mult": [1, 2, 4], "context_dim": 2048, "adm_in_channels": 2816,
-        "num_classes": "sequential", "transformer_depth": [0, 0, 2, 2, 10, 10], "transformer_depth_middle": 10,
-        "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10], "use_linear_in_transformer": True}),
-}
+CLASSES = {"SD1.5": comfy.supported_models.SD15, "SDXL": comfy.supported_models.SDXL}
 
 
 def _blocks(places: list[tuple[str, int, int, int, int]]) -> list[tuple[Block, int]]:
@@ -45,8 +31,7 @@ BLOCKS = {
 
 
 def random_unet(base: str, dtype: torch.dtype) -> ModelPatcher:
-    kind, found = CONFIGS[base]
-    config = kind({**COMMON, **found, "dtype": dtype})
+    config = CLASSES[base](unet_config(base, dtype=dtype))
     config.set_inference_dtype(dtype, None)
     cpu = torch.device("cpu")
     model = config.get_model({}, "", device=cpu)

@@ -6,13 +6,8 @@ import comfy.model_patcher
 import comfy.supported_models
 import torch
 
+from .topologies import unet_config
 from .weights import random_state_dict
-
-COMMON = {
-    "use_checkpoint": False, "image_size": 32, "use_spatial_transformer": True, "legacy": False,
-    "in_channels": 4, "out_channels": 4, "model_channels": 32,
-    "use_temporal_resblock": False, "use_temporal_attention": False,
-}  # fmt: skip
 
 
 class Bounded:
@@ -32,24 +27,14 @@ class NarrowSDXL(Bounded, comfy.supported_models.SDXL):
 
 def sd15(seed: int):
     """16 cross-attentions of width 32, 64 and 128."""
-    config = NarrowSD15({
-        **COMMON, "adm_in_channels": None, "context_dim": 768, "use_linear_in_transformer": False,
-        "num_res_blocks": [2, 2, 2, 2], "channel_mult": [1, 2, 4, 4],
-        "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0], "transformer_depth_middle": 1,
-        "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
-    })  # fmt: skip
+    config = NarrowSD15(unet_config("SD1.5", 32))
     config.unet_config["num_heads"] = 4  # the class itself says 8
     return patcher(config, seed)
 
 
 def sdxl(seed: int):
     """70 cross-attentions of width 32 and 64."""
-    config = NarrowSDXL({
-        **COMMON, "adm_in_channels": 2816, "num_classes": "sequential", "context_dim": 2048,
-        "use_linear_in_transformer": True, "num_res_blocks": [2, 2, 2], "channel_mult": [1, 1, 2],
-        "transformer_depth": [0, 0, 2, 2, 10, 10], "transformer_depth_middle": 10,
-        "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
-    })  # fmt: skip
+    config = NarrowSDXL(unet_config("SDXL", 32, channel_mult=[1, 1, 2]))
     config.unet_config["num_head_channels"] = 16  # the class itself says 64
     return patcher(config, seed)
 

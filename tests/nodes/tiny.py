@@ -11,37 +11,16 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from image_prompt.clip_vision import VisionEncoder, load_encoder
+from image_prompt.demo.nodes.topologies import TOPOLOGIES, unet_config
 from image_prompt.ip_adapter import load_adapter
 from image_prompt.nodes.adapter import ImagePromptAdapter
 from image_prompt.nodes.encoder import ImageEncoder
 from image_prompt.nodes.unet_patch import cross_attentions
 
-UNETS: dict[str, tuple[type, dict[str, Any], dict[str, int], int, int]] = {
-    # name: class, what its detection would have read, what fixes the heads, context width, pooled width
-    "SD1.5": (
-        comfy.supported_models.SD15,
-        {
-            "model_channels": 32, "num_res_blocks": [2, 2, 2, 2], "channel_mult": [1, 2, 4, 4], "context_dim": 768,
-            "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0], "transformer_depth_middle": 1,
-            "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0], "use_linear_in_transformer": False,
-            "adm_in_channels": None,
-        },
-        {"num_heads": 4}, 768, 768,
-    ),
-    "SDXL": (
-        comfy.supported_models.SDXL,
-        {
-            "model_channels": 32, "num_res_blocks": [2, 2, 2], "channel_mult": [1, 2, 2], "context_dim": 2048,
-            "transformer_depth": [0, 0, 2, 2, 10, 10], "transformer_depth_middle": 10,
-            "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10], "use_linear_in_transformer": True,
-            "adm_in_channels": 2816, "num_classes": "sequential",
-        },
-        {"num_head_channels": 16}, 2048, 1280,
-    ),
-}
-COMMON = {
-    "use_checkpoint": False, "image_size": 32, "use_spatial_transformer": True, "legacy": False, "in_channels": 4,
-    "out_channels": 4, "use_temporal_resblock": False, "use_temporal_attention": False,
+UNETS: dict[str, tuple[type, dict[str, Any], dict[str, int], int]] = {
+    # class, changes to the published topology, what fixes the heads, width of the pooled text
+    "SD1.5": (comfy.supported_models.SD15, {}, {"num_heads": 4}, 768),
+    "SDXL": (comfy.supported_models.SDXL, {"channel_mult": [1, 2, 2]}, {"num_head_channels": 16}, 1280),
 }
 
 
@@ -57,8 +36,8 @@ def fill(module: torch.nn.Module, seed: int) -> torch.nn.Module:
 
 
 def unet(base: str, seed: int = 0) -> ModelPatcher:
-    kind, found, heads, *_ = UNETS[base]
-    config = kind({**COMMON, **found})
+    kind, changes, heads, _ = UNETS[base]
+    config = kind(unet_config(base, 32, **changes))
     config.unet_config.update(heads)  # the class would set the published head counts
     config.set_inference_dtype(torch.float32, None)
     cpu = torch.device("cpu")
@@ -68,7 +47,7 @@ def unet(base: str, seed: int = 0) -> ModelPatcher:
 
 
 def conditions(base: str, seed: int = 1, count: int = 2) -> list[list[Any]]:
-    *_, context, pooled = UNETS[base]
+    context, pooled = TOPOLOGIES[base]["context_dim"], UNETS[base][-1]
     generator = torch.Generator().manual_seed(seed)
     return [
         [[torch.randn(1, 77, context, generator=generator) * 0.2,
