@@ -48,17 +48,17 @@ class ImagePromptAdapter:
 
         Args:
             cond: (R, D) or (R, N, W) features of the references
-            uncond: the same for one negative
+            uncond: the same for the negative; all of its rows are one prompt
             together: join the tokens of all references into one prompt, instead of one prompt each
         """
         comfy.model_management.load_models_gpu([self.patcher])
         device = self.patcher.load_device
-        tokens = self.module.tokens(cond.to(device, torch.float32))  # (R, T, C)
+        features = torch.cat([cond, uncond]).to(device, torch.float32)  # one pass: each weight is read and cast once
+        tokens, negative = self.module.tokens(features).split([len(cond), len(uncond)])  # each (..., T, C)
         if together:
             tokens = tokens.flatten(0, 1).unsqueeze(0)  # (1, R * T, C)
-        negative = self.module.tokens(uncond.to(device, torch.float32))  # (1, T, C)
         references, length = tokens.shape[:2]
-        every = torch.cat([tokens.flatten(0, 1), negative.flatten(0, 1)]).unsqueeze(0)  # each weight is read once
+        every = torch.cat([tokens.flatten(0, 1), negative.flatten(0, 1)]).unsqueeze(0)
         pairs = self.module.key_value(every)
         split = references * length
         return (

@@ -124,7 +124,13 @@ def reference_features(adapter: IPAdapter, features: Output) -> torch.Tensor:
 def negative_features(adapter: IPAdapter, features: Output, negative: Output | None) -> torch.Tensor:
     """The same field for the unconditional rows: of the negative image, else by the family's own rule, (1, ...)."""
     if negative is not None:
-        return reference_features(adapter, negative)
+        found, references = reference_features(adapter, negative), reference_features(adapter, features)
+        if found.shape[1:] != references.shape[1:]:
+            raise ValueError(
+                f"The negative has features of shape {tuple(found.shape)}, the references {tuple(references.shape)}: "
+                "encode both with the same encoder."
+            )
+        return found
     if adapter.negative == "zeros":
         return torch.zeros_like(reference_features(adapter, features)[:1])
     found = getattr(features, "negative_penultimate", None)

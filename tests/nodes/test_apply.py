@@ -113,6 +113,14 @@ def test_a_negative_image_acts_on_the_negative_side(base, model, adapter, featur
     torch.testing.assert_close(found, neg + (pos - neg) * 3.0, rtol=1e-4, atol=1e-3)
 
 
+def test_several_negative_images_act_together(base, model, adapter, features, two_references, apply):
+    twice = type(features)(negative_penultimate=None, encoder="", image_embeds=features.image_embeds.expand(2, -1))
+    one, double, two = (tiny.sample(apply(model, adapter, features, negative=negative), base)
+                        for negative in (features, twice, two_references))
+    torch.testing.assert_close(double, one, **CLOSE)  # softmax of doubles
+    assert not torch.allclose(two, one, rtol=1e-2)
+
+
 @pytest.mark.parametrize("size", [(8, 8), (9, 7), (12, 8)])
 def test_a_mask_of_ones_is_no_mask_and_of_zeros_no_prompt(base, model, adapter, features, apply, size):
     full = tiny.sample(apply(model, adapter, features), base, size=size)

@@ -44,6 +44,14 @@ def test_plus_adapter_without_the_empty_picture(features, apply):
         apply(model, adapter, features)
 
 
+def test_negative_of_another_encoder(features, apply):
+    model = tiny.unet("SD1.5")
+    other = type(features)(negative_penultimate=None, encoder="",
+                           penultimate_hidden_states=features.penultimate_hidden_states[:, :5])
+    with pytest.raises(ValueError, match="encode both with the same encoder"):
+        apply(model, tiny.plus_adapter(model), features, negative=other)
+
+
 @pytest.mark.parametrize("mask", [torch.zeros(8, 8), torch.zeros(1, 8, 8, 3), torch.zeros(0, 8, 8)])
 def test_mask_of_wrong_rank(features, apply, mask):
     model = tiny.unet("SD1.5")
