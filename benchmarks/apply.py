@@ -2,9 +2,9 @@
 
     python benchmarks/apply.py [--quick] [--comfyui PATH]
 
-"whole module": building every layer of the adapter with torch's modules, loading the weights and casting them to fp32,
-which the known pack does in each Apply node and keeps. Files have the published keys and shapes, with random weights in
-fp16. Candidates take turns in one process; medians.
+"whole module": building every layer of the adapter with torch's modules, giving them the weights and casting them to
+fp32, which the known pack does in each Apply node and keeps. Files have the published keys and shapes, with random
+weights in fp16. Candidates take turns in one process; medians.
 """
 
 import _host as host
@@ -13,7 +13,6 @@ OPTIONS = host.arguments(__doc__).parse_args()
 host.start(OPTIONS)
 
 import comfy.ops  # noqa: E402
-import comfy.supported_models  # noqa: E402
 import torch  # noqa: E402
 from _unets import BLOCKS  # noqa: E402
 
@@ -63,20 +62,19 @@ def file(base, kind):
 
 
 def whole_module(tensors):
-    """A torch module for each weight, initialised as torch does, then filled with the file's numbers in fp32."""
+    """A torch module for each weight, initialised as torch does, given the file's numbers, then cast to fp32."""
     modules = {}
     for key, weight in tensors.items():
         name, _, kind = key.rpartition(".")
         if kind == "weight":
-            bias = f"{name}.bias" in tensors
-            modules[name.replace(".", "_")] = (
-                torch.nn.Linear(*reversed(weight.shape), bias=bias) if weight.ndim == 2
-                else torch.nn.LayerNorm(len(weight)))
-    module = torch.nn.ModuleDict(modules)
-    renamed = {f"{name.replace('.', '_')}.{kind}": weight for key, weight in tensors.items()
-               for name, _, kind in [key.rpartition(".")] if kind in ("weight", "bias")}
-    module.load_state_dict(renamed)
-    return module
+            bias = tensors.get(f"{name}.bias")
+            module = (torch.nn.Linear(*reversed(weight.shape), bias=bias is not None) if weight.ndim == 2
+                      else torch.nn.LayerNorm(len(weight)))
+            module.weight.data = weight
+            if bias is not None:
+                module.bias.data = bias
+            modules[name.replace(".", "_")] = module
+    return torch.nn.ModuleDict(modules).float()
 
 
 def main():
