@@ -56,14 +56,13 @@ class Case:
         self.patches = self._patches()
 
     def _patches(self):
-        stacks = [Text(self.outs[shape]) for shape in self.layers]
+        influences = []
         for adapter in range(self.adapters):
             sides = [[fold(*pair, shape[2], 1.0) for pair, shape in zip(side, self.layers)]
                      for side in self.key_values[2 * adapter : 2 * adapter + 2]]
-            influence = Influence(bank(ImageKeyValues(*sides), CPU), mask=self.mask)
-            stacks = [CrossAttentionPatch(influence, number, shape[2], below)
-                      for number, (shape, below) in enumerate(zip(self.layers, stacks))]
-        return stacks
+            influences.append(Influence(bank(ImageKeyValues(*sides), CPU), mask=self.mask))
+        return [CrossAttentionPatch([(influence, number) for influence in influences], shape[2], Text(self.outs[shape]))
+                for number, shape in enumerate(self.layers)]
 
     def ours(self):
         for shape, patch in zip(self.layers, self.patches):

@@ -9,7 +9,7 @@ Needs torch alone.
 """
 
 from .adapter import IPAdapter
-from .attention import fold, image_attention
+from .attention import ImagePrompt, fold, image_attention
 from .block_order import Block, file_order, match_layers
 from .checkpoint import identify, load_adapter
 from .containers import AdapterParts, normalise
@@ -26,6 +26,7 @@ __all__ = [
     "Family",
     "IPAdapter",
     "ImageKeyValues",
+    "ImagePrompt",
     "encoder_name",
     "file_order",
     "fold",

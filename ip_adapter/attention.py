@@ -6,13 +6,29 @@ Letters: B pictures, L latent tokens, T image tokens, I inner width, H heads, D 
 R reference sets (1: shared by all pictures).
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Up to this many image tokens, scores laid out as (H, T, L) beat fused attention on a CPU: the softmax then runs over
-# a dimension that vectorises, and the second product adds straight into the output. Measured in benchmarks/sampling.py.
+# Up to this many image tokens, two matrix products with a softmax over dimension -2 between them beat fused attention
+# on a CPU: that softmax vectorises, and the second product adds straight into the output (benchmarks/sampling.py).
 FEW_TOKENS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePrompt:
+    """What the queries of one layer look at.
+
+    key, value: (R, T, I) from `fold`; R is 1 (shared by all pictures) or B (one reference set a picture)
+    mask: (1 or B, L) how much of the image prompt each latent token takes, or None for all of it
+    """
+
+    key: Tensor
+    value: Tensor
+    mask: Tensor | None = None
 
 
 def fold(key: Tensor, value: Tensor, heads: int, weight: float) -> tuple[Tensor, Tensor]:
@@ -27,42 +43,86 @@ def fold(key: Tensor, value: Tensor, heads: int, weight: float) -> tuple[Tensor,
     return key * head_width**-0.5, value * weight
 
 
-def image_attention(q: Tensor, key: Tensor, value: Tensor, heads: int, out: Tensor, mask: Tensor | None = None) -> None:
-    """Add image attention to `out`, in place.
+def image_attention(q: Tensor, prompts: Sequence[ImagePrompt], heads: int, out: Tensor) -> None:
+    """Add the attention to each of the image prompts to `out`, in place.
 
     Args:
         q: (B, L, I) the query of the text cross-attention
-        key, value: (R, T, I) from `fold`; R is 1 (shared) or B (one reference set a picture)
+        prompts: any number, each with a softmax of its own
         heads: H
         out: (B, L, I) contiguous, the result of the text attention
-        mask: (1 or B, L) how much of the image prompt each latent token takes, or None for all of it
 
     Raises:
-        ValueError: R is neither 1 nor B.
+        ValueError: R of a prompt is neither 1 nor B.
     """
-    batch, length, width = q.shape
-    if key.shape[0] == 1:  # every query sees the same keys: one sequence, nothing is repeated
-        q, out = q.reshape(1, batch * length, width), out.view(1, batch * length, width)
-        mask = None if mask is None else mask.expand(batch, length).reshape(1, -1)
-    elif key.shape[0] != batch:
-        raise ValueError(f"{key.shape[0]} image prompts for {batch} pictures: give one, or one for each picture")
-    few = q.device.type == "cpu" and key.shape[1] <= FEW_TOKENS
-    (_attend_few if few else _attend_fused)(q, key, value, heads, out, mask)
+    for prompt in prompts:
+        if prompt.key.shape[0] not in (1, q.shape[0]):
+            raise ValueError(
+                f"{prompt.key.shape[0]} image prompts for {q.shape[0]} pictures: give one, or one for each picture"
+            )
+    scores = SCORES.get(q.dtype) if q.device.type == "cpu" else None
+    few = [prompt for prompt in prompts if scores and prompt.key.shape[1] <= FEW_TOKENS]
+    if scores and few:
+        for rows, sequence in _sequences(q, few):
+            _attend_few(q[rows].reshape(-1, q.shape[2]), sequence, heads, out[rows].view(-1, q.shape[2]), scores)
+    for prompt in prompts:
+        if prompt not in few:
+            _attend_fused(q, prompt, heads, out)
 
 
-def _attend_few(q: Tensor, key: Tensor, value: Tensor, heads: int, out: Tensor, mask: Tensor | None) -> None:
-    for row in range(q.shape[0]):
-        queries = _by_head(q[row], heads).mT  # (H, D, L)
-        keys, values = _by_head(key[row], heads), _by_head(value[row], heads)  # (H, T, D)
-        scores = torch.bmm(keys, queries).softmax(-2)  # (H, T, L)
-        if mask is not None:
-            scores.mul_(mask[row if mask.shape[0] > 1 else 0])
-        _by_head(out[row], heads).baddbmm_(scores.mT, values)
+def _sequences(q: Tensor, prompts: Sequence[ImagePrompt]) -> list[tuple[slice, list[ImagePrompt]]]:
+    """Rows whose queries see the same keys, with those prompts as (T, I), (T, I) and (rows * L) or None."""
+    batch, length = q.shape[:2]
+    if all(prompt.key.shape[0] == 1 for prompt in prompts):
+        bounds = [slice(0, batch)]
+    else:
+        bounds = [slice(row, row + 1) for row in range(batch)]
+    return [(rows, [_of_rows(prompt, rows, batch, length) for prompt in prompts]) for rows in bounds]
 
 
-def _attend_fused(q: Tensor, key: Tensor, value: Tensor, heads: int, out: Tensor, mask: Tensor | None) -> None:
-    image = F.scaled_dot_product_attention(_by_head(q, heads), _by_head(key, heads), _by_head(value, heads), scale=1.0)
-    image = image.transpose(-2, -3).flatten(-2)  # (B, H, L, D) -> (B, L, I)
+def _of_rows(prompt: ImagePrompt, rows: slice, batch: int, length: int) -> ImagePrompt:
+    row = 0 if prompt.key.shape[0] == 1 else rows.start
+    mask = None if prompt.mask is None else prompt.mask.expand(batch, length)[rows].reshape(-1)
+    return ImagePrompt(prompt.key[row], prompt.value[row], mask)
+
+
+def _attend_few(
+    q: Tensor, prompts: Sequence[ImagePrompt], heads: int, out: Tensor, scores: Callable[[Tensor, Tensor], Tensor]
+) -> None:
+    """q, out (L, I); all prompts take part in the same two matrix products."""
+    key, value = _joined([prompt.key for prompt in prompts]), _joined([prompt.value for prompt in prompts])
+    found = scores(_by_head(q, heads), _by_head(key, heads))  # (H, T of all prompts, L)
+    shares, start = list[Tensor](), 0
+    for prompt in prompts:
+        share = found.narrow(-2, start, len(prompt.key)).softmax(-2)
+        shares.append(share if prompt.mask is None else share.mul_(prompt.mask))
+        start += len(prompt.key)
+    _by_head(out, heads).baddbmm_(_joined(shares, -2).mT, _by_head(value, heads))
+
+
+def _joined(parts: list[Tensor], dim: int = 0) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+
+
+def _keys_first(q: Tensor, key: Tensor) -> Tensor:
+    return torch.bmm(key, q.mT)  # (H, T, D), (H, L, D) -> (H, T, L)
+
+
+def _queries_first(q: Tensor, key: Tensor) -> Tensor:
+    return torch.bmm(q, key.mT).mT.contiguous()
+
+
+# The order of the first product that is faster on a CPU; fused attention wins in other dtypes.
+SCORES = {torch.float32: _keys_first, torch.bfloat16: _queries_first}
+
+
+def _attend_fused(q: Tensor, prompt: ImagePrompt, heads: int, out: Tensor) -> None:
+    mask = prompt.mask
+    if prompt.key.shape[0] == 1:  # one sequence, so that nothing is repeated
+        mask = None if mask is None else mask.expand(q.shape[:2]).reshape(1, -1)
+        q, out = q.reshape(1, -1, q.shape[2]), out.view(1, -1, q.shape[2])
+    key, value = _by_head(prompt.key, heads), _by_head(prompt.value, heads)
+    image = F.scaled_dot_product_attention(_by_head(q, heads), key, value, scale=1.0).transpose(-2, -3).flatten(-2)
     if mask is None:
         out.add_(image)
     else:

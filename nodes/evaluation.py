@@ -39,6 +39,19 @@ class Run:
         return index == 1
 
 
+@dataclass(frozen=True)
+class Group:
+    """Neighbouring rows of a batch that take the same image tokens and the same part of a mask.
+
+    frames: which picture of the batch each row is
+    """
+
+    rows: slice
+    negative: bool
+    area: Area | None
+    frames: tuple[int, ...]
+
+
 @dataclass
 class Evaluation:
     run: Run
@@ -47,6 +60,7 @@ class Evaluation:
     latent_size: tuple[int, int]
     timestep: Any  # (B,) sigmas on the sampler's device
     model_sampling: Any
+    grouped: dict[Hashable, list[Group]] = field(default_factory=dict)
 
     @cached_property
     def sigma(self) -> float:
@@ -59,6 +73,26 @@ class Evaluation:
         first, last = (self.run.once(("sigma", at), lambda at=at: float(self.model_sampling.percent_to_sigma(at)))
                        for at in (start, end))
         return last < self.sigma <= first
+
+
+    def groups(self, rows: int, extra_options: dict[str, Any]) -> list[Group]:
+        """How a block's `rows` fall into groups: one chunk for each condition, worked out for the first block only."""
+        conditions = extra_options["cond_or_uncond"]
+        uuids = extra_options.get("uuids") or conditions
+        key = (rows, *conditions, *uuids)
+        if key not in self.grouped:
+            self.grouped[key] = self._groups(rows // len(conditions), list(zip(uuids, conditions)), extra_options)
+        return self.grouped[key]
+
+    def _groups(self, rows: int, chunks: list[tuple[Hashable, int]], extra_options: dict[str, Any]) -> list[Group]:
+        kinds = [(self.negative[index], self.areas.get((uuid, index))) for uuid, index in chunks]
+        groups, first = list[Group](), 0
+        for last in range(1, len(kinds) + 1):
+            if last == len(kinds) or kinds[last] != kinds[first]:
+                frames = _frames(extra_options, rows) * (last - first)
+                groups.append(Group(slice(first * rows, last * rows), *kinds[first], frames))
+                first = last
+        return groups
 
 
 def current(extra_options: dict[str, Any]) -> Evaluation:
@@ -134,3 +168,13 @@ def _clamped(area: Sequence[int], shape: Sequence[int]) -> Area:
     """As ComfyUI clamps an area to the latent it is given."""
     height, width, top, left = area
     return min(shape[-2] - top, height), min(shape[-1] - left, width), top, left
+
+
+def _frames(extra_options: dict[str, Any], rows: int) -> tuple[int, ...]:
+    """Which pictures of the batch the rows of one condition are; a context window takes some of them."""
+    window = extra_options.get("context_window")
+    if window is None or window.dim != 0:
+        return tuple(range(rows))
+    frames = tuple(window.index_list)
+    anchor = getattr(window, "causal_anchor_index", None)
+    return frames if anchor is None or anchor < 0 else (anchor, *frames)

@@ -16,8 +16,8 @@ from comfy.ldm.modules.attention import optimized_attention
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP
 
-from ..ip_adapter import Block, ImageKeyValues, image_attention
-from .evaluation import KEY, Area, Evaluation, current, watch
+from ..ip_adapter import Block, ImageKeyValues, ImagePrompt, image_attention
+from .evaluation import KEY, Evaluation, Group, current, watch
 from .masks import token_mask
 
 ATTN2 = re.compile(r"(input|middle|output)_blocks?\.(\d+)\.(?:\d+\.)?transformer_blocks\.(\d+)\.attn2")
@@ -60,24 +60,36 @@ class Influence:
     end: float = 1.0
     mask: torch.Tensor | None = None
 
-    def key_value(
-        self, layer: int, negative: bool, like: torch.Tensor, evaluation: Evaluation
-    ) -> Sequence[torch.Tensor]:
-        """Key and value (R, T, I) on the query's device and in its dtype, where ComfyUI has put them as a rule."""
-        side = "uncond" if negative else "cond"
-        pair: Sequence[torch.Tensor] = self.bank.model.layer(side, layer)
-        if pair[0].device == like.device and pair[0].dtype == like.dtype:
-            return pair
-        key = (self, side, layer, like.device, like.dtype)
-        return evaluation.run.once(key, lambda: [tensor.to(like) for tensor in pair])
+    def prompt(
+        self, layer: int, group: Group, q: torch.Tensor, grid: tuple[int, int], evaluation: Evaluation
+    ) -> ImagePrompt:
+        """What a group of rows looks at in one layer; q (B, L, I), grid: height and width of its L tokens."""
+        key, value = self._key_value(layer, "uncond" if group.negative else "cond", q, evaluation)
+        if len(key) > 1:
+            rows = [frame % len(key) for frame in group.frames]
+            key, value = key[rows], value[rows]
+        return ImagePrompt(key, value, self._token_mask(group, q, grid, evaluation))
 
-    def token_mask(
-        self, q: torch.Tensor, area: Area | None, grid: tuple[int, int], frames: list[int], evaluation: Evaluation
-    ) -> torch.Tensor:
-        """(1 or B, L) for the pictures `frames` of the batch, made once a run."""
+    def _key_value(self, layer: int, side: str, q: torch.Tensor, evaluation: Evaluation) -> Sequence[torch.Tensor]:
+        """(R, T, I) each; as a rule ComfyUI has put them where the query is, in its dtype."""
+        return evaluation.run.once(
+            (self, layer, side, q.device, q.dtype), lambda: [t.to(q) for t in self.bank.model.layer(side, layer)]
+        )
+
+    def _token_mask(
+        self, group: Group, q: torch.Tensor, grid: tuple[int, int], evaluation: Evaluation
+    ) -> torch.Tensor | None:
+        """(1 or B, L), made once a run."""
+        if self.mask is None:
+            return None
+        return evaluation.run.once(
+            (self, group.area, group.frames, grid, q.device, q.dtype), lambda: self._placed(group, q, grid, evaluation)
+        )
+
+    def _placed(self, group: Group, q: torch.Tensor, grid: tuple[int, int], evaluation: Evaluation) -> torch.Tensor:
         assert self.mask is not None
-        mask = self.mask if len(self.mask) == 1 else self.mask[[frame % len(self.mask) for frame in frames]]
-        mask = token_mask(mask, evaluation.latent_size, area, grid)
+        mask = self.mask if len(self.mask) == 1 else self.mask[[frame % len(self.mask) for frame in group.frames]]
+        mask = token_mask(mask, evaluation.latent_size, group.area, grid)
         if mask.shape[1] != q.shape[1]:
             raise ValueError(
                 f"A block of the model has {q.shape[1]} tokens on a {grid[0]}x{grid[1]} grid, so the mask of the image "
@@ -87,11 +99,13 @@ class Influence:
 
 
 class CrossAttentionPatch:
-    """Stands in one slot of `patches_replace["attn2"]`: the attention that was there, plus that to the image prompt."""
+    """Stands in one slot of `patches_replace["attn2"]`: the attention that was there, plus that to image prompts.
 
-    def __init__(self, influence: Influence, layer: int, heads: int, previous: Attention | None):
-        self.influence = influence
-        self.layer = layer
+    parts: each influence with the number of this layer in its adapter
+    """
+
+    def __init__(self, parts: Sequence[tuple[Influence, int]], heads: int, previous: Attention | None):
+        self.parts = tuple(parts)
         self.heads = heads
         self.previous = previous
         self.joined: list[tuple[Callable[..., torch.Tensor], dict[str, Any]]] = []
@@ -101,8 +115,13 @@ class CrossAttentionPatch:
     ) -> torch.Tensor:
         out = self._text(q, k, v, extra_options)
         evaluation = current(extra_options)
-        if evaluation.within(self.influence.start, self.influence.end):
-            self._add_image(q, out, evaluation, extra_options)
+        active = [part for part in self.parts if evaluation.within(part[0].start, part[0].end)]
+        if active:
+            grid: tuple[int, int] = tuple(extra_options["activations_shape"][-2:])
+            for group in evaluation.groups(len(q), extra_options):
+                rows = q[group.rows]
+                prompts = [influence.prompt(layer, group, rows, grid, evaluation) for influence, layer in active]
+                image_attention(rows, prompts, self.heads, out[group.rows])
         for callback, options in self.joined:
             if options.get("sigma_end", 0.0) <= evaluation.sigma <= options.get("sigma_start", float("inf")):
                 out = out + callback(out, q, k, v, extra_options, **options)
@@ -121,41 +140,6 @@ class CrossAttentionPatch:
             return out.contiguous()
         return out.clone(memory_format=torch.contiguous_format)
 
-    def _add_image(
-        self, q: torch.Tensor, out: torch.Tensor, evaluation: Evaluation, extra_options: dict[str, Any]
-    ) -> None:
-        """Rows come in chunks, one for each condition; neighbours that take the same tokens and mask go together."""
-        conditions = extra_options["cond_or_uncond"]
-        rows = len(q) // len(conditions)
-        chunks = [(evaluation.negative[index], self._area(evaluation, uuid, index))
-                  for uuid, index in zip(extra_options.get("uuids") or conditions, conditions)]
-        first = 0
-        for last in range(1, len(chunks) + 1):
-            if last == len(chunks) or chunks[last] != chunks[first]:
-                part = slice(first * rows, last * rows)
-                frames = _frames(extra_options, rows) * (last - first)
-                self._add_group(q[part], out[part], *chunks[first], frames, evaluation, extra_options)
-                first = last
-
-    def _area(self, evaluation: Evaluation, uuid: Any, index: int) -> Area | None:
-        return None if self.influence.mask is None else evaluation.areas.get((uuid, index))
-
-    def _add_group(self, q: torch.Tensor, out: torch.Tensor, negative: bool, area: Area | None, frames: list[int],
-                   evaluation: Evaluation, extra_options: dict[str, Any]) -> None:
-        influence = self.influence
-        key, value = influence.key_value(self.layer, negative, q, evaluation)
-        if 1 < len(key) and frames != list(range(len(key))):
-            rows = [frame % len(key) for frame in frames]
-            key, value = key[rows], value[rows]
-        mask = None
-        if influence.mask is not None:
-            grid: tuple[int, int] = tuple(extra_options["activations_shape"][-2:])
-            mask = evaluation.run.once(
-                (influence, area, grid, tuple(frames), q.device, q.dtype),
-                lambda: influence.token_mask(q, area, grid, frames, evaluation),
-            )
-        image_attention(q, key, value, self.heads, out, mask)
-
     # What ComfyUI calls on a patch must reach the one below it too.
 
     def to(self, device_or_dtype: Any) -> "CrossAttentionPatch":
@@ -164,7 +148,7 @@ class CrossAttentionPatch:
 
     def models(self) -> list[ModelPatcher]:
         below = self.previous.models() if hasattr(self.previous, "models") else []
-        return [self.influence.bank, *below]
+        return [*(influence.bank for influence, _ in self.parts), *below]
 
     def cleanup(self) -> None:
         if hasattr(self.previous, "cleanup"):
@@ -195,7 +179,10 @@ def install(model: ModelPatcher, influence: Influence, layers: dict[Block, int],
         previous = slots.get(slot, slots.get(place))
         # Packs for SD1.5 name a block without its depth, and core looks at the longer name first: do as they do.
         depth = block.depth if place in deep or slot in slots else None
-        patch = CrossAttentionPatch(influence, layer, heads[block], previous)
+        parts = [(influence, layer)]
+        if isinstance(previous, CrossAttentionPatch) and not previous.joined:  # one patch does for both, faster
+            parts, previous = [*previous.parts, *parts], previous.previous
+        patch = CrossAttentionPatch(parts, heads[block], previous)
         model.set_model_attn2_replace(patch, *place, transformer_index=depth)
     watch(model)
     if not model.get_callbacks(CallbacksMP.ON_CLONE, KEY):
@@ -215,12 +202,3 @@ def _separate(_: ModelPatcher, clone: ModelPatcher) -> None:
         if isinstance(patch, CrossAttentionPatch):
             slots[slot] = patch.own_copy()
 
-
-def _frames(extra_options: dict[str, Any], rows: int) -> list[int]:
-    """Which pictures of the batch the rows of one condition are; a context window takes some of them."""
-    window = extra_options.get("context_window")
-    if window is None or window.dim != 0:
-        return list(range(rows))
-    frames = list(window.index_list)
-    anchor = getattr(window, "causal_anchor_index", None)
-    return frames if anchor is None or anchor < 0 else [anchor, *frames]

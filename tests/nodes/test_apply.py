@@ -43,7 +43,7 @@ def test_five_runs_are_identical_and_leave_the_model_alone(base, model, adapter,
 
 
 def test_every_cross_attention_is_patched_the_middle_included(base, model, adapter, features, apply):
-    layers = sorted(patch.layer for patch in slots(apply(model, adapter, features)).values())
+    layers = sorted(patch.parts[0][1] for patch in slots(apply(model, adapter, features)).values())
     assert layers == list(range({"SD1.5": 16, "SDXL": 70}[base]))
     assert any(slot[0] == "middle" and slot[1] == 0 for slot in slots(apply(model, adapter, features)))
 
