@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 
 FILES = {  # published name -> small file with seeded random weights, written by make_models.py
-    "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors": "demo-encoder.safetensors",
+    "clip_vision_h.safetensors": "demo-encoder.safetensors",
     "ip-adapter-plus_sd15.safetensors": "demo-ip-adapter-plus_sd15.safetensors",
     "ip-adapter-plus_sdxl_vit-h.safetensors": "demo-ip-adapter-plus_sdxl.safetensors",
 }

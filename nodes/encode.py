@@ -66,8 +66,8 @@ class CombineImagePrompts(io.ComfyNode):
                 io.Combo.Input(
                     "method", options=list(COMBINE_METHODS), default=COMBINE_METHODS[0],
                     tooltip="concat: the model looks at every reference; average: one blend of them; norm average: "
-                    "a blend to which each contributes equally; add: their sum, stronger; subtract: the first without "
-                    "what the others have in common.",
+                    "a blend to which each contributes equally; add: their sum, stronger; subtract: the first minus "
+                    "the average of the others.",
                 ),
                 *(
                     io.ClipVisionOutput.Input(name, optional=number > 0, tooltip=f"Reference {number + 1}, or a batch.")
