@@ -59,8 +59,12 @@ class Preset:
         return mine == (sizes.kind, sizes.width, sizes.depth, sizes.mlp_width, sizes.patch)
 
 
-LAION_OR_DATACOMP = r"laion|datacomp|commonpool"
-DFN_OR_METACLIP = r"dfn|metaclip|quick.?gelu"
+# MetaCLIP 1 trained with quick-gelu ("2.5b", "2_5b" and "2pt5b" in its names count its data); MetaCLIP 2, called
+# worldwide, and MetaCLIP 1.2, called altogether, with gelu, but for H/14 worldwide at 224 pixels
+METACLIP_1 = r"metaclip(?!.*(worldwide|altogether|v1.2)|.?2(?!(.|pt)?5b))"
+METACLIP_2 = r"worldwide|metaclip.?2(?!(.|pt)?5b)"
+QUICK = rf"dfn|quick.?gelu|{METACLIP_1}"
+GELU = rf"laion|datacomp|commonpool|{METACLIP_2}"
 
 
 def _clip(name: str, trunk: tuple[int, int, int, int, int], size: int, activation: str, hint: str = "",
@@ -84,20 +88,21 @@ SO400M14, SO400M16 = (1152, 27, 4304, 14, 16), (1152, 27, 4304, 16, 16)
 
 PRESETS: tuple[Preset, ...] = (
     _clip("B/32", B32, 224, "quick_gelu"),
-    _clip("B/32 gelu", B32, 224, "gelu", r"laion(?!.?400m)|datacomp|commonpool"),  # LAION-400M trained with quick-gelu
+    _clip("B/32 gelu", B32, 224, "gelu", rf"laion(?!.?400m)|datacomp|commonpool|{METACLIP_2}"),  # LAION-400M is quick
     _clip("B/32-256", B32, 256, "gelu"),
     _clip("B/16", B16, 224, "quick_gelu"),
-    _clip("B/16 gelu", B16, 224, "gelu", LAION_OR_DATACOMP),
+    _clip("B/16 gelu", B16, 224, "gelu", GELU),
     _clip("L/14", L14, 224, "quick_gelu"),
-    _clip("L/14 gelu", L14, 224, "gelu", r"laion.?400m|datacomp|commonpool"),
+    _clip("L/14 gelu", L14, 224, "gelu", rf"laion.?400m|datacomp|commonpool|{METACLIP_2}"),
     _clip("L/14 LAION-2B", L14, 224, "gelu", r"laion", HALF, HALF),
     _clip("L/14-336", L14, 336, "quick_gelu"),
     _clip("H/14", H14, 224, "gelu"),
-    _clip("H/14 quick-gelu", H14, 224, "quick_gelu", DFN_OR_METACLIP),
+    _clip("H/14 quick-gelu", H14, 224, "quick_gelu", rf"{QUICK}|{METACLIP_2}"),
     _clip("H/14-378", H14, 378, "quick_gelu"),
+    _clip("H/14-378 gelu", H14, 378, "gelu", METACLIP_2),
     _clip("g/14", G14, 224, "gelu"),
     _clip("bigG/14", BIGG14, 224, "gelu"),
-    _clip("bigG/14 quick-gelu", BIGG14, 224, "quick_gelu", DFN_OR_METACLIP),
+    _clip("bigG/14 quick-gelu", BIGG14, 224, "quick_gelu", QUICK),
     *(_siglip("SigLIP", "base/16", B16, size) for size in (224, 256, 384, 512)),
     *(_siglip("SigLIP2", "base/16", B16, size) for size in (224, 256, 384, 512)),
     _siglip("SigLIP2", "base/32", B32, 256),

@@ -83,11 +83,46 @@ QUICK, GELU = "quick_gelu", "gelu"
     ("CLIP ViT-H/14", "DFN5B-CLIP-ViT-H-14.safetensors", QUICK, 0.48145466),
     ("CLIP ViT-H/14-378", "open_clip_pytorch_model.bin", QUICK, 0.48145466),
     ("CLIP ViT-bigG/14", "metaclip-bigG-14.safetensors", QUICK, 0.48145466),
+    ("CLIP ViT-B/32", "metaclip-b32-fullcc2.5b.safetensors", QUICK, 0.48145466),
+    ("CLIP ViT-H/14", "ViT-H-14-metaclip_2_5b.pt", QUICK, 0.48145466),
+    ("CLIP ViT-bigG/14", "vit_gigantic_patch14_clip_224.metaclip_2pt5b.safetensors", QUICK, 0.48145466),
+    ("CLIP ViT-bigG/14", "ViT-bigG-14-metaclip2_5b.pt", QUICK, 0.48145466),
+    ("CLIP ViT-B/32", "metaclip2_b32_224px_worldwide.pt", GELU, 0.48145466),
+    ("CLIP ViT-B/16", "metaclip-2-worldwide-b16.safetensors", GELU, 0.48145466),
+    ("CLIP ViT-L/14", "metaclip2_l14_224px_worldwide.pt", GELU, 0.48145466),
+    ("CLIP ViT-H/14", "metaclip2_h14_quickgelu_224px_worldwide.pt", QUICK, 0.48145466),
+    ("CLIP ViT-H/14", "h14_v1.2_altogether.pt", GELU, 0.48145466),
+    ("CLIP ViT-H/14", "vit_huge_patch14_clip_224.metaclip_altogether.safetensors", GELU, 0.48145466),
+    ("CLIP ViT-H/14-378", "metaclip2_h14_378px_worldwide.pt", GELU, 0.48145466),
+    ("CLIP ViT-H/14-378", "DFN5B-CLIP-ViT-H-14-378.safetensors", QUICK, 0.48145466),
+    ("CLIP ViT-bigG/14", "metaclip-2-worldwide-giant.safetensors", GELU, 0.48145466),
+    ("CLIP ViT-bigG/14", "metaclip2_bigG14_224px_worldwide.pt", GELU, 0.48145466),
     ("SigLIP so400m/14-384", "sigclip_vision_patch14_384.safetensors", "gelu_pytorch_tanh", 0.5),
 ])
 def test_the_file_name_decides_where_shapes_cannot(row, file, activation, mean):
     config = load_encoder(on_meta(ROWS[row]), name=file).config
     assert (config.activation, config.mean[0]) == (activation, mean)
+
+
+def resized(row, size):
+    with torch.device("meta"):
+        return witness.state_dict(witness.empty("clip", {**witness.full_config(row), "image_size": size}))
+
+
+@pytest.mark.parametrize(("row", "size", "file", "activation"), [
+    ("CLIP ViT-B/32", 384, "metaclip2_b32_384px_worldwide.pt", GELU),
+    ("CLIP ViT-B/16", 384, "metaclip2_b16_384px_worldwide.pt", GELU),
+    ("CLIP ViT-bigG/14", 378, "metaclip2_bigG14_378px_worldwide.pt", GELU),
+])
+def test_the_file_name_decides_at_another_picture_size(row, size, file, activation):
+    config = load_encoder(resized(ROWS[row], size), name=file).config
+    assert (config.activation, config.image_size) == (activation, size)
+
+
+def test_a_renamed_file_is_corrected_by_its_variant():
+    sd = on_meta(ROWS["CLIP ViT-H/14-378"])
+    assert load_encoder(sd, name="dfn5b.pt", variant="CLIP ViT-H/14-378 gelu").config.activation == "gelu"
+    assert load_encoder(sd, name="worldwide.pt", variant="CLIP ViT-H/14-378").config.activation == "quick_gelu"
 
 
 def test_the_named_variant_comes_before_the_file_name():
@@ -102,10 +137,7 @@ def test_siglip2_is_named_by_its_file_name():
 
 
 def test_another_picture_size_of_a_known_encoder_keeps_its_heads():
-    row = ROWS["CLIP ViT-H/14"]
-    with torch.device("meta"):
-        sd = witness.state_dict(witness.empty("clip", {**witness.full_config(row), "image_size": 336}))
-    config = load_encoder(sd).config
+    config = load_encoder(resized(ROWS["CLIP ViT-H/14"], 336)).config
     assert (config.heads, config.image_size, config.name) == (16, 336, "CLIP ViT-H/14 at 336 pixels")
 
 
