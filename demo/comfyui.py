@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -14,7 +13,8 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from .stages import ROOT, StageError
+
 PACK = {"image-prompt": ROOT}
 DEMO_NODES = {"image-prompt-demo": ROOT / "demo" / "nodes"}
 POLL_SECONDS = 0.2
@@ -27,24 +27,32 @@ class ServerError(RuntimeError):
 
 
 def prepare_base(base: Path, packs: Mapping[str, Path]) -> Path:
-    """A base directory of our own for ComfyUI, with `packs` (and no others) linked into its custom_nodes."""
+    """A base directory of our own for ComfyUI, with `packs` linked into its custom_nodes.
+
+    Of the rest only links into this repository are removed: other packs in there are the user's.
+    """
     for folder in ("input", "output", "temp", "user", "models/checkpoints", "models/clip_vision", "models/ipadapter"):
         (base / folder).mkdir(parents=True, exist_ok=True)
     custom_nodes = base / "custom_nodes"
     custom_nodes.mkdir(exist_ok=True)
     for entry in custom_nodes.iterdir():
-        if packs.get(entry.name) is None:
+        if is_link(entry) and Path(os.path.realpath(entry)).is_relative_to(ROOT):
             unlink(entry)
     for name, folder in packs.items():
         link(custom_nodes / name, folder)
     return base
 
 
+def is_link(place: Path) -> bool:
+    """A symbolic link or a junction."""
+    return os.path.realpath(place) != os.path.join(os.path.realpath(place.parent), place.name)
+
+
 def link(place: Path, target: Path) -> None:
     """A symbolic link, or on Windows a junction, which needs no rights there."""
     if os.path.lexists(place):
-        if os.path.realpath(place) == os.path.realpath(target):
-            return
+        if not is_link(place):
+            raise StageError("link the pack", f"{place} is not our link to {target}: move it away.")
         unlink(place)
     if os.name == "nt":
         import _winapi
@@ -56,12 +64,10 @@ def link(place: Path, target: Path) -> None:
 
 def unlink(place: Path) -> None:
     """Remove a link, never what it points at."""
-    if place.is_symlink() or place.is_file():
+    if place.is_symlink():
         place.unlink()
-    elif os.path.realpath(place) != os.path.abspath(place):  # a junction
+    else:  # a junction
         os.rmdir(place)
-    else:
-        shutil.rmtree(place)
 
 
 class Server:

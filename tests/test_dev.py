@@ -122,17 +122,46 @@ def test_the_server_is_stopped_when_the_work_fails(fake_comfyui, tmp_path):
     assert not psutil.pid_exists(server.process.pid)
 
 
-def test_a_base_directory_links_the_packs_and_only_them(tmp_path):
-    pack, other = tmp_path / "pack", tmp_path / "other"
-    for folder in (pack, other):
-        folder.mkdir()
-        (folder / "__init__.py").touch()
-    base = tmp_path / "base"
-    comfyui.prepare_base(base, {"a": pack, "b": other})
-    comfyui.prepare_base(base, {"a": other})
+@pytest.fixture
+def packs(monkeypatch, tmp_path):
+    """Two packs of ours, and the base directory that they are linked into."""
+    monkeypatch.setattr(comfyui, "ROOT", tmp_path / "root")
+    for name in ("one", "two"):
+        (tmp_path / "root" / name).mkdir(parents=True)
+        (tmp_path / "root" / name / "__init__.py").touch()
+    return tmp_path / "root" / "one", tmp_path / "root" / "two", tmp_path / "base"
+
+
+def test_a_base_directory_links_the_packs_and_drops_our_other_links(packs):
+    one, two, base = packs
+    comfyui.prepare_base(base, {"a": one, "b": two})
+    comfyui.prepare_base(base, {"a": two})
     assert [entry.name for entry in (base / "custom_nodes").iterdir()] == ["a"]
-    assert (base / "custom_nodes" / "a").resolve() == other
-    assert (pack / "__init__.py").exists() and (other / "__init__.py").exists()  # unlinked, not emptied
+    assert (base / "custom_nodes" / "a").resolve() == two
+    assert (one / "__init__.py").exists() and (two / "__init__.py").exists()  # unlinked, not emptied
+
+
+def test_the_packs_of_the_user_stay(packs, tmp_path):
+    one, _, base = packs
+    theirs = base / "custom_nodes" / "theirs"
+    theirs.mkdir(parents=True)
+    (theirs / "__init__.py").touch()
+    (theirs.parent / "notes.txt").touch()
+    (tmp_path / "elsewhere").mkdir()
+    comfyui.link(theirs.parent / "linked", tmp_path / "elsewhere")
+    comfyui.prepare_base(base, {"a": one})
+    assert {entry.name for entry in theirs.parent.iterdir()} == {"a", "theirs", "notes.txt", "linked"}
+    assert (theirs / "__init__.py").exists()
+
+
+def test_a_folder_in_the_place_of_our_link_is_kept_and_named(packs):
+    one, _, base = packs
+    folder = base / "custom_nodes" / "a"
+    folder.mkdir(parents=True)
+    (folder / "work.py").touch()
+    with pytest.raises(stages.StageError, match="is not our link"):
+        comfyui.prepare_base(base, {"a": one})
+    assert (folder / "work.py").exists()
 
 
 def test_the_end_of_a_log_counts_a_progress_bar_as_one_line(tmp_path):
