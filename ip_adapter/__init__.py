@@ -13,13 +13,14 @@ from .attention import ImagePrompt, fold, image_attention
 from .block_order import Block, file_order, match_layers
 from .checkpoint import identify, load_adapter
 from .containers import AdapterParts, normalise
-from .families import BASE_MODELS, ENCODERS, FAMILIES, BaseModel, Family, encoder_name
+from .families import BASE_MODELS, ENCODERS, FAMILIES, KOLORS, BaseModel, Family, encoder_name
 from .key_values import ImageKeyValues
 
 __all__ = [
     "BASE_MODELS",
     "ENCODERS",
     "FAMILIES",
+    "KOLORS",
     "AdapterParts",
     "BaseModel",
     "Block",

@@ -18,14 +18,18 @@ Negative = Literal["zeros", "encoded zeros"]
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A UNet as adapters see it: how many cross-attentions, and the width of the text context."""
+    """A UNet as adapters see it: how many cross-attentions, the width of the text context, and of the vector that
+    joins the timestep (0: there is none). Kolors has SDXL's layers, so its adapters are found by their projection.
+    """
 
     name: str
     layers: int
     context_width: int
+    vector_width: int
 
 
-BASE_MODELS = (BaseModel("SD1.5", 16, 768), BaseModel("SDXL", 70, 2048))
+BASE_MODELS = (BaseModel("SD1.5", 16, 768, 0), BaseModel("SDXL", 70, 2048, 2816))
+KOLORS = BaseModel("Kolors", 70, 2048, 5632)
 
 # (feature, width) -> the encoder that gives it. The penultimate states of ViT-L/14 are as wide at 224 pixels, but the
 # published adapters of that width (Kolors) were trained at 336.

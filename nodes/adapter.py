@@ -48,21 +48,25 @@ class ImagePromptAdapter:
 
         Args:
             cond: (R, D) or (R, N, W) features of the references
-            uncond: the same for the negative; all of its rows are one prompt
-            together: join the tokens of all references into one prompt, instead of one prompt each
+            uncond: the same of the negative
+            together: join the tokens of all rows of a side into one prompt, instead of one prompt each
         """
         comfy.model_management.load_models_gpu([self.patcher])
         device = self.patcher.load_device
         features = torch.cat([cond, uncond]).to(device, torch.float32)  # one pass: each weight is read and cast once
-        tokens, negative = self.module.tokens(features).split([len(cond), len(uncond)])  # each (..., T, C)
+        tokens = self.module.tokens(features)  # (rows, T, C)
+        pairs = self.module.key_value(tokens.flatten(0, 1).unsqueeze(0))  # (1, rows * T, I)
+        # Sampling needs none of these weights: their room is the model's.
+        comfy.model_management.unload_model_and_clones(self.patcher)
+        split = len(cond) * tokens.shape[1]
+        sides = [[(k[:, :split], v[:, :split]) for k, v in pairs], [(k[:, split:], v[:, split:]) for k, v in pairs]]
         if together:
-            tokens = tokens.flatten(0, 1).unsqueeze(0)  # (1, R * T, C)
-        references, length = tokens.shape[:2]
-        every = torch.cat([tokens.flatten(0, 1), negative.flatten(0, 1)]).unsqueeze(0)
-        pairs = self.module.key_value(every)
-        split = references * length
-        return (
-            [(k[0, :split].unflatten(0, (references, length)), v[0, :split].unflatten(0, (references, length)))
-             for k, v in pairs],
-            [(k[:, split:], v[:, split:]) for k, v in pairs],
-        )
+            return sides[0], sides[1]
+        cond_rows, uncond_rows = ([(_rows(k, count), _rows(v, count)) for k, v in side]
+                                  for side, count in zip(sides, (len(cond), len(uncond))))
+        return cond_rows, uncond_rows
+
+
+def _rows(tokens: torch.Tensor, count: int) -> torch.Tensor:
+    """(1, R * T, I) -> (R, T, I)."""
+    return tokens[0].unflatten(0, (count, -1))

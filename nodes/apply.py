@@ -1,5 +1,6 @@
 """Apply an IP-Adapter to a model."""
 
+import math
 from typing import Any
 
 import torch
@@ -7,7 +8,7 @@ from comfy.clip_vision import Output
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..ip_adapter import ImageKeyValues, IPAdapter, fold, match_layers
+from ..ip_adapter import BASE_MODELS, KOLORS, ImageKeyValues, IPAdapter, fold, match_layers
 from .adapter import ImagePromptAdapter
 from .sockets import CATEGORY, Adapter
 from .unet_patch import CrossAttention, Influence, bank, cross_attentions, install
@@ -55,7 +56,8 @@ class ApplyImagePrompt(io.ComfyNode):
                 io.Combo.Input(
                     "batch", options=list(BATCHES), default=BATCHES[0], optional=True,
                     tooltip="What several references mean: all of them steer every picture together, or the first "
-                    "steers the first picture of the batch, the second the second, and so on.", advanced=True,
+                    "steers the first picture of the batch, the second the second, and so on. Negatives likewise.",
+                    advanced=True,
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The model, steered by the references.")],
@@ -85,6 +87,8 @@ class ApplyImagePrompt(io.ComfyNode):
     ) -> io.NodeOutput:
         _check_range(start, end)
         _check_mask(mask)
+        if not math.isfinite(weight):
+            raise ValueError(f"The weight is {weight}: it must be a finite number.")
         attentions = _attentions(model, adapter)
         cond = reference_features(adapter.module, features)
         uncond = negative_features(adapter.module, features, negative)
@@ -93,6 +97,7 @@ class ApplyImagePrompt(io.ComfyNode):
         patched = model.clone()
         if weight != 0.0 and start < end:  # else the same bits as without this node
             key_values = project(adapter, cond, uncond, batch == BATCHES[0], weight, layers, heads, _dtype(model))
+            mask = None if mask is None else mask.float()
             install(patched, Influence(bank(key_values, model.load_device), start, end, mask), layers, heads)
         return io.NodeOutput(patched)
 
@@ -116,30 +121,35 @@ def reference_features(adapter: IPAdapter, features: Output) -> torch.Tensor:
             f"encode the image with {adapter.encoder_name}."
         )
     adapter.check_features(found)
-    if not torch.isfinite(found).all():
-        raise ValueError("The features hold NaN or infinite numbers: encode the image again, in another dtype.")
-    return found
+    return _finite(found)
 
 
 def negative_features(adapter: IPAdapter, features: Output, negative: Output | None) -> torch.Tensor:
     """The same field for the unconditional rows: of the negative image, else by the family's own rule, (1, ...)."""
+    references = reference_features(adapter, features)
     if negative is not None:
-        found, references = reference_features(adapter, negative), reference_features(adapter, features)
-        if found.shape[1:] != references.shape[1:]:
-            raise ValueError(
-                f"The negative has features of shape {tuple(found.shape)}, the references {tuple(references.shape)}: "
-                "encode both with the same encoder."
-            )
-        return found
-    if adapter.negative == "zeros":
-        return torch.zeros_like(reference_features(adapter, features)[:1])
-    found = getattr(features, "negative_penultimate", None)
+        found = reference_features(adapter, negative)
+    elif adapter.negative == "zeros":
+        return torch.zeros_like(references[:1])
+    else:
+        found = getattr(features, "negative_penultimate", None)
     if found is None:
         raise ValueError(
             "This adapter needs the encoder's answer to an empty image as well, which core's CLIP Vision Encode does "
             "not give: use Encode Image Prompt (it takes the same encoder), or connect a negative."
         )
-    return found
+    if found.shape[1:] != references.shape[1:]:
+        raise ValueError(
+            f"The negative has features of shape {tuple(found.shape)}, the references {tuple(references.shape)}: "
+            "encode both with the same encoder."
+        )
+    return _finite(found)
+
+
+def _finite(features: torch.Tensor) -> torch.Tensor:
+    if not torch.isfinite(features).all():
+        raise ValueError("The features hold NaN or infinite numbers: encode the image again, in another dtype.")
+    return features
 
 
 def _attentions(model: ModelPatcher, adapter: ImagePromptAdapter) -> list[CrossAttention]:
@@ -149,18 +159,23 @@ def _attentions(model: ModelPatcher, adapter: ImagePromptAdapter) -> list[CrossA
         ValueError: the model is of another architecture or base than the adapter.
     """
     attentions = cross_attentions(model.get_model_object("diffusion_model"))
-    base, width = adapter.module.base_model, adapter.module.context_width
+    given = _base_name(model, attentions)
+    base = adapter.module.base_model
     if not attentions:
         raise ValueError(
-            f"{adapter.name} is an IP-Adapter for {base}, the model is {type(model.model).__name__}: IP-Adapter is "
-            "applied to SD1.5 and SDXL models here. Connect such a model."
+            f"{adapter.name} is an IP-Adapter for {base}, the model is {given}: IP-Adapter is applied to SD1.5 and "
+            "SDXL models here. Connect such a model."
         )
-    if attentions[0].context != width:
-        raise ValueError(
-            f"{adapter.name} is an IP-Adapter for {base} (text context {width} wide), the model is "
-            f"{type(model.model).__name__} with a text context {attentions[0].context} wide: use one made for it."
-        )
+    if given != base:
+        raise ValueError(f"{adapter.name} is an IP-Adapter for {base}, the model is {given}: use one made for {given}.")
     return attentions
+
+
+def _base_name(model: ModelPatcher, attentions: list[CrossAttention]) -> str:
+    """The base model by its sizes; the name of its class where no adapter is known for it."""
+    sizes = (len(attentions), attentions[0].context, model.model.adm_channels) if attentions else ()
+    known = {(base.layers, base.context_width, base.vector_width): base.name for base in (*BASE_MODELS, KOLORS)}
+    return known.get(sizes, type(model.model).__name__)
 
 
 def _dtype(model: ModelPatcher) -> torch.dtype:

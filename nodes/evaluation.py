@@ -14,6 +14,7 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP
 
 KEY = "image_prompt"  # of the evaluation in transformer_options, and of the wrappers
 RUN = "image_prompt_run"
+NEGATIVE = ("negative", "uncond")  # in a guider's name of a condition
 
 Area = tuple[int, ...]  # (height, width, top, left) in latent pixels
 Made = TypeVar("Made")
@@ -33,9 +34,10 @@ class Run:
 
     def is_negative(self, index: int, uuids: frozenset[Hashable]) -> bool:
         """The place in the list says nothing (Dual CFG puts the negative first), so ask for the guider's name."""
+        named = {name: any(word in name for word in NEGATIVE) for name, _ in self.names}
         for name, members in self.names:
-            if members == uuids:
-                return "negative" in name
+            if members == uuids and any(named.values()):
+                return named[name]
         return index == 1
 
 
@@ -141,10 +143,10 @@ def _apply(executor: WrapperExecutor, x: Any, t: Any, c_concat: Any, c_crossattn
            transformer_options: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
     """For a pack that calls the model past ComfyUI's batching: the usual order of conditions, and no areas."""
     if KEY not in transformer_options:
-        conditions = max(transformer_options.get("cond_or_uncond", [0])) + 1
-        negative = tuple(index == 1 for index in range(conditions))
+        conditions = transformer_options.get("cond_or_uncond") or [0]
+        negative = tuple(index == 1 for index in range(max(conditions) + 1))
         evaluation = Evaluation(Run(), negative, {}, (x.shape[-2], x.shape[-1]), t, executor.class_obj.model_sampling)
-        transformer_options = {**transformer_options, KEY: evaluation}
+        transformer_options = {**transformer_options, "cond_or_uncond": conditions, KEY: evaluation}
     return executor(x, t, c_concat, c_crossattn, control, transformer_options, *args, **kwargs)
 
 

@@ -14,7 +14,7 @@ class ImageFeatures(Output):
     """Core's CLIP vision output with two additions.
 
     negative_penultimate: (1, N, W) penultimate hidden states of a picture that is zero after normalisation
-    encoder: name of the encoder, for messages
+    encoder: name of the encoder; empty if it is not known
     """
 
     def __init__(self, *, negative_penultimate: torch.Tensor | None, encoder: str, **fields: object):
@@ -31,6 +31,11 @@ def join(references: Sequence[Output], method: str) -> ImageFeatures:
     Raises:
         ValueError: the references come from different encoders.
     """
+    encoders = {reference.encoder for reference in references if getattr(reference, "encoder", "")}
+    if len(encoders) > 1:
+        raise ValueError(
+            f"The references come from different encoders ({', '.join(sorted(encoders))}): encode all with one."
+        )
     fields: dict[str, torch.Tensor] = {}
     for name in FIELDS:
         values = [getattr(reference, name, None) for reference in references]
@@ -40,10 +45,10 @@ def join(references: Sequence[Output], method: str) -> ImageFeatures:
         raise ValueError("The references have no features in common: encode all of them with the same encoder.")
     sizes = [size for reference in references for size in getattr(reference, "image_sizes", [])]
     rows = len(next(iter(fields.values())))
-    first = references[0]
+    negatives = [getattr(reference, "negative_penultimate", None) for reference in references]
     return ImageFeatures(
-        negative_penultimate=getattr(first, "negative_penultimate", None),
-        encoder=getattr(first, "encoder", "CLIP vision"),
+        negative_penultimate=next((negative for negative in negatives if negative is not None), None),
+        encoder=next(iter(encoders), ""),
         image_sizes=(sizes or [(3, 224, 224)])[:1] * rows,
         **fields,
     )

@@ -38,7 +38,7 @@ def cross_attentions(unet: torch.nn.Module) -> list[CrossAttention]:
     """Every text cross-attention of a UNet; empty for another architecture."""
     found = []
     for name, module in unet.named_modules():
-        if match := ATTN2.fullmatch(name):
+        if match := ATTN2.fullmatch(name.replace("_orig_mod.", "")):  # torch.compile puts that in
             kind, index, depth = match.groups()
             index = 0 if kind == "middle" else int(index)  # core calls the middle block 0
             block = Block(kind, index, int(depth), module.to_q.out_features)
@@ -61,14 +61,14 @@ class Influence:
     mask: torch.Tensor | None = None
 
     def prompt(
-        self, layer: int, group: Group, q: torch.Tensor, grid: tuple[int, int], evaluation: Evaluation
+        self, layer: int, group: Group, q: torch.Tensor, evaluation: Evaluation, extra_options: dict[str, Any]
     ) -> ImagePrompt:
-        """What a group of rows looks at in one layer; q (B, L, I), grid: height and width of its L tokens."""
+        """What a group of rows, q (B, L, I), looks at in one layer."""
         key, value = self._key_value(layer, "uncond" if group.negative else "cond", q, evaluation)
         if len(key) > 1:
             rows = [frame % len(key) for frame in group.frames]
             key, value = key[rows], value[rows]
-        return ImagePrompt(key, value, self._token_mask(group, q, grid, evaluation))
+        return ImagePrompt(key, value, self._token_mask(group, q, evaluation, extra_options))
 
     def _key_value(self, layer: int, side: str, q: torch.Tensor, evaluation: Evaluation) -> Sequence[torch.Tensor]:
         """(R, T, I) each; as a rule ComfyUI has put them where the query is, in its dtype."""
@@ -77,11 +77,19 @@ class Influence:
         )
 
     def _token_mask(
-        self, group: Group, q: torch.Tensor, grid: tuple[int, int], evaluation: Evaluation
+        self, group: Group, q: torch.Tensor, evaluation: Evaluation, extra_options: dict[str, Any]
     ) -> torch.Tensor | None:
         """(1 or B, L), made once a run."""
         if self.mask is None:
             return None
+        grid, size = tuple(extra_options["activations_shape"][-2:]), tuple(extra_options["original_shape"][-2:])
+        expected = group.area[:2] if group.area else evaluation.latent_size
+        if size != expected:
+            raise ValueError(
+                f"Another node runs the model on a part of the latent ({size[0]}x{size[1]} of "
+                f"{expected[0]}x{expected[1]}), so the mask of the image prompt cannot be placed: remove the mask or "
+                "that node."
+            )
         return evaluation.run.once(
             (self, group.area, group.frames, grid, q.device, q.dtype), lambda: self._placed(group, q, grid, evaluation)
         )
@@ -117,10 +125,10 @@ class CrossAttentionPatch:
         evaluation = current(extra_options)
         active = [part for part in self.parts if evaluation.within(part[0].start, part[0].end)]
         if active:
-            grid: tuple[int, int] = tuple(extra_options["activations_shape"][-2:])
             for group in evaluation.groups(len(q), extra_options):
                 rows = q[group.rows]
-                prompts = [influence.prompt(layer, group, rows, grid, evaluation) for influence, layer in active]
+                prompts = [influence.prompt(layer, group, rows, evaluation, extra_options)
+                           for influence, layer in active]
                 image_attention(rows, prompts, self.heads, out[group.rows])
         for callback, options in self.joined:
             if options.get("sigma_end", 0.0) <= evaluation.sigma <= options.get("sigma_start", float("inf")):
@@ -138,7 +146,7 @@ class CrossAttentionPatch:
             ours = isinstance(self.previous, CrossAttentionPatch)
         if ours and not out.requires_grad:
             return out.contiguous()
-        return out.clone(memory_format=torch.contiguous_format)
+        return out.to(q.dtype).clone(memory_format=torch.contiguous_format)
 
     # What ComfyUI calls on a patch must reach the one below it too.
 

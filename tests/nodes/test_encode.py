@@ -8,10 +8,11 @@ import nodes as core
 import pytest
 import tiny
 import torch
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, SiglipVisionConfig, SiglipVisionModel
 
-from image_prompt.clip_vision import CROPS
+from image_prompt.clip_vision import CROPS, load_encoder
 from image_prompt.nodes.encode import CombineImagePrompts, EncodeImagePrompt
+from image_prompt.nodes.encoder import ImageEncoder
 
 FIELDS = ("image_embeds", "last_hidden_state", "penultimate_hidden_states")
 CORE_CONFIG = {
@@ -133,6 +134,40 @@ def test_bad_images_are_refused(encoder, image, words):
         encode(encoder, image)
 
 
-def test_an_encoder_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="Load Image Encoder"):
-        encode(object(), torch.zeros(1, 8, 8, 3))
+def test_an_encoder_that_is_none_is_refused(core_encoder):
+    core_encoder.model_type = "dinov3"
+    for clip_vision in (object(), core_encoder):
+        with pytest.raises(ValueError, match="Load Image Encoder"):
+            encode(clip_vision, torch.zeros(1, 8, 8, 3))
+
+
+def test_combine_refuses_two_encoders_of_one_shape(encoder, pictures):
+    one, two = encode(encoder, pictures)[0], encode(encoder, pictures)[0]
+    two.encoder = "another CLIP"
+    with pytest.raises(ValueError, match="another CLIP, tiny CLIP"):
+        CombineImagePrompts.execute("concat", features_1=one, features_2=two)
+
+
+def test_combine_finds_the_empty_picture_of_any_reference(encoder, core_encoder, pictures):
+    theirs, = core.CLIPVisionEncode().encode(core_encoder, pictures, "center")
+    ours = encode(encoder, pictures)[0]
+    joined = CombineImagePrompts.execute("concat", features_1=theirs, features_2=ours).args[0]
+    torch.testing.assert_close(joined.negative_penultimate, ours.negative_penultimate)
+
+
+def test_core_reads_every_layer_of_our_siglip(pictures):
+    config = SiglipVisionConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+                                image_size=32, patch_size=8)
+    torch.manual_seed(0)
+    reference = SiglipVisionModel(config)
+    file = {key: value.clone() for key, value in reference.state_dict().items()}
+    description = {"vision_config": '{"heads": 4, "activation": "gelu_pytorch_tanh"}'}
+    module = load_encoder(file, metadata=description, ops=comfy.ops.disable_weight_init)
+    siglip = ImageEncoder(module, torch.device("cpu"))
+    features, = core.CLIPVisionEncode().encode(siglip, pictures, "center")
+    seen = encode(siglip, pictures)[1]
+    expected = reference((seen.permute(0, 3, 1, 2) - 0.5) / 0.5, output_hidden_states=True)
+    near = {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(features.all_hidden_states, torch.stack(expected.hidden_states[1:], 1), **near)
+    torch.testing.assert_close(features.last_hidden_state, expected.last_hidden_state, **near)
+    torch.testing.assert_close(features.image_embeds, expected.pooler_output, **near)

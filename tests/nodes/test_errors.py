@@ -9,8 +9,17 @@ from image_prompt.nodes.apply import ApplyImagePrompt
 
 @pytest.mark.parametrize("base, other", [("SD1.5", "SDXL"), ("SDXL", "SD1.5")])
 def test_adapter_for_another_base(base, other, features, apply):
-    with pytest.raises(ValueError, match=f"IP-Adapter for {base}.*the model is {other.replace('.5', '|BaseModel')}"):
+    with pytest.raises(ValueError, match=rf"IP-Adapter for {base}, the model is {other}: use one made for {other}\."):
         apply(tiny.unet(other), tiny.adapter(tiny.unet(base)), features)
+
+
+@pytest.mark.parametrize("base, other, vector", [("Kolors", "SDXL", 2816), ("SDXL", "Kolors", 5632)])
+def test_kolors_is_not_sdxl(base, other, vector, features, apply):
+    model = tiny.unet("SDXL")
+    adapter = tiny.adapter(model)
+    adapter.module.base_model, model.model.adm_channels = base, vector
+    with pytest.raises(ValueError, match=f"IP-Adapter for {base}, the model is {other}"):
+        apply(model, adapter, features)
 
 
 def test_adapter_for_another_width(features, apply):
@@ -68,6 +77,22 @@ def test_numbers_that_are_none(features, apply, numbers):
         apply(model, tiny.adapter(model), features, **numbers)
 
 
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+def test_weight_that_is_none(features, apply, weight):
+    model = tiny.unet("SD1.5")
+    with pytest.raises(ValueError, match="must be a finite number"):
+        apply(model, tiny.adapter(model), features, weight=weight)
+
+
+@pytest.mark.parametrize("stored, words", [(float("nan"), "NaN or infinite"), (None, "features of shape")])
+def test_stored_negative_that_is_none(features, apply, stored, words):
+    model = tiny.unet("SD1.5")
+    negative = features.negative_penultimate
+    features.negative_penultimate = negative[..., :8] if stored is None else negative * stored
+    with pytest.raises(ValueError, match=words):
+        apply(model, tiny.plus_adapter(model), features)
+
+
 def test_start_after_end(features, apply):
     model = tiny.unet("SD1.5")
     with pytest.raises(ValueError, match="start 0.6 lies after end 0.5"):
@@ -75,6 +100,19 @@ def test_start_after_end(features, apply):
     assert "lies after" in ApplyImagePrompt.validate_inputs(start=0.6, end=0.5)
     assert "between 0 and 1" in ApplyImagePrompt.validate_inputs(start=None, end=1.5)
     assert ApplyImagePrompt.validate_inputs(start=0.2, end=None) is True
+
+
+def test_a_mask_that_tiles_leave_no_place_for(features, apply):
+    model = tiny.unet("SD1.5")
+    patched = apply(model, tiny.adapter(model), features, mask=torch.ones(1, 8, 8))
+
+    def tiles(apply_model, call):
+        halves = call["input"].chunk(2, dim=3)
+        return torch.cat([apply_model(half, call["timestep"], **call["c"]) for half in halves], dim=3)
+
+    patched.set_model_unet_function_wrapper(tiles)
+    with pytest.raises(ValueError, match="on a part of the latent .8x4 of 8x8., so the mask"):
+        tiny.sample(patched, "SD1.5")
 
 
 def test_a_mask_that_merged_tokens_leave_no_place_for(features, apply):

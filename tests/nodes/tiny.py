@@ -29,17 +29,18 @@ def fill(module: torch.nn.Module, seed: int) -> torch.nn.Module:
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in module.named_parameters():
         if parameter.ndim > 1:
-            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.7 / parameter[0].numel() ** 0.5
+            value = torch.randn(parameter.shape, generator=generator) * 0.7 / parameter[0].numel() ** 0.5
+            parameter.data = value.to(parameter.dtype)
         else:
             parameter.data.fill_(float(name.endswith("weight")))
     return module
 
 
-def unet(base: str, seed: int = 0) -> ModelPatcher:
+def unet(base: str, seed: int = 0, dtype: torch.dtype = torch.float32) -> ModelPatcher:
     kind, changes, heads, _ = UNETS[base]
-    config = kind(unet_config(base, 32, **changes))
+    config = kind(unet_config(base, 32, dtype=dtype, **changes))
     config.unet_config.update(heads)  # the class would set the published head counts
-    config.set_inference_dtype(torch.float32, None)
+    config.set_inference_dtype(dtype, None)
     cpu = torch.device("cpu")
     model = config.get_model({}, "", device=cpu)
     fill(model.diffusion_model, seed)

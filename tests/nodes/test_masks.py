@@ -1,0 +1,52 @@
+"""Where a mask lands."""
+
+import pytest
+import tiny
+import torch
+
+from image_prompt.nodes.masks import token_mask
+from image_prompt.nodes.unet_patch import CrossAttentionPatch
+
+
+def test_a_mask_is_averaged_onto_the_grid():
+    mask = torch.arange(24.0).view(1, 4, 6)
+    expected = torch.tensor([[3.5, 5.5, 7.5], [15.5, 17.5, 19.5]]).flatten().unsqueeze(0)  # means of 2x2 cells
+    torch.testing.assert_close(token_mask(mask, (8, 12), None, (2, 3)), expected)
+
+
+def test_a_thin_line_is_not_lost():
+    mask = torch.zeros(1, 64, 64)
+    mask[:, 5] = 1.0
+    torch.testing.assert_close(token_mask(mask, (64, 64), None, (8, 8)).view(8, 8)[0], torch.full((8,), 1 / 8))
+
+
+def test_an_area_is_cut_out_of_the_latent():
+    mask = torch.zeros(1, 6, 10)
+    mask[:, 2:4, 7:] = 1.0
+    cut = token_mask(mask, (6, 10), (2, 4, 2, 6), (2, 4))  # height, width, top, left
+    torch.testing.assert_close(cut.view(2, 4), torch.tensor([[0.0, 1, 1, 1]] * 2))
+
+
+@pytest.mark.parametrize("rows", [slice(0, 4), slice(5, 12)])
+def test_only_the_tokens_under_the_mask_change(features, apply, rows, monkeypatch):
+    """A latent of 12x7: what one block adds, seen at the block itself."""
+    model = tiny.unet("SD1.5")
+    mask = torch.zeros(1, 12, 7)
+    mask[:, rows] = 1.0
+    patched = apply(model, tiny.adapter(model), features, mask=mask)
+    added = []
+    call = CrossAttentionPatch.__call__
+
+    def spy(self, q, k, v, extra_options):
+        out = call(self, q, k, v, extra_options)
+        if q.shape[1] == 12 * 7:
+            added.append((out - self._text(q, k, v, extra_options)).abs().amax((0, 2)).view(12, 7))
+        return out
+
+    monkeypatch.setattr(CrossAttentionPatch, "__call__", spy)
+    tiny.sample(patched, "SD1.5", steps=1, size=(12, 7))
+    assert added
+    for change in added:
+        inside = torch.zeros(12, 7, dtype=torch.bool)
+        inside[rows] = True
+        assert change[inside].min() > 1e-3 and change[~inside].max() < 1e-6
