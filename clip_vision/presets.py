@@ -1,12 +1,13 @@
 """The table of known encoders: what shapes cannot tell (heads, activation, mean and std).
 
 Sources: the configuration files of openai/CLIP, OpenCLIP (`model_configs/`, `pretrained.py`) and transformers.
-Rows of the same shape differ in how the weights were trained; the first of them is the default, a later one is taken
-when its `hint` is found in the file name, or when the user names it.
+Rows of the same shape differ in how the weights were trained; the first of them is the default, another is taken when
+its `hint` is found in the file name, or when the user names it.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Preset:
     activation: str
     mean: Rgb = OPENAI_MEAN
     std: Rgb = OPENAI_STD
-    hint: str = ""  # searched in the file name, ignoring case
+    hint: str = ""  # searched in the file name, ignoring case; the default row has one to outweigh a folder's name
 
     @property
     def grid(self) -> int:
@@ -58,12 +59,16 @@ class Preset:
         mine = (self.kind, self.width, self.depth, self.mlp_width, self.patch)
         return mine == (sizes.kind, sizes.width, sizes.depth, sizes.mlp_width, sizes.patch)
 
+    def computes_like(self, other: Preset) -> bool:
+        return (self.activation, self.mean, self.std) == (other.activation, other.mean, other.std)
+
 
 # MetaCLIP 1 trained with quick-gelu ("2.5b", "2_5b" and "2pt5b" in its names count its data); MetaCLIP 2, called
 # worldwide, and MetaCLIP 1.2, called altogether, with gelu, but for H/14 worldwide at 224 pixels
 METACLIP_1 = r"metaclip(?!.*(worldwide|altogether|v1.2)|.?2(?!(.|pt)?5b))"
 METACLIP_2 = r"worldwide|metaclip.?2(?!(.|pt)?5b)"
 QUICK = rf"dfn|quick.?gelu|{METACLIP_1}"
+OPENAI = rf"openai|clip.vit.(base|large).patch|laion.?400m|{QUICK}"
 GELU = rf"laion|datacomp|commonpool|{METACLIP_2}"
 
 
@@ -87,21 +92,21 @@ L16, GIANT16 = (1024, 24, 4096, 16, 16), (1536, 40, 6144, 16, 16)
 SO400M14, SO400M16 = (1152, 27, 4304, 14, 16), (1152, 27, 4304, 16, 16)
 
 PRESETS: tuple[Preset, ...] = (
-    _clip("B/32", B32, 224, "quick_gelu"),
+    _clip("B/32", B32, 224, "quick_gelu", OPENAI),
     _clip("B/32 gelu", B32, 224, "gelu", rf"laion(?!.?400m)|datacomp|commonpool|{METACLIP_2}"),  # LAION-400M is quick
     _clip("B/32-256", B32, 256, "gelu"),
-    _clip("B/16", B16, 224, "quick_gelu"),
+    _clip("B/16", B16, 224, "quick_gelu", OPENAI),
     _clip("B/16 gelu", B16, 224, "gelu", GELU),
-    _clip("L/14", L14, 224, "quick_gelu"),
+    _clip("L/14", L14, 224, "quick_gelu", OPENAI),
     _clip("L/14 gelu", L14, 224, "gelu", rf"laion.?400m|datacomp|commonpool|{METACLIP_2}"),
     _clip("L/14 LAION-2B", L14, 224, "gelu", r"laion", HALF, HALF),
     _clip("L/14-336", L14, 336, "quick_gelu"),
-    _clip("H/14", H14, 224, "gelu"),
+    _clip("H/14", H14, 224, "gelu", r"laion|altogether"),
     _clip("H/14 quick-gelu", H14, 224, "quick_gelu", rf"{QUICK}|{METACLIP_2}"),
-    _clip("H/14-378", H14, 378, "quick_gelu"),
+    _clip("H/14-378", H14, 378, "quick_gelu", QUICK),
     _clip("H/14-378 gelu", H14, 378, "gelu", METACLIP_2),
     _clip("g/14", G14, 224, "gelu"),
-    _clip("bigG/14", BIGG14, 224, "gelu"),
+    _clip("bigG/14", BIGG14, 224, "gelu", rf"laion|{METACLIP_2}"),
     _clip("bigG/14 quick-gelu", BIGG14, 224, "quick_gelu", QUICK),
     *(_siglip("SigLIP", "base/16", B16, size) for size in (224, 256, 384, 512)),
     *(_siglip("SigLIP2", "base/16", B16, size) for size in (224, 256, 384, 512)),
@@ -126,19 +131,42 @@ def preset(name: str) -> Preset:
 def find_preset(sizes: Sizes, variant: str = "auto", name: str = "") -> Preset | None:
     """The row for an encoder of these sizes; None when no row has its trunk.
 
-    `variant` names the row, or is "auto": rows of the same trunk and image size, of these the first whose hint is in
-    the file name, else the first. An unlisted image size of a known trunk takes the rows of the other sizes.
+    `variant` names the row, or is "auto": rows of the same trunk and image size, of these the one whose hint is in
+    `name`, else the first, which is logged. The last part of `name` is searched before the folders above it; the
+    folders of an absolute path say where a user keeps files, not what they are, and are not searched.
+    An unlisted image size of a known trunk takes the rows of the other sizes.
     ValueError when the named row is of another shape than the file.
     """
     if variant != "auto":
         return _checked(preset(variant), sizes)
     trunk = [row for row in PRESETS if row.same_trunk(sizes)]
     rows = [row for row in trunk if row.grid == sizes.grid] or trunk
-    return _hinted(rows, name) or (rows[0] if rows else None)
+    for part in _parts(name):
+        if row := _hinted(rows, part):
+            return row
+    return _default(rows, name)
 
 
-def _hinted(rows: Sequence[Preset], name: str) -> Preset | None:
-    return next((row for row in rows if row.hint and re.search(row.hint, name, re.IGNORECASE)), None)
+def _parts(name: str) -> list[str]:
+    """File name first, then its folders upwards; the file name alone of an absolute path."""
+    parts = re.split(r"[\\/]", name)[::-1]
+    return parts[:1] if re.match(r"[\\/]|[A-Za-z]:", name) else parts
+
+
+def _hinted(rows: Sequence[Preset], part: str) -> Preset | None:
+    default_last = (*rows[1:], *rows[:1])
+    return next((row for row in default_last if row.hint and re.search(row.hint, part, re.IGNORECASE)), None)
+
+
+def _default(rows: Sequence[Preset], name: str) -> Preset | None:
+    if not rows:
+        return None
+    if others := [row.name for row in rows if not row.computes_like(rows[0])]:
+        logging.getLogger(__name__).info(
+            "%s is taken for %s; of the same shape are %s. If it is one of them, say so with `variant`.",
+            name or "The image encoder", rows[0].name, ", ".join(others),
+        )
+    return rows[0]
 
 
 def _checked(row: Preset, sizes: Sizes) -> Preset:

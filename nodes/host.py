@@ -4,6 +4,7 @@ import os
 import pickle
 import weakref
 from collections.abc import Callable, Hashable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import comfy.utils
@@ -34,6 +35,14 @@ def shared(folder: str, name: str, options: Hashable, build: Callable[[str], Loa
     if loaded is None:
         loaded = _loaded[key] = build(path)
     return loaded
+
+
+def listed_name(folder: str, path: str) -> str:
+    """The name under which ComfyUI lists a file, with the folders below the model folder; else the file name."""
+    for root in folder_paths.get_folder_paths(folder):
+        if Path(path).is_relative_to(root):
+            return str(Path(path).relative_to(root))
+    return os.path.basename(path)
 
 
 def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:

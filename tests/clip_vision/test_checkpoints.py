@@ -104,6 +104,39 @@ def test_the_file_name_decides_where_shapes_cannot(row, file, activation, mean):
     assert (config.activation, config.mean[0]) == (activation, mean)
 
 
+@pytest.mark.parametrize(("file", "activation"), [
+    ("CLIP-ViT-L-14-laion2B-s32B-b82K/open_clip_pytorch_model.bin", GELU),
+    ("CLIP-ViT-L-14-DataComp.XL-s13B-b90K\\model.safetensors", GELU),
+    ("models--laion--CLIP-ViT-L-14-laion2B/snapshots/84c9/model.safetensors", GELU),
+    ("laion/clip-vit-large-patch14.safetensors", QUICK),
+    ("laion/metaclip_l14_fullcc2.5b.pt", QUICK),
+    ("/data/laion/clip-vit-large-patch14.safetensors", QUICK),
+    ("/data/laion/model.safetensors", QUICK),
+    ("D:\\laion\\model.safetensors", QUICK),
+    ("/data/CLIP-ViT-L-14-laion2B-s32B-b82K.safetensors", GELU),
+])
+def test_folders_are_read_where_the_file_name_says_nothing(file, activation):
+    assert load_encoder(on_meta(ROWS["CLIP ViT-L/14"]), name=file).config.activation == activation
+
+
+def test_a_guess_among_variants_is_logged(caplog):
+    caplog.set_level("INFO")
+    load_encoder(on_meta(ROWS["CLIP ViT-L/14"]), name="mine.safetensors")
+    message, = caplog.messages
+    assert message.startswith("mine.safetensors is taken for CLIP ViT-L/14; of the same shape are CLIP ViT-L/14 gelu, ")
+    assert "CLIP ViT-L/14 LAION-2B. If it is one of them, say so with `variant`." in message
+
+
+@pytest.mark.parametrize(("row", "options"), [
+    ("CLIP ViT-L/14", {"name": "clip-vit-large-patch14.safetensors"}), ("CLIP ViT-L/14", {"name": "laion2b.bin"}),
+    ("CLIP ViT-L/14", {"variant": "CLIP ViT-L/14"}), ("CLIP ViT-g/14", {}), ("SigLIP base/16-224", {}),
+])
+def test_what_is_known_is_not_logged(row, options, caplog):
+    caplog.set_level("INFO")
+    load_encoder(on_meta(ROWS[row]), **options)
+    assert not caplog.messages
+
+
 def resized(row, size):
     with torch.device("meta"):
         return witness.state_dict(witness.empty("clip", {**witness.full_config(row), "image_size": size}))

@@ -12,6 +12,7 @@ import pytest
 import tiny
 import torch
 from safetensors.torch import save_file
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from image_prompt.nodes.apply import ApplyImagePrompt
 from image_prompt.nodes.encode import EncodeImagePrompt
@@ -57,6 +58,22 @@ def test_an_encoder_file_is_loaded(folders):
     encoder = LoadImageEncoder.execute("tiny.safetensors", dtype="fp32").args[0]
     assert (encoder.name, encoder.image_size, encoder.dtype) == ("tiny CLIP", 32, torch.float32)
     assert LoadImageEncoder.execute("tiny.safetensors", dtype="bf16").args[0].dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(("folder", "activation"), [("CLIP-ViT-B-32-laion2B-s34B-b79K", "gelu"), ("b32", "quick_gelu")])
+def test_an_encoder_is_known_by_its_folder(folders, folder, activation, monkeypatch):
+    """laion is in no part of the path but the folder that ComfyUI lists."""
+    name = os.path.join(folder, "model.safetensors")
+    (folders / "clip_vision" / folder).mkdir()
+    shapes = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
+              "patch_size": 32, "projection_dim": 8}
+    with torch.device("meta"):
+        meta = CLIPVisionModelWithProjection(CLIPVisionConfig(**shapes)).state_dict()
+    file = {key: tensor.new_zeros(1, device="cpu").half().expand(tensor.shape) for key, tensor in meta.items()}
+    (folders / "clip_vision" / name).touch()
+    monkeypatch.setattr("image_prompt.nodes.encoder.read_tensors", lambda path: (file, {}))
+    encoder = LoadImageEncoder.execute(name, dtype="fp16").args[0]
+    assert encoder.model.config.activation == activation
 
 
 def test_an_encoder_can_be_saved_again(folders):
