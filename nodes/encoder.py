@@ -1,6 +1,5 @@
 """Image encoders in ComfyUI's hands: ours, and those that core loaded. S: side of the picture that one reads."""
 
-import os
 import weakref
 from typing import Any
 
@@ -24,9 +23,10 @@ from ..clip_vision import (
 )
 from ..clip_vision.preprocess import normalise
 from .features import FIELDS, ImageFeatures
-from .host import read_tensors
+from .host import ENCODERS, listed_name, read_tensors
 
 CHUNK = 8  # pictures a forward pass: more are no faster on a CPU, and cost memory elsewhere
+CORE_TYPES = ("clip_vision_model", "siglip_vision_model")  # not those without hidden states or on a free grid
 WANTED = {"image_embeds": "image_embeds", "last": "last_hidden_state", "penultimate": "penultimate_hidden_states"}
 
 
@@ -52,7 +52,7 @@ class ImageEncoder:
     def from_file(cls, path: str, variant: str = "auto", dtype: torch.dtype | None = None) -> "ImageEncoder":
         tensors, metadata = read_tensors(path)
         device = comfy.model_management.text_encoder_device()
-        name = os.path.basename(path)
+        name = listed_name(ENCODERS, path)  # its folders may say what a model.safetensors is
         ops, dtype = comfy.ops.disable_weight_init, dtype or best_dtype(device)
         try:
             module = load_encoder(tensors, variant=variant, metadata=metadata, name=name, ops=ops, dtype=dtype)
@@ -71,7 +71,18 @@ class ImageEncoder:
 
     def encode_image(self, image: torch.Tensor, crop: bool = True) -> ImageFeatures:
         """Core's call: (B, H, W, 3) in 0..1, cropped to the centre or squashed to a square."""
-        return encode_picture(self, seen(self, image, "center" if crop else "squash"))
+        picture = seen(self, image, "center" if crop else "squash")
+        features = encode_picture(self, picture)
+        if self.model.config.kind == "siglip":  # core's USOStyleReference reads every layer
+            features.all_hidden_states = self._layers(normalise(picture, self.image_mean, self.image_std))
+        return features
+
+    def _layers(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """(B, layers, N, W), the output of each layer."""
+        numbers = range(1, self.model.config.depth + 1)
+        hidden = encode_pixels(self.model, pixel_values, want=(), hidden_layers=numbers, chunk_size=CHUNK).hidden or {}
+        stacked = torch.stack([hidden[number] for number in numbers], dim=1)
+        return stacked.to(comfy.model_management.intermediate_device())
 
     def load(self) -> None:
         comfy.model_management.load_models_gpu([self.patcher])
@@ -89,7 +100,7 @@ class CoreEncoder:
 
     def __init__(self, clip_vision: comfy.clip_vision.ClipVisionModel):
         self.model = clip_vision.model
-        self.name = f"this {clip_vision.model_type}"
+        self.name = ""  # core does not keep what it loaded
         self.load_device = clip_vision.load_device
         self.image_size, self.image_mean, self.image_std = (
             clip_vision.image_size, clip_vision.image_mean, clip_vision.image_std)
@@ -115,7 +126,7 @@ def as_encoder(clip_vision: Any) -> Encoder:
     """Whatever a CLIP_VISION socket brought. ValueError if it is no image encoder that can be used here."""
     if isinstance(clip_vision, ImageEncoder):
         return clip_vision
-    if isinstance(clip_vision, comfy.clip_vision.ClipVisionModel) and clip_vision.model_type != "siglip2_vision_model":
+    if isinstance(clip_vision, comfy.clip_vision.ClipVisionModel) and clip_vision.model_type in CORE_TYPES:
         return CoreEncoder(clip_vision)
     kind = getattr(clip_vision, "model_type", type(clip_vision).__name__)
     raise ValueError(f"{kind} cannot encode image prompts: load a CLIP or SigLIP encoder with Load Image Encoder.")
