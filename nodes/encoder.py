@@ -72,27 +72,21 @@ class ImageEncoder:
     def encode_image(self, image: torch.Tensor, crop: bool = True) -> ImageFeatures:
         """Core's call: (B, H, W, 3) in 0..1, cropped to the centre or squashed to a square."""
         picture = seen(self, image, "center" if crop else "squash")
-        features = encode_picture(self, picture)
-        if self.model.config.kind == "siglip":  # core's USOStyleReference reads every layer
-            features.all_hidden_states = self._layers(normalise(picture, self.image_mean, self.image_std))
-        return features
-
-    def _layers(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """(B, layers, N, W), the output of each layer."""
-        numbers = range(1, self.model.config.depth + 1)
-        hidden = encode_pixels(self.model, pixel_values, want=(), hidden_layers=numbers, chunk_size=CHUNK).hidden or {}
-        stacked = torch.stack([hidden[number] for number in numbers], dim=1)
-        return stacked.to(comfy.model_management.intermediate_device())
+        return encode_picture(self, picture, every_layer=self.model.config.kind == "siglip")  # USOStyleReference's
 
     def load(self) -> None:
         comfy.model_management.load_models_gpu([self.patcher])
         if self.load_device.type == "cpu":
             pack_weights(self.model)
 
-    def features(self, pixel_values: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Core's names for what the encoder can give of (B, 3, S, S)."""
-        found = encode_pixels(self.model, pixel_values, want=self._want, chunk_size=CHUNK)
-        return {WANTED[name]: found.select(name) for name in self._want}
+    def features(self, pixel_values: torch.Tensor, every_layer: bool = False) -> dict[str, torch.Tensor]:
+        """Core's names for what the encoder can give of (B, 3, S, S); every layer's output is (B, layers, N, W)."""
+        layers = range(1, self.model.config.depth + 1) if every_layer else ()
+        found = encode_pixels(self.model, pixel_values, want=self._want, hidden_layers=layers, chunk_size=CHUNK)
+        fields = {WANTED[name]: found.select(name) for name in self._want}
+        if found.hidden:
+            fields["all_hidden_states"] = torch.stack([found.hidden[number] for number in layers], dim=1)
+        return fields
 
 
 class CoreEncoder:
@@ -137,7 +131,7 @@ def seen(encoder: Encoder, image: torch.Tensor, crop: str, background: tuple[flo
     return fit(image, encoder.image_size, crop=crop, background=background)
 
 
-def encode_picture(encoder: Encoder, picture: torch.Tensor) -> ImageFeatures:
+def encode_picture(encoder: Encoder, picture: torch.Tensor, **options: bool) -> ImageFeatures:
     """Features of what `seen` made. One pass encodes the empty picture as well, the first time an encoder is used."""
     pixels = normalise(picture, encoder.image_mean, encoder.image_std)  # (B, 3, S, S)
     negative = _negatives.get(encoder.model)
@@ -145,7 +139,7 @@ def encode_picture(encoder: Encoder, picture: torch.Tensor) -> ImageFeatures:
         pixels = torch.cat([pixels, torch.zeros_like(pixels[:1])])
     encoder.load()
     device = comfy.model_management.intermediate_device()
-    fields = {name: value.to(device) for name, value in encoder.features(pixels).items()}
+    fields = {name: value.to(device) for name, value in encoder.features(pixels, **options).items()}
     if negative is None:
         negative = _negatives[encoder.model] = fields["penultimate_hidden_states"][-1:].clone()
         fields = {name: value[:-1] for name, value in fields.items()}
