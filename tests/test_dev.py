@@ -6,6 +6,7 @@ import importlib
 import io
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tarfile
@@ -120,6 +121,34 @@ def test_the_server_is_stopped_when_the_work_fails(fake_comfyui, tmp_path):
         assert psutil.pid_exists(server.process.pid)
         raise KeyboardInterrupt
     assert not psutil.pid_exists(server.process.pid)
+
+
+TEARING_DOWN = """
+import pathlib, sys, time
+try:
+    print("started", flush=True)
+    time.sleep(600)
+finally:
+    time.sleep(0.5)
+    pathlib.Path(sys.argv[1]).touch()
+"""
+
+
+@pytest.mark.parametrize("name", [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if os.name != "nt"])
+def test_a_stopped_command_lets_its_child_tear_down(tmp_path, name):
+    number = getattr(signal, name)
+    code = "import sys, dev; dev.COMMANDS['test'] = lambda _, rest: dev.call([sys.executable, *rest], {}); dev.main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "test", "-c", TEARING_DOWN, str(tmp_path / "torn down")], cwd=ROOT,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == b"started\n"
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does: to both
+    else:
+        process.send_signal(number)
+    process.wait(30)
+    assert (tmp_path / "torn down").exists()
 
 
 @pytest.fixture
