@@ -11,7 +11,9 @@ unconditional row for each picture. Candidates take turns in one process; median
 
 import _host as host
 
-OPTIONS = host.arguments(__doc__).parse_args()
+PARSER = host.arguments(__doc__)
+PARSER.add_argument("--tokens", nargs="+", type=int, help="only these numbers of image tokens")
+OPTIONS = PARSER.parse_args()
 host.start(OPTIONS)
 
 import itertools  # noqa: E402
@@ -100,6 +102,7 @@ class Case:
 def main():
     counts = (1, 3)
     tokens, batches, masks = ((4, 16), (1,), (False,)) if OPTIONS.quick else ((4, 16, 257), (1, 4), (False, True))
+    tokens = OPTIONS.tokens or tokens
     budget = 2.0 if OPTIONS.quick else 4.0
     weights = {base: [[torch.randn(width, CONTEXT[base]) / 45 for _ in "kv"] for (_, width, _), count in rows.items()
                       for _ in range(count)] for base, rows in LAYERS.items()}
