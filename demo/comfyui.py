@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ from .stages import ROOT, StageError
 PACK = {"image-prompt": ROOT}
 DEMO_NODES = {"image-prompt-demo": ROOT / "demo" / "nodes"}
 POLL_SECONDS = 0.2
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not know our loopback
 
 Waiting = Callable[[], None]
 
@@ -112,7 +114,7 @@ class Server:
             try:
                 self.get("/system_stats")
                 return
-            except OSError:  # not listening yet
+            except (OSError, http.client.HTTPException):  # not listening yet
                 pause(waiting)
         raise ServerError(f"ComfyUI did not answer within {timeout:.0f} s.")
 
@@ -122,15 +124,18 @@ class Server:
             raise ServerError(f"ComfyUI ended with exit code {code}.")
 
     def get(self, path: str):
-        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
-            return json.load(answer)
+        return json.loads(self.fetch(path))
+
+    def fetch(self, path: str) -> bytes:
+        with DIRECT.open(self.url + path, timeout=30) as answer:
+            return answer.read()
 
     def queue(self, workflow: Mapping[str, object], client_id: str = "") -> str:
         """Queue a workflow in API format; its prompt id. ServerError carries what ComfyUI says about each node."""
         body = json.dumps({"prompt": workflow, "client_id": client_id}).encode()
         request = urllib.request.Request(self.url + "/prompt", body, {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with DIRECT.open(request, timeout=30) as answer:
                 return json.load(answer)["prompt_id"]
         except urllib.error.HTTPError as error:
             raise ServerError(f"ComfyUI refused the workflow: {error.read().decode(errors='replace')}") from error
@@ -140,7 +145,11 @@ class Server:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             self.check_alive()
-            entry = self.get(f"/history/{prompt_id}").get(prompt_id)
+            try:
+                entry = self.get(f"/history/{prompt_id}").get(prompt_id)
+            except (OSError, http.client.HTTPException) as error:
+                self.check_alive()
+                raise ServerError(f"ComfyUI stopped answering: {error}") from error
             if entry:
                 check_success(entry)
                 return entry
@@ -150,11 +159,7 @@ class Server:
     def pictures(self, entry: Mapping[str, dict]) -> list[bytes]:
         """The saved pictures of a finished workflow, as files."""
         found = [image for output in entry["outputs"].values() for image in output.get("images", [])]
-        return [self.download(image) for image in found if image["type"] == "output"]
-
-    def download(self, image: Mapping[str, str]) -> bytes:
-        with urllib.request.urlopen(f"{self.url}/view?{urllib.parse.urlencode(image)}", timeout=30) as answer:
-            return answer.read()
+        return [self.fetch(f"/view?{urllib.parse.urlencode(image)}") for image in found if image["type"] == "output"]
 
 
 def check_success(entry: Mapping[str, dict]) -> None:

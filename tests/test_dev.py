@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -149,6 +150,41 @@ def test_a_stopped_command_lets_its_child_tear_down(tmp_path, name):
         process.send_signal(number)
     process.wait(30)
     assert (tmp_path / "torn down").exists()
+
+
+ANSWERING_SERVER = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path.startswith("/history"):
+            return  # and the connection closes without an answer
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"{}")
+address = ("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1]))
+http.server.HTTPServer(address, Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def answering_server(fake_comfyui, tmp_path):
+    with comfyui.Server(fake_comfyui(ANSWERING_SERVER), sys.executable, tmp_path, tmp_path / "log") as server:
+        server.wait_until_ready(timeout=30)
+        yield server
+
+
+def test_a_proxy_is_not_asked_for_the_loopback(monkeypatch, answering_server):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # the shared one keeps the proxies of its first use
+    assert answering_server.get("/system_stats") == {}
+
+
+def test_a_server_that_breaks_off_is_a_server_error(answering_server):
+    with pytest.raises(comfyui.ServerError, match="stopped answering"):
+        answering_server.wait("1")
 
 
 @pytest.fixture

@@ -56,7 +56,9 @@ def run(server):
 
     def run(workflow: dict) -> Run:
         client = uuid.uuid4().hex
-        socket = websocket.create_connection(f"{server.url.replace('http', 'ws')}/ws?clientId={client}", timeout=120)
+        socket = websocket.create_connection(
+            f"{server.url.replace('http', 'ws')}/ws?clientId={client}", timeout=120, http_no_proxy=["127.0.0.1"]
+        )
         try:
             prompt_id = server.queue(workflow, client)
             finished = Run()

@@ -1,7 +1,5 @@
 """What ComfyUI knows about the pack after it has started."""
 
-import urllib.request
-
 import pytest
 
 from .conftest import WORKFLOWS
@@ -43,8 +41,8 @@ def test_every_input_and_output_is_explained(object_info, name):
 
 @pytest.mark.parametrize("name", NODES)
 def test_every_node_has_a_help_page(server, name):
-    with urllib.request.urlopen(f"{server.url}/extensions/image-prompt/docs/{name}/en.md") as page:
-        assert page.read().decode().startswith(f"# {server.get(f'/object_info/{name}')[name]['display_name']}\n")
+    page = server.fetch(f"/extensions/image-prompt/docs/{name}/en.md").decode()
+    assert page.startswith(f"# {server.get(f'/object_info/{name}')[name]['display_name']}\n")
 
 
 def test_model_files_are_listed_and_other_files_are_not(server, object_info):
@@ -58,5 +56,4 @@ def test_the_example_workflows_are_templates_with_a_picture(server):
     names = {path.stem for path in WORKFLOWS.glob("*.json")}
     assert set(server.get("/workflow_templates")["image-prompt"]) == names
     for name in names:
-        with urllib.request.urlopen(f"{server.url}/api/workflow_templates/image-prompt/{name}.jpg") as picture:
-            assert picture.read(2) == b"\xff\xd8"
+        assert server.fetch(f"/api/workflow_templates/image-prompt/{name}.jpg").startswith(b"\xff\xd8")
