@@ -4,7 +4,7 @@
     python dev.py demo                 a real photograph steers a sampler in a real, headless ComfyUI
     python dev.py test [pytest args]   every test
     python dev.py serve [ComfyUI args] ComfyUI with the pack, for the browser
-    python dev.py bench [names]        the scripts of benchmarks/
+    python dev.py bench [names] [args] the scripts of benchmarks/; what starts with "-", and the rest, goes to them
 
 Everything is made in .dev/, or where IMAGE_PROMPT_DEV says (delete it to start over): a virtual environment, the
 packages of tests/requirements.txt, and ComfyUI. With --comfyui PATH, or COMFYUI_PATH, an existing ComfyUI is used
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import os
 import shutil
 import signal
@@ -67,8 +68,8 @@ def virtual_environment() -> Path:
     version = ".".join(map(str, sys.version_info[:2]))
     if not (python.exists() and is_done("venv", version)):
         found = VENV / "pyvenv.cfg"
-        other = found.is_file() and f"version = {version}." not in found.read_text()
-        run("virtual environment", [sys.executable, "-m", "venv", *(["--clear"] if other else []), VENV])
+        useless = found.is_file() and not (python.exists() and f"version = {version}." in found.read_text())
+        run("virtual environment", [sys.executable, "-m", "venv", *(["--clear"] if useless else []), VENV])
         stamp("packages").unlink(missing_ok=True)
         mark_done("venv", version)
     return python
@@ -80,6 +81,7 @@ def packages(python: Path, comfyui: Path | None) -> None:
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in lists)).hexdigest()
     if is_done("packages", digest):
         return
+    stamp("packages").unlink(missing_ok=True)  # a failure leaves neither the old packages nor the new
     for file in lists:
         run("packages", [python, "-m", "pip", "install", "--disable-pip-version-check", "-r", file])
     mark_done("packages", digest)
@@ -131,14 +133,23 @@ def existing_comfyui(path: str | None) -> Path | None:
     comfyui = Path(path).expanduser().resolve()
     if not (comfyui / "main.py").is_file():
         raise StageError("ComfyUI", f"there is no main.py in {comfyui}: --comfyui takes the folder that holds it.")
+    if not (comfyui / "requirements.txt").is_file():
+        raise StageError("ComfyUI", f"there is no requirements.txt in {comfyui}: is it a whole ComfyUI?")
     return comfyui
+
+
+def existing_python(given: str) -> Path:
+    python = os.path.abspath(shutil.which(given) or given)  # commands run in other folders; links stay, for venvs
+    if not os.path.isfile(python):
+        raise StageError("Python", f"there is no {python}: --python takes an interpreter.")
+    return Path(python)
 
 
 def set_up(options: argparse.Namespace) -> tuple[Path, Path]:
     """(interpreter, ComfyUI), both ready."""
     given = existing_comfyui(options.comfyui)
     if options.python:
-        python = Path(shutil.which(options.python) or options.python)
+        python = existing_python(options.python)
     else:
         python = virtual_environment()
         packages(python, given)
@@ -205,16 +216,18 @@ def serve(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def bench(options: argparse.Namespace, rest: list[str]) -> int:
-    python, comfyui = set_up(options)
     scripts = [path for path in sorted((ROOT / "benchmarks").glob("*.py")) if not path.name.startswith("_")]
-    chosen = [path for path in scripts if not rest or path.stem in rest]
-    if not chosen:
-        raise StageError("bench", f"no such benchmark. There are: {', '.join(path.stem for path in scripts)}.")
+    names = list(itertools.takewhile(lambda word: not word.startswith("-"), rest))
+    known = [path.stem for path in scripts]
+    if unknown := [name for name in names if name not in known]:
+        raise StageError("bench", f"no benchmark {', '.join(unknown)}. There are: {', '.join(known)}.")
+    chosen = [path for path in scripts if not names or path.stem in names]
+    python, comfyui = set_up(options)
     codes = []
     for script in chosen:
         print(f"\n== {script.stem}", flush=True)
-        codes.append(call([python, script], {"COMFYUI_PATH": str(comfyui)}))
-    return max(codes)
+        codes.append(call([python, script, *rest[len(names) :]], {"COMFYUI_PATH": str(comfyui)}))
+    return int(any(codes))  # a signal is a negative code
 
 
 def call(command: Sequence[str | Path], environment: Mapping[str, str]) -> int:
@@ -255,9 +268,11 @@ def catch_signals() -> None:
 
 def make_server(options: argparse.Namespace, python: Path, comfyui: Path, base: Path, name: str, database: str,
                 rest: list[str]) -> Server:
+    for word in rest:
+        if word.split("=")[0] in ("--port", "--listen"):
+            raise StageError("ComfyUI", f"{word}: dev.py chooses a free port of 127.0.0.1 itself, and prints it.")
     arguments = ["--database-url", database, *([] if has_accelerator(python) else ["--cpu"]), *rest]
-    environment = {"PYTHONDONTWRITEBYTECODE": "1"} if options.comfyui else {}
-    return Server(comfyui, python, base, log_file(name), arguments, environment)
+    return Server(comfyui, python, base, log_file(name), arguments)
 
 
 COMMANDS = {"demo": demo, "test": test, "serve": serve, "bench": bench}
@@ -271,6 +286,8 @@ def main() -> int:
     parser.add_argument("--comfyui", metavar="PATH", default=os.environ.get("COMFYUI_PATH"))
     parser.add_argument("--python", metavar="PATH")
     options, rest = parser.parse_known_args()
+    if options.comfyui:
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # nothing is written into it
     catch_signals()
     try:
         return COMMANDS[options.command](options, rest)

@@ -1,5 +1,6 @@
 """dev.py and the server it starts: what happens when something is wrong, and that nothing is left behind."""
 
+import ast
 import contextlib
 import hashlib
 import importlib
@@ -29,6 +30,7 @@ def fake_comfyui(tmp_path):
         folder = tmp_path / "ComfyUI"
         folder.mkdir()
         (folder / "main.py").write_text(code)
+        (folder / "requirements.txt").touch()
         return folder
 
     return make
@@ -62,7 +64,82 @@ def test_an_old_python_is_refused(monkeypatch):
         runpy.run_path(str(ROOT / "dev.py"))
 
 
-# -------------------------------------------------------------------------------------------------------- the archive
+def test_a_folder_with_half_a_comfyui_is_refused(tmp_path):
+    (tmp_path / "main.py").touch()
+    done = dev("--comfyui", str(tmp_path), "test", folder=tmp_path)
+    assert f"there is no requirements.txt in {tmp_path.resolve()}" in done.stderr
+
+
+def test_a_python_that_is_not_there_is_refused(tmp_path):
+    done = dev("--python", "nowhere/python", "test", folder=tmp_path)
+    assert "Failed at: Python\nthere is no " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_relative_python_is_found_from_every_folder(dev_module, monkeypatch, tmp_path):
+    (tmp_path / "python").touch()
+    monkeypatch.chdir(tmp_path)
+    assert dev_module.existing_python("./python") == tmp_path / "python"
+
+
+@pytest.mark.parametrize("argument", ["--port", "--port=8188", "--listen"])
+def test_the_address_is_not_for_the_caller_to_choose(fake_comfyui, tmp_path, argument):
+    comfyui = str(fake_comfyui(SLEEPING_SERVER))
+    done = dev("--comfyui", comfyui, "--python", sys.executable, "serve", argument, folder=tmp_path)
+    assert done.returncode == 1 and f"{argument}: dev.py chooses a free port" in done.stderr
+
+
+def test_an_unknown_benchmark_is_refused_beside_a_known_one(tmp_path):
+    done = dev("bench", "sampling", "samplign", folder=tmp_path)
+    assert done.returncode == 1 and "no benchmark samplign. There are:" in done.stderr
+
+
+def test_benchmarks_get_their_arguments_and_a_killed_one_counts(dev_module, monkeypatch):
+    called = []
+    monkeypatch.setattr(dev_module, "set_up", lambda _: ("python", "comfyui"))
+    monkeypatch.setattr(dev_module, "call", lambda command, _: called.append(command) or -9)
+    assert dev_module.bench(None, ["sampling", "--quick", "--threads", "2"]) == 1
+    assert called == [["python", ROOT / "benchmarks" / "sampling.py", "--quick", "--threads", "2"]]
+
+
+BARE = ("dev.py", "demo/comfyui.py", "demo/stages.py", "demo/demo.py", "demo/stand_ins.py")
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_only_the_standard_library_is_imported(name):
+    """They run before anything is installed."""
+    imported = set()
+    for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            imported.add(node.module.split(".")[0])
+    assert imported <= sys.stdlib_module_names | {"demo"}
+
+
+# ---------------------------------------------------------------------------------------------- environment, archive
+
+
+def test_packages_that_failed_are_installed_again(dev_module, monkeypatch):
+    monkeypatch.setattr(dev_module, "run", lambda *_: None)
+    dev_module.packages(Path("python"), None)
+    monkeypatch.setattr(dev_module, "is_done", lambda *_: False)  # the list has changed
+
+    def fail(*_):
+        raise dev_module.StageError("packages", "interrupted")
+
+    monkeypatch.setattr(dev_module, "run", fail)
+    with pytest.raises(dev_module.StageError):
+        dev_module.packages(Path("python"), None)
+    assert not dev_module.stamp("packages").exists()
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(dev_module, monkeypatch):
+    commands = []
+    monkeypatch.setattr(dev_module, "run", lambda _, command: commands.append(command))
+    dev_module.VENV.mkdir(parents=True)
+    (dev_module.VENV / "pyvenv.cfg").write_text(f"version = {sys.version.split()[0]}")
+    dev_module.virtual_environment()
+    assert "--clear" in commands[0]
 
 
 @pytest.fixture
