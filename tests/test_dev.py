@@ -190,6 +190,21 @@ def test_a_download_with_another_checksum_is_refused_and_removed(dev_module, tmp
     assert not (dev_module.DEV / "comfyui").exists()
 
 
+def test_pip_is_told_the_checksum_of_the_download(dev_module, monkeypatch):
+    """It runs the archive's own build backend: only what was checked may get there."""
+    commands = []
+
+    def download(_, command):
+        commands.append(command)
+        raise dev_module.StageError("download ComfyUI", "no network")
+
+    monkeypatch.setattr(dev_module, "run", download)
+    with pytest.raises(dev_module.StageError, match="no network"):
+        dev_module.comfyui_source(Path("python"))
+    assert "--require-hashes" in commands[0]
+    assert commands[0][-1].read_text() == f"{dev_module.SOURCE} --hash=sha256:{dev_module.SHA256}\n"
+
+
 # ------------------------------------------------------------------------------------------- server, links, progress
 
 
