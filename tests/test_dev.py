@@ -286,7 +286,7 @@ def packs(monkeypatch, tmp_path):
     for name in ("one", "two"):
         (tmp_path / "root" / name).mkdir(parents=True)
         (tmp_path / "root" / name / "__init__.py").touch()
-    return tmp_path / "root" / "one", tmp_path / "root" / "two", tmp_path / "base"
+    return tmp_path / "root" / "one", tmp_path / "root" / "two", tmp_path / "root" / ".dev"
 
 
 def test_a_base_directory_links_the_packs_and_drops_our_other_links(packs):
