@@ -2,7 +2,9 @@
 
 import os
 import pickle
+import re
 import weakref
+import zipfile
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,7 +51,7 @@ def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
     """(state dict, safetensors metadata) of a model file. A pickle is read as data: code in it never runs.
 
     Raises:
-        ValueError: the file is not a model file, is cut short, or is a pickle that holds more than tensors.
+        ValueError: the file is not a model file, is cut short, or is a pickle or archive that holds more than tensors.
     """
     name = os.path.basename(path)
     with open(path, "rb") as file:
@@ -61,12 +63,17 @@ def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
             f"{name} is a web page, not a model: the link pointed at the page about the file, or asked for a login. "
             "Download the file itself."
         )
+    if head[:2] == b"PK" and _is_torchscript(path):
+        raise ValueError(
+            f"{name} is a TorchScript archive, as OpenAI published CLIP: that is code, which is not run here. Use the "
+            "transformers version (model.safetensors), or save the model's state dict as .safetensors."
+        )
     try:
         tensors, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{name} is a pickle that holds more than tensors; reading it could run code, so it was not read. "
-            f"Use a .safetensors version of the file. ({_first_line(error)})"
+            f"Use a .safetensors version of the file.{_found(error)}"
         ) from error
     except (OSError, MemoryError):
         raise
@@ -80,6 +87,21 @@ def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
     return tensors, metadata or {}
 
 
+def _is_torchscript(path: str) -> bool:
+    """TorchScript keeps its constants in a pickle of their own; what `torch.save` writes has none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(entry.endswith("/constants.pkl") for entry in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
+
+
+def _found(error: pickle.UnpicklingError) -> str:
+    """What the pickle asked for, without torch's advice to run it all the same."""
+    asked = re.search(r"(?i)unsupported (?:global:? )?GLOBAL ([\w.]+)", str(error))
+    return f" (It asks for {asked[1]}.)" if asked else ""
+
+
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    lines = str(error).partition("In PyTorch 2.6")[0].strip().splitlines()  # there torch's advice to run it begins
     return lines[0].rstrip(".") if lines else type(error).__name__

@@ -125,14 +125,32 @@ def checkpoint(path):
     save_file({"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(8, 4, 3, 3)}, path)
 
 
+class Identity(torch.nn.Module):
+    def forward(self, x):
+        return x
+
+
+def torchscript(path):
+    torch.jit.script(Identity()).save(str(path))
+
+
+def cut_torchscript(path):
+    torchscript(path)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
 BAD_ADAPTERS = {
     "empty.safetensors": (lambda path: path.write_bytes(b""), "is empty"),
     "page.safetensors": (html, "is a web page"),
     "cut.safetensors": (truncated, "damaged, cut short"),
     "noise.safetensors": (lambda path: path.write_bytes(bytes(range(1, 255)) * 9), "damaged, cut short"),
     "noise.bin": (lambda path: path.write_bytes(bytes(range(1, 255)) * 9), "noise.bin"),
-    "bomb.bin": (lambda path: path.write_bytes(pickle.dumps({"image_proj": Bomb()}, protocol=2)), "more than tensors"),
-    "module.bin": (lambda path: torch.save(torch.nn.Linear(2, 2), path), "more than tensors"),
+    "bomb.bin": (lambda path: path.write_bytes(pickle.dumps({"image_proj": Bomb()}, protocol=2)),
+                 r"more than tensors.*It asks for \w+\.mkdir"),
+    "module.bin": (lambda path: torch.save(torch.nn.Linear(2, 2), path),
+                   r"more than tensors.*It asks for torch\.nn\.modules\.linear\.Linear"),
+    "ViT-L-14.pt": (torchscript, r"a TorchScript archive.* code.*not run.*transformers version \(model.safetensors\)"),
+    "cut.pt": (cut_torchscript, "damaged, cut short"),
     "number.bin": (lambda path: torch.save({"image_proj": {"proj.weight": 3}, "ip_adapter": {}}, path), "number.bin"),
     "tensor.bin": (lambda path: torch.save(torch.zeros(3), path), "tensor.bin"),
     "lora.safetensors": (lora, "(?i)lora"),
@@ -150,10 +168,22 @@ def test_a_file_that_is_no_adapter_is_refused_with_its_reason(folders, name, mon
     with pytest.raises(ValueError, match=words) as error:
         load_adapter(name)
     assert name in str(error.value) and str(folders) not in str(error.value)
+    assert "weights_only` set to" not in str(error.value)
     assert not (folders / "bombed").exists()
 
 
-@pytest.mark.parametrize("name", ["lora.safetensors", "sd15.safetensors", "page.safetensors"])
+def test_torchs_advice_to_run_a_file_is_not_passed_on(folders, monkeypatch):
+    def load(*_, **__):
+        raise RuntimeError("No legacy .tar format. In PyTorch 2.6, ... `weights_only` set to `False` will succeed.")
+
+    monkeypatch.setattr(torch, "load", load)
+    (folders / "ipadapter" / "old.bin").write_bytes(b"tar")
+    with pytest.raises(ValueError, match=r"No legacy .tar format\. It is damaged") as error:
+        load_adapter("old.bin")
+    assert "weights_only" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["lora.safetensors", "sd15.safetensors", "page.safetensors", "ViT-L-14.pt"])
 def test_a_file_that_is_no_encoder_is_refused_with_its_reason(folders, name):
     write, words = BAD_ADAPTERS[name]
     write(folders / "clip_vision" / name)
