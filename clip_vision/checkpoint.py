@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from .config import Rgb, VisionConfig
-from .layers import ACTIVATIONS, Ops
+from .config import VisionConfig
+from .description import DESCRIPTION, described
+from .layers import Ops
 from .layouts import recognise, rename, transformers_name
 from .model import VisionEncoder
 from .presets import DEFAULT_ACTIVATION, HALF, HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD, Preset, Sizes, find_preset
 
 OPENAI_ARCHIVE = "context_length"  # only the original OpenAI files carry this number
-DESCRIPTION = "vision_config"  # key of the file's metadata
+
+RANKS = (  # our name of a weight -> its dimensions
+    (r"patch_embedding\.weight", (4, 2)),  # (W, 3, P, P); NaFlex SigLIP2, which has (W, 3 P P), is refused by name
+    (r"head\.probe", (3,)),
+    (r"class_embedding|.*bias|.*norm[12]?\.weight", (1,)),
+    (r".*", (2,)),
+)
 
 
 def load_encoder(sd: Mapping[str, Tensor], *, variant: str = "auto", metadata: Mapping[str, str] | None = None,
@@ -39,7 +45,7 @@ def load_encoder(sd: Mapping[str, Tensor], *, variant: str = "auto", metadata: M
     another shape, metadata that cannot be read.
     """
     ours = _fused(_renamed(sd))
-    config = _configure(_measure(ours), variant, _described(metadata), name, OPENAI_ARCHIVE in sd)
+    config = _configure(_measure(ours), variant, described(metadata), name, OPENAI_ARCHIVE in sd)
     _check_shapes(VisionEncoder(config, device="meta"), ours)  # a host's layers may have no weights before loading
     encoder = VisionEncoder(config, ops, device="meta")
     dtype = dtype or _storage_dtype(ours)
@@ -66,12 +72,28 @@ def to_transformers(encoder: VisionEncoder) -> dict[str, Tensor]:
 def _renamed(sd: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not sd:
         raise ValueError("The state dict is empty: choose a CLIP or SigLIP vision file.")
+    if odd := [key for key in cast("Mapping[Any, Tensor]", sd) if not isinstance(key, str)]:
+        raise ValueError(f"A state dict has names for keys, not {odd[0]!r}: choose a CLIP or SigLIP vision file.")
     names = rename(sd, recognise(sd))
-    for key in names:
-        if not sd[key].is_floating_point():
-            raise ValueError(f"{key} is stored as {sd[key].dtype}: quantised encoders are not supported. "
-                             "Choose a file in fp32, fp16 or bf16.")
+    for key, name in names.items():
+        _check_tensor(key, sd[key], _rank(name))
     return {name: sd[key] for key, name in names.items()}
+
+
+def _rank(name: str) -> tuple[int, ...]:
+    """How many dimensions a weight may have."""
+    return next(rank for pattern, rank in RANKS if re.fullmatch(pattern, name))
+
+
+def _check_tensor(key: str, tensor: Any, rank: tuple[int, ...]) -> None:
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"{key} is a {type(tensor).__name__}, not a tensor: the file is damaged. Download it again.")
+    if not tensor.is_floating_point():
+        raise ValueError(f"{key} is stored as {tensor.dtype}: quantised encoders are not supported. "
+                         "Choose a file in fp32, fp16 or bf16.")
+    if tensor.ndim not in rank or not tensor.numel():
+        raise ValueError(f"{key} has shape {tuple(tensor.shape)}, not {rank[0]} dimensions of some length: the file "
+                         "is damaged. Download it again.")
 
 
 def _fused(sd: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -79,8 +101,11 @@ def _fused(sd: dict[str, Tensor]) -> dict[str, Tensor]:
     fused = dict(sd)
     for key in sd:
         if match := re.fullmatch(r"(layers\.\d+\.attention\.)q(\.\w+)", key):
-            parts = [fused.pop(f"{match[1]}{letter}{match[2]}", None) for letter in "qkv"]
-            fused[f"{match[1]}qkv{match[2]}"] = torch.cat([_there(part, key) for part in parts])
+            parts = [_there(fused.pop(f"{match[1]}{letter}{match[2]}", None), key) for letter in "qkv"]
+            if len(shapes := {tuple(part.shape) for part in parts}) > 1:
+                raise ValueError(f"{key} and the k and v beside it have shapes {sorted(shapes)}, not one and the same: "
+                                 "the file is damaged. Download it again.")
+            fused[f"{match[1]}qkv{match[2]}"] = torch.cat(parts)
     for kind in ("weight", "bias"):
         if (in_proj := fused.pop(f"head.in_proj.{kind}", None)) is not None:
             width = len(in_proj) // 3
@@ -106,12 +131,15 @@ def _measure(sd: Mapping[str, Tensor]) -> Sizes:
     tokens = len(_weight(sd, "position_embedding"))
     is_clip = "class_embedding" in sd
     grid = math.isqrt(tokens - is_clip)
-    if grid**2 != tokens - is_clip or tuple(patches.shape) != (width, 3, patch, patch):
+    if not grid or grid**2 != tokens - is_clip or tuple(patches.shape) != (width, 3, patch, patch):
         raise ValueError(f"{tokens} position embeddings and patches of shape {tuple(patches.shape)} are no square "
                          "grid of square RGB patches. Choose an encoder for square pictures.")
     layers = {int(match[1]) for key in sd if (match := re.match(r"layers\.(\d+)\.", key))}
+    if len(layers) <= max(layers, default=0):
+        raise ValueError(f"The image encoder is incomplete: of layers 0 to {max(layers, default=0)} it has "
+                         f"{len(layers)}. Download the file again.")
     return Sizes(
-        kind="clip" if is_clip else "siglip", width=width, depth=max(layers, default=-1) + 1,
+        kind="clip" if is_clip else "siglip", width=width, depth=len(layers),
         mlp_width=len(_weight(sd, "layers.0.mlp.fc1.weight")), patch=patch, grid=grid,
         projection=len(sd["projection.weight"]) if "projection.weight" in sd else None,
         pooling_head="head.probe" in sd,
@@ -157,54 +185,6 @@ def _of_rule(sizes: Sizes, openai: bool) -> dict[str, Any]:
             "heads": 0 if sizes.width % HEAD_WIDTH else sizes.width // HEAD_WIDTH,
             "image_size": sizes.grid * sizes.patch,
             "activation": "quick_gelu" if openai else DEFAULT_ACTIVATION[sizes.kind], "mean": mean, "std": std}
-
-
-def _described(metadata: Mapping[str, str] | None) -> dict[str, Any]:
-    """The checked contents of metadata["vision_config"]; empty when there is none."""
-    text = (metadata or {}).get(DESCRIPTION)
-    if text is None:
-        return {}
-    try:
-        described = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"The file's metadata {DESCRIPTION} is no JSON: {error}.") from None
-    if not isinstance(described, dict):
-        raise ValueError(f"The file's metadata {DESCRIPTION} is no JSON object: {text[:80]!r}.")
-    return {str(key): _checked(str(key), value) for key, value in cast("dict[Any, Any]", described).items()}
-
-
-def _positive(value: Any) -> int:
-    if not isinstance(value, int) or value < 1:
-        raise ValueError("a positive whole number")
-    return value
-
-
-def _activation(value: Any) -> str:
-    if not isinstance(value, str) or value not in ACTIVATIONS:
-        raise ValueError(f"one of {', '.join(ACTIVATIONS)}")
-    return value
-
-
-def _rgb(value: Any) -> Rgb:
-    try:
-        red, green, blue = (float(part) for part in value)
-    except (TypeError, ValueError):
-        raise ValueError("three numbers") from None
-    return red, green, blue
-
-
-DESCRIBED: dict[str, Callable[[Any], Any]] = {
-    "name": str, "heads": _positive, "image_size": _positive, "activation": _activation, "mean": _rgb, "std": _rgb,
-}
-
-
-def _checked(key: str, value: Any) -> Any:
-    if key not in DESCRIBED:
-        raise ValueError(f"The file's metadata {DESCRIPTION} has {key!r}; it may have {', '.join(DESCRIBED)}.")
-    try:
-        return DESCRIBED[key](value)
-    except ValueError as error:
-        raise ValueError(f"The file's metadata {DESCRIPTION} has {key} = {value!r}; it has to be {error}.") from None
 
 
 def _storage_dtype(sd: Mapping[str, Tensor]) -> torch.dtype:

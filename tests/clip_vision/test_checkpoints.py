@@ -194,7 +194,14 @@ def test_the_files_own_description_comes_before_the_table():
     ("{", "no JSON"), ("[1]", "no JSON object"), ('{"head": 3}', "has 'head'; it may have"),
     ('{"heads": 0}', "positive whole number"), ('{"heads": "12"}', "positive whole number"),
     ('{"activation": "relu"}', "one of gelu"), ('{"activation": []}', "one of gelu"),
-    ('{"mean": [1]}', "three numbers"), ('{"heads": 7}', "not a multiple"),
+    ('{"mean": [1]}', "three numbers"), ('{"mean": "123"}', "three numbers"),
+    ('{"mean": ["1", 2, 3]}', "three numbers"),
+    ('{"mean": [NaN, 0, 0]}', "three numbers"), ('{"mean": [true, 0, 0]}', "three numbers"),
+    ('{"mean": {"1": 1, "2": 2, "3": 3}}', "three numbers"), ('{"std": [1, 1, Infinity]}', "three numbers"),
+    ('{"std": [1, 0, 1]}', "numbers above 0"), ('{"std": [1, 1, -0.5]}', "numbers above 0"),
+    ('{"std": [NaN, 1, 1]}', "three numbers"), ('{"heads": true}', "positive whole number"),
+    ('{"image_size": 224.0}', "positive whole number"), ('{"name": null}', "name = None; it has to be a text"),
+    ('{"name": 3}', "a text"), ('{"name": " "}', "a text"), ('{"heads": 7}', "not a multiple"),
     ('{"image_size": 300}', "position embeddings for 7"),
 ])
 def test_a_description_that_cannot_be_right_is_refused(text, message):
@@ -314,6 +321,7 @@ def changed(**changes):
     return {key: tensor for key, tensor in sd.items() if tensor is not None}
 
 
+EMBEDDINGS = "vision_model__embeddings__"
 LAYER = "vision_model__encoder__layers__"
 
 
@@ -331,10 +339,42 @@ LAYER = "vision_model__encoder__layers__"
     ({"vision_model__embeddings__patch_embedding__weight": torch.zeros(96, 768)}, "NaFlex SigLIP2"),
     ({"vision_model__pre_layrnorm__bias": torch.zeros(95)}, r"pre_norm.bias has shape \(95,\).* needs \(96,\)"),
     ({f"{LAYER}0__mlp__fc1__weight": torch.zeros(288, 96, dtype=torch.int8)}, "quantised"),
+    ({f"{EMBEDDINGS}position_embedding__weight": torch.tensor(1.0)}, r"position_embedding.weight has shape \(\)"),
+    ({f"{EMBEDDINGS}position_embedding__weight": torch.zeros(0, 96)}, r"has shape \(0, 96\), not 2 dimensions"),
+    ({f"{EMBEDDINGS}position_embedding__weight": torch.zeros(1, 96)}, "no square grid"),
+    ({f"{EMBEDDINGS}position_embedding__weight": [1.0, 2.0]}, "is a list, not a tensor"),
+    ({f"{EMBEDDINGS}class_embedding": torch.tensor(1.0)}, r"class_embedding has shape \(\), not 1 dim"),
+    ({f"{EMBEDDINGS}patch_embedding__weight": torch.zeros(96, 3, 0, 0)}, r"has shape \(96, 3, 0, 0\)"),
+    ({f"{EMBEDDINGS}patch_embedding__weight": torch.tensor(1.0)}, r"has shape \(\), not 4 dimensions"),
+    ({f"{LAYER}0__mlp__fc1__weight": torch.tensor(1.0)}, r"mlp.fc1.weight has shape \(\), not 2 dim"),
+    ({f"{LAYER}0__self_attn__k_proj__weight": torch.zeros(96, 95)}, r"q.weight and the k .*\(96, 95\), \(96, 96\)"),
+    ({f"{LAYER}0__self_attn__k_proj__weight": torch.zeros(95, 96)}, r"q.weight and the k .*\(95, 96\), \(96, 96\)"),
+    ({f"{LAYER}0__self_attn__v_proj__weight": torch.zeros(96, 96, 1)}, r"v_proj.weight has shape \(96, 96, 1\)"),
+    ({f"{LAYER}0__self_attn__v_proj__bias": torch.tensor(1.0)}, r"v_proj.bias has shape \(\), not 1 dim"),
+    ({f"{LAYER}999999999__mlp__fc1__bias": torch.zeros(384)}, "of layers 0 to 999999999 it has 4"),
+    ({"visual_projection__weight": torch.tensor(1.0)}, r"visual_projection.weight has shape \(\)"),
 ])
 def test_broken_files_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         load_narrow(changed(**changes))
+
+
+def test_a_projection_of_three_dimensions_is_refused():
+    sd = witness.to_openclip(changed()) | {"visual.proj": torch.zeros(96, 24, 1)}
+    with pytest.raises(ValueError, match=r"visual.proj has shape \(96, 24, 1\), not 2 dimensions"):
+        load_narrow(sd)
+
+
+@pytest.mark.parametrize("key", ["probe", "attention.in_proj_weight"])
+def test_a_broken_pooling_head_is_refused(key):
+    sd = witness.state_dict(witness.narrow(SIGLIP)) | {f"vision_model.head.{key}": torch.tensor(1.0)}
+    with pytest.raises(ValueError, match=rf"{key} has shape \(\)"):
+        load_narrow(sd, SIGLIP)
+
+
+def test_keys_that_are_no_names_are_refused():
+    with pytest.raises(ValueError, match="names for keys, not 3"):
+        load_narrow(changed() | {3: torch.zeros(2)})
 
 
 def test_a_resnet_clip_is_refused():

@@ -1,0 +1,74 @@
+"""What an encoder file says about itself: JSON in the metadata of small or unlisted encoders."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from .config import Rgb
+from .layers import ACTIVATIONS
+
+DESCRIPTION = "vision_config"  # key of the file's metadata
+
+
+def described(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """The checked contents of metadata["vision_config"]; empty when there is none."""
+    text = (metadata or {}).get(DESCRIPTION)
+    if text is None:
+        return {}
+    try:
+        described = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"The file's metadata {DESCRIPTION} is no JSON: {error}.") from None
+    if not isinstance(described, dict):
+        raise ValueError(f"The file's metadata {DESCRIPTION} is no JSON object: {text[:80]!r}.")
+    return {str(key): _checked(str(key), value) for key, value in cast("dict[Any, Any]", described).items()}
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("a text")
+    return value
+
+
+def _positive(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError("a positive whole number")
+    return value
+
+
+def _activation(value: Any) -> str:
+    if not isinstance(value, str) or value not in ACTIVATIONS:
+        raise ValueError(f"one of {', '.join(ACTIVATIONS)}")
+    return value
+
+
+def _rgb(value: Any) -> Rgb:
+    parts = cast("list[Any]", value) if isinstance(value, list) else []
+    numbers = [float(part) for part in parts if isinstance(part, (int, float)) and not isinstance(part, bool)]
+    if len(parts) != 3 or len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+        raise ValueError("a list of three numbers")
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _std(value: Any) -> Rgb:
+    std = _rgb(value)
+    if min(std) <= 0:
+        raise ValueError("a list of three numbers above 0: pictures are divided by them")
+    return std
+
+
+DESCRIBED: dict[str, Callable[[Any], Any]] = {
+    "name": _name, "heads": _positive, "image_size": _positive, "activation": _activation, "mean": _rgb, "std": _std,
+}
+
+
+def _checked(key: str, value: Any) -> Any:
+    if key not in DESCRIBED:
+        raise ValueError(f"The file's metadata {DESCRIPTION} has {key!r}; it may have {', '.join(DESCRIBED)}.")
+    try:
+        return DESCRIBED[key](value)
+    except ValueError as error:
+        raise ValueError(f"The file's metadata {DESCRIPTION} has {key} = {value!r}; it has to be {error}.") from None
