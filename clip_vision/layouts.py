@@ -1,7 +1,8 @@
 """Names of the weights in published files, as tables of anchored patterns, and our own.
 
 "transformers": `vision_model.*`, or without that prefix as transformers 5 names a vision model that stands alone.
-"openclip": `visual.*`, which OpenAI's original files share. Both may be part of a file with a text model.
+"openclip": `visual.*`, which OpenAI's original files share. Both may be part of a file with a text model; the image
+tower that was saved alone has no `visual.`.
 """
 
 from __future__ import annotations
@@ -81,7 +82,14 @@ OPENCLIP = Layout(
     ),
 )
 
-LAYOUTS = (TRANSFORMERS, OPENCLIP)
+OPENCLIP_TOWER = Layout(
+    "openclip without its prefix",
+    signature=r"ln_pre\.weight",  # a text model has the same names but for this one
+    rules=tuple((pattern.removeprefix(r"visual\."), name) for pattern, name in OPENCLIP.rules),
+    dropped=(),
+)
+
+LAYOUTS = (TRANSFORMERS, OPENCLIP, OPENCLIP_TOWER)
 
 # (a key of a file that is something else, what the file is and what to do), specific first
 FOREIGN: Rules = (

@@ -214,7 +214,8 @@ def test_layouts_give_the_same_features():
     pixel_values = witness.pixels(CLIP)
     openclip = witness.to_openclip(sd)
     bare = {key.removeprefix("vision_model."): tensor for key, tensor in sd.items()}
-    layouts = [sd, bare, openclip, openclip | witness.openclip_text(),
+    tower = {key.removeprefix("visual."): tensor for key, tensor in openclip.items()}
+    layouts = [sd, bare, tower, openclip, openclip | witness.openclip_text(),
                openclip | witness.openclip_text() | witness.openai_numbers()]
     want = ("image_embeds", "penultimate")
     first, *others = (load_narrow(each)(pixel_values, want) for each in layouts)
