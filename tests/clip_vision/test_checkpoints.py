@@ -51,14 +51,46 @@ def test_published_files_are_identified(file, name):
     assert load_encoder(stored(file)).config.name == name
 
 
-@pytest.mark.parametrize(("name", "heads", "activation"), [  # num_attention_heads, hidden_act of the published configs
-    ("CLIP ViT-B/32", 12, "quick_gelu"), ("CLIP ViT-B/16", 12, "quick_gelu"), ("CLIP ViT-L/14", 16, "quick_gelu"),
-    ("CLIP ViT-L/14-336", 16, "quick_gelu"), ("CLIP ViT-H/14", 16, "gelu"), ("CLIP ViT-g/14", 16, "gelu"),
-    ("CLIP ViT-bigG/14", 16, "gelu"), ("SigLIP base/16-224", 12, "gelu_pytorch_tanh"),
-    ("SigLIP large/16-384", 16, "gelu_pytorch_tanh"), ("SigLIP so400m/14-384", 16, "gelu_pytorch_tanh"),
-])
-def test_heads_and_activation_are_the_published_ones(name, heads, activation):
-    assert (ROWS[name].heads, ROWS[name].activation) == (heads, activation)
+OPENAI = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+TANH = "gelu_pytorch_tanh"
+
+# Typed from the configs that were published with the weights, not from the table: openai/clip-vit-*, OpenCLIP's
+# model_configs (heads = width / head_width) and pretrained.py, google/siglip-* and google/siglip2-*
+PUBLISHED = [
+    # variant, file name, heads, activation, (mean, std), pixels
+    ("CLIP ViT-B/32", "clip-vit-base-patch32", 12, "quick_gelu", OPENAI, 224),
+    ("CLIP ViT-B/32 gelu", "CLIP-ViT-B-32-laion2B-s34B-b79K", 12, "gelu", OPENAI, 224),
+    ("CLIP ViT-B/16", "clip-vit-base-patch16", 12, "quick_gelu", OPENAI, 224),
+    ("CLIP ViT-B/16 gelu", "CLIP-ViT-B-16-laion2B-s34B-b88K", 12, "gelu", OPENAI, 224),
+    ("CLIP ViT-L/14", "clip-vit-large-patch14", 16, "quick_gelu", OPENAI, 224),
+    ("CLIP ViT-L/14 LAION-2B", "CLIP-ViT-L-14-laion2B-s32B-b82K", 16, "gelu", HALVES, 224),
+    ("CLIP ViT-L/14-336", "clip-vit-large-patch14-336", 16, "quick_gelu", OPENAI, 336),
+    ("CLIP ViT-H/14", "CLIP-ViT-H-14-laion2B-s32B-b79K", 16, "gelu", OPENAI, 224),
+    ("CLIP ViT-H/14-378", "DFN5B-CLIP-ViT-H-14-378", 16, "quick_gelu", OPENAI, 378),
+    ("CLIP ViT-g/14", "CLIP-ViT-g-14-laion2B-s34B-b88K", 16, "gelu", OPENAI, 224),
+    ("CLIP ViT-bigG/14", "CLIP-ViT-bigG-14-laion2B-39B-b160k", 16, "gelu", OPENAI, 224),
+    ("SigLIP base/16-224", "siglip-base-patch16-224", 12, TANH, HALVES, 224),
+    ("SigLIP base/16-256", "siglip-base-patch16-256", 12, TANH, HALVES, 256),
+    ("SigLIP base/16-384", "siglip-base-patch16-384", 12, TANH, HALVES, 384),
+    ("SigLIP base/16-512", "siglip-base-patch16-512", 12, TANH, HALVES, 512),
+    ("SigLIP large/16-256", "siglip-large-patch16-256", 16, TANH, HALVES, 256),
+    ("SigLIP large/16-384", "siglip-large-patch16-384", 16, TANH, HALVES, 384),
+    ("SigLIP so400m/14-224", "siglip-so400m-patch14-224", 16, TANH, HALVES, 224),
+    ("SigLIP so400m/14-384", "siglip-so400m-patch14-384", 16, TANH, HALVES, 384),
+    ("SigLIP2 base/16-512", "siglip2-base-patch16-512", 12, TANH, HALVES, 512),
+    ("SigLIP2 large/16-512", "siglip2-large-patch16-512", 16, TANH, HALVES, 512),
+    ("SigLIP2 so400m/14-384", "siglip2-so400m-patch14-384", 16, TANH, HALVES, 384),
+    ("SigLIP2 so400m/16-512", "siglip2-so400m-patch16-512", 16, TANH, HALVES, 512),
+    ("SigLIP2 giant/16-384", "siglip2-giant-opt-patch16-384", 16, TANH, HALVES, 384),
+]
+
+
+@pytest.mark.parametrize(("variant", "file", "heads", "activation", "mean_std", "size"), PUBLISHED)
+def test_an_encoder_is_configured_as_it_was_published(variant, file, heads, activation, mean_std, size):
+    found = load_encoder(on_meta(ROWS[variant]), name=f"{file}.safetensors").config
+    assert (found.name, found.heads, found.activation, found.image_size) == (variant, heads, activation, size)
+    assert (found.mean, found.std) == mean_std
 
 
 def test_names_of_variants_are_unique():
