@@ -52,7 +52,7 @@ def main():
         model = random_unet(base, torch.bfloat16)
         models = [with_adapters(model, base, count) for count in (0, 1, 3)]
         turns = []
-        for turn in range((5 if OPTIONS.quick else 31) + 1):
+        for turn in range((5 if OPTIONS.quick else 15) + 1):
             order = range(3) if turn % 2 else reversed(range(3))
             times = {number: host.seconds(lambda: step(models[number], base)) for number in order}
             turns.append([times[number] for number in range(3)])

@@ -63,6 +63,11 @@ def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
             f"{name} is a web page, not a model: the link pointed at the page about the file, or asked for a login. "
             "Download the file itself."
         )
+    if head.startswith(b"version https://git-lfs"):
+        raise ValueError(
+            f"{name} is a Git LFS pointer, not the model: it names the file that git left on the server. Get that "
+            "file with `git lfs pull`, or download it."
+        )
     if head[:2] == b"PK" and _is_torchscript(path):
         raise ValueError(
             f"{name} is a TorchScript archive, as OpenAI published CLIP: that is code, which is not run here. Use the "
@@ -71,6 +76,11 @@ def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         tensors, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
     except pickle.UnpicklingError as error:
+        if head[:2] != b"PK" and head[:1] != b"\x80":  # neither torch's archive nor a pickle
+            raise ValueError(
+                f"{name} is no model file: it begins with {head[:16]!r}. The download failed, or the extension is "
+                "wrong. Get the file again."
+            ) from error
         raise ValueError(
             f"{name} is a pickle that holds more than tensors; reading it could run code, so it was not read. "
             f"Use a .safetensors version of the file.{_found(error)}"

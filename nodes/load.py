@@ -37,7 +37,7 @@ class LoadImageEncoder(io.ComfyNode):
                     options=["auto", *(preset.name for preset in PRESETS)],
                     default="auto",
                     tooltip="Which encoder the file holds. 'auto' reads it from the tensors; say it yourself only "
-                    "for a renamed file of a variant that differs in the activation alone.",
+                    "for a renamed file whose variant has the same shapes.",
                     advanced=True,
                 ),
                 io.Combo.Input(

@@ -143,6 +143,8 @@ BAD_ADAPTERS = {
     "empty.safetensors": (lambda path: path.write_bytes(b""), "is empty"),
     "page.safetensors": (html, "is a web page"),
     "cut.safetensors": (truncated, "damaged, cut short"),
+    "pointer.bin": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid"), "Git LFS"),
+    "answer.bin": (lambda path: path.write_text('{"error": "not found"}'), "is no model file: it begins with"),
     "noise.safetensors": (lambda path: path.write_bytes(bytes(range(1, 255)) * 9), "damaged, cut short"),
     "noise.bin": (lambda path: path.write_bytes(bytes(range(1, 255)) * 9), "noise.bin"),
     "bomb.bin": (lambda path: path.write_bytes(pickle.dumps({"image_proj": Bomb()}, protocol=2)),
