@@ -129,7 +129,7 @@ def test_registry_metadata():
 
 SHIPPED = [
     "__init__.py", "LICENSE", "README.md", "pyproject.toml", "clip_vision/model.py", "ip_adapter/families.py",
-    "nodes/load.py", "js/docs/ImagePromptApply/en.md", "example_workflows/sd15_simple.json", "docs/demo.jpg",
+    "nodes/load.py", "js/docs/ImagePromptApply/en.md", "example_workflows/sd15_simple.json", "js/demo.jpg",
     "example_workflows/sd15_simple.jpg", "example_workflows/api/sd15_simple.json",
 ]  # fmt: skip
 LEFT_OUT = ["dev.py", ".ci/run", "tests/conftest.py", "tests/nodes/tiny.py", "demo/nodes/unet.py", "benchmarks/a.py"]
