@@ -69,7 +69,8 @@ class Case:
     def ours(self):
         for shape, patch in zip(self.layers, self.patches):
             options = {KEY: self.evaluation, "cond_or_uncond": [1, 0], "uuids": [1, 0],
-                       "activations_shape": [self.rows, shape[1], shape[0], shape[0]]}
+                       "activations_shape": [self.rows, shape[1], shape[0], shape[0]],
+                       "original_shape": [self.rows, 4, *self.evaluation.latent_size]}
             patch(self.queries[shape], None, None, options)
 
     def sdpa(self):
