@@ -1,7 +1,8 @@
 """What a patch must know of one model evaluation, gathered once and handed on in `transformer_options`.
 
-Two wrappers do it: around a sampler's run they learn which condition is a negative one, around an evaluation they note
-sigma and areas. They hold nothing themselves, so clones, threads and repeated runs cannot meet in them.
+Wrappers do it: around a sampler's run one learns which condition is a negative one, around an evaluation one notes
+sigma and areas, and around the model one steps in for packs that pass those by. They hold nothing themselves, so
+clones, threads and repeated runs cannot meet in them.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -56,6 +57,8 @@ class Group:
 
 @dataclass
 class Evaluation:
+    """One evaluation of the model for all conditions: what every block of it asks about."""
+
     run: Run
     negative: tuple[bool, ...]  # by condition index
     areas: dict[tuple[Hashable, int], Area]  # by (uuid, condition index); absent: the whole latent
@@ -75,7 +78,6 @@ class Evaluation:
         first, last = (self.run.once(("sigma", at), lambda at=at: float(self.model_sampling.percent_to_sigma(at)))
                        for at in (start, end))
         return last < self.sigma <= first
-
 
     def groups(self, rows: int, extra_options: dict[str, Any]) -> list[Group]:
         """How a block's `rows` fall into groups: one chunk for each condition, worked out for the first block only."""

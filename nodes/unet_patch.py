@@ -67,7 +67,8 @@ class Influence:
         key, value = self._key_value(layer, "uncond" if group.negative else "cond", q, evaluation)
         if len(key) > 1:
             rows = [frame % len(key) for frame in group.frames]
-            key, value = key[rows], value[rows]
+            if rows != list(range(len(key))):  # as many pictures as references: nothing to copy
+                key, value = key[rows], value[rows]
         return ImagePrompt(key, value, self._token_mask(group, q, evaluation, extra_options))
 
     def _key_value(self, layer: int, side: str, q: torch.Tensor, evaluation: Evaluation) -> Sequence[torch.Tensor]:
@@ -199,8 +200,7 @@ def install(model: ModelPatcher, influence: Influence, layers: dict[Block, int],
 
 def bank(key_values: ImageKeyValues, load_device: torch.device) -> ModelPatcher:
     offload_device = comfy.model_management.unet_offload_device()
-    patcher = comfy.model_patcher.CoreModelPatcher(key_values, load_device=load_device, offload_device=offload_device)
-    return patcher
+    return comfy.model_patcher.CoreModelPatcher(key_values, load_device=load_device, offload_device=offload_device)
 
 
 def _separate(_: ModelPatcher, clone: ModelPatcher) -> None:
