@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""Train one model of the demo world, or go on with it: autoencoder, clip, unet, then base and plus.
+
+    python demo/train.py autoencoder
+    python demo/train.py clip
+    python demo/train.py unet                needs the autoencoder and clip
+    python demo/train.py base                needs all three
+    python demo/train.py plus                likewise
+
+A finished model goes to demo/models/. Ctrl-C saves; the same command goes on. It needs the packages and the ComfyUI of
+`python dev.py demo`: start it with .dev/venv/bin/python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DEV = Path(os.environ.get("IMAGE_PROMPT_DEV") or ROOT / ".dev").resolve()
+RANK = "IMAGE_PROMPT_TRAINING_RANK"
+MODELS = ("autoencoder", "clip", "unet", "base", "plus")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("--steps", type=int, help="how many, instead of the recipe's own number")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, batches and noise (default 0)")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU, for each process (default 1)")
+    parser.add_argument("--processes", type=int, default=1,
+                        help="that share every batch, faster than threads (default 1)")
+    parser.add_argument("--device", help="cpu or cuda (default: a GPU if there is one)")
+    parser.add_argument("--folder", type=Path, default=DEV / "training", help="states, caches and curves")
+    parser.add_argument("--models", type=Path, default=ROOT / "demo" / "models", help="finished models")
+    parser.add_argument("--comfyui", type=Path, default=Path(os.environ.get("COMFYUI_PATH") or DEV / "comfyui"))
+    options = parser.parse_args()
+    if not (options.comfyui / "comfy").is_dir():
+        parser.error(f"There is no ComfyUI in {options.comfyui}: run `python dev.py demo` once, or say --comfyui PATH.")
+    try:
+        import torch
+    except ImportError:
+        parser.error("torch is not installed here: start this with .dev/venv/bin/python.")
+    sys.path[:1] = [str(options.comfyui), str(ROOT)]  # demo/ itself would hide the package of that name
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    import_comfyui(device.type == "cpu")
+    from demo.training.models import train_model
+    from demo.training.setting import Setting
+
+    options.folder.mkdir(parents=True, exist_ok=True)
+    options.models.mkdir(parents=True, exist_ok=True)
+    rank = int(os.environ.get(RANK, 0))
+    if options.processes > 1 and RANK not in os.environ:
+        return several(options.processes)
+    if options.processes > 1:
+        torch.distributed.init_process_group("gloo", rank=rank, world_size=options.processes)
+    setting = Setting(options.folder, options.models, device, options.seed, options.steps, rank, options.processes)
+    try:
+        train_model(options.model, setting)
+    except KeyboardInterrupt:
+        if not rank:
+            print("\nSaved. The same command goes on.")
+        return 130
+    return 0
+
+
+def several(processes: int) -> int:
+    """This command once for each process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    children = [subprocess.Popen([sys.executable, *sys.argv], env={**os.environ, **place, RANK: str(rank)})
+                for rank in range(processes)]
+    try:
+        return max(abs(child.wait()) for child in children)
+    except KeyboardInterrupt:  # it reached them too
+        return max(abs(child.wait()) for child in children)
+
+
+def import_comfyui(cpu: bool) -> None:
+    import comfy.options
+
+    comfy.options.enable_args_parsing(False)
+    from comfy.cli_args import args
+
+    args.cpu = cpu
+    args.use_pytorch_cross_attention = True  # the others are slower to train
+
+
+if __name__ == "__main__":
+    sys.exit(main())

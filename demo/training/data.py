@@ -1,0 +1,46 @@
+"""The training pictures: drawn once, kept in the work folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from demo.world import PAIRS, Picture, World, draw
+
+SEED = 1
+COUNT = 30_000
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Pictures:
+    scenes: list[Picture]
+    pixels: Tensor  # (N, 3, 64, 64) uint8
+
+    def batch(self, numbers: list[int]) -> Tensor:
+        """(B, 3, 64, 64) in 0..1."""
+        return self.pixels[numbers].float() / 255
+
+
+def pictures(folder: Path, count: int = COUNT, seed: int = SEED) -> Pictures:
+    """The first `count` training pictures of a seed. Held-out combinations are not among them."""
+    world = World(seed, pairs=PAIRS)
+    scenes = [world.picture() for _ in range(count)]
+    file = folder / f"pictures-{seed}-{count}.pt"
+    if file.is_file():
+        return Pictures(scenes, torch.load(file, weights_only=True))
+    chunks = [draw(scenes[start : start + CHUNK]) for start in range(0, count, CHUNK)]
+    pixels = torch.cat([(chunk * 255).round().to(torch.uint8) for chunk in chunks])
+    part = file.with_suffix(".part")
+    torch.save(pixels, part)
+    part.rename(file)
+    return Pictures(scenes, pixels)
+
+
+def draws(seed: int, step: int, batch: int, count: int) -> tuple[list[int], torch.Generator]:
+    """The numbers of the pictures of one step, and a generator for the rest of it: a resumed run repeats no step."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    return torch.randint(count, (batch,), generator=generator).tolist(), generator

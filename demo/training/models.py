@@ -1,0 +1,62 @@
+"""Train one model and write its files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from . import adapter, autoencoder, clip, unet
+from .loop import Recipe, train
+from .setting import Setting
+
+ROOT = Path(__file__).resolve().parents[2]
+Files = dict[str, tuple[str, Mapping[str, Tensor], dict[str, str]]]  # path: what, weights, metadata
+LICENCE = "Apache-2.0"
+
+
+def train_model(name: str, setting: Setting) -> None:
+    recipe, module = RECIPES[name](setting)
+    trained, facts = train(recipe, module, setting.folder)
+    if setting.rank:
+        return
+    for file, (what, weights, extra) in EXPORTS[name](trained).items():
+        write(setting.models / file, what, weights, {**extra, "training": json.dumps({**facts, "seed": setting.seed})})
+
+
+def write(file: Path, what: str, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    from .data import SEED
+
+    half = {key: tensor.detach().to("cpu", torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
+            for key, tensor in weights.items()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    described = {"what": what, "licence": LICENCE, "training commit": commit(), "data seed": str(SEED), **metadata}
+    save_file(half, file, metadata=described)
+    print(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB")
+
+
+def commit() -> str:
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
+
+
+RECIPES: dict[str, Callable[[Setting], tuple[Recipe, nn.Module]]] = {
+    "autoencoder": autoencoder.recipe,
+    "clip": clip.recipe,
+    "unet": unet.recipe,
+    "base": partial(adapter.recipe, "base"),
+    "plus": partial(adapter.recipe, "plus"),
+}
+EXPORTS: dict[str, Callable[[nn.Module], Files]] = {
+    "autoencoder": autoencoder.export,
+    "clip": clip.export,
+    "unet": unet.export,
+    "base": partial(adapter.export, "base"),
+    "plus": partial(adapter.export, "plus"),
+}
