@@ -1,11 +1,11 @@
-"""Demo and test nodes: a checkpoint that is built instead of loaded. Never part of the pack that users install.
+"""Demo and test nodes: checkpoints small enough for a demo and a test. Never part of the pack that users install.
 
-ComfyUI recognises SD1.5 and SDXL files by their true width, so a model small enough for a test cannot come from a file.
+ComfyUI recognises SD1.5 and SDXL files by their true width, so its own loader cannot load them.
 """
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import text, unet, vae
+from . import checkpoint, text, unet, vae
 
 BASE_MODELS = {"SD1.5": (unet.sd15, text.sd15), "SDXL": (unet.sdxl, text.sdxl)}
 
@@ -31,9 +31,26 @@ class ImagePromptDemoCheckpoint(io.ComfyNode):
         return io.NodeOutput(make_unet(seed), make_text_encoder(seed), vae.autoencoder(seed))
 
 
+class ImagePromptDemoWorld(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ImagePromptDemoWorld",
+            display_name="Load Demo World",
+            category="image prompt/demo",
+            description="A narrow SD1.5, trained on 64x64 pictures of coloured shapes. Prompts are captions like 'a "
+            "large red star with dots at the left on grey'.",
+            outputs=[io.Model.Output(), io.Clip.Output(), io.Vae.Output()],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        return io.NodeOutput(*checkpoint.load())
+
+
 class DemoExtension(ComfyExtension):
     async def get_node_list(self):
-        return [ImagePromptDemoCheckpoint]
+        return [ImagePromptDemoCheckpoint, ImagePromptDemoWorld]
 
 
 def comfy_entrypoint():

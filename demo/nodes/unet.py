@@ -7,7 +7,7 @@ import comfy.supported_models
 import torch
 
 from .topologies import unet_config
-from .weights import random_state_dict
+from .weights import StateDict, random_state_dict
 
 
 class Bounded:
@@ -29,24 +29,29 @@ def sd15(seed: int):
     """16 cross-attentions of width 32, 64 and 128."""
     config = NarrowSD15(unet_config("SD1.5", 32))
     config.unet_config["num_heads"] = 4  # the class itself says 8
-    return patcher(config, seed)
+    return randomised(patcher(config), seed)
 
 
 def sdxl(seed: int):
     """70 cross-attentions of width 32 and 64."""
     config = NarrowSDXL(unet_config("SDXL", 32, channel_mult=[1, 1, 2]))
     config.unet_config["num_head_channels"] = 16  # the class itself says 64
-    return patcher(config, seed)
+    return randomised(patcher(config), seed)
 
 
-def patcher(config, seed: int):
-    """The route of core's own loader, without the detection that refuses narrow models."""
+def randomised(patched, seed: int):
+    return filled(patched, random_state_dict(patched.model.diffusion_model, seed, gain=0.7))
+
+
+def patcher(config):
+    """The route of core's own loader, without the detection that refuses narrow models, and without weights."""
     offload = comfy.model_management.unet_offload_device()
     config.set_inference_dtype(torch.float32, None)
-    model = config.get_model({}, "", device=offload)
+    model = config.get_model({}, "", device=offload).eval()
     # looked up at call time: ComfyUI rebinds the name when dynamic VRAM is on
-    patched = comfy.model_patcher.CoreModelPatcher(model, comfy.model_management.get_torch_device(), offload)
-    weights = random_state_dict(model.diffusion_model, seed, gain=0.7)
-    model.diffusion_model.load_state_dict(weights, assign=patched.is_dynamic())
-    model.eval()
+    return comfy.model_patcher.CoreModelPatcher(model, comfy.model_management.get_torch_device(), offload)
+
+
+def filled(patched, weights: StateDict):
+    patched.model.diffusion_model.load_state_dict(weights, assign=patched.is_dynamic())
     return patched
