@@ -15,12 +15,15 @@ from .checkpoint import identify, load_adapter
 from .containers import AdapterParts, normalise
 from .families import BASE_MODELS, ENCODERS, FAMILIES, KOLORS, BaseModel, Family, encoder_name
 from .key_values import ImageKeyValues
+from .layer_sets import LAYER_SET_NAMES, LAYER_SETS, select_layers
 
 __all__ = [
     "BASE_MODELS",
     "ENCODERS",
     "FAMILIES",
     "KOLORS",
+    "LAYER_SETS",
+    "LAYER_SET_NAMES",
     "AdapterParts",
     "BaseModel",
     "Block",
@@ -36,4 +39,5 @@ __all__ = [
     "load_adapter",
     "match_layers",
     "normalise",
+    "select_layers",
 ]

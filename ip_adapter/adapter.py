@@ -114,14 +114,15 @@ class IPAdapter(nn.Module):
         self.check_features(features)
         return self.image_proj(self._as_input(features))
 
-    def key_value(self, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Image tokens (B, T, C) -> (k, v), each (B, T, I), of every layer in file order."""
+    def key_value(self, tokens: Tensor, layers: Sequence[int] | None = None) -> list[tuple[Tensor, Tensor]]:
+        """Image tokens (B, T, C) -> (k, v), each (B, T, I), of these layers; by default of all, in file order."""
         if tokens.ndim != 3 or tokens.shape[-1] != self.context_width:
             raise ValueError(
                 f"Expected image tokens (batch, tokens, {self.context_width}), was given {list(tokens.shape)}."
             )
         tokens = self._as_input(tokens)
-        return [layer(tokens) for layer in self.layers]
+        every = self.layers
+        return [every[number](tokens) for number in (range(len(every)) if layers is None else layers)]
 
     def _as_input(self, x: Tensor) -> Tensor:
         """torch.nn has no rule for a half precision file and float32 features: the weights decide."""

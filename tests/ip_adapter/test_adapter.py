@@ -101,3 +101,12 @@ def test_wanted_encoders_of_the_published_widths():
     assert ENCODERS["image_embeds", 1280] == ENCODERS["penultimate", 1664] == "CLIP ViT-bigG/14"
     assert ENCODERS["image_embeds", 768] == "CLIP ViT-L/14"
     assert ENCODERS["penultimate", 1024] == "CLIP ViT-L/14-336"
+
+
+@torch.inference_mode()
+def test_some_layers_are_those_of_all(make_file):
+    adapter, tokens = load_adapter(make_file("base")), torch.randn(1, 4, 768)
+    every = adapter.key_value(tokens)
+    some = adapter.key_value(tokens, [11, 3])
+    for pair, number in zip(some, (11, 3), strict=True):
+        torch.testing.assert_close(pair, every[number], rtol=0, atol=0)
