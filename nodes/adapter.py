@@ -1,6 +1,7 @@
 """An IP-Adapter in ComfyUI's hands: its weights are loaded, offloaded and counted like those of any model."""
 
 import os
+from collections.abc import Sequence
 
 import comfy.model_management
 import comfy.model_patcher
@@ -42,20 +43,21 @@ class ImagePromptAdapter:
         return self.patcher.is_dynamic()
 
     def project(
-        self, cond: torch.Tensor, uncond: torch.Tensor, together: bool
+        self, cond: torch.Tensor, uncond: torch.Tensor, together: bool, layers: Sequence[int]
     ) -> tuple[list[KeyValue], list[KeyValue]]:
-        """Per-layer keys and values of the reference features and of the negative ones, in fp32, in file order.
+        """Per-layer keys and values of the reference features and of the negative ones, in fp32.
 
         Args:
             cond: (R, D) or (R, N, W) features of the references
             uncond: the same of the negative
             together: join the tokens of all rows of a side into one prompt, instead of one prompt each
+            layers: numbers of the layers to project, in the order in which they are wanted
         """
         comfy.model_management.load_models_gpu([self.patcher])
         device = self.patcher.load_device
         features = torch.cat([cond, uncond]).to(device, torch.float32)  # one pass: each weight is read and cast once
         tokens = self.module.tokens(features)  # (rows, T, C)
-        pairs = self.module.key_value(tokens.flatten(0, 1).unsqueeze(0))  # (1, rows * T, I)
+        pairs = self.module.key_value(tokens.flatten(0, 1).unsqueeze(0), layers)  # (1, rows * T, I)
         # Sampling needs none of these weights: their room is the model's.
         comfy.model_management.unload_model_and_clones(self.patcher)
         split = len(cond) * tokens.shape[1]

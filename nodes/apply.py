@@ -8,7 +8,16 @@ from comfy.clip_vision import Output
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..ip_adapter import BASE_MODELS, KOLORS, ImageKeyValues, IPAdapter, fold, match_layers
+from ..ip_adapter import (
+    BASE_MODELS,
+    KOLORS,
+    LAYER_SET_NAMES,
+    ImageKeyValues,
+    IPAdapter,
+    fold,
+    match_layers,
+    select_layers,
+)
 from .adapter import ImagePromptAdapter
 from .sockets import CATEGORY, Adapter
 from .unet_patch import CrossAttention, Influence, bank, cross_attentions, install
@@ -59,6 +68,13 @@ class ApplyImagePrompt(io.ComfyNode):
                     "steers the first picture of the batch, the second the second, and so on. Negatives likewise.",
                     advanced=True,
                 ),
+                io.Combo.Input(
+                    "layers", options=list(LAYER_SET_NAMES), default=LAYER_SET_NAMES[0], optional=True,
+                    tooltip="Which part of the reference acts: 'style' its colours and textures, 'composition' its "
+                    "shapes and places, 'style and composition' those two, 'all' everything. It is chosen by the "
+                    "layers of the model in which the reference acts, so the parts are not cleanly apart.",
+                    advanced=True,
+                ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The model, steered by the references.")],
         )
@@ -84,6 +100,7 @@ class ApplyImagePrompt(io.ComfyNode):
         mask: torch.Tensor | None = None,
         negative: Output | None = None,
         batch: str = BATCHES[0],
+        layers: str = LAYER_SET_NAMES[0],
     ) -> io.NodeOutput:
         _check_range(start, end)
         _check_mask(mask)
@@ -93,20 +110,22 @@ class ApplyImagePrompt(io.ComfyNode):
         cond = reference_features(adapter.module, features)
         uncond = negative_features(adapter.module, features, negative)
         heads = {attention.block: attention.heads for attention in attentions}
-        layers = match_layers(list(heads), adapter.module.layer_widths)
+        matched = match_layers(list(heads), adapter.module.layer_widths)
+        chosen = select_layers(matched, adapter.module.base_model, layers)
         patched = model.clone()
         if weight != 0.0 and start < end:  # else the same bits as without this node
-            key_values = project(adapter, cond, uncond, batch == BATCHES[0], weight, layers, heads, _dtype(model))
+            key_values = project(adapter, cond, uncond, batch == BATCHES[0], weight, chosen, heads, _dtype(model))
             mask = None if mask is None else mask.float()
-            install(patched, Influence(bank(key_values, model.load_device), start, end, mask), layers, heads)
+            kept = {block: number for number, block in enumerate(chosen)}
+            install(patched, Influence(bank(key_values, model.load_device), start, end, mask), kept, heads)
         return io.NodeOutput(patched)
 
 
 def project(adapter: ImagePromptAdapter, cond: torch.Tensor, uncond: torch.Tensor, together: bool, weight: float,
             layers: dict[Any, int], heads: dict[Any, int], dtype: torch.dtype) -> ImageKeyValues:
-    """All that the sampler needs of the adapter, ready to be attended to."""
-    by_layer = [heads[block] for block in sorted(layers, key=lambda block: layers[block])]
-    sides = adapter.project(cond, uncond, together)
+    """All that the sampler needs of the adapter, ready to be attended to, in the order of `layers`."""
+    by_layer = [heads[block] for block in layers]
+    sides = adapter.project(cond, uncond, together, list(layers.values()))
     folded = ([tuple(t.to(dtype) for t in fold(k, v, count, weight)) for (k, v), count in zip(pairs, by_layer)]
               for pairs in sides)
     return ImageKeyValues(*folded)

@@ -110,7 +110,7 @@ class Influence:
 class CrossAttentionPatch:
     """Stands in one slot of `patches_replace["attn2"]`: the attention that was there, plus that to image prompts.
 
-    parts: each influence with the number of this layer in its adapter
+    parts: each influence with the number of this layer in its bank
     """
 
     def __init__(self, parts: Sequence[tuple[Influence, int]], heads: int, previous: Attention | None):
@@ -179,7 +179,7 @@ class CrossAttentionPatch:
 
 
 def install(model: ModelPatcher, influence: Influence, layers: dict[Block, int], heads: dict[Block, int]) -> None:
-    """Patch every block of a model that the caller has cloned. `layers`: block -> layer of the adapter."""
+    """Patch these blocks of a model that the caller has cloned. `layers`: block -> layer of the influence's bank."""
     slots = model.model_options["transformer_options"].get("patches_replace", {}).get("attn2", {})
     deep = {(block.kind, block.index) for block in layers if block.depth > 0}
     for block, layer in layers.items():

@@ -99,6 +99,11 @@ def test_a_weight_out_of_range(run, load_workflow, sd15):
     assert_refused(run, bad, sd15, "bigger than max", "weight")
 
 
+def test_layers_that_are_not_there(run, load_workflow, sd15):
+    bad = alter(load_workflow("sd15_simple"), "ImagePromptApply", layers="colour")
+    assert_refused(run, bad, sd15, "layers", "colour", "not in")
+
+
 def test_a_file_that_is_not_there(run, load_workflow, sd15):
     bad = alter(load_workflow("sd15_simple"), "ImagePromptLoadAdapter", adapter_name="nowhere.safetensors")
     assert_refused(run, bad, sd15, "nowhere.safetensors", "not in")

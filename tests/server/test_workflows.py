@@ -45,6 +45,16 @@ def test_weight_zero_gives_the_picture_without_the_node(run, request, name):
     assert not np.array_equal(steered, plain)
 
 
+@pytest.mark.parametrize("name", ["sd15", "sdxl"])
+def test_a_workflow_without_layers_runs_as_before(run, request, name):
+    workflow = request.getfixturevalue(name)
+    apply, old = find(workflow, "ImagePromptApply"), copy.deepcopy(workflow)
+    assert old[apply]["inputs"].pop("layers") == "all"
+    every = run(workflow).pictures[0]
+    assert np.array_equal(run(old).pictures[0], every)
+    assert not np.array_equal(run(changed(workflow, apply, layers="style")).pictures[0], every)
+
+
 def test_another_reference_gives_another_picture(run, sd15):
     other = changed(sd15, find(sd15, "LoadImage"), image="astronaut.jpg")
     assert not np.array_equal(run(sd15).pictures[0], run(other).pictures[0])
