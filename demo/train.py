@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -30,6 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=MODELS)
     parser.add_argument("--steps", type=int, help="how many, instead of the recipe's own number")
+    parser.add_argument("--pictures", type=int, default=30_000, help="to train on (default 30000)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, batches and noise (default 0)")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU, for each process (default 1)")
     parser.add_argument("--processes", type=int, default=1,
@@ -49,6 +51,7 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     import_comfyui(device.type == "cpu")
+    from demo.training.loop import interrupted
     from demo.training.models import train_model
     from demo.training.setting import Setting
 
@@ -57,29 +60,34 @@ def main() -> int:
     rank = int(os.environ.get(RANK, 0))
     if options.processes > 1 and RANK not in os.environ:
         return several(options.processes)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: interrupted.set())
     if options.processes > 1:
         torch.distributed.init_process_group("gloo", rank=rank, world_size=options.processes)
-    setting = Setting(options.folder, options.models, device, options.seed, options.steps, rank, options.processes)
+    setting = Setting(options.folder, options.models, device, options.seed, options.steps, options.pictures, rank,
+                      options.processes)
     try:
         train_model(options.model, setting)
     except KeyboardInterrupt:
         if not rank:
             print("\nSaved. The same command goes on.")
         return 130
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 
 def several(processes: int) -> int:
-    """This command once for each process."""
+    """This command once for each process; a signal goes on to all of them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
     children = [subprocess.Popen([sys.executable, *sys.argv], env={**os.environ, **place, RANK: str(rank)})
                 for rank in range(processes)]
-    try:
-        return max(abs(child.wait()) for child in children)
-    except KeyboardInterrupt:  # it reached them too
-        return max(abs(child.wait()) for child in children)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: [child.terminate() for child in children])
+    return max(abs(child.wait()) for child in children)
 
 
 def import_comfyui(cpu: bool) -> None:

@@ -93,8 +93,7 @@ def recipe(name: str, setting: Setting) -> tuple[Recipe, nn.Module]:
         options = {"patches_replace": {"attn2": module.patches(features)}}
         return {"loss": F.mse_loss(model(noisy, steps, context=context, transformer_options=options), answer)}
 
-    steps = {"base": 2000, "plus": 2000}[name]
-    return Recipe(name, setting.steps or steps, BATCH, 1e-3, loss, average=0.998), module
+    return Recipe(name, setting.steps or 1600, BATCH, 1e-3, loss, average=0.998), module
 
 
 @torch.no_grad()

@@ -11,18 +11,19 @@ from .data import draws, pictures
 from .loop import Losses, Recipe
 from .setting import Setting, initialise
 
+BATCH = 24
 NOISE = 0.1
 
 
 def recipe(setting: Setting) -> tuple[Recipe, nn.Module]:
-    data = pictures(setting.folder)
+    data = pictures(setting.folder, setting.pictures)
     module = initialise(autoencoder(), setting.seed)
     for name, gate in module.named_parameters():
         if name.endswith("gammas"):  # shift and scale before both halves of a block, and their gates
             gate.data.copy_(torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0, 1.0]))
 
     def loss(module: nn.Module, step: int) -> Losses:
-        numbers, generator = draws(setting.seed, step, BATCH, len(data.scenes))
+        numbers, generator = draws(setting.seed, step, setting.batch(BATCH), len(data.scenes))
         pixels = data.batch(numbers).to(setting.device) * 2 - 1  # as core's VAE gives them
         latents = module.encode(pixels)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
@@ -30,9 +31,6 @@ def recipe(setting: Setting) -> tuple[Recipe, nn.Module]:
         return {"loss": error.abs().mean() + 0.5 * gradients(error), "L2": error.square().mean()}
 
     return Recipe("autoencoder", setting.steps or 2500, BATCH, 2e-3, loss, average=0.995), module.to(setting.device)
-
-
-BATCH = 24
 
 
 def gradients(error: torch.Tensor) -> torch.Tensor:

@@ -55,7 +55,9 @@ class Clip(nn.Module):
 
 
 def recipe(setting: Setting) -> tuple[Recipe, nn.Module]:
-    data = pictures(setting.folder)
+    if setting.processes > 1:
+        raise ValueError("clip compares the pictures of a whole batch: train it in one process, with --threads 2.")
+    data = pictures(setting.folder, setting.pictures)
     vocabulary = Words(words())
     torch.manual_seed(setting.seed)
     module = Clip(len(vocabulary)).to(setting.device)
@@ -71,7 +73,7 @@ def recipe(setting: Setting) -> tuple[Recipe, nn.Module]:
         world.generator = generator
         scenes = [data.scenes[number] for number in numbers]
         everything = [list(VALUES), [name for name in VALUES if name != "position"]]
-        chance = random.Random(step)
+        chance = random.Random(f"{setting.seed} {step}")
         captions = [caption(scene, [everything[len(scene) - 1]] * len(scene) if chance.random() < FULL
                             else world.mentions(scene)) for scene in scenes]
         image, text = module(pixels, vocabulary.batch(captions).to(setting.device))
@@ -85,7 +87,7 @@ def recipe(setting: Setting) -> tuple[Recipe, nn.Module]:
         return {"loss": contrast + ATTRIBUTES_WEIGHT * named.mean(), "contrast": contrast, "attributes": named.mean(),
                 "top-1": (similarity.argmax(1) == own).float().mean()}
 
-    return Recipe("clip", setting.steps or 700, BATCH, 1e-3, loss, average=0.99, weight_decay=0.05), module
+    return Recipe("clip", setting.steps or 1250, BATCH, 1e-3, loss, average=0.99, weight_decay=0.05), module
 
 
 def normalise(pixels: Tensor) -> Tensor:

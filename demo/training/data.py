@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from torch import Tensor
 from demo.world import PAIRS, Picture, World, draw
 
 SEED = 1
-COUNT = 30_000
 CHUNK = 500
 
 
@@ -25,7 +25,7 @@ class Pictures:
         return self.pixels[numbers].float() / 255
 
 
-def pictures(folder: Path, count: int = COUNT, seed: int = SEED) -> Pictures:
+def pictures(folder: Path, count: int, seed: int = SEED) -> Pictures:
     """The first `count` training pictures of a seed. Held-out combinations are not among them."""
     world = World(seed, pairs=PAIRS)
     scenes = [world.picture() for _ in range(count)]
@@ -34,9 +34,9 @@ def pictures(folder: Path, count: int = COUNT, seed: int = SEED) -> Pictures:
         return Pictures(scenes, torch.load(file, weights_only=True))
     chunks = [draw(scenes[start : start + CHUNK]) for start in range(0, count, CHUNK)]
     pixels = torch.cat([(chunk * 255).round().to(torch.uint8) for chunk in chunks])
-    part = file.with_suffix(".part")
+    part = file.with_suffix(f".{os.getpid()}")
     torch.save(pixels, part)
-    part.rename(file)
+    part.replace(file)
     return Pictures(scenes, pixels)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +15,16 @@ import torch.distributed as dist
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
+interrupted = threading.Event()  # set by whoever wants the training to save and end
 Losses = dict[str, Tensor]  # the first is minimised, the others are for the eye
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is trained. loss: of a share of a batch, from the module and the number of the share."""
+    """How one model is trained.
+
+    loss: from the module and the number of a batch; several processes divide a step into as many batches.
+    """
 
     name: str
     steps: int
@@ -28,15 +33,22 @@ class Recipe:
     loss: Callable[[nn.Module, int], Losses]
     average: float = 0.999  # decay of the running average of the weights, which is what is saved
     weight_decay: float = 0.01
-    warm_up: int = 100
+    warm_up: int = 100  # steps, of a short run at most a tenth
     save_seconds: float = 120.0
 
 
-def train(recipe: Recipe, module: nn.Module, folder: Path) -> tuple[nn.Module, dict[str, float]]:
+def train(recipe: Recipe, module: nn.Module, folder: Path,
+          origin: dict[str, int]) -> tuple[nn.Module, dict[str, float]]:
     """Train, or go on with, a module; its averaged weights and what the training was.
 
     The state is in `folder`, with the curves beside it. An interrupted run goes on where it was saved last. Several
     processes, if torch.distributed was set up, share every batch.
+
+    Args:
+        origin: what may not change between the parts of a run: its seed, its pictures
+    Raises:
+        ValueError: a state of another origin; a loss that is not finite
+        KeyboardInterrupt: after saving, when `interrupted` was set
     """
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     state = folder / f"{recipe.name}.pt"
@@ -50,6 +62,8 @@ def train(recipe: Recipe, module: nn.Module, folder: Path) -> tuple[nn.Module, d
     step, seconds, history = 0, 0.0, []
     if state.is_file():
         saved = torch.load(state, weights_only=True, map_location="cpu")
+        if saved["origin"] != origin:
+            raise ValueError(f"{state} is of a run with {saved['origin']}, not {origin}: delete it to start over.")
         module.load_state_dict(saved["module"])
         average.load_state_dict(saved["average"])
         optimiser.load_state_dict(saved["optimiser"])
@@ -61,46 +75,57 @@ def train(recipe: Recipe, module: nn.Module, folder: Path) -> tuple[nn.Module, d
         part = state.with_suffix(".part")
         torch.save({
             "module": module.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
-            "step": step, "seconds": seconds, "history": history,
+            "step": step, "seconds": seconds, "history": history, "origin": origin,
         }, part)  # fmt: skip
         part.replace(state)
         curves(recipe.name, history, folder / f"{recipe.name}.png")
 
     progress = Progress(recipe, step)
     saved_at, module = time.monotonic(), module.train()
-    try:
-        while step < recipe.steps:
-            began = time.monotonic()
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * schedule(step, recipe)
-            losses = recipe.loss(module, step * processes + rank)
-            loss = next(iter(losses.values()))
-            if not torch.isfinite(loss):
-                raise ValueError(f"The loss of {recipe.name} is {loss.item()} at step {step}: lower the learning rate.")
-            optimiser.zero_grad()
-            loss.backward()
-            share_gradients(module, processes)
-            nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-            optimiser.step()
-            if step < recipe.steps // 10:  # the average starts from weights that are good for something
-                average.module.load_state_dict(module.state_dict())
-            else:
-                average.update_parameters(module)
-            step += 1
-            seconds += time.monotonic() - began
-            values = {name: value.item() for name, value in losses.items()}
-            history.append([step, *values.values()])
-            if not rank:
-                progress(step, values)
-            if time.monotonic() - saved_at > recipe.save_seconds:
-                save()
-                saved_at = time.monotonic()
-    finally:
-        save()
+    while step < recipe.steps:
+        began = time.monotonic()
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.learning_rate * schedule(step, recipe)
+        losses = recipe.loss(module, step * processes + rank)
+        loss = next(iter(losses.values()))
+        if not torch.isfinite(loss):
+            raise ValueError(f"The loss of {recipe.name} is {loss.item()} at step {step}: delete {state} and start "
+                             "again with another --seed.")
+        optimiser.zero_grad()
+        loss.backward()
+        share_gradients(module, processes)
+        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        optimiser.step()
+        if step < recipe.steps // 10:  # the average starts from weights that are good for something
+            average.module.load_state_dict(module.state_dict())
+        else:
+            average.update_parameters(module)
+        step += 1
+        seconds += time.monotonic() - began
+        values = {name: value.item() for name, value in losses.items()}
+        history.append([step, *values.values()])
+        if not rank:
+            progress(step, values)
+        if stopping(processes):
+            save()
+            raise KeyboardInterrupt
+        if time.monotonic() - saved_at > recipe.save_seconds:
+            save()
+            saved_at = time.monotonic()
+    save()
     progress.done()
     tenth = max(1, len(history) // 10)
     loss = sum(row[1] for row in history[-tenth:]) / tenth
     return average.module.eval(), {"steps": step, "seconds": round(seconds), "loss": round(loss, 5)}
+
+
+def stopping(processes: int) -> bool:
+    """Whether one of the processes was interrupted: they stop at the same step."""
+    if processes == 1:
+        return interrupted.is_set()
+    flag = torch.tensor(float(interrupted.is_set()))
+    dist.all_reduce(flag)
+    return bool(flag)
 
 
 def share_gradients(module: nn.Module, processes: int) -> None:
@@ -116,8 +141,9 @@ def share_gradients(module: nn.Module, processes: int) -> None:
 
 def schedule(step: int, recipe: Recipe) -> float:
     """Linear up, then half a cosine down."""
-    if step < recipe.warm_up:
-        return (step + 1) / recipe.warm_up
+    warm_up = min(recipe.warm_up, recipe.steps // 10)
+    if step < warm_up:
+        return (step + 1) / warm_up
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from . import adapter, autoencoder, clip, unet
+from .data import SEED
 from .loop import Recipe, train
 from .setting import Setting
 
@@ -23,27 +24,33 @@ LICENCE = "Apache-2.0"
 
 def train_model(name: str, setting: Setting) -> None:
     recipe, module = RECIPES[name](setting)
-    trained, facts = train(recipe, module, setting.folder)
+    origin = {"seed": setting.seed, "pictures": setting.pictures}
+    trained, facts = train(recipe, module, setting.folder, origin)
     if setting.rank:
         return
     for file, (what, weights, extra) in EXPORTS[name](trained).items():
-        write(setting.models / file, what, weights, {**extra, "training": json.dumps({**facts, "seed": setting.seed})})
+        write(setting.models / file, what, weights, {**extra, "training": json.dumps({**facts, **origin})})
 
 
 def write(file: Path, what: str, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    from .data import SEED
-
     half = {key: tensor.detach().to("cpu", torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
             for key, tensor in weights.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     described = {"what": what, "licence": LICENCE, "training commit": commit(), "data seed": str(SEED), **metadata}
-    save_file(half, file, metadata=described)
+    part = file.with_suffix(".part")
+    save_file(half, part, metadata=described)
+    part.chmod(0o644)
+    part.replace(file)
     print(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB")
 
 
 def commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
+    """That of the code, with a mark if the code of the demo has been changed since."""
+    head, changes = (
+        subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+        for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", "demo/*.py"])
+    )
+    return f"{head or 'unknown'}{' with changes' if changes else ''}"
 
 
 RECIPES: dict[str, Callable[[Setting], tuple[Recipe, nn.Module]]] = {

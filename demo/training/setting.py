@@ -18,6 +18,7 @@ class Setting:
     device: torch.device
     seed: int
     steps: int | None = None  # instead of the recipe's own
+    pictures: int = 30_000
     rank: int = 0  # of this process among `processes`, which share every batch
     processes: int = 1
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -37,7 +38,7 @@ class Diffusion:
 
     def __init__(self, setting: Setting):
         self.setting = setting
-        self.data = pictures(setting.folder)
+        self.data = pictures(setting.folder, setting.pictures)
         self.latents = encoded(self.data, setting)
         self.sampling = Sampling()
         self.text, self.words = text_tower(setting.models)
@@ -62,8 +63,8 @@ class Diffusion:
         world = World(0)
         world.generator = generator
         drop = (torch.rand(len(numbers), generator=generator) < empty).tolist()
-        scenes = [self.data.scenes[number] for number in numbers]
-        return ["" if dropped else caption(scene, world.mentions(scene)) for scene, dropped in zip(scenes, drop)]
+        rows = zip((self.data.scenes[number] for number in numbers), drop, strict=True)
+        return ["" if dropped else caption(scene, world.mentions(scene)) for scene, dropped in rows]
 
 
 def recipe(setting: Setting) -> tuple[Recipe, nn.Module]:
@@ -82,7 +83,7 @@ def recipe(setting: Setting) -> tuple[Recipe, nn.Module]:
         noisy, steps, answer = world.noised(world.latents[numbers], generator)
         return {"loss": F.mse_loss(module(noisy, steps, context=context), answer)}
 
-    return Recipe("unet", setting.steps or 4400, BATCH, 6e-4, loss, warm_up=200), module.to(setting.device)
+    return Recipe("unet", setting.steps or 4300, BATCH, 6e-4, loss, warm_up=200), module.to(setting.device)
 
 
 def export(module: nn.Module) -> dict[str, tuple[str, dict[str, Tensor], dict[str, str]]]:
@@ -110,7 +111,7 @@ def encoded(data: Pictures, setting: Setting, chunk: int = 250) -> Tensor:
         module.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
         parts = data.pixels.split(chunk)
         latents = torch.cat([module.encode(part.to(setting.device).float() / 127.5 - 1).cpu() for part in parts])
-        part = file.with_name(f"{file.name}.{setting.rank}")
+        part = file.with_suffix(f".{os.getpid()}")
         torch.save(latents, part)
         part.replace(file)
     return torch.load(file, weights_only=True).clone()
