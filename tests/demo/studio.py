@@ -1,0 +1,93 @@
+"""Pictures of the demo world through the pack's nodes and ComfyUI's sampler, many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import comfy.sample
+import torch
+from torch import Tensor
+
+from image_prompt.demo.nodes import checkpoint
+from image_prompt.demo.world import SIZE, Scene, World, draw
+from image_prompt.nodes.adapter import ImagePromptAdapter
+from image_prompt.nodes.apply import BATCHES, ApplyImagePrompt
+from image_prompt.nodes.encode import EncodeImagePrompt
+from image_prompt.nodes.encoder import ImageEncoder
+
+COUNT = 64
+STEPS, CFG, SAMPLER, SCHEDULER = 12, 3.0, "dpmpp_2m", "sgm_uniform"
+FILES = {"base": "ip-adapter_demo_world.safetensors", "plus": "ip-adapter-plus_demo_world.safetensors"}
+ONE_EACH = BATCHES[1]  # picture n of the batch has reference n
+
+
+def held_out(seed: int, count: int = COUNT) -> list[Scene]:
+    """Combinations that no model has been trained on."""
+    world = World(seed, held_out=True)
+    return [world.scene() for _ in range(count)]
+
+
+def pictures(scenes: Sequence[Scene]) -> Tensor:
+    """(B, 64, 64, 3), as nodes pass them."""
+    return draw([(scene,) for scene in scenes]).movedim(1, -1)
+
+
+@cache
+def checkpoints() -> tuple[Any, Any, Any]:
+    return checkpoint.load()
+
+
+@cache
+def encoder() -> ImageEncoder:
+    return ImageEncoder.from_file(str(checkpoint.MODELS / "clip_vision" / checkpoint.NAME))
+
+
+@cache
+def adapter(name: str) -> ImagePromptAdapter:
+    return ImagePromptAdapter.from_file(str(checkpoint.MODELS / "ipadapter" / FILES[name]))
+
+
+def encode(images: Tensor) -> Any:
+    return EncodeImagePrompt.execute(encoder(), images, "center", "black").args[0]
+
+
+def apply(name: str, references: Sequence[Scene] | Tensor, *, weight: float = 1.0, start: float = 0.0, end: float = 1.0,
+          model: Any = None, negative: Sequence[Scene] | None = None, **options: Any) -> Any:
+    """The model with one reference, a scene or an image, for each picture of the batch."""
+    images = references if isinstance(references, Tensor) else pictures(references)
+    if negative is not None:
+        options["negative"] = encode(pictures(negative))
+    return ApplyImagePrompt.execute(
+        model or checkpoints()[0], adapter(name), encode(images), weight, start, end, batch=ONE_EACH,
+        **options,
+    ).args[0]
+
+
+def generate(model: Any, prompts: str | Sequence[str] = "a shape", *, count: int = COUNT, seed: int = 11,
+             cfg: float = CFG, steps: int = STEPS) -> Tensor:
+    """(count, 3, 64, 64) in 0..1; `prompts` for all of them, or one each."""
+    _, clip, vae = checkpoints()
+    side = SIZE // vae.downscale_ratio
+    latent = torch.zeros(count, 4, side, side)
+    noise = comfy.sample.prepare_noise(latent, seed)
+    with torch.inference_mode():
+        latents = comfy.sample.sample(
+            model, noise, steps, cfg, SAMPLER, SCHEDULER, text(clip, prompts), text(clip, ""), latent,
+            disable_pbar=True, seed=seed,
+        )  # fmt: skip
+        return vae.decode(latents).movedim(-1, 1).clamp(0, 1)
+
+
+def text(clip: Any, prompts: str | Sequence[str]) -> list[Any]:
+    prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+    states = [clip.encode_from_tokens_scheduled(clip.tokenize(prompt))[0][0] for prompt in prompts]
+    return [[torch.cat(states), {}]]
+
+
+def half_mask(side: str) -> Tensor:
+    """(1, 64, 64): one half of the picture."""
+    mask = torch.zeros(1, SIZE, SIZE)
+    mask[..., : SIZE // 2] = 1
+    return mask if side == "left" else 1 - mask

@@ -1,0 +1,81 @@
+"""Training starts, learns, stops and goes on: a few steps of every model, through the command."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from image_prompt.demo.stages import ROOT
+
+SHORT = {  # model: steps, and to which part of the first third the loss of the last third falls at least
+    "autoencoder": (24, 0.75), "clip": (12, 0.95), "unet": (18, 0.97), "base": (24, 0.97), "plus": (24, 0.97),
+}  # fmt: skip
+FILES = {
+    "autoencoder": ["vae/demo_world.safetensors"],
+    "clip": ["clip_vision/demo_world.safetensors", "text_encoders/demo_world.safetensors"],
+    "unet": ["diffusion_models/demo_world.safetensors"],
+    "base": ["ipadapter/ip-adapter_demo_world.safetensors"],
+    "plus": ["ipadapter/ip-adapter-plus_demo_world.safetensors"],
+}
+
+
+def train(folder, *arguments: str) -> str:
+    command = [sys.executable, ROOT / "demo" / "train.py", *arguments, "--pictures", "256", "--device", "cpu",
+               "--folder", folder / "states", "--models", folder / "models"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, cwd=folder,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert not done.returncode, done.stderr[-3000:]
+    return done.stdout
+
+
+def losses(folder, name: str) -> list[float]:
+    return [row[1] for row in torch.load(folder / "states" / f"{name}.pt", weights_only=True)["history"]]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Every model for a few steps, each on those that are finished."""
+    folder = tmp_path_factory.mktemp("training")
+    said = {}
+    for name, (steps, _) in reversed(SHORT.items()):
+        shutil.copytree(ROOT / "demo" / "models", folder / "models", dirs_exist_ok=True)
+        said[name] = train(folder, name, "--steps", str(steps))
+    return folder, said
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_the_loss_falls(trained, name):
+    folder, said = trained
+    steps, fall = SHORT[name]
+    history = losses(folder, name)
+    assert len(history) == steps
+    third = steps // 3
+    assert sum(history[-third:]) < fall * sum(history[:third])
+    assert f"{name} {steps}/{steps}  loss " in said[name]
+    assert "min left" in said[name]
+    assert (folder / "states" / f"{name}.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_the_files_say_what_they_are(trained, name):
+    folder, _ = trained
+    for file in FILES[name]:
+        with safe_open(folder / "models" / file, "pt") as opened:
+            assert {"what", "licence", "training commit", "data seed", "training"} <= opened.metadata().keys()
+            assert all(opened.get_slice(key).get_dtype() in ("F16", "I64") for key in opened.keys())
+
+
+def test_processes_share_a_batch(tmp_path):
+    train(tmp_path, "autoencoder", "--steps", "3", "--processes", "2")
+    assert len(losses(tmp_path, "autoencoder")) == 3
+
+
+def test_help_needs_no_packages():
+    done = subprocess.run([sys.executable, "-S", str(ROOT / "demo" / "train.py"), "--help"], capture_output=True,
+                          text=True, check=False)
+    assert not done.returncode
+    assert all(name in done.stdout for name in SHORT)
