@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Set up, demo, test, serve and measure the pack. Standard library only; Linux, macOS and Windows.
 
-    python dev.py demo                 a real photograph steers a sampler in a real, headless ComfyUI
+    python dev.py demo                 reference pictures steer a small trained model in a real, headless ComfyUI
     python dev.py test [pytest args]   every test
     python dev.py serve [ComfyUI args] ComfyUI with the pack, for the browser
     python dev.py bench [names] [args] the scripts of benchmarks/; what starts with "-", and the rest, goes to them
@@ -29,9 +29,8 @@ from pathlib import Path
 if sys.version_info < (3, 11):  # the pack itself runs on 3.10; the pinned packages do not
     sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: start dev.py with a newer one.")
 
-from demo.comfyui import DEMO_NODES, PACK, Server, ServerError, prepare_base
+from demo.comfyui import DEMO_NODES, PACK, Server, ServerError, add_world, prepare_base
 from demo.stages import DEV, ROOT, Progress, StageError, log_file, run, tail
-from demo.stand_ins import FILES
 
 VENV = DEV / "venv"
 PINS = ROOT / "tests" / "requirements.txt"
@@ -159,15 +158,6 @@ def set_up(options: argparse.Namespace) -> tuple[Path, Path]:
     return python, given or comfyui_source(python)
 
 
-def small_models(python: Path, folder: Path) -> None:
-    """The stand-ins for the published files, written again when their recipe changes."""
-    recipe = ROOT / "demo" / "make_models.py"
-    digest = hashlib.sha256(recipe.read_bytes()).hexdigest()
-    if not (is_done("models", digest) and all(any(folder.glob(f"*/{name}")) for name in FILES.values())):
-        run("small models", [python, recipe, folder])
-        mark_done("models", digest)
-
-
 def has_accelerator(python: Path) -> bool:
     probe = "import torch; raise SystemExit(not (torch.accelerator.is_available() if hasattr(torch, 'accelerator') "
     probe += "else torch.cuda.is_available()))"
@@ -182,7 +172,7 @@ def demo(options: argparse.Namespace, rest: list[str]) -> int:
 
     python, comfyui = set_up(options)
     base = prepare_base(DEV / "demo", PACK | DEMO_NODES)
-    small_models(python, base / "models")
+    add_world(base)
     server = make_server(options, python, comfyui, base, "demo", "sqlite:///:memory:", rest)
     server.environment["OMP_NUM_THREADS"] = "1"  # tiny tensors: more threads only wait for each other
     with server:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -18,6 +19,7 @@ from .stages import ROOT, StageError
 
 PACK = {"image-prompt": ROOT}
 DEMO_NODES = {"image-prompt-demo": ROOT / "demo" / "nodes"}
+WORLD = ROOT / "demo" / "models"
 POLL_SECONDS = 0.2
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not know our loopback
 
@@ -43,6 +45,14 @@ def prepare_base(base: Path, packs: Mapping[str, Path]) -> Path:
     for name, folder in packs.items():
         link(custom_nodes / name, folder)
     return base
+
+
+def add_world(base: Path) -> None:
+    """The demo world's encoder and adapters, where the pack's own nodes look for such files."""
+    for folder in ("clip_vision", "ipadapter"):
+        if not (WORLD / folder).is_dir():
+            raise StageError("demo world", f"there is no {WORLD / folder}: is the repository complete?")
+        shutil.copytree(WORLD / folder, base / "models" / folder, dirs_exist_ok=True)
 
 
 def is_link(place: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What the demo and the tests put in place of the published model files, which are gigabytes. Standard library only.
+"""What the tests put in place of the published model files, which are gigabytes.
 
 The workflows name the published files and the picture that ComfyUI ships. `with_stand_ins` is the one place where they
 are exchanged.

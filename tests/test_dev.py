@@ -101,7 +101,7 @@ def test_benchmarks_get_their_arguments_and_a_killed_one_counts(dev_module, monk
     assert called == [["python", ROOT / "benchmarks" / "sampling.py", "--quick", "--threads", "2"]]
 
 
-BARE = ("dev.py", "demo/comfyui.py", "demo/stages.py", "demo/demo.py", "demo/stand_ins.py")
+BARE = ("dev.py", "demo/comfyui.py", "demo/stages.py", "demo/demo.py", "demo/columns.py")
 
 
 @pytest.mark.parametrize("name", BARE)
@@ -147,11 +147,11 @@ def dev_module(monkeypatch, tmp_path):
     """dev.py as a module, with its .dev in a temporary folder."""
     monkeypatch.setenv("IMAGE_PROMPT_DEV", str(tmp_path / "dev"))
     monkeypatch.syspath_prepend(str(ROOT))
-    for name in ("dev", "demo", "demo.stages", "demo.comfyui", "demo.stand_ins"):
+    for name in ("dev", "demo", "demo.stages", "demo.comfyui"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     module = importlib.import_module("dev")
     yield module
-    for name in ("dev", "demo", "demo.stages", "demo.comfyui", "demo.stand_ins"):
+    for name in ("dev", "demo", "demo.stages", "demo.comfyui"):
         sys.modules.pop(name, None)
 
 

@@ -1,4 +1,4 @@
-"""One real ComfyUI for the session, with the pack, the demo nodes and the small models, and a client that watches."""
+"""One real ComfyUI for the session, with the pack, the demo nodes and all small models, and a client that watches."""
 
 import io
 import json
@@ -15,7 +15,15 @@ import websocket
 from PIL import Image
 
 from image_prompt.demo import make_models
-from image_prompt.demo.comfyui import DEMO_NODES, PACK, Server, ServerError, check_success, prepare_base
+from image_prompt.demo.comfyui import (
+    DEMO_NODES,
+    PACK,
+    Server,
+    ServerError,
+    add_world,
+    check_success,
+    prepare_base,
+)
 from image_prompt.demo.stages import ROOT
 from image_prompt.demo.stand_ins import with_stand_ins
 
@@ -35,6 +43,7 @@ class Run:
 def server(tmp_path_factory):
     base = prepare_base(tmp_path_factory.mktemp("comfyui"), PACK | DEMO_NODES)
     make_models.main(base / "models")
+    add_world(base)
     shutil.copytree(ROOT / "demo" / "images", base / "input", dirs_exist_ok=True)
     server = Server(
         Path(os.environ["COMFYUI_PATH"]), sys.executable, base, base / "comfyui.log",
@@ -94,7 +103,7 @@ def decode(png: bytes) -> np.ndarray:
 
 @pytest.fixture
 def load_workflow():
-    """An example workflow in API format with the small models, as the demo queues it."""
+    """An example workflow in API format with the small random models."""
 
     def load(name: str, **changes: int) -> dict:
         return with_stand_ins(json.loads((WORKFLOWS / "api" / f"{name}.json").read_text()), **changes)

@@ -1,19 +1,90 @@
 """`python dev.py demo`, on the server that is running already."""
 
+import contextlib
+import dataclasses
+import io
+import re
 import sys
+from pathlib import Path
 
+import pytest
+import torch
 from PIL import Image
 
-from image_prompt.demo import demo
+from image_prompt.demo import columns, demo, sheet
+
+sys.path.append(str(Path(__file__).parents[1] / "demo"))
+
+import studio  # noqa: E402
 
 
-def test_the_demo_writes_its_pictures_and_says_what_happened(server, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(demo, "OUTPUT", tmp_path)
-    demo.run_demo(server, sys.executable)
-    said = capsys.readouterr().out
-    assert str(tmp_path / "demo.png") in said
-    assert "256 x 256" in said and "demo-ip-adapter-plus_sd15.safetensors" in said
-    assert "small, random and seeded" in said and "means nothing" in said
-    assert "0% of the pixels, by 0.0" not in said
-    assert Image.open(tmp_path / "demo.png").size == (256, 256)
-    assert Image.open(tmp_path / "comparison.jpg").size == (784, 256)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def said(server, folder):
+    """What the demo prints, once it has run."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
+        patch.setattr(demo, "OUTPUT", folder)
+        demo.run_demo(server, sys.executable)
+    return said.getvalue()
+
+
+def test_the_demo_says_what_it_is_and_where_its_sheet_is(said, folder):
+    assert str(folder / "sheet.jpg") in said
+    assert "toy world" in said
+    for column in columns.COLUMNS:
+        note = column.note.replace("\n", " ")
+        assert re.search(rf"{column.title} +{note}( +\d+%){{3}}\n", said), column.name
+
+
+def test_the_sheet_has_every_column_and_row(said, folder):
+    assert Image.open(folder / "sheet.jpg").size == (sheet.WIDTH, sheet.HEIGHT)
+    names = [f"{column.name}-{row + 1}" for column in columns.COLUMNS for row in range(columns.ROWS)]
+    assert {path.stem: Image.open(path).size for path in folder.glob("*.png")} == dict.fromkeys(names, (64, 64))
+
+
+def shares(said: str, title: str, note: str) -> dict[str, int]:
+    (found,) = re.findall(rf"{title} +{note} +(\d+)% +(\d+)% +(\d+)%\n", said)
+    return dict(zip(sheet.SHOWN, map(int, found)))
+
+
+def test_the_image_prompt_gives_what_the_text_does_not_say(said):
+    alone, steered = shares(said, "text only", "no image"), shares(said, "image prompt", "weight 1.0")
+    assert sum(steered.values()) > sum(alone.values()) + 100
+    assert steered["colour"] >= 75
+
+
+def test_references_are_unseen_and_unlike_each_other():
+    scenes = sheet.references()
+    assert all(scene.held_out for scene in scenes)
+    for name in ("shape", "colour", "texture", "background"):
+        assert len({getattr(scene, name) for scene in scenes}) == columns.ROWS
+
+
+def test_what_a_column_should_show():
+    """The masked column: left its own reference, right the next row's; a shape that the text names counts."""
+    scenes = sheet.references()
+    by_name = {column.name: column for column in columns.COLUMNS}
+    halves = [dataclasses.replace(scene, position="middle") for scene in scenes]
+    pictures = sheet.draw(list(zip(halves, halves[1:] + halves[:1])))
+    cells = sheet.judge(by_name["masks"], pictures, scenes)
+    assert [len(cell) for cell in cells] == [2] * columns.ROWS
+    assert all(region.matches(name) for cell in cells for region in cell for name in sheet.SHOWN)
+    assert sheet.expected(by_name["style"], scenes[0]) == {
+        "shape": "triangle", "colour": scenes[0].colour, "texture": scenes[0].texture
+    }  # fmt: skip
+
+
+def test_the_queue_gives_the_pictures_that_nodes_give_in_process(said, folder, server):
+    column = next(column for column in columns.COLUMNS if column.name == "weight-10")
+    files = [server.base / "input" / columns.reference(row) for row in range(columns.ROWS)]
+    references = torch.stack([sheet.from_file(file) for file in files]).movedim(1, -1)
+    with torch.inference_mode():
+        model = studio.apply("plus", references, weight=column.prompts[0].weight)
+        made = studio.generate(model, column.text, count=columns.ROWS, seed=columns.SEED, cfg=columns.CFG,
+                               steps=columns.STEPS)
+    queued = torch.stack([sheet.from_file(folder / f"{column.name}-{row + 1}.png") for row in range(columns.ROWS)])
+    assert (made - queued).abs().max() < 2 / 255  # the files hold whole numbers of 255
