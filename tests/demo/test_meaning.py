@@ -1,0 +1,203 @@
+"""What image prompts mean, in the demo world: 64 references whose combinations no model has seen, fixed seeds.
+
+The judge is demo/measure.py, which reads attributes off the pixels and knows no model. Every threshold lies well below
+what was measured (`-s` prints it) and well above chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import pytest
+import torch
+from safetensors import safe_open
+from studio import adapter, apply, checkpoints, encode, generate, half_mask, held_out, pictures
+from torch import Tensor
+
+from image_prompt.demo.measure import matches, measure, measure_half
+from image_prompt.demo.nodes.checkpoint import MODELS
+from image_prompt.demo.world import SHAPES, Scene, draw
+
+SCENES = held_out(seed=101)
+OTHERS = held_out(seed=202)
+ATTRIBUTES = ("colour", "shape", "texture", "background", "position", "size")
+CHANCE = {"colour": 1 / 6, "shape": 1 / 6, "texture": 1 / 4, "background": 1 / 4, "position": 1 / 5, "size": 1 / 2}
+PAIR = "a shape and a shape"
+
+
+@pytest.fixture(autouse=True)
+def inference():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="module")
+def report(request):
+    """Numbers for the README; `pytest -s` shows them."""
+    rows: list[str] = []
+    yield rows.append
+    print("\n" + "\n".join(rows))
+
+
+def table(pictures: Tensor, scenes: Sequence[Scene]) -> dict[str, float]:
+    """Share of the pictures that match their reference, by attribute."""
+    readings = measure(pictures)
+    return {attribute: matches(readings, scenes, attribute) for attribute in ATTRIBUTES}
+
+
+def shown(numbers: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.2f}" for name, value in numbers.items())
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    """Mean difference of two batches of pictures, of 1."""
+    return (a - b).abs().mean().item()
+
+
+@cache
+def text_only(prompt: str = "a shape") -> Tensor:
+    return generate(checkpoints()[0], prompt)
+
+
+@cache
+def with_adapter(name: str, weight: float = 1.0, start: float = 0.0, end: float = 1.0) -> Tensor:
+    return generate(apply(name, SCENES, weight=weight, start=start, end=end))
+
+
+@cache
+def originals() -> Tensor:
+    return draw([(scene,) for scene in SCENES])
+
+
+def test_text_alone_is_at_chance(report):
+    found = table(text_only(), SCENES)
+    report(f"text alone: {shown(found)}")
+    for name, share in found.items():
+        assert share < CHANCE[name] + 0.2, name
+
+
+@pytest.mark.parametrize(("name", "least"), [
+    ("base", {"colour": 0.9, "background": 0.9, "texture": 0.45, "size": 0.65}),
+    ("plus", {"colour": 0.9, "background": 0.9, "size": 0.65}),
+])
+def test_the_picture_takes_after_its_reference(name, least, report):
+    found = table(with_adapter(name), SCENES)
+    report(f"{name}, weight 1: {shown(found)}")
+    for attribute, share in least.items():
+        assert found[attribute] > share, attribute
+
+
+def test_the_picture_comes_near_its_reference(report):
+    found = {name: distance(with_adapter(name), originals()) for name in ("base", "plus")}
+    alone = distance(text_only(), originals())
+    report(f"distance to the reference: {shown(found)}  text alone {alone:.2f}")
+    assert max(found.values()) < 0.4 * alone
+
+
+def test_similarity_grows_with_the_weight_and_a_negative_one_moves_away(report):
+    weights = (-0.5, 0.0, 0.3, 0.6, 1.0)
+    found = [distance(text_only() if weight == 0 else with_adapter("plus", weight), originals()) for weight in weights]
+    report("distance by weight: " + "  ".join(f"{w}: {d:.3f}" for w, d in zip(weights, found, strict=True)))
+    assert found == sorted(found, reverse=True)
+    assert found[0] > found[1] + 0.01
+    assert found[1] > 1.5 * found[-1]
+
+
+def test_weight_zero_is_no_node():
+    prompt = {"count": 4, "steps": 3}
+    plain = generate(checkpoints()[0], **prompt)
+    assert torch.equal(generate(apply("plus", SCENES[:4], weight=0.0), **prompt), plain)
+
+
+def test_the_text_gives_the_shape_and_the_image_the_colour(report):
+    wanted = [next(s for s in SHAPES[i % 6 :] + SHAPES if s != scene.shape) for i, scene in enumerate(SCENES)]
+    made = generate(apply("plus", SCENES, layers="style"), [f"a {shape}" for shape in wanted])
+    readings = measure(made)
+    shape = sum(r["shape"] == w for r, w in zip(readings, wanted, strict=True)) / len(wanted)
+    colour, left = matches(readings, SCENES, "colour"), matches(readings, SCENES, "shape")
+    report(f"style layers and a text: shape of the text {shape:.2f} (of the image {left:.2f}), colour {colour:.2f}")
+    assert shape > 0.33
+    assert colour > 0.85
+
+
+def test_a_mask_confines_the_influence(report):
+    """The text leaves the left half open and says what is in the right one."""
+    prompts = [f"a shape and {scene.caption(('size', 'colour', 'shape', 'background'))}" for scene in OTHERS]
+    plain = generate(checkpoints()[0], prompts)
+    made = generate(apply("plus", SCENES, mask=half_mask("left")), prompts)
+    for attribute in ("colour", "background"):
+        inside = matches(measure_half(made, "left"), SCENES, attribute)
+        before = matches(measure_half(plain, "right"), OTHERS, attribute)
+        outside = matches(measure_half(made, "right"), OTHERS, attribute)
+        leaked = matches(measure_half(made, "right"), SCENES, attribute)
+        report(f"left mask, {attribute}: inside of the image {inside:.2f}; outside of the text {outside:.2f} "
+               f"(without the image {before:.2f}), of the image {leaked:.2f}")
+        assert inside > 0.7
+        assert outside > before - 0.2
+        assert leaked < 0.5
+
+
+def test_two_references_with_two_masks_each_rule_their_half(report):
+    model = apply("plus", SCENES, mask=half_mask("left"))
+    made = generate(apply("plus", OTHERS, mask=half_mask("right"), model=model), PAIR)
+    for side, own, other in (("left", SCENES, OTHERS), ("right", OTHERS, SCENES)):
+        readings = measure_half(made, side)
+        found = {name: (matches(readings, own, name), matches(readings, other, name)) for name in ("colour", "shape")}
+        report(f"two masks, {side} half: " + "  ".join(f"{n} own {a:.2f} other {b:.2f}" for n, (a, b) in found.items()))
+        assert found["colour"][0] > 0.7
+        assert found["colour"][1] < 0.4
+
+
+def test_early_and_late_act_differently(report):
+    early, late = (table(with_adapter("plus", 1.0, *span), SCENES) for span in ((0.0, 0.4), (0.4, 1.0)))
+    report(f"first 40 % of sampling: {shown(early)}\nlast 60 %: {shown(late)}")
+    assert early["colour"] > late["colour"] + 0.3  # in so small a picture the first steps settle nearly everything
+    assert late["background"] > CHANCE["background"] + 0.05
+
+
+def test_a_negative_image_moves_the_result_away_from_it(report):
+    """The neutral negative against one with another colour than the reference."""
+    plain = with_adapter("plus", 0.6)
+    made = generate(apply("plus", SCENES, weight=0.6, negative=OTHERS))
+    against = draw([(scene,) for scene in OTHERS])
+    near, far = distance(plain, against), distance(made, against)
+    report(f"distance to the negative: without it {near:.3f}, with it {far:.3f}")
+    assert far > near + 0.01
+
+
+def test_the_small_clip_finds_the_caption(report):
+    """Retrieval among 64, through the features that the encoder node gives."""
+    _, clip, _ = checkpoints()
+    scenes = list({scene.caption(): scene for scene in SCENES + OTHERS}.values())[:64]
+    image = encode(pictures(scenes)).image_embeds
+    tower = clip.cond_stage_model.clip_l
+    captions = [clip.tokenize(scene.caption())["l"] for scene in scenes]
+    words = torch.cat([tower.transformer(torch.tensor([[token for token, _ in rows[0]]]))[2] for rows in captions])
+    similarity = torch.nn.functional.normalize(image, dim=-1) @ torch.nn.functional.normalize(words, dim=-1).T
+    top = (similarity.argmax(1) == torch.arange(len(scenes))).float().mean().item()
+    report(f"captions found among {len(scenes)}: {top:.2f}")
+    assert len(scenes) == 64
+    assert top > 0.6
+
+
+def test_the_world_is_small_enough_to_ship():
+    files = [file for file in MODELS.rglob("*") if file.is_file()]
+    assert len(files) == 6
+    assert sum(file.stat().st_size for file in files) < 30e6
+
+
+def test_the_adapters_are_found_to_be_what_they_are():
+    assert adapter("base").module.family.name == "base"
+    assert adapter("plus").module.family.name == "plus"
+    assert adapter("base").module.base_model == adapter("plus").module.base_model == "SD1.5"
+
+
+@pytest.mark.parametrize("file", sorted(MODELS.rglob("*.safetensors")), ids=str)
+def test_the_files_say_what_they_are(file):
+    with safe_open(file, "pt") as opened:
+        said = opened.metadata()
+        kinds = {opened.get_slice(key).get_dtype() for key in opened.keys()}
+    assert {"what", "training commit", "data seed", "training"} <= said.keys()
+    assert said["licence"] == "Apache-2.0"
+    assert kinds <= {"F16", "I64"}
