@@ -6,7 +6,7 @@ used here are torch's own but private (torch._inductor lives on them): where the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from .model import VisionEncoder
 
 OPERATIONS = ("_reorder_linear_weight", "_linear_pointwise")
-PACKED_DTYPES = (torch.float32, torch.bfloat16)
 
 
 class PackedLinear(nn.Module):
@@ -68,11 +67,13 @@ def _load_weight(module: nn.Module, state_dict: dict[str, Any], prefix: str, _me
 def pack_weights(encoder: VisionEncoder) -> int:
     """Pack every fp32 or bf16 Linear that is on the CPU, in place; returns how many. Results differ by rounding only.
 
-    0 where torch lacks oneDNN or these operations. Doing it again does nothing; `unpack_weights` takes it back.
+    0 where torch lacks oneDNN or these operations; bf16 is left where the processor lacks AVX-512. Doing it again does
+    nothing; `unpack_weights` takes it back.
     """
     if not _available():
         return 0
-    return _replace(encoder, lambda module: PackedLinear(module) if _packable(module) else None)
+    dtypes = [torch.float32, *([torch.bfloat16] if bf16_packs() else [])]
+    return _replace(encoder, lambda module: PackedLinear(module) if _packable(module, dtypes) else None)
 
 
 def unpack_weights(encoder: VisionEncoder) -> int:
@@ -84,8 +85,14 @@ def _available() -> bool:
     return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in OPERATIONS)
 
 
-def _packable(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear) and module.weight.device.type == "cpu" and module.weight.dtype in PACKED_DTYPES
+def bf16_packs() -> bool:
+    """Whether oneDNN has bf16 kernels for this processor; asked for others, packing fails."""
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return supported is not None and bool(supported())
+
+
+def _packable(module: nn.Module, dtypes: Collection[torch.dtype]) -> bool:
+    return isinstance(module, nn.Linear) and module.weight.device.type == "cpu" and module.weight.dtype in dtypes
 
 
 def _replace(root: nn.Module, replacement: Callable[[Any], nn.Module | None]) -> int:
