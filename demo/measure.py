@@ -92,7 +92,7 @@ def find(pictures: Tensor, side: str = "") -> list[Found]:
 
 def _find(pictures: Tensor, side: str) -> list[Found]:
     view = _view(side)
-    ground = pictures[..., view & ~_shrunk(view, side)].median(-1).values  # (B, 3)
+    ground = pictures[..., view & ~_shrunk(view)].median(-1).values  # (B, 3)
     background = _nearest(ground, BACKGROUNDS)
     nominal, belongs = _colour(pictures, ground, view)
     scale = IN_PAIRS if side else 1.0
@@ -143,7 +143,7 @@ def _view(side: str) -> Tensor:
     return columns.expand(SIZE, SIZE)
 
 
-def _shrunk(view: Tensor, side: str) -> Tensor:
+def _shrunk(view: Tensor) -> Tensor:
     """Without the border of the picture. The seam of a pair is no border: the other half blurs into it."""
     inner = torch.zeros_like(view)
     inner[BORDER:-BORDER, BORDER:-BORDER] = True

@@ -7,8 +7,8 @@
     python demo/train.py base                needs all three
     python demo/train.py plus                likewise
 
-A finished model goes to demo/models/. Ctrl-C saves; the same command goes on. It needs the packages and the ComfyUI of
-`python dev.py demo`: start it with .dev/venv/bin/python.
+A finished model goes to demo/models/; a trial, with --steps or --pictures, needs --models. Ctrl-C saves; the same
+command goes on. It needs the packages and the ComfyUI of `python dev.py demo`: start it with .dev/venv/bin/python.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ def main() -> int:
     parser.add_argument("--models", type=Path, default=ROOT / "demo" / "models", help="finished models")
     parser.add_argument("--comfyui", type=Path, default=Path(os.environ.get("COMFYUI_PATH") or DEV / "comfyui"))
     options = parser.parse_args()
+    tried = options.steps is not None or options.pictures != parser.get_default("pictures")
+    if tried and options.models == parser.get_default("models"):
+        parser.error("With --steps or --pictures say --models FOLDER too: demo/models holds the finished models.")
     if not (options.comfyui / "comfy").is_dir():
         parser.error(f"There is no ComfyUI in {options.comfyui}: run `python dev.py demo` once, or say --comfyui PATH.")
     try:

@@ -17,8 +17,8 @@ class Setting:
     models: Path  # finished files
     device: torch.device
     seed: int
-    steps: int | None = None  # instead of the recipe's own
-    pictures: int = 30_000
+    steps: int | None  # instead of the recipe's own
+    pictures: int
     rank: int = 0  # of this process among `processes`, which share every batch
     processes: int = 1
 

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from studio import adapter, apply, checkpoints, encode, generate, half_mask, held_out, pictures
 from torch import Tensor
 
+from image_prompt.demo.measure import distance as measured_distance
 from image_prompt.demo.measure import matches, measure, measure_half
 from image_prompt.demo.nodes.checkpoint import MODELS
 from image_prompt.demo.world import SHAPES, Scene, draw
@@ -51,8 +52,8 @@ def shown(numbers: dict[str, float]) -> str:
 
 
 def distance(a: Tensor, b: Tensor) -> float:
-    """Mean difference of two batches of pictures, of 1."""
-    return (a - b).abs().mean().item()
+    """The mean over two batches of pictures, of 1."""
+    return measured_distance(a, b).mean().item()
 
 
 @cache

@@ -74,6 +74,13 @@ def test_processes_share_a_batch(tmp_path):
     assert len(losses(tmp_path, "autoencoder")) == 3
 
 
+def test_a_trial_does_not_replace_the_finished_models():
+    command = [sys.executable, str(ROOT / "demo" / "train.py"), "unet", "--steps", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "say --models FOLDER too" in done.stderr
+
+
 def test_help_needs_no_packages():
     done = subprocess.run([sys.executable, "-S", str(ROOT / "demo" / "train.py"), "--help"], capture_output=True,
                           text=True, check=False)
