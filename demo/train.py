@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Train one model of the demo world, or go on with it: autoencoder, clip, unet, then base and plus.
+"""Train one model of the demo world, or go on with it: autoencoder, clip, vision, unet, base, plus.
 
     python demo/train.py autoencoder
     python demo/train.py clip
+    python demo/train.py vision              goes on with the vision tower of clip
     python demo/train.py unet                needs the autoencoder and clip
-    python demo/train.py base                needs all three
+    python demo/train.py base                needs all of these
     python demo/train.py plus                likewise
 
 A finished model goes to demo/models/; a trial, with --steps or --pictures, needs --models. Ctrl-C saves; the same
@@ -24,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 DEV = Path(os.environ.get("IMAGE_PROMPT_DEV") or ROOT / ".dev").resolve()
 RANK = "IMAGE_PROMPT_TRAINING_RANK"
-MODELS = ("autoencoder", "clip", "unet", "base", "plus")
+MODELS = ("autoencoder", "clip", "vision", "unet", "base", "plus")
 
 
 def main() -> int:
@@ -75,7 +76,7 @@ def main() -> int:
         if not rank:
             print("\nSaved. The same command goes on.")
         return 130
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

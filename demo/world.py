@@ -95,8 +95,8 @@ def words() -> list[str]:
 class World:
     """Random scenes. `held_out`: only those that training never sees, instead of only the others."""
 
-    def __init__(self, seed: int, held_out: bool = False, pairs: float = 0.0):
-        self.generator = torch.Generator().manual_seed(seed)
+    def __init__(self, seed: int | torch.Generator, held_out: bool = False, pairs: float = 0.0):
+        self.generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
         self.held_out = held_out
         self.pairs = pairs
 

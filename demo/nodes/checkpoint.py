@@ -16,10 +16,9 @@ import torch
 from comfy.sd1_clip import SD1ClipModel, SD1Tokenizer, SDClipModel, SDTokenizer
 from comfy.supported_models_base import ClipTarget
 from comfy.taesd.taesd import TAESD
-from safetensors import safe_open
 
 from . import unet
-from .weights import StateDict
+from .weights import read
 from .words import LENGTH, Words
 from .world import UNET, UNET_HEADS, TextTower, autoencoder, padded, text_config
 
@@ -30,15 +29,6 @@ NAME = "demo_world.safetensors"
 def load(models: Path = MODELS):
     """(MODEL, CLIP, VAE)."""
     return load_unet(models), load_text_encoder(models), load_autoencoder(models)
-
-
-def read(models: Path, folder: str) -> tuple[StateDict, dict[str, str]]:
-    """Weights and metadata of one file."""
-    file = models / folder / NAME
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing. It comes with the repository; demo/train.py makes it anew.")
-    with safe_open(file, "pt") as opened:
-        return {key: opened.get_tensor(key) for key in opened.keys()}, opened.metadata()
 
 
 # -------------------------------------------------------------------------------------------------------------- model
@@ -58,10 +48,10 @@ class WorldSD15(comfy.supported_models.SD15):
 
 
 def load_unet(models: Path):
-    weights, _ = read(models, "diffusion_models")
+    weights, _ = read(models / "diffusion_models" / NAME)
     config = WorldSD15(UNET)
     config.unet_config["num_heads"] = UNET_HEADS  # the class itself says 8
-    return unet.filled(unet.patcher(config), {key: tensor.float() for key, tensor in weights.items()})
+    return unet.filled(unet.patcher(config), weights)
 
 
 # --------------------------------------------------------------------------------------------------------------- text
@@ -77,7 +67,7 @@ class WorldText(SDClipModel):
 
 
 def load_text_encoder(models: Path) -> comfy.sd.CLIP:
-    weights, metadata = read(models, "text_encoders")
+    weights, metadata = read(models / "text_encoders" / NAME)
     words = Words(json.loads(metadata["words"]))
     target = ClipTarget(partial(SD1Tokenizer, tokenizer=partial(tokenizer, words)), SD1ClipModel)
     target.params = {
@@ -101,10 +91,9 @@ def tokenizer(words: Words, embedding_directory=None, tokenizer_data={}) -> SDTo
 
 def load_autoencoder(models: Path) -> comfy.sd.VAE:
     """core builds a stage A of the published width alone: ours takes the place of another module."""
-    weights, _ = read(models, "vae")
+    weights, _ = read(models / "vae" / NAME)
     module = autoencoder().eval().requires_grad_(False)
-    module.load_state_dict({key: tensor.float() if tensor.is_floating_point() else tensor
-                            for key, tensor in weights.items()})
+    module.load_state_dict(weights)
     vae = comfy.sd.VAE(sd=TAESD(latent_channels=module.c_latent).state_dict(), dtype=torch.float32)
     vae.first_stage_model = module
     vae.downscale_ratio = vae.upscale_ratio = WorldLatents.spacial_downscale_ratio

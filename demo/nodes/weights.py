@@ -1,9 +1,21 @@
-"""Seeded random weights for modules built from ComfyUI's own classes, which leave theirs uninitialised."""
+"""Weights of files, and seeded random ones for ComfyUI's own classes, which leave theirs uninitialised."""
+
+from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from torch import nn
 
 StateDict = dict[str, torch.Tensor]
+
+
+def read(file: Path) -> tuple[StateDict, dict[str, str]]:
+    """The weights of a model of the demo world, widened to fp32, and its metadata."""
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing. It comes with the repository; demo/train.py makes it anew.")
+    with safe_open(file, "pt") as opened:
+        weights = {key: opened.get_tensor(key) for key in opened.keys()}
+        return {key: t.float() if t.is_floating_point() else t for key, t in weights.items()}, opened.metadata()
 
 
 def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clip_vision import VisionEncoder, load_encoder
+from demo.nodes.weights import read
 from demo.nodes.world import CONTEXT, unet
 from ip_adapter.projection import LinearProjection
 from ip_adapter.resampler import Resampler
@@ -73,7 +72,7 @@ def recipe(name: str, setting: Setting) -> tuple[Recipe, nn.Module]:
     world = Diffusion(setting)
     encoder = load_vision(setting).to(setting.device)
     model = unet()
-    model.load_state_dict(load_float(setting, "diffusion_models"))
+    model.load_state_dict(read(setting.finished("diffusion_models"))[0])
     model = model.to(setting.device).eval().requires_grad_(False)
     torch.manual_seed(setting.seed)
     projection = initialise(PROJECTIONS[name](encoder), setting.seed)
@@ -125,16 +124,9 @@ def cross_attentions(model: nn.Module) -> dict[Block, nn.Module]:
     return found
 
 
-def load_float(setting: Setting, folder: str) -> dict[str, Tensor]:
-    file = setting.models / folder / "demo_world.safetensors"
-    return {name: tensor.float() for name, tensor in load_file(file).items()}
-
-
 def load_vision(setting: Setting) -> VisionEncoder:
-    file = setting.models / "clip_vision" / "demo_world.safetensors"
-    with safe_open(file, "pt") as opened:
-        metadata = opened.metadata()
-    return load_encoder(load_file(file), metadata=metadata, dtype=torch.float32)
+    weights, metadata = read(setting.finished("clip_vision"))
+    return load_encoder(weights, metadata=metadata, dtype=torch.float32)
 
 
 def export(name: str, module: nn.Module) -> dict[str, tuple[str, dict[str, Tensor], dict[str, str]]]:

@@ -29,7 +29,7 @@ def train_model(name: str, setting: Setting) -> None:
     if setting.rank:
         return
     for file, (what, weights, extra) in EXPORTS[name](trained).items():
-        write(setting.models / file, what, weights, {**extra, "training": json.dumps({**facts, **origin})})
+        write(setting.models / file, what, weights, {**extra, "training": json.dumps({"recipe": name, **facts, **origin})})
 
 
 def write(file: Path, what: str, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -56,6 +56,7 @@ def commit() -> str:
 RECIPES: dict[str, Callable[[Setting], tuple[Recipe, nn.Module]]] = {
     "autoencoder": autoencoder.recipe,
     "clip": clip.recipe,
+    "vision": clip.vision_recipe,
     "unet": unet.recipe,
     "base": partial(adapter.recipe, "base"),
     "plus": partial(adapter.recipe, "plus"),
@@ -63,6 +64,7 @@ RECIPES: dict[str, Callable[[Setting], tuple[Recipe, nn.Module]]] = {
 EXPORTS: dict[str, Callable[[nn.Module], Files]] = {
     "autoencoder": autoencoder.export,
     "clip": clip.export,
+    "vision": clip.export_vision,
     "unet": unet.export,
     "base": partial(adapter.export, "base"),
     "plus": partial(adapter.export, "plus"),

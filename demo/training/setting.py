@@ -22,6 +22,10 @@ class Setting:
     rank: int = 0  # of this process among `processes`, which share every batch
     processes: int = 1
 
+    def finished(self, folder: str) -> Path:
+        """The file of an earlier model that this one is trained with."""
+        return self.models / folder / "demo_world.safetensors"
+
     def batch(self, whole: int) -> int:
         return max(1, whole // self.processes)
 

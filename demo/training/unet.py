@@ -12,11 +12,10 @@ from pathlib import Path
 
 import torch
 from comfy import model_sampling
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from demo.nodes.weights import read
 from demo.nodes.words import Words
 from demo.nodes.world import TextTower, autoencoder, padded, unet
 from demo.world import World, caption
@@ -41,7 +40,7 @@ class Diffusion:
         self.data = pictures(setting.folder, setting.pictures)
         self.latents = encoded(self.data, setting)
         self.sampling = Sampling()
-        self.text, self.words = text_tower(setting.models)
+        self.text, self.words = text_tower(setting.finished("text_encoders"))
         self.text.to(setting.device)
 
     def noised(self, latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -60,8 +59,7 @@ class Diffusion:
             return padded(self.text(tokens)[0])
 
     def captions(self, numbers: list[int], generator: torch.Generator, empty: float) -> list[str]:
-        world = World(0)
-        world.generator = generator
+        world = World(generator)
         drop = (torch.rand(len(numbers), generator=generator) < empty).tolist()
         rows = zip((self.data.scenes[number] for number in numbers), drop, strict=True)
         return ["" if dropped else caption(scene, world.mentions(scene)) for scene, dropped in rows]
@@ -91,11 +89,9 @@ def export(module: nn.Module) -> dict[str, tuple[str, dict[str, Tensor], dict[st
     return {"diffusion_models/demo_world.safetensors": (what, dict(module.state_dict()), {"prediction": "v"})}
 
 
-def text_tower(models: Path) -> tuple[TextTower, Words]:
-    file = models / "text_encoders" / "demo_world.safetensors"
-    with safe_open(file, "pt") as opened:
-        words = Words(json.loads(opened.metadata()["words"]))
-    weights = {name: tensor.float() for name, tensor in load_file(file).items()}
+def text_tower(file: Path) -> tuple[TextTower, Words]:
+    weights, said = read(file)
+    words = Words(json.loads(said["words"]))
     tower = TextTower.from_weights(weights, len(words))
     return tower.eval().requires_grad_(False), words
 
@@ -103,12 +99,12 @@ def text_tower(models: Path) -> tuple[TextTower, Words]:
 @torch.inference_mode()
 def encoded(data: Pictures, setting: Setting, chunk: int = 250) -> Tensor:
     """(N, 4, 16, 16) latents of all training pictures, kept in the work folder."""
-    weights = setting.models / "vae" / "demo_world.safetensors"
+    weights = setting.finished("vae")
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
     file = setting.folder / f"latents-{len(data.scenes)}-{digest}.pt"
     if not file.is_file():
         module = autoencoder().eval().to(setting.device)
-        module.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
+        module.load_state_dict(read(weights)[0])
         parts = data.pixels.split(chunk)
         latents = torch.cat([module.encode(part.to(setting.device).float() / 127.5 - 1).cpu() for part in parts])
         part = file.with_suffix(f".{os.getpid()}")

@@ -54,7 +54,7 @@ def diffusion(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
     from demo.training.unet import Diffusion, text_tower
 
-    tower, words = text_tower(checkpoint.MODELS)
+    tower, words = text_tower(checkpoint.MODELS / "text_encoders" / checkpoint.NAME)
     made = SimpleNamespace(text=tower, words=words, setting=SimpleNamespace(device=torch.device("cpu")))
     return lambda captions: Diffusion.context(made, captions)
 

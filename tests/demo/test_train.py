@@ -12,11 +12,12 @@ from safetensors import safe_open
 from image_prompt.demo.stages import ROOT
 
 SHORT = {  # model: steps, and to which part of the first third the loss of the last third falls at least
-    "autoencoder": (24, 0.75), "clip": (12, 0.95), "unet": (18, 0.97), "base": (24, 0.97), "plus": (24, 0.97),
+    "autoencoder": (24, 0.75), "clip": (12, 0.95), "vision": (12, 0.97), "unet": (18, 0.97), "base": (24, 0.97), "plus": (24, 0.97),
 }  # fmt: skip
 FILES = {
     "autoencoder": ["vae/demo_world.safetensors"],
     "clip": ["clip_vision/demo_world.safetensors", "text_encoders/demo_world.safetensors"],
+    "vision": ["clip_vision/demo_world.safetensors"],
     "unet": ["diffusion_models/demo_world.safetensors"],
     "base": ["ipadapter/ip-adapter_demo_world.safetensors"],
     "plus": ["ipadapter/ip-adapter-plus_demo_world.safetensors"],
