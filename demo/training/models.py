@@ -28,8 +28,9 @@ def train_model(name: str, setting: Setting) -> None:
     trained, facts = train(recipe, module, setting.folder, origin)
     if setting.rank:
         return
+    training = json.dumps({"recipe": name, **facts, **origin})
     for file, (what, weights, extra) in EXPORTS[name](trained).items():
-        write(setting.models / file, what, weights, {**extra, "training": json.dumps({"recipe": name, **facts, **origin})})
+        write(setting.models / file, what, weights, {**extra, "training": training})
 
 
 def write(file: Path, what: str, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

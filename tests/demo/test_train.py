@@ -12,7 +12,8 @@ from safetensors import safe_open
 from image_prompt.demo.stages import ROOT
 
 SHORT = {  # model: steps, and to which part of the first third the loss of the last third falls at least
-    "autoencoder": (24, 0.75), "clip": (12, 0.95), "vision": (12, 0.97), "unet": (18, 0.97), "base": (24, 0.97), "plus": (24, 0.97),
+    "autoencoder": (24, 0.75), "clip": (12, 0.95), "vision": (12, 0.97), "unet": (18, 0.97),
+    "base": (24, 0.97), "plus": (24, 0.97),
 }  # fmt: skip
 FILES = {
     "autoencoder": ["vae/demo_world.safetensors"],
