@@ -26,6 +26,7 @@ from .setting import Setting, initialise
 from .unet import Diffusion
 
 BATCH = 32
+STEPS = {"base": 2800, "plus": 3600}  # a resampler learns later
 NO_TEXT, NO_IMAGE, NEITHER = 0.35, 0.05, 0.05
 Block = tuple[str, int]
 
@@ -92,7 +93,7 @@ def recipe(name: str, setting: Setting) -> tuple[Recipe, nn.Module]:
         options = {"patches_replace": {"attn2": module.patches(features)}}
         return {"loss": F.mse_loss(model(noisy, steps, context=context, transformer_options=options), answer)}
 
-    return Recipe(name, setting.steps or 1600, BATCH, 1e-3, loss, average=0.998), module
+    return Recipe(name, setting.steps or STEPS[name], BATCH, 1e-3, loss, average=0.998), module
 
 
 @torch.no_grad()
