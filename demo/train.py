@@ -20,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,7 +84,7 @@ def main() -> int:
 
 
 def several(processes: int) -> int:
-    """This command once for each process; a signal goes on to all of them."""
+    """This command once for each process. A signal goes on to all of them, and one that fails ends the others."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
@@ -91,7 +92,12 @@ def several(processes: int) -> int:
                 for rank in range(processes)]
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: [child.terminate() for child in children])
-    return max(abs(child.wait()) for child in children)
+    while None in (codes := [child.poll() for child in children]):
+        if any(codes):  # the others would wait for it
+            for child in children:
+                child.terminate()
+        time.sleep(0.2)
+    return max(map(abs, codes))
 
 
 def import_comfyui(cpu: bool) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from image_prompt.demo import train as command
 from image_prompt.demo.stages import ROOT
 
 SHORT = {  # model: steps, and to which part of the first third the loss of the last third falls at least
@@ -26,9 +28,9 @@ FILES = {
 
 
 def train(folder, *arguments: str) -> str:
-    command = [sys.executable, ROOT / "demo" / "train.py", *arguments, "--pictures", "256", "--device", "cpu",
+    words = [sys.executable, ROOT / "demo" / "train.py", *arguments, "--pictures", "256", "--device", "cpu",
                "--folder", folder / "states", "--models", folder / "models"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, cwd=folder,
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False, cwd=folder,
                           env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert not done.returncode, done.stderr[-3000:]
     return done.stdout
@@ -76,9 +78,16 @@ def test_processes_share_a_batch(tmp_path):
     assert len(losses(tmp_path, "autoencoder")) == 3
 
 
+def test_a_process_that_fails_ends_the_others(monkeypatch):
+    one_fails = f"import os, time; exit(3) if os.environ['{command.RANK}'] == '1' else time.sleep(60)"
+    monkeypatch.setattr(sys, "argv", ["-c", one_fails])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert command.several(2) == signal.SIGTERM
+
+
 def test_a_trial_does_not_replace_the_finished_models():
-    command = [sys.executable, str(ROOT / "demo" / "train.py"), "unet", "--steps", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    words = [sys.executable, str(ROOT / "demo" / "train.py"), "unet", "--steps", "2"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "say --models FOLDER too" in done.stderr
 
