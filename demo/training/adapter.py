@@ -26,7 +26,7 @@ from .setting import Setting, initialise
 from .unet import Diffusion
 
 BATCH = 32
-STEPS = {"base": 2800, "plus": 9000}  # a resampler learns later
+STEPS = {"base": 2800, "plus": 8000}  # a resampler learns later
 NO_TEXT, NO_IMAGE, NEITHER = 0.35, 0.05, 0.05
 Block = tuple[str, int]
 
