@@ -2,8 +2,8 @@
 
 SDXL: the two blocks that InstantStyle found, up_blocks.0.attentions.1 for style and down_blocks.2.attentions.1 for
 composition in the names of diffusers (https://arxiv.org/abs/2404.02733).
-SD1.5: no such blocks are published. Structure is decided where the resolution is low, colour and texture where it is
-high; in the trained small world of demo/ the style blocks carry colour and ground, the composition blocks neither.
+SD1.5: no such blocks are published. In the trained small world of demo/ the blocks of the highest resolution carry
+colour, texture and ground, those from the lowest to the second after it place and shape; the three left out carry both.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def _named(style: frozenset[Place], composition: frozenset[Place]) -> LayerSets:
 
 
 _SD15 = _named(
-    style=_places("input", 1, 2, 4, 5) | _places("output", 6, 7, 8, 9, 10, 11),
-    composition=_places("input", 7, 8) | _places("middle", 0) | _places("output", 3, 4, 5),
+    style=_places("input", 1, 2) | _places("output", 9, 10, 11),
+    composition=_places("input", 7, 8) | _places("middle", 0) | _places("output", 3, 4, 5, 6, 7),
 )
 _SDXL = _named(style=_places("output", 1), composition=_places("input", 8))
 
