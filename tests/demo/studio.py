@@ -18,7 +18,7 @@ from image_prompt.nodes.encode import EncodeImagePrompt
 from image_prompt.nodes.encoder import ImageEncoder
 
 COUNT = 64
-STEPS, CFG, SAMPLER, SCHEDULER = 12, 3.0, "dpmpp_2m", "sgm_uniform"
+STEPS, CFG, SAMPLER, SCHEDULER = 10, 3.0, "dpmpp_2m", "sgm_uniform"
 FILES = {"base": "ip-adapter_demo_world.safetensors", "plus": "ip-adapter-plus_demo_world.safetensors"}
 ONE_EACH = BATCHES[1]  # picture n of the batch has reference n
 
