@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 ROWS = 4
 SIZE = 64
-STEPS, CFG, SEED = 20, 3.0, 1
+STEPS, CFG, SEED = 20, 3.0, 3
 SAMPLER, SCHEDULER = "dpmpp_2m", "sgm_uniform"
 ENCODER = "demo_world.safetensors"
 ADAPTER = "ip-adapter-plus_demo_world.safetensors"
@@ -38,8 +38,8 @@ class Column:
 
 COLUMNS = (
     Column("text", "text only", "no image", "a shape"),
-    Column("weight-04", "image prompt", "weight 0.4", "a shape", (ImagePrompt(0.4),)),
-    Column("weight-07", "image prompt", "weight 0.7", "a shape", (ImagePrompt(0.7),)),
+    Column("weight-02", "image prompt", "weight 0.2", "a shape", (ImagePrompt(0.2),)),
+    Column("weight-05", "image prompt", "weight 0.5", "a shape", (ImagePrompt(0.5),)),
     Column("weight-10", "image prompt", "weight 1.0", "a shape", (ImagePrompt(1.0),)),
     Column(
         "masks", "two references", "each masked to a half:\nthis row's, next row's", "a shape and a shape",

@@ -87,6 +87,6 @@ def test_the_queue_gives_the_pictures_that_nodes_give_in_process(said, folder, s
         made = studio.generate(model, column.text, count=columns.ROWS, seed=columns.SEED, cfg=columns.CFG,
                                steps=columns.STEPS)
     queued = torch.stack([sheet.from_file(folder / f"{column.name}-{row + 1}.png") for row in range(columns.ROWS)])
-    # Two processes round differently on some processors, and sampling magnifies that where an edge hangs in the balance.
+    # Two processes round differently on some processors, and sampling magnifies that at the edges of what is drawn.
     assert (made - queued).abs().mean() < 2 / 255
     assert (made - queued.roll(1, 0)).abs().mean() > 20 / 255
