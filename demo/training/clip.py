@@ -71,7 +71,10 @@ class Clip(nn.Module):
 
     def load_towers(self, setting: Setting) -> None:
         """Both finished towers, the text tower and the scale frozen."""
-        vision = read(setting.finished("clip_vision"))[0]
+        vision, about = read(setting.finished("clip_vision"))
+        if json.loads(about["training"])["recipe"] != "clip":
+            raise ValueError(f"{setting.finished('clip_vision')} is finished already: vision goes on with what clip "
+                             "wrote. Train clip first.")
         text, said = read(setting.finished("text_encoders"))
         scale = torch.tensor(float(said["logit_scale"])).log()
         self.clip.load_state_dict({**vision, **text, "logit_scale": scale})

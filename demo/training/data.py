@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from torch import Tensor
 from demo.world import PAIRS, Picture, World, draw
 
 SEED = 1
+WORLD = Path(__file__).resolve().parents[1] / "world.py"
 CHUNK = 500
 
 
@@ -29,7 +32,7 @@ def pictures(folder: Path, count: int, seed: int = SEED) -> Pictures:
     """The first `count` training pictures of a seed. Held-out combinations are not among them."""
     world = World(seed, pairs=PAIRS)
     scenes = [world.picture() for _ in range(count)]
-    file = folder / f"pictures-{seed}-{count}.pt"
+    file = folder / f"pictures-{seed}-{count}-{digest([WORLD])}.pt"
     if file.is_file():
         return Pictures(scenes, torch.load(file, weights_only=True))
     chunks = [draw(scenes[start : start + CHUNK]) for start in range(0, count, CHUNK)]
@@ -38,6 +41,11 @@ def pictures(folder: Path, count: int, seed: int = SEED) -> Pictures:
     torch.save(pixels, part)
     part.replace(file)
     return Pictures(scenes, pixels)
+
+
+def digest(files: Iterable[Path]) -> str:
+    """Of their content; the same for the same files."""
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()[:12]
 
 
 def draws(seed: int, step: int, batch: int, count: int) -> tuple[list[int], torch.Generator]:

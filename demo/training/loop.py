@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 interrupted = threading.Event()  # set by whoever wants the training to save and end
 Losses = dict[str, Tensor]  # the first is minimised, the others are for the eye
+Origin = dict[str, int | str]
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,16 @@ class Recipe:
     save_seconds: float = 120.0
 
 
-def train(recipe: Recipe, module: nn.Module, folder: Path,
-          origin: dict[str, int]) -> tuple[nn.Module, dict[str, float]]:
+def train(recipe: Recipe, module: nn.Module, folder: Path, origin: Origin,
+          code: str = "") -> tuple[nn.Module, dict[str, Any]]:
     """Train, or go on with, a module; its averaged weights and what the training was.
 
     The state is in `folder`, with the curves beside it. An interrupted run goes on where it was saved last. Several
     processes, if torch.distributed was set up, share every batch.
 
     Args:
-        origin: what may not change between the parts of a run: its seed, its pictures
+        origin: what may not change between the parts of a run: its seed, its pictures, the files it starts from
+        code: the commit of the code; of several parts that of the first counts
     Raises:
         ValueError: a state of another origin; a loss that is not finite
         KeyboardInterrupt: after saving, when `interrupted` was set
@@ -59,7 +62,7 @@ def train(recipe: Recipe, module: nn.Module, folder: Path,
     average = torch.optim.swa_utils.AveragedModel(
         module, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average), use_buffers=True
     )
-    step, seconds, history = 0, 0.0, []
+    step, batches, seconds, history = 0, 0, 0.0, []
     if state.is_file():
         saved = torch.load(state, weights_only=True, map_location="cpu")
         if saved["origin"] != origin:
@@ -67,7 +70,8 @@ def train(recipe: Recipe, module: nn.Module, folder: Path,
         module.load_state_dict(saved["module"])
         average.load_state_dict(saved["average"])
         optimiser.load_state_dict(saved["optimiser"])
-        step, seconds, history = saved["step"], saved["seconds"], saved["history"]
+        step, batches, code = saved["step"], saved["batches"], saved["code"]
+        seconds, history = saved["seconds"], saved["history"]
 
     def save() -> None:
         if rank:
@@ -75,7 +79,7 @@ def train(recipe: Recipe, module: nn.Module, folder: Path,
         part = state.with_suffix(".part")
         torch.save({
             "module": module.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
-            "step": step, "seconds": seconds, "history": history, "origin": origin,
+            "step": step, "batches": batches, "seconds": seconds, "history": history, "origin": origin, "code": code,
         }, part)  # fmt: skip
         part.replace(state)
         curves(recipe.name, history, folder / f"{recipe.name}.png")
@@ -86,7 +90,7 @@ def train(recipe: Recipe, module: nn.Module, folder: Path,
         began = time.monotonic()
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * schedule(step, recipe)
-        losses = recipe.loss(module, step * processes + rank)
+        losses = recipe.loss(module, batches + rank)
         loss = next(iter(losses.values()))
         if not torch.isfinite(loss):
             raise ValueError(f"The loss of {recipe.name} is {loss.item()} at step {step}: delete {state} and start "
@@ -101,6 +105,7 @@ def train(recipe: Recipe, module: nn.Module, folder: Path,
         else:
             average.update_parameters(module)
         step += 1
+        batches += processes
         seconds += time.monotonic() - began
         values = {name: value.item() for name, value in losses.items()}
         history.append([step, *values.values()])
@@ -116,7 +121,7 @@ def train(recipe: Recipe, module: nn.Module, folder: Path,
     progress.done()
     tenth = max(1, len(history) // 10)
     loss = sum(row[1] for row in history[-tenth:]) / tenth
-    return average.module.eval(), {"steps": step, "seconds": round(seconds), "loss": round(loss, 5)}
+    return average.module.eval(), {"steps": step, "seconds": round(seconds), "loss": round(loss, 5), "code": code}
 
 
 def stopping(processes: int) -> bool:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from . import adapter, autoencoder, clip, unet
-from .data import SEED
+from .data import SEED, digest
 from .loop import Recipe, train
 from .setting import Setting
 
@@ -24,20 +24,21 @@ LICENCE = "Apache-2.0"
 
 def train_model(name: str, setting: Setting) -> None:
     recipe, module = RECIPES[name](setting)
-    origin = {"seed": setting.seed, "pictures": setting.pictures}
-    trained, facts = train(recipe, module, setting.folder, origin)
+    origin = {"seed": setting.seed, "pictures": setting.pictures, "inputs": digest(map(setting.finished, INPUTS[name]))}
+    trained, facts = train(recipe, module, setting.folder, origin, commit())
     if setting.rank:
         return
-    training = json.dumps({"recipe": name, **facts, **origin})
+    code = facts.pop("code")
+    about = {"training commit": code, "training": json.dumps({"recipe": name, **facts, **origin})}
     for file, (what, weights, extra) in EXPORTS[name](trained).items():
-        write(setting.models / file, what, weights, {**extra, "training": training})
+        write(setting.models / file, what, weights, {**extra, **about})
 
 
 def write(file: Path, what: str, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     half = {key: tensor.detach().to("cpu", torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
             for key, tensor in weights.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
-    described = {"what": what, "licence": LICENCE, "training commit": commit(), "data seed": str(SEED), **metadata}
+    described = {"what": what, "licence": LICENCE, "data seed": str(SEED), **metadata}
     part = file.with_suffix(".part")
     save_file(half, part, metadata=described)
     part.chmod(0o644)
@@ -54,6 +55,14 @@ def commit() -> str:
     return f"{head or 'unknown'}{' with changes' if changes else ''}"
 
 
+INPUTS = {  # folders of the finished models that a training starts from
+    "autoencoder": (),
+    "clip": (),
+    "vision": ("clip_vision", "text_encoders"),
+    "unet": ("vae", "text_encoders"),
+    "base": ("vae", "text_encoders", "diffusion_models", "clip_vision"),
+    "plus": ("vae", "text_encoders", "diffusion_models", "clip_vision"),
+}
 RECIPES: dict[str, Callable[[Setting], tuple[Recipe, nn.Module]]] = {
     "autoencoder": autoencoder.recipe,
     "clip": clip.recipe,

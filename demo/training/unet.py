@@ -5,7 +5,6 @@ A tenth of the captions is empty, for classifier-free guidance (https://arxiv.or
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -20,7 +19,7 @@ from demo.nodes.words import Words
 from demo.nodes.world import TextTower, autoencoder, padded, unet
 from demo.world import World, caption
 
-from .data import Pictures, draws, pictures
+from .data import WORLD, Pictures, digest, draws, pictures
 from .loop import Losses, Recipe
 from .setting import Setting, initialise
 
@@ -100,8 +99,7 @@ def text_tower(file: Path) -> tuple[TextTower, Words]:
 def encoded(data: Pictures, setting: Setting, chunk: int = 250) -> Tensor:
     """(N, 4, 16, 16) latents of all training pictures, kept in the work folder."""
     weights = setting.finished("vae")
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
-    file = setting.folder / f"latents-{len(data.scenes)}-{digest}.pt"
+    file = setting.folder / f"latents-{len(data.scenes)}-{digest([weights, WORLD])}.pt"
     if not file.is_file():
         module = autoencoder().eval().to(setting.device)
         module.load_state_dict(read(weights)[0])

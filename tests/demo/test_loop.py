@@ -55,6 +55,13 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path):
     assert history(parts)[-1][1] < 0.5 * history(parts)[0][1]
 
 
+def test_the_code_is_that_of_the_first_part(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(recipe(40, stop_at=4), layer(), tmp_path, ORIGIN, "first")
+    loop.interrupted.clear()
+    assert loop.train(recipe(40), layer(), tmp_path, ORIGIN, "second")[1]["code"] == "first"
+
+
 def test_what_is_saved_is_an_average(tmp_path):
     module = layer()
     average, _ = loop.train(recipe(40), module, tmp_path, ORIGIN)
