@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 ROWS = 4
 SIZE = 64
-STEPS, CFG, SEED = 20, 3.0, 3
+STEPS, CFG, SEED = 20, 3.0, 1
 SAMPLER, SCHEDULER = "dpmpp_2m", "sgm_uniform"
 ENCODER = "demo_world.safetensors"
 ADAPTER = "ip-adapter-plus_demo_world.safetensors"
@@ -46,7 +46,7 @@ COLUMNS = (
         (ImagePrompt(side="left"), ImagePrompt(side="right", next_row=True)),
     ),
     Column(
-        "style", "style layers", "colour from the image,\nshape from the text", "a triangle",
+        "style", "style layers", "colour from the image,\nshape from the text", "a square",
         (ImagePrompt(layers="style"),),
     ),
 )  # fmt: skip

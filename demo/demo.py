@@ -12,7 +12,8 @@ from .stages import DEV, ROOT, Progress, StageError
 OUTPUT = DEV / "demo"
 SHEET = "sheet.jpg"
 NOTICE = """This is a toy world: small models, trained on 64x64 drawings of coloured shapes. The references combine
-shape, colour and texture as no training picture did. The shares say how often a picture has what its reference has."""
+shape, colour and texture as no training picture did. The shares say how often a picture has what its reference, or
+else the text, asks for; demo/README.md has those of 64 references."""
 
 
 def run_demo(server: Server, python: str | Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from .columns import COLUMNS, ROWS, SIZE, Column, ImagePrompt, reference
 from .measure import measure, measure_half
 from .world import SHAPES, VALUES, Scene, World, draw
 
-WORLD_SEED = 0
+WORLD_SEED, CANDIDATES = 0, 50
 SHOWN = ("colour", "shape", "texture")
 
 
@@ -40,14 +41,14 @@ Cell = list[Region]  # one, or a left and a right one
 
 def references() -> list[Scene]:
     """Combinations that training never saw, all different, and of no shape that a prompt names."""
-    world, found = World(WORLD_SEED, held_out=True), []
+    world = World(WORLD_SEED, held_out=True)
     named = {word for column in COLUMNS for word in column.text.split()}
-    while len(found) < ROWS:
-        scene = world.scene()
-        taken = {getattr(other, name) for other in found for name in (*SHOWN, "background")}
-        if not {scene.shape, scene.colour, scene.texture, scene.background} & (taken | named):
-            found.append(scene)
-    return found
+    scenes = [scene for scene in (world.scene() for _ in range(CANDIDATES)) if scene.shape not in named]
+    return list(next(group for group in combinations(scenes, ROWS) if all_differ(group)))
+
+
+def all_differ(scenes: Sequence[Scene]) -> bool:
+    return all(len({getattr(scene, name) for scene in scenes}) == len(scenes) for name in (*SHOWN, "background"))
 
 
 def judge(column: Column, pictures: Tensor, scenes: Sequence[Scene]) -> list[Cell]:
@@ -88,10 +89,10 @@ HEAD = 4 * LINE + 12
 ROW = PICTURE + len(SHOWN) * LINE + 22
 FOOT = (len(SHOWN) + 1) * LINE + 16
 WIDTH = GAP + (len(COLUMNS) + 1) * (PICTURE + GAP)
-HEIGHT = GAP + HEAD + ROWS * ROW + FOOT + 2 * LINE
+HEIGHT = GAP + HEAD + ROWS * ROW + FOOT + 3 * LINE
 INK, PALE, RIGHT, WRONG = (25, 25, 25), (120, 120, 120), (10, 125, 50), (190, 40, 30)
 FOOTNOTE = "A toy world of small trained models, sampled by ComfyUI. Below each picture: what was measured in it, and "
-FOOTNOTE += "whether that is right."
+FOOTNOTE += "whether that is right.\nFour references, one noise: demo/README.md has the shares of 64."
 
 
 class Sheet:
@@ -159,7 +160,7 @@ def lay_out(scenes: Sequence[Scene], pictures: Mapping[Column, Tensor],
         for row, cell in enumerate(cells):
             sheet.picture(place, row, to_image(pictures[column][row]))
             sheet.marks(place, row, cell)
-    sheet.text(GAP, HEIGHT - 2 * LINE, FOOTNOTE, 19, PALE)
+    sheet.text(GAP, HEIGHT - 3 * LINE, FOOTNOTE, 19, PALE)
     return sheet.image
 
 

@@ -74,7 +74,7 @@ def test_what_a_column_should_show():
     assert [len(cell) for cell in cells] == [2] * columns.ROWS
     assert all(region.matches(name) for cell in cells for region in cell for name in sheet.SHOWN)
     assert sheet.expected(by_name["style"], scenes[0]) == {
-        "shape": "triangle", "colour": scenes[0].colour, "texture": scenes[0].texture
+        "shape": "square", "colour": scenes[0].colour, "texture": scenes[0].texture
     }  # fmt: skip
 
 
