@@ -51,7 +51,10 @@ def report(request):
 
 def table(pictures: Tensor, scenes: Sequence[Scene]) -> dict[str, float]:
     """Share of the pictures that match their reference, by attribute."""
-    readings = measure(pictures)
+    return table_of(measure(pictures), scenes)
+
+
+def table_of(readings: Sequence[dict[str, str]], scenes: Sequence[Scene]) -> dict[str, float]:
     return {attribute: matches(readings, scenes, attribute) for attribute in ATTRIBUTES}
 
 
@@ -104,8 +107,8 @@ def test_the_picture_comes_near_its_reference(report):
     assert max(found.values()) < 0.2 * alone
 
 
-def test_plus_keeps_more_of_the_reference_than_base(report):
-    """References of two objects: one embedding has to stand for both, 16 tokens need not."""
+def test_plus_keeps_more_of_two_objects_than_base(report):
+    """One embedding has to stand for both, 16 tokens need not."""
     references = draw(list(zip(SCENES, OTHERS, strict=True)))
     far, colours = {}, {}
     for name in ("base", "plus"):
@@ -119,12 +122,12 @@ def test_plus_keeps_more_of_the_reference_than_base(report):
 
 
 def test_similarity_grows_with_the_weight_and_a_negative_one_moves_away(report):
-    weights = (-0.5, 0.0, 0.3, 0.6, 1.0)
+    weights = (-0.5, 0.0, 0.3, 1.0)
     found = [distance(text_only() if weight == 0 else with_adapter("plus", weight), originals()) for weight in weights]
     report("distance by weight: " + "  ".join(f"{w}: {d:.3f}" for w, d in zip(weights, found, strict=True)))
     assert found == sorted(found, reverse=True)
     assert found[0] > found[1] + 0.01
-    assert found[1] > 1.5 * found[-1]
+    assert found[1] > 5 * found[-1]
 
 
 def test_weight_zero_is_no_node():
@@ -135,13 +138,23 @@ def test_weight_zero_is_no_node():
 
 def test_the_text_gives_the_shape_and_the_image_the_colour(report):
     wanted = [next(s for s in SHAPES[i % 6 :] + SHAPES if s != scene.shape) for i, scene in enumerate(SCENES)]
-    made = generate(apply("plus", SCENES, layers="style"), [f"a {shape}" for shape in wanted])
-    readings = measure(made)
-    shape = sum(r["shape"] == w for r, w in zip(readings, wanted, strict=True)) / len(wanted)
-    colour, left = matches(readings, SCENES, "colour"), matches(readings, SCENES, "shape")
-    report(f"style layers and a text: shape of the text {shape:.2f} (of the image {left:.2f}), colour {colour:.2f}")
-    assert shape > left + 0.15
-    assert colour > 0.75
+    prompts = [f"a {shape}" for shape in wanted]
+
+    def obeyed(readings: Sequence[dict[str, str]]) -> float:
+        return sum(reading["shape"] == shape for reading, shape in zip(readings, wanted, strict=True)) / len(wanted)
+
+    found = {
+        "text alone": measure(generate(checkpoints()[0], prompts)),
+        "style layers": measure(generate(apply("plus", SCENES, layers="style"), prompts)),
+        "all layers": measure(generate(apply("plus", SCENES), prompts)),
+    }
+    shape = {name: obeyed(readings) for name, readings in found.items()}
+    report(f"a text with another shape, which comes: {shown(shape)}")
+    style = table_of(found["style layers"], SCENES)
+    report(f"style layers, and another shape in the text: {shown(style)}")
+    assert shape["style layers"] > max(shape["all layers"], style["shape"], CHANCE["shape"]) + 0.12
+    assert style["colour"] > 0.75
+    assert style["texture"] > CHANCE["texture"] + 0.15
 
 
 def test_composition_is_place_and_shape_and_no_colour(report):
@@ -167,7 +180,10 @@ def test_a_mask_confines_the_influence(report):
                f"(without the image {before:.2f}), of the image {leaked:.2f}")
         assert inside > 0.7
         assert outside > before - 0.2
-        assert leaked < 0.5
+        assert leaked < CHANCE[attribute] + 0.15
+    left, right = (distance(made[..., half], plain[..., half]) for half in (slice(None, 32), slice(32, None)))
+    report(f"left mask: distance from the text's own picture {left:.3f} inside, {right:.3f} outside")
+    assert right < 0.5 * left
 
 
 def test_two_references_with_two_masks_each_rule_their_half(report):
@@ -179,6 +195,7 @@ def test_two_references_with_two_masks_each_rule_their_half(report):
         report(f"two masks, {side} half: " + "  ".join(f"{n} own {a:.2f} other {b:.2f}" for n, (a, b) in found.items()))
         assert found["colour"][0] > 0.7
         assert found["colour"][1] < 0.4
+        assert found["shape"][0] > found["shape"][1] + 0.1
 
 
 def test_early_and_late_act_differently(report):
@@ -198,7 +215,7 @@ def test_a_negative_image_moves_the_result_away_from_it(report):
              for name, negative in negatives.items()}
     report("distance to a negative image, by the one that was given: " + shown(found, 3))
     assert found["its own"] > found["neutral"] + 0.01
-    assert found["its own"] > found["the next one's"] + 0.01
+    assert found["its own"] > found["the next one's"] + 0.005
 
 
 def test_the_small_clip_finds_the_caption(report):
@@ -214,6 +231,13 @@ def test_the_small_clip_finds_the_caption(report):
     report(f"captions found among {len(scenes)}: {top:.2f}")
     assert len(scenes) == 64
     assert top > 0.6
+
+
+def test_the_autoencoder_keeps_the_picture(report):
+    vae = checkpoints()[2]
+    lost = distance(vae.decode(vae.encode(pictures(SCENES))).movedim(-1, 1).clamp(0, 1), originals())
+    report(f"what the autoencoder alone loses: {lost:.3f}")
+    assert lost < 0.05
 
 
 def test_the_world_is_small_enough_to_ship():
