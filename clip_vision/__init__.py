@@ -4,7 +4,7 @@
     features = encode(encoder, PIL.Image.open("photo.jpg"), want=("image_embeds", "penultimate"))
 """
 
-from .checkpoint import load_encoder, to_transformers
+from .checkpoint import describe, load_encoder, to_transformers
 from .combine import COMBINE_METHODS, combine
 from .config import VisionConfig
 from .dtypes import best_dtype
@@ -17,6 +17,6 @@ from .presets import PRESETS, Preset
 
 __all__ = [
     "COMBINE_METHODS", "CROPS", "FEATURES", "PRESETS", "Preset", "VisionConfig", "VisionEncoder", "VisionFeatures",
-    "best_dtype", "combine", "encode", "encode_pixels", "fit", "load_encoder", "pack_weights", "preprocess",
+    "best_dtype", "combine", "describe", "encode", "encode_pixels", "fit", "load_encoder", "pack_weights", "preprocess",
     "to_transformers", "unpack_weights",
 ]

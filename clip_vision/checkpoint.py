@@ -15,7 +15,17 @@ from .description import DESCRIPTION, described
 from .layers import Ops
 from .layouts import recognise, rename, transformers_name
 from .model import VisionEncoder
-from .presets import DEFAULT_ACTIVATION, HALF, HEAD_WIDTH, OPENAI_MEAN, OPENAI_STD, Preset, Sizes, find_preset
+from .presets import (
+    DEFAULT_ACTIVATION,
+    HALF,
+    HEAD_WIDTH,
+    OPENAI_MEAN,
+    OPENAI_STD,
+    Preset,
+    Sizes,
+    find_preset,
+    log_guess,
+)
 
 OPENAI_ARCHIVE = "context_length"  # only the original OpenAI files carry this number
 
@@ -45,12 +55,21 @@ def load_encoder(sd: Mapping[str, Tensor], *, variant: str = "auto", metadata: M
     another shape, metadata that cannot be read.
     """
     ours = _fused(_renamed(sd))
-    config = _configure(_measure(ours), variant, described(metadata), name, OPENAI_ARCHIVE in sd)
-    _check_shapes(VisionEncoder(config, device="meta"), ours)  # a host's layers may have no weights before loading
+    config = _examine(ours, variant, metadata, name, OPENAI_ARCHIVE in sd)
+    if variant == "auto":
+        log_guess(config, name)
     encoder = VisionEncoder(config, ops, device="meta")
     dtype = dtype or _storage_dtype(ours)
     encoder.load_state_dict({key: tensor.to(device=device, dtype=dtype) for key, tensor in ours.items()}, assign=True)
     return encoder.eval().requires_grad_(False)
+
+
+def describe(sd: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = None, name: str = "") -> VisionConfig:
+    """The encoder that `load_encoder` makes of this file, from names and shapes alone: meta tensors will do.
+
+    ValueError as there.
+    """
+    return _examine(_fused(_renamed(sd)), "auto", metadata, name, OPENAI_ARCHIVE in sd)
 
 
 def to_transformers(encoder: VisionEncoder) -> dict[str, Tensor]:
@@ -67,6 +86,13 @@ def to_transformers(encoder: VisionEncoder) -> dict[str, Tensor]:
         for kind in ("weight", "bias"):
             renamed[transformers_name(f"head.in_proj.{kind}")] = torch.cat((own[f"q.{kind}"], own[f"kv.{kind}"]))
     return renamed
+
+
+def _examine(ours: Mapping[str, Tensor], variant: str, metadata: Mapping[str, str] | None, name: str,
+             openai: bool) -> VisionConfig:
+    config = _configure(_measure(ours), variant, described(metadata), name, openai)
+    _check_shapes(VisionEncoder(config, device="meta"), ours)  # a host's layers may have no weights before loading
+    return config
 
 
 def _renamed(sd: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .config import Kind, Rgb
+from .config import Kind, Rgb, VisionConfig
 
 OPENAI_MEAN: Rgb = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD: Rgb = (0.26862954, 0.26130258, 0.27577711)
@@ -55,7 +55,7 @@ class Preset:
     def grid(self) -> int:
         return self.image_size // self.patch
 
-    def same_trunk(self, sizes: Sizes) -> bool:
+    def same_trunk(self, sizes: Sizes | VisionConfig) -> bool:
         mine = (self.kind, self.width, self.depth, self.mlp_width, self.patch)
         return mine == (sizes.kind, sizes.width, sizes.depth, sizes.mlp_width, sizes.patch)
 
@@ -132,41 +132,43 @@ def find_preset(sizes: Sizes, variant: str = "auto", name: str = "") -> Preset |
     """The row for an encoder of these sizes; None when no row has its trunk.
 
     `variant` names the row, or is "auto": rows of the same trunk and image size, of these the one whose hint is in
-    `name`, else the first, which is logged. The last part of `name` is searched before the folders above it; the
-    folders of an absolute path say where a user keeps files, not what they are, and are not searched.
+    `name`, else the first. The last part of `name` is searched before the folders above it; the folders of an absolute
+    path say where a user keeps files, not what they are, and are not searched.
     An unlisted image size of a known trunk takes the rows of the other sizes.
     ValueError when the named row is of another shape than the file.
     """
     if variant != "auto":
         return _checked(preset(variant), sizes)
+    rows = _of_shape(sizes)
+    return _hinted(rows, name) or next(iter(rows), None)
+
+
+def log_guess(sizes: Sizes | VisionConfig, name: str) -> None:
+    """Log which row "auto" takes where rows of the same shape compute otherwise and no hint decides between them."""
+    rows = _of_shape(sizes)
+    others = [row.name for row in rows if not row.computes_like(rows[0])]
+    if others and not _hinted(rows, name):
+        logging.getLogger(__name__).info(
+            "%s is taken for %s; of the same shape are %s. If it is one of them, say so with `variant`.",
+            name or "The image encoder", rows[0].name, ", ".join(others),
+        )
+
+
+def _of_shape(sizes: Sizes | VisionConfig) -> Sequence[Preset]:
     trunk = [row for row in PRESETS if row.same_trunk(sizes)]
-    rows = [row for row in trunk if row.grid == sizes.grid] or trunk
-    for part in _parts(name):
-        if row := _hinted(rows, part):
-            return row
-    return _default(rows, name)
+    return [row for row in trunk if row.grid == sizes.grid] or trunk
+
+
+def _hinted(rows: Sequence[Preset], name: str) -> Preset | None:
+    hinted = (row for part in _parts(name) for row in (*rows[1:], *rows[:1])  # the default row last
+              if row.hint and re.search(row.hint, part, re.IGNORECASE))
+    return next(hinted, None)
 
 
 def _parts(name: str) -> list[str]:
     """File name first, then its folders upwards; the file name alone of an absolute path."""
     parts = re.split(r"[\\/]", name)[::-1]
     return parts[:1] if re.match(r"[\\/]|[A-Za-z]:", name) else parts
-
-
-def _hinted(rows: Sequence[Preset], part: str) -> Preset | None:
-    default_last = (*rows[1:], *rows[:1])
-    return next((row for row in default_last if row.hint and re.search(row.hint, part, re.IGNORECASE)), None)
-
-
-def _default(rows: Sequence[Preset], name: str) -> Preset | None:
-    if not rows:
-        return None
-    if others := [row.name for row in rows if not row.computes_like(rows[0])]:
-        logging.getLogger(__name__).info(
-            "%s is taken for %s; of the same shape are %s. If it is one of them, say so with `variant`.",
-            name or "The image encoder", rows[0].name, ", ".join(others),
-        )
-    return rows[0]
 
 
 def _checked(row: Preset, sizes: Sizes) -> Preset:

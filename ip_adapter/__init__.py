@@ -14,6 +14,7 @@ from .block_order import Block, file_order, match_layers
 from .checkpoint import identify, load_adapter
 from .containers import AdapterParts, normalise
 from .families import BASE_MODELS, ENCODERS, FAMILIES, KOLORS, BaseModel, Family, encoder_name
+from .foreign import ForeignFile
 from .key_values import ImageKeyValues
 from .layer_sets import LAYER_SET_NAMES, LAYER_SETS, select_layers
 
@@ -28,6 +29,7 @@ __all__ = [
     "BaseModel",
     "Block",
     "Family",
+    "ForeignFile",
     "IPAdapter",
     "ImageKeyValues",
     "ImagePrompt",

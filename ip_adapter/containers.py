@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .block_order import file_order
-from .foreign import FOREIGN
+from .foreign import FOREIGN, ForeignFile
 from .loading import StateDict, first
 
 # part -> its spellings; where a file has several (NOOB has both), the first present counts
@@ -58,15 +58,15 @@ class AdapterParts:
 def normalise(sd: object) -> AdapterParts:
     """One layout from every container; `sd` is a flat or nested dict of tensors, as read from the file.
 
-    ValueError if it holds no tensors, is a known kind of file that is not an adapter of a supported family (the message
-    says which and what to do), or holds keys that no adapter has.
+    ForeignFile if it is a known kind of file that is not an adapter of a supported family (the message says which and
+    what to do). ValueError if it holds no tensors, or keys that no adapter has.
     """
     leaves = _flatten(sd)
     flat = {key: value for key, value in leaves.items() if isinstance(value, Tensor)}
     keys = _unify(flat)
     for row in FOREIGN:
         if row.matches(keys):
-            raise ValueError(f"This file is {row.kind}, not a supported IP-Adapter. {row.remedy}")
+            raise ForeignFile(row)
     if others := [f"{key} ({type(value).__name__})" for key, value in leaves.items() if key not in flat]:
         raise ValueError(f"This file holds something other than tensors: {first(others)}. Adapters hold tensors alone.")
     parts = {part: {k.removeprefix(f"{part}."): v for k, v in keys.items() if k.startswith(f"{part}.")}

@@ -30,6 +30,15 @@ class Foreign:
         return all(check(sd) for check in self.checks)
 
 
+class ForeignFile(ValueError):
+    """A file that was recognised, and is no adapter of a supported family: `kind` and `remedy` of its row."""
+
+    def __init__(self, row: Foreign):
+        super().__init__(f"This file is {row.kind}, not a supported IP-Adapter. {row.remedy}")
+        self.kind = row.kind
+        self.remedy = row.remedy
+
+
 def has(pattern: str) -> Check:
     """Some key begins with this pattern."""
     find = re.compile(pattern).match
@@ -158,6 +167,11 @@ FOREIGN = (
         "Put it in models/text_encoders and load it with CLIPLoader.",
         (has(r"(text_model\.|encoder\.block\.\d+\.layer|transformer\.text_model\.|model\.layers\.\d+\.self_attn)"),
          lacks(r"image_proj\.")),
+    ),
+    Foreign(
+        "a vision transformer that is not a CLIP (DINO or the like)",
+        "Use a CLIP or SigLIP encoder.",
+        (has(r"(.*\.)?cls_token$"),),
     ),
     Foreign(
         "a diffusion model",

@@ -9,7 +9,7 @@ import witness
 from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
 from witness import ROWS
 
-from image_prompt.clip_vision import PRESETS, load_encoder
+from image_prompt.clip_vision import PRESETS, describe, load_encoder
 
 CLIP, SIGLIP = ROWS["CLIP ViT-B/32"], ROWS["SigLIP base/16-224"]
 FILES = Path(__file__).resolve().parents[1] / "checkpoints"
@@ -91,6 +91,25 @@ def test_an_encoder_is_configured_as_it_was_published(variant, file, heads, acti
     found = load_encoder(on_meta(ROWS[variant]), name=f"{file}.safetensors").config
     assert (found.name, found.heads, found.activation, found.image_size) == (variant, heads, activation, size)
     assert (found.mean, found.std) == mean_std
+
+
+@pytest.mark.parametrize(("variant", "file"), [(variant, file) for variant, file, *_ in PUBLISHED])
+def test_an_encoder_is_described_as_it_would_be_loaded_and_nothing_is_logged(variant, file, caplog):
+    caplog.set_level("INFO")
+    sd = on_meta(ROWS[variant])
+    expected = load_encoder(sd, name=file).config
+    caplog.clear()
+    assert describe(sd, name=file) == expected
+    assert describe(sd).kind == expected.kind
+    assert not caplog.messages
+
+
+def test_a_description_knows_the_metadata_and_refuses_what_would_not_load():
+    sd = stored("clip-vit-large-patch14")
+    assert describe(sd, metadata={"vision_config": '{"name": "mine"}'}).name == "mine"
+    del sd["vision_model.encoder.layers.5.mlp.fc1.bias"]
+    with pytest.raises(ValueError, match="incomplete: 1 weights are missing"):
+        describe(sd)
 
 
 def test_names_of_variants_are_unique():

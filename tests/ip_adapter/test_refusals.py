@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from image_prompt.ip_adapter import identify, load_adapter, match_layers
+from image_prompt.ip_adapter import ForeignFile, identify, load_adapter, match_layers
 
 T = torch.zeros(4, 4)
 
@@ -25,6 +25,7 @@ OTHER_FILES = {  # key of the file -> words of the message
     "visual.transformer.resblocks.0.ln_1.weight": "an image encoder",
     "text_model.encoder.layers.0.mlp.fc1.weight": "a text encoder.*CLIPLoader",
     "encoder.block.0.layer.0.SelfAttention.q.weight": "a text encoder",
+    "embeddings.cls_token": "a vision transformer that is not a CLIP.*SigLIP",
     "control_model.input_hint_block.0.weight": "a ControlNet.*ControlNetLoader",
     "controlnet_cond_embedding.conv_in.weight": "a ControlNet",
     "emb_params": "a textual inversion",
@@ -42,6 +43,17 @@ OTHER_FILES = {  # key of the file -> words of the message
 def test_a_file_of_another_kind_is_named_with_its_place(key):
     with pytest.raises(ValueError, match=f"This file is {OTHER_FILES[key]}"):
         load_adapter({key: T})
+
+
+def test_a_recognised_file_says_what_it_is_and_what_to_do_with_it_apart():
+    with pytest.raises(ForeignFile) as error:
+        load_adapter({"decoder.conv_in.weight": T})
+    assert (error.value.kind, error.value.remedy) == ("a VAE", "Put it in models/vae and load it with VAELoader.")
+
+
+def test_a_vision_transformer_of_numbered_blocks_is_no_diffusion_model():
+    with pytest.raises(ValueError, match="not a CLIP"):
+        load_adapter({"blocks.0.attn.qkv.weight": T, "cls_token": T})
 
 
 def test_a_full_checkpoint_is_named():
