@@ -1,5 +1,6 @@
 """The metadata, what `pip install .` gives, and what the registry would ship."""
 
+import json
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ from image_prompt.demo.stages import ROOT
 from image_prompt.demo.stand_ins import FILES
 
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("clip_vision", "ip_adapter")
+PACKAGES = ("clip_vision", "ip_adapter", "model_files")
 
 # an interpreter without ComfyUI: what is not there cannot be found by chance
 WITHOUT_COMFYUI = """
@@ -45,9 +46,9 @@ def python(code: str, folder: Path, path: Path) -> str:
 def source(tmp_path_factory) -> Path:
     """A copy to build in: building leaves files behind."""
     folder = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE", "__init__.py", "dev.py"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "__init__.py", "__main__.py", "dev.py"):
         shutil.copy(ROOT / name, folder)
-    for name in (*PACKAGES, "nodes", "demo"):
+    for name in (*PACKAGES, "standalone", "nodes", "demo"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
@@ -65,23 +66,50 @@ def installed(source, tmp_path_factory) -> Path:
     return folder / "site"
 
 
-def test_the_wheel_holds_the_two_torch_packages_and_nothing_else(installed):
-    def modules(root: Path, *folders: str) -> set[str]:
-        return {path.relative_to(root).as_posix() for folder in folders for path in (root / folder).rglob("*.py")}
+def test_the_wheel_holds_the_packages_the_catalogue_and_the_command_line_and_nothing_else(installed):
+    def files(root: Path, *folders: str) -> set[str]:
+        found = (path for folder in folders for path in (root / folder).rglob("*") if path.suffix in (".py", ".json"))
+        return {path.relative_to(root).as_posix() for path in found}
 
-    shipped = {name.removeprefix("image_prompt/") for name in modules(installed, ".")}
-    assert shipped == modules(ROOT, *PACKAGES)
+    shipped = {name.removeprefix("image_prompt/") for name in files(installed, ".")}
+    assert shipped == files(ROOT, *PACKAGES) | {"__main__.py"}
+    assert "model_files/catalogue.json" in shipped
+    command = (installed / "image_prompt" / "__main__.py").read_text()
+    assert command == (ROOT / "standalone" / "__main__.py").read_text()  # the root's would look for the root
 
 
 def test_the_wheel_imports_without_comfyui(installed, tmp_path):
-    code = WITHOUT_COMFYUI + "import image_prompt.clip_vision, image_prompt.ip_adapter; print('imported')"
+    names = ", ".join(f"image_prompt.{name}" for name in PACKAGES)
+    code = f"{WITHOUT_COMFYUI}\nimport {names}; print('imported')"
     assert python(code, tmp_path, installed) == "imported\n"
 
 
+def test_the_command_line_of_the_wheel_runs_without_comfyui(installed, tmp_path):
+    adapters = tmp_path / "models" / "ipadapter"
+    adapters.mkdir(parents=True)
+    (adapters / "ip-adapter_sd15.safetensors").touch()
+    (tmp_path / "models" / "loras").mkdir()
+
+    def tell(command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "image_prompt", command, "--json", "--models", "models"], cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(installed)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        return json.loads(done.stdout)
+
+    assert tell("paths")["counts"]["unusable"] == 1
+    assert tell("status")["versions"]["image-prompt"] == METADATA["project"]["version"]
+    assert "ip-adapter_sd15" in {entry["id"] for entry in tell("catalogue")}
+
+
+README = (ROOT / "README.md").read_text()
+ENCODING, FINDING = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+IMPORTS = [line.replace("\n", " ") for line in re.findall(r"`((?:from|import) [^`]+)`", README)]
+
+
 def test_the_python_lines_of_the_readme_run_without_comfyui(installed, tmp_path):
-    readme = (ROOT / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    imports = re.findall(r"`((?:from|import) [^`]+)`", readme)
+    code = ENCODING
     make_models.main(tmp_path / "models")
     for published, small in FILES.items():
         (path,) = (tmp_path / "models").glob(f"*/{small}")
@@ -91,7 +119,15 @@ def test_the_python_lines_of_the_readme_run_without_comfyui(installed, tmp_path)
     Image.new("RGB", (80, 60), "teal").save(tmp_path / "photo.jpg")
     report = "\nprint(tuple(tokens.shape), len(layers))"
     assert len(code.splitlines()) == 5
-    assert python("\n".join([WITHOUT_COMFYUI, *imports, code, report]), tmp_path, installed) == "(1, 16, 768) 16\n"
+    assert python("\n".join([WITHOUT_COMFYUI, *IMPORTS, code, report]), tmp_path, installed) == "(1, 16, 768) 16\n"
+
+
+def test_the_lines_of_the_readme_about_files_run_without_comfyui(installed, tmp_path):
+    (tmp_path / "models" / "ipadapter").mkdir(parents=True)
+    code = FINDING.replace("/opt/ComfyUI", str(tmp_path / "models"))
+    assert len(code.splitlines()) == 4 and code != FINDING
+    said = python("\n".join([WITHOUT_COMFYUI, *IMPORTS, code]), tmp_path, installed)
+    assert said.startswith("Not found: IP-Adapter for SDXL of the kind 'plus'. Looked in models/ipadapter.\nGet ")
 
 
 def test_the_root_imports_without_comfyui(tmp_path):
@@ -128,8 +164,9 @@ def test_registry_metadata():
 
 
 SHIPPED = [
-    "__init__.py", "LICENSE", "README.md", "pyproject.toml", "clip_vision/model.py", "ip_adapter/families.py",
-    "nodes/load.py", "js/docs/ImagePromptApply/en.md", "example_workflows/sd15_simple.json", "js/demo.jpg",
+    "__init__.py", "__main__.py", "LICENSE", "README.md", "pyproject.toml", "clip_vision/model.py",
+    "ip_adapter/families.py", "model_files/catalogue.json", "model_files/command.py", "nodes/load.py",
+    "js/docs/ImagePromptApply/en.md", "example_workflows/sd15_simple.json", "js/demo.jpg", "js/report.png",
     "example_workflows/sd15_simple.jpg", "example_workflows/api/sd15_simple.json",
 ]  # fmt: skip
 LEFT_OUT = [

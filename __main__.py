@@ -1,0 +1,25 @@
+"""The command line: `python path/to/this/folder paths`, or from the folder above `python -m image_prompt paths`."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+NAME = "image_prompt"
+
+
+def import_pack() -> str:
+    """Its name. Started by its path, a folder is no package yet, but a place to import from: the other way round."""
+    if __package__:
+        return __package__
+    root = Path(__file__).resolve().parent
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != root]
+    spec = importlib.util.spec_from_file_location(NAME, root / "__init__.py", submodule_search_locations=[str(root)])
+    assert spec and spec.loader
+    sys.modules[NAME] = pack = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pack)
+    return NAME
+
+
+if __name__ == "__main__":
+    started = f"-m {__package__}" if __package__ else sys.argv[0]
+    sys.exit(importlib.import_module(f"{import_pack()}.model_files.command").main(program=f"python {started}"))

@@ -1,0 +1,72 @@
+"""The answer to "paths": the whole table, and the folders that were looked in."""
+
+from __future__ import annotations
+
+import os
+
+from .catalogue import Catalogue
+from .explain import named
+from .index import Index, IndexedFile
+from .report import Report, Row, table
+from .terminal import Answer, ProgressLine, described, section, size_text, wrapped
+from .whereabouts import Whereabouts
+from .words import identity_words
+
+TITLES = {
+    "found": "Found",
+    "misplaced": "In the wrong folder",
+    "unusable": "Not usable",
+    "missing": "Not found",
+}
+
+
+def answer(where: Whereabouts, catalogue: Catalogue) -> Answer:
+    index, line = Index(where.folders, where.index_file), ProgressLine()
+    try:
+        index.files(on_progress=lambda now: line.show(f"Reading {now.type}: {now.done} of {now.total}"))
+        report = table(index, catalogue)
+        counts = {type: len(index.files(type)) for type in index.types}
+    finally:
+        line.clear()
+        index.close()
+    return Answer(_data(index, counts, report), [*_folders(index, counts), *_files(report)])
+
+
+def _data(index: Index, counts: dict[str, int], report: Report) -> dict[str, object]:
+    def listed(type: str) -> list[dict[str, object]]:
+        return [{"path": str(path), "exists": os.path.isdir(path)} for path in index.paths(type)]
+
+    folders = {type: {"files": count, "paths": listed(type)} for type, count in counts.items()}
+    found = {row.entry.id: str(row.file.file.path) for row in report.rows if row.file}
+    return {"folders": folders, **report.to_dict(), "absolute": found}
+
+
+def _folders(index: Index, counts: dict[str, int]) -> list[str]:
+    lines: list[str] = []
+    for type, count in counts.items():
+        lines.append(f"  {type}: {count or 'no'} file{'' if count == 1 else 's'}")
+        for path in index.paths(type):
+            lines += wrapped(f"{path}{'' if os.path.isdir(path) else ' (is not there)'}", "    ")
+    return section("Folders", lines)
+
+
+def _files(report: Report) -> list[str]:
+    lines: list[str] = []
+    for status, title in TITLES.items():
+        rows = [row for row in report.rows if row.status == status]
+        lines += section(f"{title} ({len(rows)})", described([_row(row) for row in rows]))
+    others = [(named(file), _about(file)) for file in report.others]
+    lines += section(f"Other files ({len(others)})", described(others))
+    counts = report.counts()
+    return [*lines, ", ".join(f"{counts[status]} {title[0].lower()}{title[1:]}" for status, title in TITLES.items())]
+
+
+def _row(row: Row) -> tuple[str, str]:
+    """What is missing is told from what is there by its size and title; the link is in the catalogue."""
+    if row.file is None:
+        return row.entry.id, ", ".join(filter(None, (row.entry.title, size_text(row.entry.size))))
+    return row.entry.id, ": ".join(filter(None, (named(row.file), row.why)))
+
+
+def _about(file: IndexedFile) -> str:
+    return file.problem or (identity_words(file.identity) if file.identity else "")

@@ -1,0 +1,123 @@
+"""What is published: adapters, image encoders, LoRAs and face packs, in `catalogue.json` and in files of users.
+
+A user's file is JSON as well, {"entries": [...]}: an entry of a known id replaces the fields that it gives, a new id
+adds an entry. Sizes and SHA-256 are of the file behind `url`, as public repositories state them (the download tables of
+Krita AI Diffusion, SwarmUI and SimpleSDXL, file lists and READMEs on GitHub); what no source states is left empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .catalogue_file import BrokenCatalogue, Fields, broken, read_entries, shown
+
+__all__ = ["OWN", "BrokenCatalogue", "Catalogue", "Entry"]
+
+OWN = Path(__file__).with_name("catalogue.json")
+ALIKE = (".safetensors", ".sft", ".bin")  # containers in which one file is published
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A published file. Adapters of architectures that this pack has no attention for are listed without purposes."""
+
+    id: str  # the stem under which it is published
+    title: str
+    kind: str  # "adapter", "encoder", "lora", "face pack"
+    family: str  # in the words of `model_files.identify`
+    base_model: str
+    encoder: str  # that an adapter needs, or that this is, in the words of `ip_adapter.ENCODERS`
+    purposes: tuple[str, ...]  # "light", "standard", "plus", "plus face", "composition", "FaceID" ...
+    folder: str  # below models/
+    files: tuple[str, ...]  # names that programs give it, with folders where the name alone says nothing
+    companion: str = ""  # id of the LoRA that belongs to it
+    size: int | None = None  # bytes
+    sha256: str = ""
+    url: str = ""  # of the file itself
+    page: str = ""
+    licence: str = ""  # SPDX where there is one
+    commercial: bool | None = None  # None: not stated
+
+
+NEEDED = tuple(field.name for field in fields(Entry) if field.default is MISSING)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    entries: tuple[Entry, ...]  # of several for one purpose, the preferred one first
+
+    @classmethod
+    def load(cls, *user_files: Path) -> Catalogue:
+        """The pack's own entries, changed and continued by the users' files in their order.
+
+        Raises:
+            BrokenCatalogue: the file, the entry and the field that cannot be used, and why.
+        """
+        known: dict[str, Entry] = {}
+        for path in (OWN, *user_files):
+            for id, given in read_entries(path).items():
+                known[id] = _entry(path, given, known.get(id))
+            _check_companions(path, known)
+        return cls(tuple(known.values()))
+
+    def named(self, file_name: str) -> list[Entry]:
+        """Entries that have a file of this name, whatever its container, case or stray spaces. The name may be a path:
+        entries that name its folders as well come first.
+        """
+        key = _key(file_name)
+        tails = (key[start:] for start in range(max(0, len(key) - self._depth), len(key)))
+        return list(dict.fromkeys(entry for tail in tails for entry in self._names.get(tail, ())))
+
+    def hashed(self, sha256: str) -> Entry | None:
+        return next((entry for entry in self.entries if sha256 and entry.sha256.lower() == sha256.lower()), None)
+
+    def find(
+        self, *, kind: str | None = None, purpose: str | None = None, base_model: str | None = None,
+        encoder: str | None = None, family: str | None = None,
+    ) -> list[Entry]:  # fmt: skip
+        """Entries of which all of the given holds."""
+        return [
+            entry for entry in self.entries
+            if kind in (None, entry.kind) and purpose in (None, *entry.purposes) and family in (None, entry.family)
+            and base_model in (None, entry.base_model) and encoder in (None, entry.encoder)
+        ]  # fmt: skip
+
+    @cached_property
+    def _names(self) -> dict[Key, list[Entry]]:
+        names: dict[Key, list[Entry]] = {}
+        for entry in self.entries:
+            for name in entry.files:
+                names.setdefault(_key(name), []).append(entry)
+        return names
+
+    @cached_property
+    def _depth(self) -> int:
+        return max(map(len, self._names), default=0)
+
+
+def _key(name: str) -> Key:
+    *folders, file = ("".join(part.split()) for part in name.casefold().replace("\\", "/").split("/"))
+    ending = next((ending for ending in ALIKE if file.endswith(ending)), "")
+    return (*folders, file.removesuffix(ending))
+
+
+def _entry(path: Path, given: Fields, known: Entry | None) -> Entry:
+    lists: dict[str, Any] = {name: tuple(given[name]) for name in ("purposes", "files") if name in given}
+    values = {**given, **lists}
+    if known:
+        return replace(known, **values)
+    if missing := [name for name in NEEDED if name not in given]:
+        raise broken(path, given, missing[0], "is missing, and no other entry of this id has it")
+    return Entry(**values)
+
+
+def _check_companions(path: Path, known: dict[str, Entry]) -> None:
+    loras = {entry.id for entry in known.values() if entry.kind == "lora"}
+    for entry in known.values():
+        if entry.companion and entry.companion not in loras:
+            raise broken(path, vars(entry), "companion", f"is {shown(entry.companion)}")

@@ -1,0 +1,135 @@
+"""Find, name, check and fetch the model files of image prompts.
+
+exit codes: 0 done; 1 it could not be done, or a file is not usable, with the reason; 2 wrong arguments; 130 stopped
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from .printable import printable
+from .terminal import Answer
+from .whereabouts import Whereabouts
+
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+YES = {"1", "on", "yes", "true"}
+
+
+def main(arguments: Sequence[str] | None = None, program: str = "python -m image_prompt") -> int:
+    options = _parser(program).parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names may hold what the terminal has no letters for
+    try:
+        answer: Answer = options.run(options)
+        _print(answer, options.json)
+    except (ValueError, OSError) as error:
+        return _fail(printable(" ".join(str(error).split())), 1)
+    except ImportError as error:
+        return _fail(f"{error}. Start this with the Python of your ComfyUI, or install it there.", 1)
+    except KeyboardInterrupt:
+        return _fail("\nStopped.", 130)
+    return answer.code
+
+
+def _print(answer: Answer, as_json: bool) -> None:
+    text = json.dumps(answer.data, indent=1) if as_json else "\n".join(answer.lines).rstrip()
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(text: str, code: int) -> int:
+    print(text, file=sys.stderr)
+    return code
+
+
+# ----------------------------------------------------------------------------------------------------------- commands
+# Each imports what it needs: the catalogue, downloads and --help need no torch.
+
+
+def _paths(options: argparse.Namespace) -> Answer:
+    from .answer_paths import answer
+
+    where = _where(options)
+    return answer(where, where.catalogue(*options.catalogue))
+
+
+def _identify(options: argparse.Namespace) -> Answer:
+    from .answer_identify import answer
+
+    return answer(options.files)
+
+
+def _status(options: argparse.Namespace) -> Answer:
+    from .answer_status import answer
+
+    return answer(_where(options))
+
+
+def _catalogue(options: argparse.Namespace) -> Answer:
+    from .answer_catalogue import answer
+
+    return answer(_where(options, needed=False).catalogue(*options.catalogue))
+
+
+def _get(options: argparse.Namespace) -> Answer:
+    from .answer_get import Wish, answer
+
+    where = _where(options)
+    offline = options.offline or any(os.environ.get(name, "").strip().lower() in YES for name in OFFLINE)
+    wish = Wish(options.name, options.yes, options.allow_unverified, offline)
+    return answer(wish, where, where.catalogue(*options.catalogue))
+
+
+def _where(options: argparse.Namespace, needed: bool = True) -> Whereabouts:
+    root = options.comfyui if options.comfyui is not None else options.models
+    return Whereabouts.find(root, options.extra_model_paths, needed)
+
+
+# ---------------------------------------------------------------------------------------------------------- arguments
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog=program, description=__doc__, formatter_class=raw)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], Answer], text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        made.add_argument("--json", action="store_true", help="for programs")
+        made.set_defaults(run=run)
+        return made
+
+    paths = command("paths", _paths, "what is found, missing, misplaced, or unusable and why, and all folders")
+    identify = command("identify", _identify, "what files are, by their headers; exit code 1 if one is not usable")
+    status = command("status", _status, "versions, optional parts, folders and the index")
+    catalogue = command("catalogue", _catalogue, "what is published, with sizes and licences")
+    get = command("get", _get, "download a file of the catalogue into its folder, after asking")
+    identify.add_argument("files", nargs="+", metavar="FILE")
+    get.add_argument("name", metavar="NAME", help="of the catalogue, or of its file")
+    get.add_argument("--yes", action="store_true", help="agree to the licence and the size without being asked")
+    get.add_argument("--allow-unverified", action="store_true", help="also where no SHA-256 is known")
+    get.add_argument("--offline", action="store_true",
+                     help=f"only say what to do by hand; so do {' and '.join(OFFLINE)} in the environment")
+    for each in (paths, catalogue, get):
+        each.add_argument("--catalogue", metavar="FILE", action="append", default=[],
+                          help="entries to add, in JSON; may be repeated")
+    for each in (paths, status, catalogue, get):
+        _add_places(each)
+    return parser
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where", "Default: the ComfyUI that this pack lies in, or else a usual place.")
+    root = group.add_mutually_exclusive_group()
+    root.add_argument("--comfyui", metavar="PATH", help="the folder of a ComfyUI, or of a program that contains one")
+    root.add_argument("--models", metavar="PATH", help="a folder of models, with loras, clip_vision and others in it")
+    group.add_argument("--extra-model-paths", metavar="FILE", action="append", default=[],
+                       help="a file like extra_model_paths.yaml; may be repeated")

@@ -1,0 +1,96 @@
+"""Fetch a file of the catalogue into a model folder, when somebody asks for it: only the command line does."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from .addresses import DownloadError, check_address
+from .catalogue import Entry
+from .fetch import Downloaded, Fetch, Manner
+from .part import CHUNK, BusyError, Part
+
+RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+
+
+def download(
+    entry: Entry, folder: str | os.PathLike[str], *, allow_unverified: bool = False, offline: bool = False,
+    manner: Manner | None = None,
+) -> Downloaded:  # fmt: skip
+    """Put the file of an entry into `folder` under its catalogue name, whole and checked, or not at all.
+
+    What arrived of an interrupted download stays beside it as `NAME.part`, and the next call goes on with it.
+
+    Raises:
+        DownloadError: nothing was put there; the text says why, and what to do.
+    """
+    target = Path(folder) / file_name(entry)
+    if os.path.lexists(target):
+        return _already_there(entry, target)
+    check_request(entry, target, allow_unverified, offline)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Part(target) as part:
+            if os.path.lexists(target):  # another process has just finished it
+                return _already_there(entry, target)
+            return Fetch(entry, part, manner or Manner()).run()
+    except BusyError:
+        raise DownloadError(f"Another process is downloading {target} right now: wait until it has finished.") from None
+    except OSError as error:
+        raise DownloadError(f"{target} cannot be written: {error.strerror or error}.") from error
+
+
+def file_name(entry: Entry) -> str:
+    """The name that a download gets, which is a plain name on every system.
+
+    Raises:
+        DownloadError: it is a path, or a name with a meaning of its own.
+    """
+    name = entry.files[0] if entry.files else ""
+    plain = re.fullmatch(r"[^\x00-\x1f\x7f/\\:*?\"<>|]{1,200}", name) and name == name.strip(" .")
+    if not plain or name.split(".")[0].rstrip().lower() in RESERVED:
+        raise DownloadError(f"The catalogue names the file of {entry.id!r} {name!r}: that is no plain file name.")
+    return name
+
+
+def check_request(entry: Entry, target: Path, allow_unverified: bool, offline: bool) -> None:
+    """Raises DownloadError where nothing may be fetched: offline, without an address, or unchecked."""
+    by_hand = f"By hand: get it from {entry.url or entry.page} and put it here: {target}"
+    if offline:
+        raise DownloadError(f"Offline: {entry.id} was not fetched. {by_hand}")
+    if not entry.url:
+        raise DownloadError(f"No direct link to {entry.id} is known. {by_hand}")
+    check_address(entry.url, entry.url)
+    if not entry.sha256 and not allow_unverified:
+        raise DownloadError(
+            f"No SHA-256 of {entry.id} is known, so what comes could not be checked. Allow that (--allow-unverified) "
+            f"if you trust {entry.url}"
+        )
+
+
+def _already_there(entry: Entry, target: Path) -> Downloaded:
+    """Nothing to do, if it is that file. Any other is somebody's own and stays."""
+    if not os.path.isfile(target):
+        raise DownloadError(f"{target} is there already and is no plain file: rename or remove it first.")
+    try:
+        found = _sha256(target)
+        size = target.stat().st_size
+    except OSError as error:
+        raise DownloadError(f"{target} is there and cannot be read: {error.strerror or error}.") from error
+    if found == entry.sha256.lower():
+        return Downloaded(target, size, found, 0)
+    difference = f"not of {entry.sha256}" if entry.sha256 else "and no other is known to compare it with"
+    raise DownloadError(
+        f"{target} is there already and stays as it is: a file of SHA-256 {found}, {difference}. To get it anew, "
+        "rename or remove that file first."
+    )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

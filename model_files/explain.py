@@ -1,0 +1,72 @@
+"""The one explanation of the pack, wherever a file is missing or does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from .catalogue import Entry
+from .index import IndexedFile
+from .need import Resolution, short
+from .printable import printable
+from .support import refusal
+from .words import entry_words, identity_words
+
+REJECTED, MISPLACED, WANTED = 4, 2, 2  # lines each
+
+
+def explain(resolution: Resolution, given: str = "") -> str:
+    """What was given, what is needed, which file on this disk would do, or which to get, and where it belongs.
+
+    given: a sentence about what somebody gave instead. At most a dozen lines; files are named within their folders.
+    """
+    return "\n".join(map(printable, _lines(resolution, given)))
+
+
+def _lines(resolution: Resolution, given: str) -> Iterator[str]:
+    if given:
+        yield given
+    if resolution.found:
+        yield f"Needed: {resolution.need}. On this disk: {named(resolution.found)}, {_what(resolution.found)}."
+        return
+    yield f"Not found: {resolution.need}. {_searched(resolution)}"
+    yield from _some([f"- {named(file)}: {reason(file, why)}" for file, why in resolution.rejected], REJECTED)
+    homes = " or ".join(f"models/{home}" for home in resolution.homes)
+    yield from _some([f"On this disk, in the wrong folder: {named(file)}, {_what(file)}. Move it to {homes}."
+                      for file in resolution.misplaced], MISPLACED)
+    if resolution.misplaced:
+        return
+    yield from _some([advice(entry) for entry in resolution.wanted], WANTED)
+    if resolution.unread:
+        yield f"Still being read: {', '.join(resolution.unread)}. Ask again to know whether it lies there."
+
+
+def advice(entry: Entry) -> str:
+    """What to do about a published file that is missing."""
+    if why_not := refusal(entry):
+        return f"{entry.title} is published ({entry.page or entry.url}), but this pack does not apply it. {why_not}"
+    source = entry.url or entry.page or "its author"
+    return f"Get {entry_words(entry)} from {source} and put it into models/{entry.folder}."
+
+
+def _searched(resolution: Resolution) -> str:
+    if not resolution.searched:
+        return f"There is no folder for it: no {' or '.join(resolution.homes)} is known."
+    return f"Looked in {', '.join(map(short, resolution.searched))}{':' if resolution.rejected else '.'}"
+
+
+def _some(lines: list[str], count: int) -> Iterable[str]:
+    left = len(lines) - count
+    return lines if left <= 0 else [*lines[:count], f"(and {left} more)"]
+
+
+def named(file: IndexedFile) -> str:
+    return f"{file.file.type}/{file.file.name}"
+
+
+def reason(file: IndexedFile, why: str) -> str:
+    """Without the file's name, which stands before it."""
+    return why.removeprefix(file.file.path.name).strip()
+
+
+def _what(file: IndexedFile) -> str:
+    return identity_words(file.identity) if file.identity else "unreadable"

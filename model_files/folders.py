@@ -1,0 +1,132 @@
+"""Which folders hold models of which type, and the files in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .extra_paths import Addition, read_extra_paths, usable
+from .installation import installed
+from .layouts import LAYOUTS, Layout, layout_of
+from .model_types import MODEL_TYPES, NOT_MODELS, extensions, today
+from .places import BESIDE, candidates, usual_places
+from .scan import model_files, place
+
+__all__ = ["MODEL_TYPES", "ModelFile", "ModelFolders"]
+
+StrPath = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    type: str
+    name: str  # below its folder, with "/" on every system; the name by which ComfyUI lists it
+    path: Path
+    folder: Path
+    size: int
+    mtime_ns: int
+
+
+class ModelFolders:
+    """Folders per type of model, in order: of two files with one name, that of the first folder counts.
+
+        folders = ModelFolders({"ipadapter": ["/data/adapters", "/nas/adapters"], "clip_vision": "/data/encoders"})
+        folders = ModelFolders.from_root("/opt/ComfyUI")
+        folders.add("ipadapter", "/data/adapters", first=True)
+        for file in folders.scan("ipadapter"): ...
+    """
+
+    def __init__(self, paths: Mapping[str, StrPath | Iterable[StrPath]] | None = None) -> None:
+        self._paths: dict[str, list[str]] = {}
+        for type, given in (paths or {}).items():
+            self.add(type, *([given] if isinstance(given, (str, os.PathLike)) else given))
+
+    @classmethod
+    def from_root(cls, root: StrPath) -> ModelFolders:
+        """The folders of an installation, or of a models directory; `layouts.LAYOUTS` lists those that are known.
+
+        ValueError if the root is none of them, or an extra_model_paths.yaml in it cannot be read.
+        """
+        path = os.path.realpath(_given(root))
+        layout = layout_of(path)
+        if layout is None:
+            what = "lays out its models in no known way" if os.path.isdir(path) else "is not a folder"
+            raise ValueError(f"{path} {what}. Looked for {_described(LAYOUTS)}. Give the folder of such a program, or "
+                             "of its models, or name the folders of each type.")
+        return cls()._filled(installed(path, layout))
+
+    @classmethod
+    def found(cls, search: StrPath | Iterable[StrPath] | None = None) -> ModelFolders:
+        """The folders of the first ComfyUI found in or beside the places given, or the usual ones.
+
+        ValueError if there is none, or its extra_model_paths.yaml cannot be read.
+        """
+        given = [search] if isinstance(search, (str, os.PathLike)) else search
+        places = usual_places() if given is None else [os.path.abspath(_given(path)) for path in given]
+        for path in candidates(places):
+            layout = layout_of(path)
+            if layout and layout.detected:
+                return cls()._filled(installed(os.path.realpath(path), layout))
+        known = _described(layout for layout in LAYOUTS if layout.detected)
+        raise ValueError(f"No ComfyUI was found in {', '.join(places) or 'no place'}, or directly below "
+                         f"({', '.join(filter(None, BESIDE))}). Looked for {known}. Give its folder.")
+
+    def add(self, type: str, *paths: StrPath, first: bool = False) -> None:
+        """Folders after those known, or before. They need not exist. One that is known stays, or comes first."""
+        known = self._paths.setdefault(today(type), [])
+        new = list(dict.fromkeys(os.path.abspath(_given(path)) for path in paths))
+        if first:
+            known[:] = [*new, *(path for path in known if path not in new)]
+        else:
+            known += [path for path in new if path not in known]
+
+    def add_extra_paths(self, file: StrPath) -> None:
+        """The folders that an extra_model_paths.yaml names. ValueError if it cannot be read."""
+        self._filled(read_extra_paths(_given(file)))
+
+    def types(self) -> list[str]:
+        """The types that have folders; those of an extra_model_paths.yaml may be any."""
+        return list(self._paths)
+
+    def paths(self, type: str) -> list[Path]:
+        """The folders of a type in order, existing or not; links are resolved, and each is named once."""
+        if today(type) not in self._paths and today(type) not in MODEL_TYPES:
+            raise ValueError(f"\"{type}\" is no type of model. Known are: {', '.join({**MODEL_TYPES, **self._paths})}.")
+        unique: dict[Hashable, Path] = {}
+        for path in map(os.path.realpath, self._paths.get(today(type), [])):
+            unique.setdefault(place(path), Path(path))
+        return list(unique.values())
+
+    def scan(self, type: str) -> list[ModelFile]:
+        """The model files below the folders of a type: each folder's by name, and of two with one name the first."""
+        files: dict[str, ModelFile] = {}
+        seen: set[Hashable] = set()
+        for folder in self.paths(type):
+            found = dict(model_files(str(folder), extensions(today(type)), seen))
+            for name in sorted(found):
+                size, mtime_ns = found[name].st_size, found[name].st_mtime_ns
+                file = ModelFile(today(type), name, folder / name, folder, size, mtime_ns)
+                files.setdefault(os.path.normcase(name), file)
+        return list(files.values())
+
+    def counts(self) -> dict[str, int]:
+        """How many files `scan` finds of each type that has folders."""
+        return {type: len(self.scan(type)) for type in self._paths if type not in NOT_MODELS}
+
+    def _filled(self, additions: Iterable[Addition]) -> ModelFolders:
+        for type, path, first in additions:
+            self.add(type, path, first=first)
+        return self
+
+
+def _given(path: StrPath) -> str:
+    text = usable(os.fsdecode(path), "A folder of models")
+    if not text:
+        raise ValueError("The path of a folder of models is empty. Expected the name of a folder.")
+    return text
+
+
+def _described(layouts: Iterable[Layout]) -> str:
+    return "; ".join(layout.described() for layout in layouts)

@@ -1,0 +1,141 @@
+"""What is in a model file: names, shapes and dtypes of its tensors. No data are read, and nothing of the file runs.
+
+Whatever a file holds, reading it ends within about a second: with its header, or with the reason why it has none.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from .printable import printable
+from .safetensors_header import looks_like_safetensors, read_safetensors
+from .tensor_info import TensorInfo, UnusableFile
+from .torch_index import read_archive, read_legacy
+
+__all__ = ["Header", "TensorInfo", "UnusableFile", "read_header"]
+
+HEAD_BYTES = 512
+KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+@dataclass(frozen=True)
+class Header:
+    """container: "safetensors", "torch archive" or "torch pickle". Nested tables of torch are joined with dots."""
+
+    container: str
+    tensors: Mapping[str, TensorInfo]
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """The header of a model file. Its container is told by its content, not by its name.
+
+    Raises:
+        UnusableFile: there is something, but no model file that can be read; the text says what, and what to do.
+        FileNotFoundError, NotADirectoryError: there is nothing.
+    """
+    try:
+        return _read(path)
+    except UnusableFile as error:
+        raise UnusableFile(f"{_name(path)} {error}") from error
+    except OSError as error:
+        if isinstance(error, (FileNotFoundError, NotADirectoryError)) and not os.path.islink(path):
+            raise
+        raise UnusableFile(f"{_name(path)} {_why(error)}") from error
+    except Exception as error:  # zipfile and the codecs raise a dozen types for a broken file
+        raise UnusableFile(
+            f"{_name(path)} could not be read as a model file: {printable(str(error)[:200]) or type(error).__name__}. "
+            "It is damaged, cut short, or has the wrong extension. Get the file again."
+        ) from error
+
+
+def _read(path: str | os.PathLike[str]) -> Header:
+    _check_kind(os.stat(path))
+    with open(path, "rb", opener=_open) as file:
+        status = os.fstat(file.fileno())
+        _check_kind(status)  # another may have taken its place
+        head = file.read(HEAD_BYTES)
+        file.seek(0)
+        return _reader(head)(file, status.st_size)
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # opening a pipe waits for its other end
+
+
+def _check_kind(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((kind for is_kind, kind in KINDS if is_kind(status.st_mode)), "something else")
+        raise UnusableFile(f"is {kind}, not a file: it was not opened. Give the model file itself.")
+
+
+def _safetensors(file: BinaryIO, size: int) -> Header:
+    tensors, metadata = read_safetensors(file, size)
+    return Header("safetensors", tensors, metadata)
+
+
+def _archive(file: BinaryIO, size: int) -> Header:
+    return Header("torch archive", read_archive(file, size))
+
+
+def _legacy(file: BinaryIO, size: int) -> Header:
+    return Header("torch pickle", read_legacy(file, size))
+
+
+Reader = Callable[[BinaryIO, int], Header]
+READERS: tuple[tuple[Callable[[bytes], bool], Reader], ...] = (
+    (looks_like_safetensors, _safetensors),
+    (lambda head: head.startswith(b"PK"), _archive),
+    (lambda head: head.startswith(b"\x80"), _legacy),
+)
+NO_MODELS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
+    (lambda head: not head, "is empty: the download was cut short. Get the file again."),
+    (
+        lambda head: head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"),
+        "is a web page, not a model: the link pointed at the page about the file, or asked for a login. Download the "
+        "file itself.",
+    ),
+    (
+        lambda head: head.startswith(b"version https://git-lfs"),
+        "is a Git LFS pointer, not the model: it names the file that git left on the server. Get that file with "
+        "`git lfs pull`, or download it.",
+    ),
+)
+
+
+def _reader(head: bytes) -> Reader:
+    for begins_so, reader in READERS:
+        if begins_so(head):
+            return reader
+    for begins_so, what in NO_MODELS:
+        if begins_so(head):
+            raise UnusableFile(what)
+    raise UnusableFile(
+        f"is no model file: it begins with {head[:16]!r}. The download failed, or the extension is wrong. Get the file "
+        "again."
+    )
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "may not be read by this user: permission denied. Change its permissions."
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return "is a link to a file that is not there. Make the link anew, or get the file."
+    if error.errno == errno.ELOOP:
+        return "is a link that leads back to itself. Make the link anew, or get the file."
+    return f"could not be read: {error.strerror or error}. Check the disk, then try again."
+
+
+def _name(path: str | os.PathLike[str]) -> str:
+    return printable(os.path.basename(os.path.normpath(os.fsdecode(path))))

@@ -1,0 +1,185 @@
+"""Header -> what the file is. The two cores decide, on tensors without memory; here stands what they leave open."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..clip_vision import PRESETS, VisionConfig, describe
+from ..clip_vision.layouts import LAYOUTS
+from ..ip_adapter import BASE_MODELS, ENCODERS, ForeignFile, encoder_name, load_adapter
+from ..ip_adapter.containers import PREFIXES
+from ..ip_adapter.foreign import FACE, LORA
+from .header import Header, TensorInfo
+from .printable import printable
+
+Tensors = Mapping[str, TensorInfo]
+
+MAX_TENSORS = 100_000  # more than any model has; looking at each of a million takes seconds
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a file is, by its tensors.
+
+    kind: "adapter", "encoder", "lora", "face adapter" or "other"
+    family: the name of the adapter's family or of the encoder's preset; of anything else what it is, in words
+    base_model: "SD1.5", "SDXL", "Kolors", "Flux", or "" where it has none
+    encoder: that an adapter needs, or that this is, in the words of `ip_adapter.ENCODERS`
+    projection: whether an encoder can give image_embeds, or an adapter reads them
+    problem: why this pack cannot use it, and what to do; "" where it can
+    also: other words under which an adapter may ask for an encoder that is in no table
+    """
+
+    kind: str
+    family: str
+    base_model: str = ""
+    encoder: str = ""
+    projection: bool = True
+    problem: str = ""
+    also: tuple[str, ...] = ()
+
+
+DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
+}  # fmt: skip
+QUANTISED = torch.uint8  # stands for every dtype that weights cannot be computed in as they are
+
+ENCODER_OF_PRESET = {
+    "CLIP ViT-B/32": "CLIP ViT-B", "CLIP ViT-B/16": "CLIP ViT-B", "SigLIP so400m/14-384": "SigLIP so400m",
+}  # fmt: skip
+
+FACE_FAMILIES = {  # kind in ip_adapter.FOREIGN -> family, and the base model where the layers do not tell
+    "a FaceID adapter": ("FaceID", ""),
+    "a FaceID plus adapter": ("FaceID plus", ""),
+    "a FaceID portrait adapter": ("FaceID portrait", ""),
+    "InstantID or a FaceID portrait adapter": ("FaceID portrait unnorm", ""),
+    "Kolors' FaceID-Plus adapter": ("Kolors FaceID plus", "Kolors"),
+    "PuLID for SDXL": ("PuLID", "SDXL"),
+    "PuLID for Flux": ("PuLID", "Flux"),
+    "InfiniteYou's image projection": ("InfiniteYou", "Flux"),
+}
+
+NUMBER = re.compile(r"\d+")
+# The companion of a FaceID adapter changes every attention of the UNet, at one rank and without alphas.
+FACE_LORA = re.compile(r"lora_unet_\w+_attn[12]_to_(q|k|v|out_0)\.lora_(down|up)\.weight")
+FACE_LORA_COUNTS = {base.layers * 2 * 4 * 2 for base in BASE_MODELS}
+FACE_LORA_RANK = 128
+# A weight that takes the text context: as wide as the base model's.
+CONTEXT = re.compile(r"(ip_adapter|adapter_modules)\.1\.to_k_ip\.weight|lora_unet_\w+_attn2_to_k\.lora_down\.weight")
+
+
+def identify(header: Header, name: str = "") -> Identity:
+    """What a file is, by its header. `name`, with its folders, is a hint where shapes do not tell."""
+    tensors = _unwrapped(header)
+    if len(tensors) > MAX_TENSORS:
+        return Identity("other", "a file of very many tensors", problem=f"This file holds {len(tensors):,} tensors, "
+                        "more than any adapter or encoder has. Choose another file.")
+    try:
+        return _shown(_identify(tensors, header.metadata, name))
+    except (RuntimeError, OverflowError, MemoryError):  # from torch
+        return Identity("other", "a damaged model file", problem="This file holds tensors of impossible sizes: it is "
+                        "damaged. Get the file again.")
+
+
+def _identify(tensors: Tensors, metadata: Mapping[str, str], name: str) -> Identity:
+    sample = _one_of_each_row(tensors)
+    if any(key.startswith(PREFIXES["image_proj"]) for key in sample):
+        return _adapter(tensors, name, "adapter", "an unknown IP-Adapter")
+    if any(re.fullmatch(layout.signature, key) for layout in LAYOUTS for key in sample):
+        return _encoder(tensors, metadata, name)
+    return _adapter(sample, name, "other", "an unknown kind of file", whole=tensors)
+
+
+def _shown(identity: Identity) -> Identity:
+    """Names of tensors, which problems quote, and those in metadata may be of any length."""
+    return replace(identity, family=printable(identity.family, 100), encoder=printable(identity.encoder, 100),
+                   problem=printable(identity.problem, 1000))
+
+
+def _unwrapped(header: Header) -> Tensors:
+    """Without what trainers put around a state dict."""
+    inner = {key.removeprefix("state_dict."): info for key, info in header.tensors.items()
+             if key.startswith("state_dict.")}
+    return inner if inner and header.container != "safetensors" else header.tensors
+
+
+def _one_of_each_row(tensors: Tensors) -> Tensors:
+    """The first of the keys that differ in their numbers alone: a checkpoint of thousands is told by a hundred."""
+    rows: dict[str, str] = {}
+    for key in tensors:
+        rows.setdefault(NUMBER.sub("#", key), key)
+    return {key: tensors[key] for key in rows.values()}
+
+
+def _on_meta(tensors: Tensors) -> dict[str, torch.Tensor]:
+    return {key: torch.empty(info.shape, dtype=DTYPES.get(info.dtype, QUANTISED), device="meta")
+            for key, info in tensors.items()}
+
+
+def _adapter(tensors: Tensors, name: str, kind: str, family: str, whole: Tensors | None = None) -> Identity:
+    """`kind` and `family` are for what nobody knows; `whole` are all tensors, where `tensors` are a sample."""
+    try:
+        adapter = load_adapter(_on_meta(tensors))
+    except ForeignFile as error:
+        return _foreign(error, whole or tensors, name)
+    except ValueError as error:
+        return Identity(kind, family, problem=str(error))
+    return Identity("adapter", adapter.family.name, adapter.base_model, adapter.encoder_name,
+                    projection=adapter.feature == "image_embeds")
+
+
+def _foreign(error: ForeignFile, tensors: Tensors, name: str) -> Identity:
+    problem = str(error)
+    if error.remedy == LORA:
+        if _is_face_lora(tensors):
+            return Identity("lora", "FaceID LoRA", _base_model(tensors))
+        return Identity("lora", error.kind, problem=problem)
+    if error.remedy == FACE:
+        family, base_model = FACE_FAMILIES[error.kind]
+        base_model = base_model or _base_model(tensors)
+        return Identity("face adapter", _named_family(family, base_model, tensors, name.lower()), base_model,
+                        problem=problem)
+    return Identity("other", error.kind, problem=problem)
+
+
+def _is_face_lora(tensors: Tensors) -> bool:
+    return len(tensors) in FACE_LORA_COUNTS and all(
+        FACE_LORA.fullmatch(key) and FACE_LORA_RANK in info.shape for key, info in tensors.items()
+    )
+
+
+def _base_model(tensors: Tensors) -> str:
+    widths = {info.shape[-1] for key, info in tensors.items() if CONTEXT.fullmatch(key) and info.shape}
+    return next((base.name for base in BASE_MODELS if base.context_width in widths), "")
+
+
+def _named_family(family: str, base_model: str, tensors: Tensors, name: str) -> str:
+    """Files of equal shapes that are used differently; of SDXL's FaceID plus only the second version is published."""
+    if family == "FaceID plus" and (base_model == "SDXL" or "v2" in name):
+        return "FaceID plus v2"
+    if family == "FaceID portrait unnorm":
+        all_full = all(info.dtype == "F32" for info in tensors.values())
+        return "InstantID" if "instant" in name or all_full and "faceid" not in name else family
+    return family
+
+
+def _encoder(tensors: Tensors, metadata: Mapping[str, str], name: str) -> Identity:
+    try:
+        config = describe(_on_meta(tensors), metadata=metadata, name=name)
+    except ValueError as error:
+        return Identity("encoder", "an image encoder", problem=str(error))
+    projection = config.projection is not None or config.pooling_head
+    also = () if any(row.name == config.name for row in PRESETS) else _by_width(config)
+    return Identity("encoder", config.name, encoder=ENCODER_OF_PRESET.get(config.name, config.name),
+                    projection=projection, also=also)
+
+
+def _by_width(config: VisionConfig) -> tuple[str, ...]:
+    """How an adapter names the encoder that it was trained with, where no table has it."""
+    widths = {"image_embeds": config.projection or config.width, "penultimate": config.width}
+    return tuple(encoder_name(feature, width) for feature, width in widths.items() if (feature, width) not in ENCODERS)

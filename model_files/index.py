@@ -1,0 +1,239 @@
+"""What lies in the model folders, by content: built in the background of the first request, then kept up to date.
+
+    index = Index(folders, cache_file=user_folder / "image-prompt-index.json")
+    for found in index.files("ipadapter"):      # waits for this type alone; the others follow in the background
+        found.file.name, found.identity, found.problem
+
+A lookup answers from memory after looking at the times of a few directories. What those cannot show, such as a file
+that was overwritten in place, is found by a pass in the background, at most every few seconds of use.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from .folders import MODEL_TYPES, ModelFile, ModelFolders
+from .header import Header, read_header
+from .identify import Identity, identify
+from .index_cache import Known, load, save
+from .passes import Passes
+
+TYPES = (  # the homes of adapters and encoders, of their relatives, and where they are put by mistake; large ones last
+    "ipadapter", "clip_vision", "insightface",
+    "style_models", "model_patches", "photomaker", "instantid", "pulid", "ipadapter-flux", "infinite_you",
+    "controlnet", "text_encoders", "loras", "diffusion_models", "checkpoints",
+)  # fmt: skip
+ONNX = Identity("face pack", "InsightFace")  # by its name; it is not opened
+
+DIRECTORIES = 16  # whose times a lookup may ask for
+REFRESH_SECONDS = 5.0  # between two passes over everything, while the index is used
+REST = 10  # a pass that took long is followed by so many times its length of rest
+SAVE_SECONDS = 10.0  # a first pass may take minutes and be cut off
+
+
+@dataclass(frozen=True)
+class IndexedFile:
+    file: ModelFile
+    identity: Identity | None  # None: it could not be read
+    problem: str  # why this pack cannot use it, and what to do; "" where it can
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the pass over the files of a type has come."""
+
+    type: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class View:
+    """The result of a pass over one type."""
+
+    files: tuple[IndexedFile, ...]
+    directories: dict[str, int]  # their times, taken before the pass; those that lookups ask for first
+    ended: float
+    seconds: float
+
+    @property
+    def is_old(self) -> bool:
+        return time.monotonic() - self.ended > max(REFRESH_SECONDS, REST * self.seconds)
+
+
+class Index:
+    """An index of model folders. Any thread may ask; one daemon thread, while there is something to do, reads."""
+
+    def __init__(self, folders: ModelFolders, cache_file: Path | None = None,
+                 read: Callable[[Path], Header] = read_header,
+                 identify: Callable[[Header, str], Identity] = identify, types: Sequence[str] = TYPES):
+        self.folders = folders
+        self.types = tuple(types)
+        self._cache_file, self._read, self._identify = cache_file, read, identify
+        self._views: dict[str, View] = {}
+        self._passes = Passes(self._scan, self._save)
+        self._progress: Progress | None = None
+        self._reads = self._kept = self._lookups = 0
+        self._slowest = 0.0
+        # of the thread that reads
+        self._known: dict[str, Known] | None = None
+        self._unsaved, self._saved_at = False, time.monotonic()
+
+    def files(self, type: str | None = None, wait: bool = True, timeout: float | None = None,
+              on_progress: Callable[[Progress], None] | None = None) -> list[IndexedFile]:
+        """The files of a type, or of all, in the order of their folders.
+
+        wait: for the first pass over that type, or a pass over what has changed; at most `timeout` seconds. Otherwise
+        what is known so far. `on_progress` is called meanwhile, and may raise.
+        """
+        begin = time.perf_counter()
+        types = self.types if type is None else (type,)
+        changed = [each for each in types if self._has_changed(each, max(2, DIRECTORIES // len(types)))]
+        self._lookups += 1
+        tickets = self._request(changed, wait)
+        if tickets:
+            self._passes.wait(tickets, timeout, lambda: self._tell(on_progress))
+        else:
+            self._slowest = max(self._slowest, time.perf_counter() - begin)
+        return [file for each in types if (view := self._views.get(each)) for file in view.files]
+
+    def find(self, wanted: Callable[[IndexedFile], object], type: str | None = None,
+             wait: bool = True) -> IndexedFile | None:
+        """The first file that `wanted` says yes to, and that is still on the disk as it was read."""
+        for _ in range(3):
+            found = next((file for file in self.files(type, wait) if wanted(file)), None)
+            if found is None or self.is_current(found):
+                return found
+            self.rescan(found.file.type)
+        return None
+
+    def is_current(self, found: IndexedFile) -> bool:
+        """Whether the file is still there, in the size and of the time that it was read with."""
+        try:
+            status = os.stat(found.file.path)
+        except OSError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (found.file.size, found.file.mtime_ns)
+
+    def rescan(self, *types: str, timeout: float | None = None) -> None:
+        """Look at every file of these types again, now. Only those that have changed are read."""
+        self._passes.wait(self._passes.request(types or self.types, ()), timeout)
+
+    def is_old(self, type: str) -> bool:
+        """Whether the last pass over a type is more than a few seconds ago, or none has been."""
+        view = self._views.get(type)
+        return view is None or view.is_old
+
+    def has_no_view(self, type: str) -> bool:
+        """Whether the first pass over a type is not over."""
+        return type not in self._views
+
+    def paths(self, type: str) -> list[Path]:
+        """The folders of a type, which need not be one that anybody has heard of."""
+        return self.folders.paths(type) if type in MODEL_TYPES or type in self.folders.types() else []
+
+    @property
+    def progress(self) -> Progress | None:
+        """Of the pass that is running now."""
+        return self._progress
+
+    def stats(self) -> dict[str, object]:
+        """Counts and times, as plain data."""
+        views = dict(self._views)
+        return {
+            "types": {type: {"files": len(view.files), "unusable": sum(bool(file.problem) for file in view.files),
+                             "seconds": round(view.seconds, 3)} for type, view in views.items()},
+            "files": sum(len(view.files) for view in views.values()),
+            "headers_read": self._reads,
+            "headers_kept": self._kept,
+            "lookups": self._lookups,
+            "slowest_warm_lookup_ms": round(1000 * self._slowest, 3),
+            "building": self._passes.is_busy,
+        }
+
+    def close(self) -> None:
+        """Stop reading. Lookups, waiting ones too, answer what is known."""
+        self._passes.close()
+
+    def _has_changed(self, type: str, directories: int) -> bool:
+        view = self._views.get(type)
+        return view is None or any(
+            _time(path) != before for path, before in islice(view.directories.items(), directories))
+
+    def _request(self, changed: Sequence[str], wait: bool) -> dict[str, int]:
+        old = [type for type in self.types if type not in changed and self.is_old(type)]
+        return self._passes.request(changed, old) if wait else self._passes.request((), [*changed, *old])
+
+    def _tell(self, on_progress: Callable[[Progress], None] | None) -> None:
+        if on_progress and (progress := self._progress):
+            on_progress(progress)
+
+    def _scan(self, type: str) -> bool:
+        """One pass over the files of a type; False if it had to yield."""
+        begin = time.monotonic()
+        directories = {str(path): _time(str(path)) for path in self.paths(type)}
+        found = self.folders.scan(type) if directories else []
+        files: list[IndexedFile] = []
+        for number, file in enumerate(found):
+            if self._passes.must_yield:
+                return False
+            self._progress = Progress(type, number, len(found))
+            if indexed := self._indexed(file):
+                files.append(indexed)
+            if time.monotonic() - self._saved_at > SAVE_SECONDS:
+                self._save()
+        for path in dict.fromkeys(str(file.path.parent) for file in found):
+            directories.setdefault(path, _time(path))
+        now = time.monotonic()
+        self._views[type], self._progress = View(tuple(files), directories, now, now - begin), None
+        return True
+
+    def _indexed(self, file: ModelFile) -> IndexedFile | None:
+        """None if the file has gone meanwhile."""
+        if self._known is None:
+            self._known = load(self._cache_file) if self._cache_file else {}
+        known = self._known.get(str(file.path))
+        if known and (known.size, known.mtime_ns) == (file.size, file.mtime_ns):
+            self._kept += 1
+        else:
+            self._reads += 1
+            known = self._look_into(file)
+            if known is None:
+                return None
+            self._known[str(file.path)] = known
+            self._unsaved = True
+        return IndexedFile(file, known.identity, known.problem or (known.identity.problem if known.identity else ""))
+
+    def _look_into(self, file: ModelFile) -> Known | None:
+        try:
+            identity = ONNX if file.path.suffix.lower() == ".onnx" else self._identify(self._read(file.path), file.name)
+        except ValueError as error:
+            return Known(file.size, file.mtime_ns, None, str(error))
+        except OSError:
+            return None
+        return Known(file.size, file.mtime_ns, identity)
+
+    def _save(self) -> None:
+        """Files that have gone are forgotten once they are many: a disk that is unplugged may come back."""
+        self._saved_at = time.monotonic()
+        if not (self._unsaved and self._known and self._cache_file):
+            return
+        if len(self._views) == len(self.types):
+            here = {str(indexed.file.path) for view in self._views.values() for indexed in view.files}
+            if len(self._known) > 2 * len(here) + 1000:
+                self._known = {path: known for path, known in self._known.items() if path in here}
+        save(self._cache_file, self._known)
+        self._unsaved = False
+
+
+def _time(directory: str) -> int:
+    """When something in it was added or removed; -1 where there is none."""
+    try:
+        return os.stat(directory).st_mtime_ns
+    except OSError:
+        return -1

@@ -1,0 +1,89 @@
+"""What was found in files, kept in a JSON file from one start to the next. A damaged or foreign one counts as none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from .identify import Identity
+
+FORMAT = 1
+MAX_BYTES = 256 << 20
+RULES = ("model_files", "ip_adapter", "clip_vision")  # the packages that decide what a file is
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a file of this size and time was found to be; no identity: it could not be read, and `problem` says why."""
+
+    size: int
+    mtime_ns: int
+    identity: Identity | None
+    problem: str = ""
+
+
+def load(path: Path) -> dict[str, Known]:
+    """{path of a model file: what is known of it}; empty where the file is absent, damaged, or of other rules."""
+    try:
+        if os.path.getsize(path) > MAX_BYTES:
+            return {}
+        table = json.loads(path.read_bytes())
+        if table["rules"] != rules():
+            return {}
+        return {str(file): _known(*row) for file, row in table["files"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}
+
+
+def save(path: Path, known: Mapping[str, Known]) -> None:
+    """Write all or nothing: readers, and other processes that write, see a whole file. A full disk is no error."""
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        table = {"rules": rules(), "files": {file: _row(each) for file, each in known.items()}}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(table, separators=(",", ":")), encoding="utf-8")
+        os.replace(part, path)
+    except OSError:
+        try:
+            part.unlink(missing_ok=True)
+        except OSError:
+            pass
+
+
+def rules() -> str:
+    """Changes with every change of the code that decides what a file is."""
+    digest = hashlib.sha256(f"{FORMAT}".encode())
+    for file in _sources():
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _sources() -> Iterable[Path]:
+    pack = Path(__file__).resolve().parents[1]
+    return (file for package in RULES for file in sorted((pack / package).glob("*.py")))
+
+
+def _row(known: Known) -> list[object]:
+    return [known.size, known.mtime_ns, known.identity and astuple(known.identity), known.problem]
+
+
+def _known(size: Any, mtime_ns: Any, identity: Any, problem: Any) -> Known:
+    """Any other types than those written are a damaged file."""
+    found = None if identity is None else _identity(*identity)
+    if type(size) is not int or type(mtime_ns) is not int or not isinstance(problem, str):
+        raise ValueError
+    return Known(size, mtime_ns, found, problem)
+
+
+def _identity(*fields: Any) -> Identity:
+    *texts, projection, problem, also = fields
+    texts, also = [*texts, problem, *also], tuple(cast("Iterable[str]", also))
+    if not all(isinstance(text, str) for text in texts) or type(projection) is not bool:
+        raise ValueError
+    return Identity(*fields[:-1], also=also)

@@ -1,0 +1,149 @@
+"""Whether a file is what is needed, and if not, why not. Content decides; names decide between equal contents."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from .catalogue import Catalogue, Entry
+from .identify import Identity
+from .index import IndexedFile
+from .need import Need
+from .words import identity_words
+
+KINDS = {"face adapter": "adapter"}  # kind of an identity -> of a need, where they differ
+
+Choice = tuple[list[IndexedFile], list[tuple[IndexedFile, str]]]
+Verdict = tuple[int, str]  # how far a file came, and what is wrong with it; "" if nothing
+
+
+@dataclass(frozen=True)
+class Judge:
+    need: Need
+    wanted: Sequence[Entry]
+    catalogue: Catalogue
+
+    def choose(self, files: Sequence[IndexedFile]) -> Choice:
+        """(those that will do, the best first; the others, the nearest first, that somebody may take for it)."""
+        verdicts = [(file, *self.verdict(file)) for file in files]
+        good = sorted((file for file, _, why in verdicts if not why), key=self._rank)
+        others = sorted((each for each in verdicts if each[2] and self._is_like_it(each[0])),
+                        key=lambda each: (not self._named(each[0]), -each[1]))
+        return good, [(file, why) for file, _, why in others]
+
+    def verdict(self, file: IndexedFile) -> Verdict:
+        return next((each for each in enumerate(self._objections(file)) if each[1]), (99, ""))
+
+    def _objections(self, file: IndexedFile) -> Iterable[str]:
+        """One step after the other, each of which may rely on those before."""
+        need, identity = self.need, file.identity
+        if identity is None:
+            yield file.problem
+            return
+        what = f"is {identity_words(identity)}"
+        yield "" if self._is_of_kind(identity) else file.problem or what
+        yield f"{what}, not for {need.base_model}" if _differ(need.base_model, identity.base_model) else ""
+        yield what if self._has_other_encoder(identity) else ""
+        yield (file.problem or what) if _differ(need.family, identity.family) else ""
+        yield (file.problem or what) if self.wanted and not self._is_content_of_wanted(identity) else ""
+        yield file.problem
+        yield self._projection_missing(identity)
+        yield self._named_otherwise(file, identity)
+
+    def _is_of_kind(self, identity: Identity) -> bool:
+        return (KINDS.get(identity.kind, identity.kind) == self.need.kind
+                or any(entry.family == identity.family for entry in self.wanted))
+
+    def _has_other_encoder(self, identity: Identity) -> bool:
+        return _differ(self.need.encoder, identity.encoder) and self.need.encoder not in identity.also
+
+    def _is_content_of_wanted(self, identity: Identity) -> bool:
+        return any(is_content_of(entry, identity) for entry in self.wanted)
+
+    def _projection_missing(self, identity: Identity) -> str:
+        if not self.need.needs_projection or identity.projection:
+            return ""
+        return f"is {identity_words(identity)}, and image_embeds need the projection"
+
+    def _named_otherwise(self, file: IndexedFile, identity: Identity) -> str:
+        """Adapters of equal content are told by their names, where these say anything; encoders serve alike."""
+        if self.need.kind == "encoder" or not (self.need.purpose or self.need.file_name):
+            return ""
+        if self._named(file) or self._has_the_name(file):
+            return ""
+        if of_others := [entry for entry in self.catalogue.named(full_name(file)) if is_content_of(entry, identity)]:
+            return f"is {of_others[0].title}, by its name"
+        if self.need.kind == "face pack":
+            return "is of another face pack, or of none, by its name"
+        said = self._said_purpose(file, identity)
+        if self.need.purpose and said not in ("", self.need.purpose):
+            return f"is for the purpose {said!r}, by its name"
+        if self.need.purpose and not said and not self.wanted:
+            return f"is not for the purpose {self.need.purpose!r}, as far as its name tells"
+        return ""
+
+    def _said_purpose(self, file: IndexedFile, identity: Identity) -> str:
+        """The longest of the purposes that adapters of this content have, that is in the name."""
+        purposes = {purpose for entry in self.catalogue.entries if is_content_of(entry, identity)
+                    for purpose in entry.purposes} | {self.need.purpose}
+        return max((purpose for purpose in purposes if squeezed(purpose) in squeezed(file.file.name)),
+                   key=len, default="")
+
+    def _is_like_it(self, file: IndexedFile) -> bool:
+        """Worth a word: the name or the kind is right, or it lies unreadable where little else lies."""
+        identity = file.identity
+        if identity and (file.file.type == "loras" or self.need.kind == "face pack"):  # there may be thousands
+            return identity.family in {self.need.family, *(entry.family for entry in self.wanted)}
+        return file.file.type != "loras" or self._named(file) or self._has_the_name(file)
+
+    def _rank(self, file: IndexedFile) -> tuple[int, int]:
+        """The smaller the better; files of equal rank stay in the order of their folders."""
+        if self._has_the_name(file):
+            return 0, 0
+        for school, catalogue in enumerate((self._preferred, self.catalogue)):
+            if named := [entry.id for entry in catalogue.named(full_name(file))]:
+                if known := [number for number, entry in enumerate(self.wanted) if entry.id in named]:
+                    return 1 + school, known[0]
+        said = self._said_purpose(file, file.identity) if file.identity else ""
+        return 3 if said and said == self.need.purpose else 4, 0
+
+    def _named(self, file: IndexedFile) -> bool:
+        return any(entry in self.wanted for entry in self.catalogue.named(full_name(file)))
+
+    def _has_the_name(self, file: IndexedFile) -> bool:
+        return bool(self.need.file_name) and _stem(self.need.file_name) == _stem(file.file.name)
+
+    @cached_property
+    def _preferred(self) -> Catalogue:
+        return Catalogue(tuple(replace(entry, files=entry.files[:1]) for entry in self.wanted))
+
+
+def is_content_of(entry: Entry, identity: Identity) -> bool:
+    """Whether a file may be that of the row, as far as its tensors tell."""
+    kind = KINDS.get(identity.kind, identity.kind)
+    return (entry.family == identity.family and (kind == entry.kind or kind == "other")
+            and not _differ(entry.base_model, identity.base_model) and not _differ(entry.encoder, identity.encoder))
+
+
+def is_ours(file: IndexedFile) -> bool:
+    """An adapter, an encoder or a companion that can be used, wherever it lies."""
+    return file.identity is not None and not file.problem and file.identity.kind != "face pack"
+
+
+def full_name(file: IndexedFile) -> str:
+    """With the model folder itself: some keep a model.safetensors in a folder of its own, and name that."""
+    return f"{file.file.folder.name}/{file.file.name}"
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text.casefold())
+
+
+def _stem(name: str) -> str:
+    return squeezed(name.replace("\\", "/").rpartition("/")[2].rpartition(".")[0])
+
+
+def _differ(wanted: str, given: str) -> bool:
+    return bool(wanted and given and wanted != given)

@@ -1,0 +1,116 @@
+"""What somebody needs, and what came of looking for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from .catalogue import Catalogue, Entry
+from .identify import Identity
+from .index import IndexedFile
+
+HOMES = {"adapter": "ipadapter", "encoder": "clip_vision", "lora": "loras", "face pack": "insightface"}
+
+
+@dataclass(frozen=True)
+class Need:
+    """A model file that is needed. What is left empty may be anything.
+
+    kind: "adapter", "encoder", "lora" or "face pack"
+    purpose: of an adapter, in the words of the catalogue: "standard", "plus", "plus face" ...
+    encoder: that it is, or that an adapter reads, in the words of `ip_adapter.ENCODERS`
+    needs_projection: of an encoder, for image_embeds
+    file_name: under which it is published, in any school
+    """
+
+    kind: str
+    purpose: str = ""
+    base_model: str = ""
+    family: str = ""
+    encoder: str = ""
+    needs_projection: bool = False
+    file_name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in HOMES:
+            raise ValueError(f"{self.kind!r} is no kind of model file: expected is one of {', '.join(HOMES)}.")
+
+    @classmethod
+    def for_entry(cls, entry: Entry) -> Need:
+        """The very file that a row of the catalogue stands for."""
+        return cls(entry.kind, next(iter(entry.purposes), ""), entry.base_model, entry.family, entry.encoder,
+                   file_name=entry.files[0])
+
+    @classmethod
+    def encoder_of(cls, adapter: Identity) -> Need:
+        """The encoder that an adapter was made for."""
+        return cls("encoder", encoder=adapter.encoder, needs_projection=adapter.projection)
+
+    def wanted(self, catalogue: Catalogue) -> list[Entry]:
+        """The rows of the catalogue that would do, the preferred one first."""
+        entries = catalogue.find(kind=self.kind, purpose=self.purpose or None, base_model=self.base_model or None,
+                                 encoder=self.encoder or None, family=self.family or None)
+        named = catalogue.named(self.file_name) if self.file_name else []
+        return [entry for entry in entries if entry in named] or entries
+
+    def __str__(self) -> str:
+        what = {
+            "adapter": f"{self.family} IP-Adapter" if self.family and not self.purpose else "IP-Adapter",
+            "encoder": f"image encoder {self.encoder}" if self.encoder else "image encoder",
+            "lora": self.family or "LoRA",
+            "face pack": "face pack",
+        }[self.kind]
+        parts = [
+            what,
+            f"for {self.base_model}" if self.base_model else "",
+            f"of the kind {self.purpose!r}" if self.purpose else "",
+            f"that reads {self.encoder}" if self.encoder and self.kind == "adapter" else "",
+            "with its visual projection" if self.needs_projection else "",
+            f"({self.file_name})" if self.file_name else "",
+        ]
+        return " ".join(filter(None, parts))
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """found: the file to use. Otherwise: what lies there and will not do, what would do but lies in another folder, and
+    the rows of the catalogue to get.
+    """
+
+    need: Need
+    found: IndexedFile | None
+    rejected: Sequence[tuple[IndexedFile, str]]  # the nearest to what is needed first
+    misplaced: Sequence[IndexedFile]
+    wanted: Sequence[Entry]
+    homes: Sequence[str]  # types in which it belongs
+    searched: Sequence[Path]  # their folders
+    unread: Sequence[str] = ()  # types in which files are still being read, that may be misplaced
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data, without absolute paths."""
+        return {
+            "need": asdict(self.need),
+            "found": self.found and file_as_dict(self.found),
+            "rejected": [file_as_dict(file) | {"why": why} for file, why in self.rejected],
+            "misplaced": [file_as_dict(file) for file in self.misplaced],
+            "wanted": [entry_as_dict(entry) for entry in self.wanted],
+            "homes": list(self.homes),
+            "searched": [short(path) for path in self.searched],
+            "unread": list(self.unread),
+        }
+
+
+def file_as_dict(indexed: IndexedFile) -> dict[str, object]:
+    identity = indexed.identity
+    return {"type": indexed.file.type, "name": indexed.file.name, "size": indexed.file.size,
+            "identity": identity and asdict(replace(identity, problem="")), "problem": indexed.problem}
+
+
+def entry_as_dict(entry: Entry) -> dict[str, object]:
+    return {**asdict(entry), "files": list(entry.files), "purposes": list(entry.purposes)}
+
+
+def short(path: Path) -> str:
+    """Enough of a folder's path to know it by, and no more."""
+    return "/".join(path.parts[-2:])

@@ -1,0 +1,166 @@
+"""The part of a download that is already here: `NAME.part` beside the target, and `NAME.part.info` about it.
+
+The info file says which version of which file the part belongs to, and its lock says who is writing: the system drops
+the lock when a process ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import sys
+from io import FileIO
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+CHUNK = 1 << 20
+INFO_BYTES = 8192
+LOCKED_BYTE = 1 << 30  # of the info file, far behind its text: Windows locks bytes, and then nobody reads them
+
+
+class Version(NamedTuple):
+    """What a server says of the file; `validator` is a strong ETag, or a Last-Modified date, or nothing."""
+
+    url: str
+    validator: str
+
+
+class BusyError(Exception):
+    """Another process, or another thread, holds the part."""
+
+
+class Part:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.path = target.with_name(target.name + ".part")
+        self.size = 0
+        self.version = Version("", "")
+        self._digest = hashlib.sha256()
+
+    def __enter__(self) -> Part:
+        self._info = _open_locked(self.target.with_name(self.target.name + ".part.info"))
+        try:
+            self._file = _open_plain(self.path)
+        except BaseException:
+            self._info.close()
+            raise
+        self.size = os.fstat(self._file.fileno()).st_size
+        self.version = _read_version(self._info)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave what a later run can go on with, and nothing else."""
+        self._file.close()
+        if not self.size:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+        if not (self.size and self.version.url):
+            _remove_locked(self._info)
+        self._info.close()
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def take_up(self) -> None:
+        """Read what an earlier run left, for the hash of the whole."""
+        self._file.seek(0)
+        while chunk := self._file.read(CHUNK):
+            self._digest.update(chunk)
+
+    def restart(self, version: Version) -> None:
+        """Empty, for the bytes of this version."""
+        self._file.truncate(0)
+        self.size, self.version, self._digest = 0, version, hashlib.sha256()
+        self._info.truncate(0)
+        self._info.write("\n".join(version).encode())
+        self._info.flush()
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            count = self._file.write(view)
+            self._digest.update(view[:count])
+            self.size += count
+            view = view[count:]
+
+    def finish(self) -> None:
+        """Let the part become the target, all at once."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+        if os.path.lexists(self.target):
+            raise FileExistsError(f"{self.target} has appeared meanwhile")
+        os.replace(self.path, self.target)
+        self.size = 0
+
+
+def _open_plain(path: Path) -> FileIO:
+    """For reading and appending, without a buffer: what was written is there, whatever happens next."""
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise FileExistsError(f"{path} is no plain file: remove it")
+    return open(path, "a+b", buffering=0)
+
+
+def _read_version(info: BinaryIO) -> Version:
+    info.seek(0)
+    lines = info.read(INFO_BYTES).decode(errors="replace").split("\n")
+    return Version(*lines) if len(lines) == len(Version._fields) else Version("", "")
+
+
+# --------------------------------------------------------------------------------------------------------------- lock
+
+
+def _open_locked(path: Path) -> BinaryIO:
+    """Raises BusyError where somebody else has it."""
+    while True:
+        file = open(path, "a+b")
+        try:
+            _lock(file)
+            if _is_at(file, path):
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # its last owner has removed it between our opening and our locking
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _remove_locked(file: BinaryIO) -> None:
+    """Without a moment in which somebody else's lock could be removed."""
+    if sys.platform == "win32":
+        file.close()  # an open file cannot be removed there; nor can one that somebody else has opened since
+    with contextlib.suppress(OSError):
+        os.unlink(file.name)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: BinaryIO) -> None:
+        file.seek(LOCKED_BYTE)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BusyError from error
+else:
+    import errno
+    import fcntl
+
+    NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}  # some network drives
+
+    def _lock(file: BinaryIO) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BusyError from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise

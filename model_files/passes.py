@@ -1,0 +1,115 @@
+"""Work in the background, by name: what somebody waits for first, and each once however often it is asked for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+TICK = 0.2  # between two views of the progress
+
+
+class Passes:
+    """A daemon thread that lives while there is something to do.
+
+    run(name) does one pass. It asks `must_yield` now and then; if that is so it stops and answers False, and is called
+    again later. `idle` is called after each pass, when those who waited have been let go.
+    """
+
+    def __init__(self, run: Callable[[str], bool], idle: Callable[[], None]):
+        self._run, self._idle = run, idle
+        self._condition = threading.Condition()
+        self._worker: threading.Thread | None = None
+        self._closed = False
+        self._running = ""
+        self._somebody_waits = False  # for the pass that is running
+        self._urgent: list[str] = []
+        self._later: list[str] = []
+        self._asked: dict[str, int] = {}  # numbers of passes
+        self._done: dict[str, int] = {}
+
+    @property
+    def is_busy(self) -> bool:
+        return self._worker is not None
+
+    @property
+    def must_yield(self) -> bool:
+        return self._closed or bool(self._urgent and not self._somebody_waits)
+
+    def request(self, urgent: Iterable[str], later: Iterable[str]) -> dict[str, int]:
+        """What to `wait` for, to have the urgent ones done."""
+        with self._condition:
+            tickets = {name: self._request(name, True) for name in urgent}
+            for name in later:
+                self._request(name, False)
+            if self._worker is None and not self._closed and (self._urgent or self._later):
+                self._worker = threading.Thread(target=self._work, name="image prompt index", daemon=True)
+                self._worker.start()
+        return tickets
+
+    def wait(self, tickets: dict[str, int], timeout: float | None = None,
+             tick: Callable[[], object] = lambda: None) -> None:
+        """Until they are done, the time is over, or nothing more is done. `tick` is called meanwhile, and may raise."""
+
+        def ready() -> bool:
+            return self._closed or all(self._done.get(name, 0) >= number for name, number in tickets.items())
+
+        end = time.monotonic() + (threading.TIMEOUT_MAX if timeout is None else timeout)
+        while True:
+            with self._condition:
+                if self._condition.wait_for(ready, min(TICK, max(0.0, end - time.monotonic()))):
+                    return
+            if time.monotonic() >= end:
+                return
+            tick()
+
+    def close(self, timeout: float = 5.0) -> None:
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+            worker = self._worker
+        if worker:
+            worker.join(timeout)
+
+    def _request(self, name: str, urgent: bool) -> int:
+        first = name not in self._done
+        if name == self._running and (first or not urgent):  # that pass will do
+            self._somebody_waits |= urgent
+        elif name in self._later and urgent:
+            self._later.remove(name)
+            self._urgent.append(name)
+        elif name not in self._later and name not in self._urgent:
+            self._asked[name] = self._asked.get(name, 0) + 1
+            (self._urgent if urgent else self._later).append(name)
+        return self._asked[name]
+
+    def _work(self) -> None:
+        while name := self._next():
+            number = self._asked[name]
+            finished = self._attempt(lambda: self._run(name), name)
+            with self._condition:
+                self._running = ""
+                if finished:
+                    self._done[name] = number
+                elif name not in self._urgent:
+                    self._later.insert(0, name)
+                self._condition.notify_all()
+            self._attempt(self._idle, name)
+
+    def _attempt(self, what: Callable[[], object], name: str) -> bool:
+        """False if it had to yield. After an error nobody must wait for ever."""
+        try:
+            return what() is not False
+        except Exception:
+            logging.getLogger(__name__).exception("The pass over %s failed.", name)
+            return True
+
+    def _next(self) -> str:
+        with self._condition:
+            if self._closed or not (self._urgent or self._later):
+                self._worker = None
+                return ""
+            self._somebody_waits = bool(self._urgent)
+            self._running = (self._urgent or self._later).pop(0)
+            return self._running

@@ -1,0 +1,91 @@
+"""What a pickle is made of here: a stack, a memo, and values that can do nothing.
+
+A value is a number, a text, bytes, a tuple, a list, a `Table`, or what a closed table of names holds. No class of a
+file exists, so there is nothing to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO, cast
+
+from .tensor_info import UnusableFile, damaged, quoted, too_large
+
+MAX_BYTES = 16 << 20  # published ones are below 1 MB
+MAX_NAME = 256
+MAX_ARGUMENTS = 16
+
+
+class Table:
+    """A dict or an OrderedDict. Its keys can be anything, and are not compared."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: list[Any] | None = None) -> None:
+        self.items: list[Any] = [] if items is None else items
+
+
+class Name:
+    """The stand-in of a class or function that a file names and may call."""
+
+    def __init__(self, stand_in: Callable[..., Any]) -> None:
+        self.stand_in = stand_in
+
+
+class Machine:
+    """The state of reading one pickle.
+
+    names: what it may name, as "module.name".
+    load: what a persistent id stands for; torch writes the place of a tensor's numbers so.
+    """
+
+    def __init__(self, file: BinaryIO, names: Mapping[str, Any], load: Callable[[Any], Any]) -> None:
+        self.file = file
+        self.names = names
+        self.load = load
+        self.left = MAX_BYTES
+        self.stack: list[Any] = []
+        self.marks: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+
+    def take(self, count: int) -> bytes:
+        self.left -= count
+        if self.left < 0:
+            raise too_large(f"its pickle is longer than {MAX_BYTES >> 20} MB")
+        data = self.file.read(count)
+        if len(data) < count:
+            raise damaged("its pickle breaks off")
+        return data
+
+    def line(self) -> str:
+        data = self.file.readline(MAX_NAME)
+        self.left -= len(data)
+        if not data.endswith(b"\n"):
+            raise damaged("its pickle breaks off within a name")
+        return data[:-1].decode()
+
+    def since_mark(self) -> list[Any]:
+        items, self.stack = self.stack, self.marks.pop()
+        return items
+
+    def named(self, module: Any, name: Any) -> Any:
+        if not (isinstance(module, str) and isinstance(name, str)):
+            raise TypeError("a name that is no text")
+        full = f"{module}.{name}"
+        if full not in self.names:
+            raise more_than_tensors(f"asks for {quoted(full)[1:-1]}")
+        return self.names[full]
+
+
+def call(name: Any, arguments: Any) -> Any:
+    few = isinstance(arguments, tuple) and len(cast(tuple[Any, ...], arguments)) <= MAX_ARGUMENTS
+    if not (few and isinstance(name, Name)):
+        raise TypeError("a call of what cannot be called")
+    return name.stand_in(*arguments)
+
+
+def more_than_tensors(what_it_does: str) -> UnusableFile:
+    return UnusableFile(
+        "is a pickle that holds more than tensors; reading it could run code, so it was not read. Use a .safetensors "
+        f"version of the file. (It {what_it_does}.)"
+    )

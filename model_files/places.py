@@ -1,0 +1,40 @@
+"""Where a ComfyUI is looked for when nobody says where it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+BESIDE = ("", "ComfyUI", "ComfyUI_windows_portable", "SwarmUI", "StabilityMatrix")  # in each place
+
+HOME = (  # below the user's folder
+    "", "comfy", "Documents", "Documents/comfy",  # comfy-cli and ComfyUI Desktop install there
+    "AppData/Roaming", "Library/Application Support", ".config",  # ComfyUI Desktop's settings, StabilityMatrix
+    ".local/share/krita/ai_diffusion/server", "AppData/Roaming/krita/ai_diffusion/server",
+    "Library/Application Support/krita/ai_diffusion/server",
+    "Downloads", "Desktop",
+)
+ROOT = ("", "workspace", "opt")  # below the root of the disk, as in containers
+
+
+def usual_places() -> list[str]:
+    """The folders above this pack and above the working directory, then below the user's folder and the disk's root."""
+    home, disk = os.path.expanduser("~"), os.path.abspath(os.sep)
+    above = [*Path(__file__).resolve().parents, *_working_directory()]
+    listed = [*(os.path.join(home, name) for name in HOME), *(os.path.join(disk, name) for name in ROOT)]
+    return list(dict.fromkeys(os.path.normpath(place) for place in [*above, *listed]))
+
+
+def candidates(places: Iterable[str]) -> Iterator[str]:
+    for place in places:
+        for name in BESIDE:
+            yield os.path.join(place, name)
+
+
+def _working_directory() -> list[Path]:
+    try:
+        here = Path.cwd()
+    except OSError:  # it was deleted
+        return []
+    return [here, *here.parents]

@@ -1,0 +1,106 @@
+"""The whole table: what of the catalogue is there, missing, in the wrong folder or unusable, and what else is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .catalogue import Catalogue, Entry
+from .explain import advice, named, reason
+from .index import Index, IndexedFile
+from .judge import Judge, full_name, is_content_of, is_ours
+from .need import Need, entry_as_dict, file_as_dict
+from .printable import printable
+from .support import is_of_use
+from .words import identity_words
+
+STATUSES = ("found", "misplaced", "unusable", "missing")
+SHOWN = ("misplaced", "unusable", "found", "missing")
+HOMES = ("ipadapter", "clip_vision")  # in which every file is accounted for
+
+Files = Mapping[str, Sequence[IndexedFile]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """status: of `STATUSES`. why: what to do, or what is wrong."""
+
+    entry: Entry
+    status: str
+    file: IndexedFile | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Report:
+    rows: Sequence[Row]
+    others: Sequence[IndexedFile]  # in the homes of adapters and encoders, and in no row
+    unread: Sequence[str]  # types in which files are still being read
+
+    def counts(self) -> dict[str, int]:
+        """Of rows, by status."""
+        return {status: sum(row.status == status for row in self.rows) for status in STATUSES}
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data, without absolute paths."""
+        return {
+            "counts": self.counts(),
+            "rows": [{"entry": entry_as_dict(row.entry), "status": row.status, "why": row.why,
+                      "file": row.file and file_as_dict(row.file)} for row in self.rows],
+            "others": [file_as_dict(file) for file in self.others],
+            "unread": list(self.unread),
+        }
+
+    def __str__(self) -> str:
+        """One line a file, what wants doing first; a list in Markdown, and as plain text."""
+        groups = {status: [f"{row.entry.id}: {_about_row(row)}" for row in self.rows if row.status == status]
+                  for status in SHOWN}
+        groups["other files"] = [f"{named(file)}: {_about(file)}" for file in self.others]
+        groups["still being read"] = list(self.unread)
+        counts = ", ".join(f"{number} {status}" for status, number in self.counts().items())
+        lists = ["\n".join([f"{title.capitalize()}:", *(f"- {printable(line)}" for line in lines)])
+                 for title, lines in groups.items() if lines]
+        return "\n\n".join([counts, *lists])
+
+
+def table(index: Index, catalogue: Catalogue, wait: bool = True, timeout: float | None = None) -> Report:
+    """One row for each file of the catalogue that this pack can use, or that is there."""
+    files: dict[str, list[IndexedFile]] = {}
+    for file in index.files(None, wait, timeout):
+        files.setdefault(file.file.type, []).append(file)
+    rows = [_row(entry, files, catalogue) for entry in catalogue.entries]
+    told = {row.file for row in rows if row.file}
+    return Report(
+        [row for row in rows if row.status != "missing" or is_of_use(row.entry, catalogue)],
+        [file for type in HOMES for file in files.get(type, ()) if file not in told],
+        [type for type in index.types if index.has_no_view(type)],
+    )
+
+
+def _row(entry: Entry, files: Files, catalogue: Catalogue) -> Row:
+    judge = Judge(Need.for_entry(entry), [entry], catalogue)
+    good, rejected = judge.choose(files.get(entry.folder, ()))
+    if good:
+        return Row(entry, "found", good[0], "")
+    for file, why in rejected:
+        named_for = catalogue.named(full_name(file))
+        if entry in named_for or file.problem and not named_for and _is_its_content(entry, file):
+            return Row(entry, "unusable", file, reason(file, why))
+    elsewhere = [file for type in files if type != entry.folder for file in files[type] if is_ours(file)]
+    misplaced, _ = judge.choose(elsewhere)
+    if misplaced:
+        return Row(entry, "misplaced", misplaced[0], f"Move it to models/{entry.folder}.")
+    return Row(entry, "missing", None, advice(entry))
+
+
+def _is_its_content(entry: Entry, file: IndexedFile) -> bool:
+    return file.identity is not None and is_content_of(entry, file.identity)
+
+
+def _about_row(row: Row) -> str:
+    return ": ".join(filter(None, (named(row.file) if row.file else "", row.why)))
+
+
+def _about(file: IndexedFile) -> str:
+    return file.problem or (identity_words(file.identity) if file.identity else "")
+

@@ -1,0 +1,57 @@
+"""What a model file says about one tensor, and the words with which a file is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+# Bits of one number, in the words of safetensors.
+DTYPE_BITS = {
+    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+    "BOOL": 8, "I8": 8, "U8": 8,
+    "F8_E4M3": 8, "F8_E4M3FNUZ": 8, "F8_E5M2": 8, "F8_E5M2FNUZ": 8, "F8_E8M0": 8,
+    "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+    "I32": 32, "U32": 32, "F32": 32,
+    "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
+MAX_TENSORS = 50_000  # a whole SDXL has 2,600
+MAX_DIMENSIONS = 8  # published ones have up to 5
+MAX_NUMBER = 2**63 - 1  # as in torch: sizes, strides and offsets are signed there
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """dtype: in the words of safetensors, "F16"."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class UnusableFile(ValueError):
+    """A model file that cannot be read, and why, in one sentence with what to do."""
+
+
+def damaged(why: str) -> UnusableFile:
+    return UnusableFile(f"could not be read as a model file: {why}. It is damaged. Get the file again.")
+
+
+def cut_short(found: int, expected: int) -> UnusableFile:
+    return UnusableFile(f"is cut short: {found:,} of {expected:,} bytes are here. Get the file again.")
+
+
+def too_large(what: str) -> UnusableFile:
+    return UnusableFile(f"was not read: {what}, more than any known model needs. Get the file again.")
+
+
+def quoted(text: str) -> str:
+    """A name out of a file, fit for a message."""
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
+
+
+def is_shape(value: Any) -> bool:
+    """Whether this is a shape, a stride, or a pair of offsets: few whole numbers that are not negative."""
+    if not isinstance(value, (list, tuple)):
+        return False
+    numbers = cast(Sequence[Any], value)
+    return len(numbers) <= MAX_DIMENSIONS and all(type(n) is int and 0 <= n <= MAX_NUMBER for n in numbers)

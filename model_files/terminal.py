@@ -1,0 +1,89 @@
+"""Text for a terminal of any width, or for a pipe."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from .printable import printable
+
+LONGEST_HEAD = 20
+WIDTH = 80  # where nobody says how wide the terminal is
+REDRAW_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command answers: plain data for `--json`, and the same as text."""
+
+    data: object
+    lines: Sequence[str]
+    code: int = 0
+
+
+def width() -> int:
+    return max(40, shutil.get_terminal_size((WIDTH, 24)).columns - 1)
+
+
+def wrapped(text: str, indent: str = "", further: str | None = None) -> list[str]:
+    """Lines no wider than the terminal, but for words that are: paths and links stay in one piece."""
+    return textwrap.wrap(
+        printable(text), width(), initial_indent=indent, subsequent_indent=indent if further is None else further,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def described(heads: Sequence[tuple[str, str]], indent: str = "  ") -> list[str]:
+    """Names and what is said of each: beside it, or below if a name is long."""
+    heads = [(printable(head), text) for head, text in heads]
+    column = max((len(head) for head, _ in heads), default=0)
+    lines: list[str] = []
+    for head, text in heads:
+        if column <= LONGEST_HEAD:
+            lines += wrapped(text, f"{indent}{head:{column}}  ", " " * (len(indent) + column + 2)) or [indent + head]
+        else:
+            lines += [indent + head, *wrapped(text, indent + "  ")]
+    return lines
+
+
+def section(title: str, lines: Iterable[str]) -> list[str]:
+    """Nothing where there are no lines."""
+    lines = list(lines)
+    return [title, *lines, ""] if lines else []
+
+
+def size_text(size: int | None) -> str:
+    """Nothing where it is not known."""
+    if size is None:
+        return ""
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size:,} bytes"
+
+
+class ProgressLine:
+    """One line that is written over again and again; nothing at all where no terminal is."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._shown = self._stream.isatty()
+        self._drawn = 0.0
+        self._length = 0
+
+    def show(self, text: str, now: bool = False) -> None:
+        if self._shown and (now or time.monotonic() - self._drawn > REDRAW_SECONDS):
+            text = printable(text)[: width()]
+            self._write(f"\r{text}{' ' * (self._length - len(text))}")
+            self._drawn, self._length = time.monotonic(), len(text)
+
+    def clear(self) -> None:
+        if self._length:
+            self._write(f"\r{' ' * self._length}\r")
+            self._length = 0
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()

@@ -1,0 +1,62 @@
+"""The installation that the command line works on, and the files of the pack in its user folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .catalogue import Catalogue
+from .folders import ModelFolders
+
+INDEX = "image-prompt-index.json"  # both in ComfyUI's user folder
+CATALOGUE = "image-prompt-catalogue.json"
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    folders: ModelFolders
+    user: Path | None  # None: no ComfyUI with a user folder is known
+
+    @classmethod
+    def find(cls, root: str | None = None, extra: Sequence[str] = (), needed: bool = True) -> Whereabouts:
+        """The installation or models folder `root`; else the ComfyUI that this pack lies in, or else a usual place.
+
+        ValueError if there is none though it is needed, and no `extra`, a file like extra_model_paths.yaml, names any.
+        """
+        folders = _base(root, not needed or bool(extra))
+        for file in extra:
+            if not os.path.isfile(file):
+                raise ValueError(f"There is no file {file}. Give one like ComfyUI's extra_model_paths.yaml.")
+            folders.add_extra_paths(file)
+        return cls(folders, _user_folder(folders, root))
+
+    @property
+    def index_file(self) -> Path | None:
+        return self.user and self.user / INDEX
+
+    def catalogue(self, *files: str) -> Catalogue:
+        """The pack's own, with the user's file and those that are given."""
+        own = [self.user / CATALOGUE] if self.user and os.path.isfile(self.user / CATALOGUE) else []
+        return Catalogue.load(*own, *map(Path, files))
+
+
+def _base(root: str | None, may_be_absent: bool) -> ModelFolders:
+    if root is not None:
+        return ModelFolders.from_root(root)
+    try:
+        return ModelFolders.found()
+    except ValueError:
+        if may_be_absent:
+            return ModelFolders()
+        raise
+
+
+def _user_folder(folders: ModelFolders, root: str | None) -> Path | None:
+    """Of the ComfyUI that was given, or that the folders belong to: ROOT/models/TYPE."""
+    above = [path.parents[1] for type in folders.types() for path in folders.paths(type) if len(path.parents) > 1]
+    for place in [*([Path(root)] if root else []), *dict.fromkeys(above)]:
+        if os.path.isfile(place / "main.py") and os.path.isdir(place / "user"):
+            return (place / "user").resolve()
+    return None

@@ -1,0 +1,151 @@
+"""Files that are no models, are broken, or attack whoever reads them: how to make each, and what must be said about it.
+
+    path = HOSTILE["link to itself"].make(folder, marker)
+
+A bomb that went off would make `marker`.
+"""
+
+import os
+import pickle
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostile_archives import ARCHIVES, torch_archive
+from hostile_pickles import BOMBS, PICKLES, P, rebuilt, state_dict, storage, tables_of_tables, text
+from hostile_safetensors import BROKEN, STRICTER
+
+Content = bytes | Callable[[], bytes]
+MAGIC, VERSION, BYTE_ORDER = P + b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", P + b"M\xe9\x03.", P + b"}."
+
+
+def legacy(tensors: bytes, keys: bytes = text("0"), data: int = 24, before: bytes = MAGIC + VERSION) -> bytes:
+    """As torch wrote before version 1.6: pickles one after another, then the numbers."""
+    return before + BYTE_ORDER + tensors + P + b"]" + keys + b"a." + bytes(data)
+
+
+CONTENTS: dict[str, tuple[Content, str]] = {
+    "empty": (b"", "is empty: the download was cut short"),
+    "one byte": (b"\x93", r"is no model file: it begins with b'\\x93'"),
+    "one letter": (b"{", r"is no model file: it begins with b'\{'"),
+    "eight bytes": (bytes(8), "is no model file: it begins with"),
+    "web page": (b"<!DOCTYPE html><html><body>Sign in</body></html>", "is a web page, not a model"),
+    "web page behind blanks": (b"\xef\xbb\xbf\r\n\t <html>", "is a web page, not a model"),
+    "web page with a brace": (b"<style> {" + b" " * 100, "is a web page, not a model"),
+    "Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "is a Git LFS pointer"),
+    "answer of a server": (b'{"error":"Unauthorized"}', r"is no model file: it begins with b'\{\"error"),
+    "plain text": (b"Entry not found", "is no model file: it begins with b'Entry not found'"),
+    "GIF": (b"GIF89a" + bytes(100), "is no model file: it begins with b'GIF89a"),
+    "PNG": (b"\x89PNG\r\n\x1a\n" + bytes(100), "is no model file: it begins with"),
+    "ELF": (b"\x7fELF\2\1\1" + bytes(100), r"is no model file: it begins with b'\\x7fELF"),
+    "Windows program": (b"MZ" + bytes(100), "is no model file: it begins with b'MZ"),
+    "gzip": (b"\x1f\x8b\x08" + bytes(100), "is no model file: it begins with"),
+    "GGUF": (b"GGUF\3\0\0\0" + bytes(100), "is no model file: it begins with b'GGUF"),
+    "tar": (b"archive/".ljust(257, b"\0") + b"ustar" + bytes(250), "is no model file: it begins with b'archive/"),
+    "zeros": (bytes(1 << 20), "is no model file: it begins with"),
+    "JSON without a length": (b'{"a": {}}', "is no model file: it begins with"),
+    "pickle in letters": (b"(dp0\nS'a'\nI1\ns.", "is no model file: it begins with"),
+    "bomb in letters": (b"cos\nsystem\n(S'exit'\ntR.", "is no model file: it begins with"),
+    "another pickle": (pickle.dumps({"a": 1}, 2) * 2, "is a pickle, but not one that torch wrote"),
+    "legacy of another version": (legacy(state_dict(), before=MAGIC + P + b"K\1."), "not one that torch wrote"),
+    "legacy cut within its pickle": (legacy(state_dict())[:60], "breaks off"),
+    "legacy cut within its numbers": (legacy(state_dict(), data=23), r"is cut short: \d+ of \d+ bytes"),
+    "legacy with other keys": (legacy(state_dict(), text("1")), "list of tensor data does not fit"),
+    "legacy with tuples as keys": (
+        legacy(state_dict(), b")" + b"q\0h\0\x86" * 60),
+        "list of tensor data does not fit",
+    ),
+    "legacy of too many instructions": (
+        lambda: legacy(P + b"N" * 200_000 + b".", before=P + b"N" * 200_000 + MAGIC[2:] + VERSION),
+        "more than 250,000 instructions",
+    ),
+    "legacy of tables": (legacy(tables_of_tables(10, 10)), "more than 200,000 entries"),
+    "legacy of a billion bytes": (legacy(state_dict(rebuilt(storage(2**28)))), "is cut short: .* of 1,073,74"),
+}  # fmt: skip
+
+
+def two_links(path: Path) -> None:
+    path.symlink_to("other")
+    path.with_name("other").symlink_to(path.name)
+
+
+def link_to_a_pipe(path: Path) -> None:
+    os.mkfifo(path.with_name("pipe"))
+    path.symlink_to("pipe")
+
+
+def link_to(target: str) -> Callable[[Path], object]:
+    return lambda path: path.symlink_to(target)
+
+
+PLACES: dict[str, tuple[Callable[[Path], object], str]] = {"folder": (Path.mkdir, "is a folder, not a file")}
+if os.name == "posix":
+    PLACES |= {
+        "pipe": (os.mkfifo, "is a pipe, not a file"),
+        "link to itself": (lambda path: path.symlink_to(path.name), "is a link that leads back to itself"),
+        "two links to each other": (two_links, "is a link that leads back to itself"),
+        "link to nothing": (link_to("gone.safetensors"), "is a link to a file that is not there"),
+        "link to a file below a file": (link_to(f"{__file__}/x"), "is a link to a file that is not there"),
+        "link to a folder": (link_to("."), "is a folder, not a file"),
+        "link to a pipe": (link_to_a_pipe, "is a pipe, not a file"),
+        "link to /dev/null": (link_to("/dev/null"), "is a device, not a file"),
+        "link to /dev/zero": (link_to("/dev/zero"), "is a device, not a file"),
+    }
+if sys.platform == "linux":
+    PLACES |= {
+        "socket": (lambda path: os.mknod(path, 0o140600), "is a socket, not a file"),
+        "file without a size": (link_to("/proc/self/maps"), "is no model file: it begins with"),
+        "file that cannot be read": (link_to("/proc/self/mem"), "could not be read: Input/output error"),
+    }
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """make: (folder, marker) -> the file in the folder. reason: what must be said, as a regular expression."""
+
+    make: Callable[[Path, Path], Path]
+    reason: str
+
+
+def _file(suffix: str, content: Callable[[Path], bytes]) -> Callable[[Path, Path], Path]:
+    def make(folder: Path, marker: Path) -> Path:
+        path = folder / f"model{suffix}"
+        path.write_bytes(content(marker))
+        return path
+
+    return make
+
+
+def _place(put: Callable[[Path], object]) -> Callable[[Path, Path], Path]:
+    def make(folder: Path, marker: Path) -> Path:
+        put(folder / "model.safetensors")
+        return folder / "model.safetensors"
+
+    return make
+
+
+def _files(kind: str, suffix: str, table: Mapping[str, tuple[Content, str]], wrap: Callable[[bytes], bytes] = bytes):
+    def content(made: Content) -> Callable[[Path], bytes]:
+        return lambda marker: wrap(made() if callable(made) else made)
+
+    return {f"{kind}{name}": Hostile(_file(suffix, content(made)), reason) for name, (made, reason) in table.items()}
+
+
+def _bombs(kind: str, wrap: Callable[[bytes], bytes]) -> dict[str, Hostile]:
+    def content(bomb: Callable[[Path], bytes]) -> Callable[[Path], bytes]:
+        return lambda marker: wrap(bomb(marker))
+
+    return {f"{kind}{name}": Hostile(_file(".bin", content(bomb)), reason) for name, (bomb, reason) in BOMBS.items()}
+
+
+HOSTILE: dict[str, Hostile] = {
+    **_files("safetensors: ", ".safetensors", BROKEN | STRICTER),
+    **_files("content: ", ".safetensors", CONTENTS),
+    **_files("archive: ", ".bin", ARCHIVES),
+    **_files("pickle in an archive: ", ".bin", PICKLES, torch_archive),
+    **_bombs("bomb in an archive: ", torch_archive),
+    **_bombs("bomb in a legacy file: ", legacy),
+    **_bombs("bomb alone: ", bytes),
+    **{f"place: {name}": Hostile(_place(put), reason) for name, (put, reason) in PLACES.items()},
+}

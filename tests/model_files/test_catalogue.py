@@ -1,0 +1,386 @@
+import json
+import os
+import re
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from image_prompt.clip_vision import PRESETS
+from image_prompt.ip_adapter import BASE_MODELS, ENCODERS, FAMILIES
+from image_prompt.ip_adapter.foreign import FOREIGN
+from image_prompt.model_files.catalogue import OWN, BrokenCatalogue, Catalogue, Entry
+from image_prompt.model_files.catalogue_file import LARGEST, RULES
+
+ROOT = Path(__file__).resolve().parents[2]
+CATALOGUE = Catalogue.load()
+ENTRIES = {entry.id: entry for entry in CATALOGUE.entries}
+H, BIG_G = "CLIP-ViT-H-14-laion2B-s32B-b79K", "CLIP-ViT-bigG-14-laion2B-39B-b160k"
+
+PURPOSES = {
+    "light", "standard", "plus", "plus face", "full face", "vit-G", "composition", "FaceID", "FaceID plus",
+    "FaceID plus v2", "FaceID portrait", "FaceID portrait unnorm",
+}  # fmt: skip
+FACE_FAMILIES = {
+    "FaceID", "FaceID plus", "FaceID plus v2", "FaceID portrait", "FaceID portrait unnorm", "Kolors FaceID plus",
+    "InstantID", "PuLID", "InfiniteYou",
+}  # fmt: skip
+# no encoder (a face pack alone, or their own), and encoders that no CLIP loader reads
+NOT_IN_THE_CATALOGUE = {"", "EVA02-CLIP-L-336", "CSD ViT-L"}
+
+NAMES = {
+    # the authors' repositories
+    "ip-adapter_sd15.safetensors": "ip-adapter_sd15",
+    "ip-adapter_sd15_light.safetensors": "ip-adapter_sd15_light",
+    "ip-adapter_sd15_light_v11.bin": "ip-adapter_sd15_light_v11",
+    "ip-adapter_sd15_vit-G.safetensors": "ip-adapter_sd15_vit-G",
+    "models/ip-adapter-plus_sd15.bin": "ip-adapter-plus_sd15",
+    "ip-adapter-plus-face_sd15.safetensors": "ip-adapter-plus-face_sd15",
+    "ip-adapter-full-face_sd15.safetensors": "ip-adapter-full-face_sd15",
+    "sdxl_models/ip-adapter_sdxl.safetensors": "ip-adapter_sdxl",
+    "sdxl_models/ip-adapter_sdxl_vit-h.safetensors": "ip-adapter_sdxl_vit-h",
+    "ip-adapter-plus_sdxl_vit-h.safetensors": "ip-adapter-plus_sdxl_vit-h",
+    "ip-adapter-plus-face_sdxl_vit-h.bin": "ip-adapter-plus-face_sdxl_vit-h",
+    "ip-adapter-faceid_sdxl.bin": "ip-adapter-faceid_sdxl",
+    "ip-adapter-faceid-plus_sd15.bin": "ip-adapter-faceid-plus_sd15",
+    "ip-adapter-faceid-portrait_sd15.bin": "ip-adapter-faceid-portrait_sd15",
+    "ip-adapter-faceid-portrait_sdxl_unnorm.bin": "ip-adapter-faceid-portrait_sdxl_unnorm",
+    "ip_plus_composition_sd15.safetensors": "ip_plus_composition_sd15",
+    "ip_plus_composition_sdxl.safetensors": "ip_plus_composition_sdxl",
+    "ip_adapter_plus_general.bin": "Kolors-IP-Adapter-Plus",
+    "ipa-faceid-plus.bin": "Kolors-IP-Adapter-FaceID-Plus",
+    "InstantID/ip-adapter.bin": "instantid-ip-adapter",
+    "flux-ip-adapter-v2/ip_adapter.safetensors": "flux-ip-adapter-v2",
+    "flux-ip-adapter/ip_adapter.safetensors": "flux-ip-adapter",
+    "models/image_encoder/model.safetensors": H,
+    "models/image_encoder/pytorch_model.bin": H,
+    "sdxl_models/image_encoder/model.safetensors": BIG_G,
+    "CLIP-ViT-H-14-laion2B-s32B-b79K/open_clip_pytorch_model.bin": H,
+    "clip-vit-large-patch14/model.safetensors": "clip-vit-large-patch14",
+    "clip-vit-large-patch14-336/pytorch_model.bin": "clip-vit-large-patch14-336",
+    "siglip2/siglip2-base-patch16-512/model.safetensors": "siglip2-base-patch16-512",
+    # cubiq's list, and the examples of ComfyUI
+    "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors": H,
+    "CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors": BIG_G,
+    "clip-vit-large-patch14-336.bin": "clip-vit-large-patch14-336",
+    "Kolors-IP-Adapter-Plus.bin": "Kolors-IP-Adapter-Plus",
+    "Kolors-IP-Adapter-FaceID-Plus.bin": "Kolors-IP-Adapter-FaceID-Plus",
+    "SD1.5/model.safetensors": H,
+    "clip_vision/SD1.5/pytorch_model.bin": H,
+    "SDXL/model.safetensors": BIG_G,
+    "flux1-redux-dev.safetensors": "flux1-redux-dev",
+    "insightface/models/antelopev2/glintr100.onnx": "antelopev2",
+    "models/buffalo_l/w600k_r50.onnx": "buffalo_l",
+    # Krita AI Diffusion
+    "clip-vision_vit-h.safetensors": H,
+    "clip-vision_vit-g.safetensors": BIG_G,
+    "noobIPAMARK1_mark1.safetensors": "noobIPAMARK1_mark1",
+    "sigclip_vision_patch14_384.safetensors": "sigclip_vision_patch14_384",
+    "ip-adapter-faceid-plusv2_sd15.bin": "ip-adapter-faceid-plusv2_sd15",
+    "ip-adapter-faceid-plusv2_sdxl_lora.safetensors": "ip-adapter-faceid-plusv2_sdxl_lora",
+    "ip_adapter-Character_Reference-10.safetensors": "ip_adapter-Character_Reference-10",
+    # SwarmUI
+    "sd15_light_v11.bin": "ip-adapter_sd15_light_v11",
+    "full_face_sd15.safetensors": "ip-adapter-full-face_sd15",
+    "ipadapter/ip-adapter-faceid_sd15_lora.safetensors": "ip-adapter-faceid_sd15_lora",
+    "clip_vision_g.safetensors": "clip_vision_g",
+    # Comfy-Org
+    "clip_vision_h.safetensors": "clip_vision_h",
+    # Forge, the A1111 extension, InvokeAI
+    "CLIP-ViT-H-14.safetensors": H,
+    "CLIP-ViT-bigG.safetensors": BIG_G,
+    "clip_h.pth": H,
+    "clip_vitl.pth": "clip-vit-large-patch14",
+    "ip_adapter_sd_image_encoder/model.safetensors": H,
+    "ip_adapter_plus_sd15/ip_adapter.bin": "ip-adapter-plus_sd15",
+}
+
+
+def ids(found: list[Entry]) -> list[str]:
+    return [entry.id for entry in found]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_known_by_the_names_that_programs_give_it(name):
+    found = ids(CATALOGUE.named(name))
+    assert NAMES[name] in found
+    assert len({(ENTRIES[id].kind, ENTRIES[id].encoder, ENTRIES[id].family) for id in found}) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_case_spaces_slashes_and_folders_above_do_not_matter(name):
+    found = CATALOGUE.named(name)
+    for spelled in (name.upper(), f" {name} ", name.replace(".", " .", 1), name.replace("/", "\\"), f"a/b/c/{name}"):
+        assert CATALOGUE.named(spelled) == found
+
+
+def test_bin_stands_for_safetensors_and_the_other_way_round():
+    assert ids(CATALOGUE.named("ip-adapter-plus_sd15.bin")) == ["ip-adapter-plus_sd15"]
+    assert ids(CATALOGUE.named("ip-adapter-faceid_sd15.safetensors")) == ["ip-adapter-faceid_sd15"]
+    assert CATALOGUE.named("clip_g.safetensors") == []  # SDXL's text encoder, not the clip_g.pth of A1111
+
+
+@pytest.mark.parametrize("name", [
+    "model.safetensors", "pytorch_model.bin", "ip_adapter.bin", "ip-adapter.bin", "open_clip_pytorch_model.bin",
+    "image_encoder/model.safetensors", "xsdxl_models/image_encoder/model.safetensors", "", " ", "/", "..", ".bin",
+    "a/" * 100_000,
+])  # fmt: skip
+def test_names_that_say_nothing_find_nothing(name):
+    assert CATALOGUE.named(name) == []
+
+
+def test_a_name_of_two_files_finds_both_and_the_longer_name_comes_first(tmp_path):
+    assert set(ids(CATALOGUE.named("clip_vision_h.safetensors"))) == {H, "clip_vision_h"}
+    user = written(tmp_path, entry("mine", files=["mine.bin", "special/clip_vision_h.safetensors"]))
+    assert ids(Catalogue.load(user).named("special/clip_vision_h.bin"))[0] == "mine"
+
+
+def test_a_file_is_known_by_its_hash():
+    wanted = ENTRIES["ip-adapter-plus_sd15"]
+    assert CATALOGUE.hashed(wanted.sha256) == CATALOGUE.hashed(wanted.sha256.upper()) == wanted
+    assert CATALOGUE.hashed("") is None and CATALOGUE.hashed("0" * 64) is None
+
+
+def test_find_takes_all_conditions_together_and_prefers_the_first():
+    assert len(CATALOGUE.find()) == len(CATALOGUE.entries)
+    assert ids(CATALOGUE.find(purpose="light")) == ["ip-adapter_sd15_light_v11", "ip-adapter_sd15_light"]
+    assert ids(CATALOGUE.find(purpose="standard", base_model="SDXL")) == ["ip-adapter_sdxl_vit-h"]
+    assert ids(CATALOGUE.find(kind="encoder", encoder="CLIP ViT-bigG/14")) == [BIG_G, "clip_vision_g"]
+    assert ids(CATALOGUE.find(kind="adapter", family="Kolors plus")) == ["Kolors-IP-Adapter-Plus"]
+    assert CATALOGUE.find(kind="lora", purpose="plus") == []
+
+
+def test_every_purpose_has_an_adapter_and_no_other_word_is_used():
+    assert {purpose for entry in CATALOGUE.entries for purpose in entry.purposes} == PURPOSES
+    assert {entry.kind for entry in CATALOGUE.entries if entry.purposes} == {"adapter"}
+
+
+def test_every_adapter_needs_an_encoder_that_is_in_the_catalogue():
+    encoders = {entry.encoder for entry in CATALOGUE.find(kind="encoder")}
+    adapters = CATALOGUE.find(kind="adapter")
+    assert {entry.encoder for entry in adapters} - encoders == NOT_IN_THE_CATALOGUE
+    usable = {entry.encoder for entry in adapters if entry.family in {family.name for family in FAMILIES}}
+    assert usable <= set(ENCODERS.values())
+
+
+def test_families_and_base_models_have_the_words_of_the_two_cores():
+    adapters = {family.name for family in FAMILIES} | FACE_FAMILIES | {foreign.kind for foreign in FOREIGN}
+    assert {entry.family for entry in CATALOGUE.find(kind="adapter")} <= adapters
+    assert {entry.family for entry in CATALOGUE.find(kind="encoder")} <= {preset.name for preset in PRESETS}
+    used = {entry.base_model for entry in CATALOGUE.entries if entry.purposes}
+    assert used == {base.name for base in BASE_MODELS} | {"Kolors"}
+
+
+def test_face_adapters_carry_their_lora_and_are_not_for_commerce():
+    with_lora = [entry for entry in CATALOGUE.entries if entry.companion]
+    assert len(with_lora) == len(CATALOGUE.find(kind="lora")) == 5
+    assert all(ENTRIES[entry.companion].base_model == entry.base_model for entry in with_lora)
+    faces = [entry for entry in CATALOGUE.entries if entry.kind == "face pack" or "FaceID" in entry.family]
+    assert [entry.id for entry in faces if entry.commercial is not False] == []
+
+
+@pytest.mark.parametrize("entry", CATALOGUE.entries, ids=lambda entry: entry.id)
+def test_every_own_entry_is_complete(entry):
+    assert entry.url.startswith("https://") and entry.page.startswith("https://")
+    assert re.fullmatch(r"[0-9a-f]{64}|", entry.sha256)
+    assert entry in CATALOGUE.named(entry.files[0])
+    assert entry.licence or entry.commercial is None
+
+
+def test_no_two_entries_have_the_same_hash_or_link():
+    hashes = [entry.sha256 for entry in CATALOGUE.entries if entry.sha256]
+    assert len(hashes) == len(set(hashes))
+    assert len({entry.url for entry in CATALOGUE.entries}) == len(CATALOGUE.entries)
+
+
+def test_there_is_a_rule_for_every_field_in_the_order_of_the_file():
+    names = [field.name for field in fields(Entry)]
+    assert list(RULES) == names
+    assert all(list(given) == names for given in json.loads(OWN.read_text(encoding="utf-8"))["entries"])
+
+
+def listed_models(value) -> list[dict]:
+    """The `models` that a workflow names for the missing-models panel, wherever they stand."""
+    if isinstance(value, list):
+        return [model for item in value for model in listed_models(item)]
+    if not isinstance(value, dict):
+        return []
+    own = [model for model in value.get("models") or [] if isinstance(model, dict)]
+    return own + [model for item in value.values() for model in listed_models(item)]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("example_workflows/**/*.json")), ids=lambda path: path.stem)
+def test_example_workflows_offer_the_files_of_the_catalogue(path):
+    folders = {entry.folder for entry in CATALOGUE.entries}
+    for model in listed_models(json.loads(path.read_text(encoding="utf-8"))):
+        if model["directory"] in folders - {"loras"}:
+            found = [entry for entry in CATALOGUE.named(model["name"]) if entry.url == model["url"]]
+            assert [entry.folder for entry in found] == [model["directory"]]
+            assert "hash" not in model or model["hash"] == found[0].sha256
+
+
+# files of users
+
+
+def entry(id: str = "mine", **changes) -> dict:
+    return {
+        "id": id, "title": "Mine", "kind": "adapter", "family": "plus", "base_model": "SDXL",
+        "encoder": "CLIP ViT-H/14", "purposes": ["plus"], "folder": "ipadapter", "files": ["mine.safetensors"],
+        **changes,
+    }  # fmt: skip
+
+
+def written(folder: Path, *entries: object, name: str = "user.json") -> Path:
+    path = folder / name
+    path.write_text(json.dumps({"entries": entries}), encoding="utf-8")
+    return path
+
+
+def test_a_new_entry_is_added_last_and_what_it_leaves_out_is_unknown(tmp_path):
+    loaded = Catalogue.load(written(tmp_path, entry()))
+    mine = loaded.entries[-1]
+    assert loaded.entries[:-1] == CATALOGUE.entries
+    assert (mine.size, mine.sha256, mine.url, mine.licence, mine.commercial) == (None, "", "", "", None)
+    assert loaded.find(purpose="plus", base_model="SDXL")[-1] is mine is loaded.named("Mine.BIN")[0]
+
+
+def test_a_known_entry_changes_in_the_given_fields_alone_and_stays_in_its_place(tmp_path):
+    changed = Catalogue.load(written(tmp_path, {"id": H, "files": ["my encoder.safetensors"], "size": None}))
+    assert ids(changed.entries) == ids(CATALOGUE.entries)
+    after = next(entry for entry in changed.entries if entry.id == H)
+    assert (after.files, after.size, after.sha256) == (("my encoder.safetensors",), None, ENTRIES[H].sha256)
+    assert changed.named("clip-vision_vit-h.safetensors") == []
+
+
+def test_later_files_go_on_where_earlier_ones_ended(tmp_path):
+    lora = {"kind": "lora", "purposes": [], "folder": "loras"}
+    first = written(tmp_path, entry("my_lora", **lora), entry(title="One"), name="1.json")
+    second = written(tmp_path, {"id": "mine", "title": "Two", "companion": "my_lora"}, name="2.json")
+    mine = Catalogue.load(first, second).entries[-1]
+    assert (mine.title, mine.companion) == ("Two", "my_lora")
+
+
+def test_a_byte_order_mark_does_not_matter(tmp_path):
+    path = tmp_path / "notepad.json"
+    path.write_text(json.dumps({"entries": [entry()]}), encoding="utf-8-sig")
+    assert Catalogue.load(path).entries[-1].id == "mine"
+
+
+WRONG = {
+    "id": ["", "a b", "a/b", "..", 7, None, ["a"], {"a": 1}, "ä", "a\n"],
+    "title": ["", " ", 7, None, "two\nlines", "\x1b[31mred", "\ud800"],
+    "kind": ["", "Adapter", "checkpoint", None, ["adapter"]],
+    "family": ["", None, 1, ["plus"]],
+    "base_model": [None, 1, ["SDXL"], "a\tb"],
+    "encoder": [None, 1, ["CLIP ViT-H/14"]],
+    "purposes": [None, "plus", {"plus": 1}, [1], [""], [["plus"]], [None]],
+    "folder": ["", ".", "..", "a/b", "a\\b", "/models", "C:", "../loras", "a..b", None, 1, "ipadapter "],
+    "files": [
+        None, [], "a.bin", [""], [1], [None], ["/a.bin"], ["../a.bin"], ["a.bin", "b/../../c.bin"], ["a.bin", "b//c"],
+        ["a.bin", "./b"], ["a.bin", "b/"], ["a.bin", ".. /b"], ["C:a.bin"], ["a\\b.bin"], ["*.bin"], ["a?.bin"],
+        ["x/a.bin"], ["a\n.bin"], ["\x00"],
+    ],
+    "companion": [None, 1, "nobody", "ip-adapter_sd15", "mine", "a b"],
+    "size": [0, -1, 1.5, "1", True, [], float("inf"), 1 << 60, 10**400],
+    "sha256": [None, "0" * 63, "0" * 65, "g" * 64, 0, "0x" + "0" * 62, " " + "0" * 63],
+    "url": [
+        None, "http://example.com/a", "file:///etc/passwd", "https://", "https:///a", "https://user:pw@example.com/a",
+        "https://example.com/a b", "https://example.com/é", "//example.com/a", "https://[::1", "javascript:1", 1,
+    ],
+    "page": [None, "http://example.com", "example.com", "https://localhost", 1],
+    "licence": [None, 1, ["MIT"], "a\rb"],
+    "commercial": ["true", 1, 0, "", []],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "field,value", [(field, value) for field, values in WRONG.items() for value in values], ids=lambda part: repr(part)
+)
+def test_a_wrong_value_is_named_with_its_file_entry_and_field(tmp_path, field, value):
+    path = written(tmp_path, entry("other", files=["other.bin"]), {**entry(), field: value})
+    with pytest.raises(BrokenCatalogue) as error:
+        Catalogue.load(path)
+    said = str(error.value)
+    assert said.startswith("user.json: entry ") and f"field '{field}'" in said and "expected is " in said
+    assert field == "id" or "entry 'mine'" in said
+    assert len(said) < 500 and said.isprintable()
+
+
+@pytest.mark.parametrize("field", ["title", "kind", "family", "base_model", "encoder", "purposes", "folder", "files"])
+def test_a_new_entry_needs_what_nobody_can_guess(tmp_path, field):
+    given = entry()
+    del given[field]
+    with pytest.raises(BrokenCatalogue, match=f"user.json: entry 'mine': field '{field}' is missing"):
+        Catalogue.load(written(tmp_path, given))
+
+
+@pytest.mark.parametrize("entries,said", [
+    ([{**entry(), "sha": ""}], "user.json: entry 'mine': there is no field 'sha'"),
+    ([{**entry(), "": 1}], "there is no field ''"),
+    ([{key: value for key, value in entry().items() if key != "id"}], "user.json: entry 1: field 'id' is missing"),
+    ([entry(), entry(title="Again")], "user.json: entry 'mine': field 'id' is that of an earlier entry"),
+    ([{"id": "ip-adapter-faceid_sd15_lora", "kind": "adapter"}],
+     "entry 'ip-adapter-faceid_sd15': field 'companion' is 'ip-adapter-faceid_sd15_lora'"),
+])  # fmt: skip
+def test_a_wrong_entry_is_named(tmp_path, entries, said):
+    with pytest.raises(BrokenCatalogue, match=re.escape(said)):
+        Catalogue.load(written(tmp_path, *entries))
+
+
+DEEP = 200_000
+FILES = {
+    "empty": b"",
+    "no JSON": b"entries",
+    "cut": b'{"entries": [',
+    "null": b"null",
+    "list": b"[]",
+    "object": b"{}",
+    "other field": b'{"models": []}',
+    "one field more": b'{"entries": [], "version": 1}',
+    "null entries": b'{"entries": null}',
+    "object entries": b'{"entries": {}}',
+    "text entry": b'{"entries": ["a"]}',
+    "list entry": b'{"entries": [[]]}',
+    "deep list": b"[" * DEEP,
+    "deep object": b'{"entries":' * (DEEP // 10),
+    "no UTF-8": b'{"entries": ["\xff"]}',
+    "UTF-16": '{"entries": []}'.encode("utf-16"),
+    "zeros": bytes(1000),
+    "large": b" " * (LARGEST + 1),
+    "number": b"9" * 5000,
+    "double field": b'{"entries": [], "entries": []}',
+    "double field below": b'{"entries": [{"id": "a", "id": "b"}]}',
+    "many doubles": b"{" + b",".join(b'"%d":1' % (number // 2) for number in range(90_000)) + b"}",
+    "pickle": b"\x80\x04cos\nsystem\n(S'true'\ntR.",
+    "NaN": b'{"entries": NaN}',
+}
+
+
+@pytest.mark.parametrize("content", FILES.values(), ids=FILES)
+def test_a_file_that_is_no_catalogue_is_refused_at_once(tmp_path, content):
+    path = tmp_path / "user.json"
+    path.write_bytes(content)
+    started = time.monotonic()
+    with pytest.raises(BrokenCatalogue, match="^user.json ") as error:
+        Catalogue.load(path)
+    assert time.monotonic() - started < 5
+    assert len(str(error.value)) < 500
+
+
+def test_what_is_no_file_is_refused_without_a_word_about_where_it_was(tmp_path):
+    folder, pipe = tmp_path / "folder.json", tmp_path / "pipe.json"
+    folder.mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(pipe)
+    for path in (folder, pipe, tmp_path / "absent.json", tmp_path / "a\x00b.json"):
+        with pytest.raises(BrokenCatalogue) as error:
+            Catalogue.load(path)
+        assert str(tmp_path) not in str(error.value)
+
+
+def test_many_names_are_looked_up_quickly():
+    started = time.monotonic()
+    for number in range(5000):
+        CATALOGUE.named(f"some/folder/model {number}.safetensors")
+    assert time.monotonic() - started < 2

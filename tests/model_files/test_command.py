@@ -1,0 +1,521 @@
+"""The command line on synthetic installations: what it says, to whom, and with which exit code."""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from published import VIT_H, shapes, write
+from web_server import serving
+
+from image_prompt.demo.stages import ROOT
+from image_prompt.model_files import catalogue_file, command, environment, terminal
+from image_prompt.model_files.catalogue import Catalogue
+from image_prompt.model_files.whereabouts import CATALOGUE, INDEX
+
+CONTENT = random.Random(0).randbytes(3_000_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+NAME = "test-adapter.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    for name in (*command.OFFLINE, "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def comfyui(tmp_path) -> Path:
+    """One adapter and its encoder, an adapter in the wrong folder, and one that was cut short."""
+    root = tmp_path / "ComfyUI"
+    for name in ("user", "models/loras", "models/insightface"):
+        (root / name).mkdir(parents=True)
+    for name in ("main.py", "folder_paths.py"):
+        (root / name).touch()
+    write(root / "models/ipadapter/ip-adapter_sd15.safetensors", shapes("ip-adapter_sd15"))
+    write(root / "models/clip_vision/clip_vision_h.safetensors", shapes(VIT_H))
+    write(root / "models/loras/ip-adapter-plus_sd15.safetensors", shapes("ip-adapter-plus_sd15"))
+    (root / "models/ipadapter/ip-adapter-full-face_sd15.safetensors").write_bytes(b"\x80\0\0\0\0\0\0\0{")
+    return root
+
+
+def run(*arguments: object, pack: Path = ROOT, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, str(pack), *map(str, arguments)], capture_output=True, text=True,
+                          encoding="utf-8", check=False, stdin=subprocess.DEVNULL, **options)
+
+
+@pytest.fixture
+def call(capsys):
+    """The command in this process: (exit code, what it printed, what it said beside)."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        try:
+            code = command.main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return call
+
+
+# ----------------------------------------------------------------------------------------------------- paths, identify
+
+
+def test_paths_tells_what_is_there_and_what_is_not(comfyui, tmp_path):
+    done = run("paths", "--comfyui", comfyui, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    parts = [part.split("\n", 1) for part in done.stdout.split("\n\n") if "\n" in part]
+    sections = {title.split(" (")[0]: text for title, text in parts}
+    assert f"    {comfyui / 'models' / 'ipadapter'}\n" in sections["Folders"]
+    assert "ip-adapter_sd15\n" in sections["Found"] and "clip_vision/clip_vision_h.saf" in sections["Found"]
+    wrong = " ".join(sections["In the wrong folder"].split())
+    assert wrong.endswith("loras/ip-adapter-plus_sd15.safetensors: Move it to models/ipadapter.")
+    assert "cut short" in " ".join(sections["Not usable"].split())
+    assert "ip-adapter_sdxl_vit-h\n    IP-Adapter for SDXL, 698.4 MB" in sections["Not found"]
+    assert "1 in the wrong folder, 1 not usable" in done.stdout.splitlines()[-1]
+    assert all(len(line) < 80 or len(line.split()) == 1 for line in done.stdout.splitlines())
+    assert (comfyui / "user" / INDEX).is_file()
+
+
+def test_paths_tells_programs_the_same(comfyui, call):
+    code, out, said = call("paths", "--json", "--comfyui", comfyui)
+    told = json.loads(out)
+    assert (code, said) == (0, "")
+    rows = {row["entry"]["id"]: row for row in told["rows"]}
+    assert rows["ip-adapter_sd15"]["status"] == "found"
+    assert rows["ip-adapter-plus_sd15"]["status"] == "misplaced"
+    assert rows["ip-adapter-full-face_sd15"]["status"] == "unusable" and rows["ip-adapter-full-face_sd15"]["why"]
+    assert rows["ip-adapter_sdxl"]["status"] == "missing" and "https://" in rows["ip-adapter_sdxl"]["why"]
+    assert told["absolute"]["ip-adapter_sd15"] == str(comfyui / "models/ipadapter/ip-adapter_sd15.safetensors")
+    assert told["folders"]["loras"]["files"] == 1
+    assert told["folders"]["ipadapter"]["paths"] == [{"path": str(comfyui / "models/ipadapter"), "exists": True}]
+
+
+def test_a_plain_models_folder_and_an_extra_file_say_where(comfyui, call, tmp_path):
+    write(tmp_path / "more" / "adapters" / "ip-adapter_sdxl.safetensors", shapes("ip-adapter_sdxl"))
+    (tmp_path / "extra.yaml").write_text(f"more:\n  base_path: {tmp_path / 'more'}\n  ipadapter: adapters\n")
+    extra = ("--extra-model-paths", tmp_path / "extra.yaml")
+    code, out, _ = call("paths", "--json", "--models", comfyui / "models", *extra)
+    status = {row["entry"]["id"]: row["status"] for row in json.loads(out)["rows"]}
+    assert code == 0 and status["ip-adapter_sd15"] == "found" and status["ip-adapter_sdxl"] == "found"
+    assert not (comfyui / "models" / "user").exists()
+
+
+def test_the_installation_that_contains_the_pack_is_taken(comfyui, tmp_path):
+    pack = comfyui / "custom_nodes" / "image-prompt"
+    for name in ("model_files", "clip_vision", "ip_adapter"):
+        shutil.copytree(ROOT / name, pack / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("__init__.py", "__main__.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, pack)
+    done = run("paths", "--json", pack=pack, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["absolute"]["ip-adapter_sd15"].startswith(str(comfyui))
+
+
+def test_identify_says_what_files_are(comfyui, tmp_path):
+    good = comfyui / "models/ipadapter/ip-adapter_sd15.safetensors"
+    done = run("identify", good, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "an IP-Adapter (base) for SD1.5 that reads CLIP ViT-H/14" in done.stdout
+    assert "usable     yes" in done.stdout and "safetensors" in done.stdout
+
+
+def test_identify_fails_if_one_file_is_not_usable_and_says_why(comfyui, call):
+    good = comfyui / "models/ipadapter/ip-adapter_sd15.safetensors"
+    bad = comfyui / "models/ipadapter/ip-adapter-full-face_sd15.safetensors"
+    code, out, said = call("identify", good, bad, comfyui, comfyui / "nowhere.bin")
+    assert (code, said) == (1, "")
+    text = " ".join(out.split())
+    assert "usable yes" in text and "cut short" in text and "is a folder" in text and "no such file" in text
+    code, out, _ = call("identify", "--json", good, bad)
+    assert code == 1
+    assert [(row["usable"], row["identity"] and row["identity"]["kind"]) for row in json.loads(out)] == [
+        (True, "adapter"), (False, None)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names there")
+def test_names_cannot_move_the_cursor(comfyui, call, tmp_path):
+    name = "ip-adapter\x1b[2J\nfound.safetensors"
+    write(comfyui / "models" / "ipadapter" / name, shapes("ip-adapter_sd15"))
+    for arguments in (("paths", "--comfyui", comfyui), ("identify", comfyui / "models" / "ipadapter" / name)):
+        _, out, _ = call(*arguments)
+        assert "\x1b" not in out and "\nfound" not in out and "[2J" in out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take no such names")
+def test_names_that_are_no_text_are_told_all_the_same(comfyui, tmp_path):
+    path = os.fsencode(comfyui / "models" / "ipadapter") + b"/\xff.safetensors"
+    os.rename(comfyui / "models/ipadapter/ip-adapter_sd15.safetensors", path)
+    done = run("paths", "--comfyui", comfyui, cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and done.stderr == ""
+
+
+# ------------------------------------------------------------------------------------------------------------- status
+
+
+def test_status_tells_versions_parts_and_folders(comfyui, call):
+    code, out, said = call("status", "--json", "--comfyui", comfyui)
+    told = json.loads(out)
+    assert (code, said) == (0, "")
+    assert told["versions"]["image-prompt"] in (ROOT / "pyproject.toml").read_text()
+    assert told["versions"]["Python"] and told["versions"]["torch"] and told["versions"]["safetensors"]
+    assert [part["name"] for part in told["optional"]] == ["onnxruntime", "insightface", "open_clip", "CUDA"]
+    assert all(part["detail"] for part in told["optional"])
+    assert told["folders"]["ipadapter"] == {"files": 2, "paths": [str(comfyui / "models" / "ipadapter")]}
+    assert told["index"] == {"file": str(comfyui / "user" / INDEX), "files": 0,
+                             "state": "not made yet: the first look makes it"}
+
+
+def test_status_tells_what_the_index_knows(comfyui, call):
+    call("paths", "--comfyui", comfyui)
+    assert "knows 4 files" in call("status", "--comfyui", comfyui)[1]
+    (comfyui / "user" / INDEX).write_text("{")
+    assert "the next look makes it anew" in " ".join(call("status", "--comfyui", comfyui)[1].split())
+
+
+def test_an_optional_part_that_is_there_has_its_version(monkeypatch):
+    here = environment.Package("pytest", "pytest", ("no-such-thing", "pytest"), "absent")
+    nameless = environment.Package("json", "json", ("no-such-thing",), "absent")
+    monkeypatch.setattr(environment, "OPTIONAL", (here, nameless))
+    first, second, _ = environment.optional_parts()
+    assert first == environment.OptionalPart("pytest", True, pytest.__version__)
+    assert second == environment.OptionalPart("json", True, "of unknown version")
+
+
+WITHOUT_TORCH = """
+import importlib.util, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "safetensors", "numpy"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+START = """
+root, arguments = sys.argv[1], sys.argv[2:]
+spec = importlib.util.spec_from_file_location("pack", root + "/__init__.py", submodule_search_locations=[root])
+sys.modules["pack"] = pack = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pack)
+from pack.model_files import catalogue_file, command
+catalogue_file.RULES = {**catalogue_file.RULES, "url": catalogue_file.Rule("a link", catalogue_file.text())}
+sys.exit(command.main(arguments))
+"""
+
+
+def without_torch(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", WITHOUT_TORCH + START, ROOT, *map(str, arguments)],
+                          capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def test_without_torch_the_rest_works_and_what_needs_it_says_so(comfyui):
+    assert "usage:" in without_torch("--help").stdout
+    assert "ip-adapter_sd15" in without_torch("catalogue", "--comfyui", comfyui).stdout
+    assert "with --yes you agree" in without_torch("get", "ip-adapter_sdxl", "--comfyui", comfyui).stderr
+    done = without_torch("status", "--comfyui", comfyui)
+    assert done.returncode == 0 and "absent: torch cannot be imported" in done.stdout
+    done = without_torch("paths", "--comfyui", comfyui)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "torch" in done.stderr and "the Python of your ComfyUI" in done.stderr and "Traceback" not in done.stderr
+
+
+# ------------------------------------------------------------------------------------------------ catalogue, arguments
+
+
+def test_the_catalogue_tells_sizes_and_licences(comfyui, call):
+    code, out, _ = call("catalogue", "--comfyui", comfyui)
+    assert code == 0
+    text = " ".join(out.split())
+    assert "ip-adapter_sd15 IP-Adapter for SD1.5. 44.6 MB. Apache-2.0, commercial use is allowed" in text
+    assert "NON-COMMERCIAL USE ONLY" in text
+    assert all(len(line) < 80 or len(line.split()) == 1 for line in out.splitlines())
+
+
+def test_the_catalogue_for_programs_is_the_catalogue(comfyui, call):
+    told = json.loads(call("catalogue", "--json", "--comfyui", comfyui)[1])
+    assert [entry["id"] for entry in told] == [entry.id for entry in Catalogue.load().entries]
+    assert set(told[0]) == set(catalogue_file.RULES)
+
+
+def test_entries_of_the_user_are_added(comfyui, call, tmp_path):
+    def entries(name: str) -> str:
+        return json.dumps({"entries": [{
+            "id": name, "title": "Mine", "kind": "adapter", "family": "base", "base_model": "SD1.5",
+            "encoder": "", "purposes": [], "folder": "ipadapter", "files": [f"{name}.safetensors"]}]})  # fmt: skip
+
+    (comfyui / "user" / CATALOGUE).write_text(entries("mine"))
+    (tmp_path / "more.json").write_text(entries("more"))
+    told = json.loads(call("catalogue", "--json", "--comfyui", comfyui, "--catalogue", tmp_path / "more.json")[1])
+    assert [entry["id"] for entry in told[-2:]] == ["mine", "more"]
+
+
+@pytest.mark.parametrize("arguments", [
+    ("catalogue", "--comfyui", "ROOT", "--catalogue", "ROOT/nowhere.json"),
+    ("catalogue", "--comfyui", "ROOT", "--catalogue", "ROOT/main.py"),
+    ("paths", "--comfyui", "ROOT/no\x1b\nwhere"), ("paths", "--models", ""),
+    ("status", "--extra-model-paths", "ROOT/nowhere.yaml"), ("get", "nothing\nlike\x1bit", "--comfyui", "ROOT"),
+], ids=lambda arguments: arguments[0])  # fmt: skip
+def test_what_cannot_be_done_is_one_line_and_code_1(comfyui, call, arguments):
+    code, out, said = call(*(argument.replace("ROOT", str(comfyui)) for argument in arguments))
+    assert (code, out) == (1, "")
+    assert said.endswith("\n") and said.count("\n") == 1 and "\x1b" not in said
+
+
+@pytest.mark.parametrize("arguments", [
+    (), ("nothing",), ("identify",), ("get",), ("paths", "--comfyui", "a", "--models", "b"), ("paths", "--nothing"),
+], ids=str)  # fmt: skip
+def test_wrong_arguments_are_code_2(call, arguments):
+    code, out, said = call(*arguments)
+    assert (code, out) == (2, "") and "usage:" in said
+
+
+@pytest.mark.parametrize("name", ["paths", "identify", "status", "catalogue", "get"])
+def test_every_command_has_help(call, name):
+    code, out, _ = call(name, "--help")
+    assert code == 0 and "--json" in out
+
+
+def test_exit_codes_are_in_the_help(call):
+    assert "exit codes: 0" in call("--help")[1]
+
+
+def test_a_reader_that_goes_away_is_no_error(comfyui):
+    process = subprocess.Popen([sys.executable, ROOT, "catalogue", "--json", "--comfyui", comfyui],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    process.wait(60)
+
+
+@pytest.mark.parametrize("folder", ["image_prompt", "image-prompt"])
+def test_the_folder_can_be_started_as_a_module(comfyui, tmp_path, folder):
+    try:
+        (tmp_path / folder).symlink_to(ROOT, target_is_directory=True)
+    except OSError:
+        pytest.skip("links are not allowed here")
+    done = subprocess.run([sys.executable, "-m", folder, "catalogue", "--json", "--comfyui", comfyui], cwd=tmp_path,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stderr == "" and json.loads(done.stdout)
+    done = subprocess.run([sys.executable, "-m", folder], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert f"usage: python -m {folder} " in done.stderr
+
+
+def test_started_by_its_path_the_pack_hides_no_module_of_others(tmp_path):
+    """The folder of the pack comes first on sys.path then, and has a `nodes` and a `tests`."""
+    done = run(cwd=tmp_path)
+    assert done.returncode == 2 and f"usage: python {ROOT} " in " ".join(done.stderr.split())
+    code = "import runpy, sys; sys.argv = sys.argv[1:]\ntry: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    code += "finally: print([entry for entry in sys.path if entry == sys.argv[0]])"
+    done = subprocess.run([sys.executable, "-c", code, ROOT, "--help"], cwd=tmp_path, capture_output=True, text=True,
+                          check=False)
+    assert done.stdout.endswith("[]\n")
+
+
+# ---------------------------------------------------------------------------------------------------------------- get
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """With a catalogue that may name it: links to this machine are for tests only."""
+    monkeypatch.setattr(catalogue_file, "RULES", {**catalogue_file.RULES,
+                                                  "url": catalogue_file.Rule("a link", catalogue_file.text())})
+    with serving(CONTENT) as server:
+        yield server
+
+
+@pytest.fixture
+def offer(comfyui, server):
+    """Put an entry into the user's catalogue."""
+
+    def offer(**fields) -> Path:
+        entry = {
+            "id": "test-adapter", "title": "Adapter for tests", "kind": "adapter", "family": "base",
+            "base_model": "SD1.5", "encoder": "CLIP ViT-bigG/14", "purposes": [], "folder": "ipadapter",
+            "files": [NAME], "companion": "ip-adapter-faceid_sd15_lora", "size": len(CONTENT), "sha256": SHA256,
+            "url": server.url, "page": "https://example.org/page", "licence": "CC-BY-NC-4.0", "commercial": False,
+        }  # fmt: skip
+        (comfyui / "user" / CATALOGUE).write_text(json.dumps({"entries": [{**entry, **fields}]}))
+        return comfyui / "models" / "ipadapter" / NAME
+
+    return offer
+
+
+def get(call, comfyui: Path, *more: str) -> tuple[int, str, str]:
+    return call("get", "test-adapter", "--comfyui", comfyui, *more)
+
+
+def test_the_terms_are_told_and_nothing_is_fetched_unless_somebody_agrees(call, comfyui, offer, server, monkeypatch):
+    target = offer()
+    monkeypatch.setattr(sys, "stdin", open(os.devnull))
+    code, out, said = get(call, comfyui)
+    assert (code, out) == (1, "") and server.requests == [] and not target.exists()
+    text = " ".join(said.split())
+    for words in ("Adapter for tests", server.url, str(target), "3.0 MB", SHA256, "https://example.org/page",
+                  "CC-BY-NC-4.0, NON-COMMERCIAL USE ONLY", "--yes"):
+        assert words in text
+
+
+def test_with_yes_the_file_is_fetched_and_what_belongs_to_it_told(call, comfyui, offer):
+    target = offer()
+    code, out, _ = get(call, comfyui, "--yes")
+    assert code == 0 and target.read_bytes() == CONTENT
+    text = " ".join(out.split())
+    assert f"Downloaded: {target}" in text
+    assert "get ip-adapter-faceid_sd15_lora" in text and "bigG" in text
+
+
+def test_what_is_here_already_is_not_asked_for(call, comfyui, offer, server):
+    target = offer(encoder="CLIP ViT-H/14", companion="")
+    target.write_bytes(CONTENT)
+    code, out, _ = get(call, comfyui)
+    assert code == 0 and server.requests == []
+    assert f"Here already: {target}" in " ".join(out.split()) and "It needs" not in out
+
+
+def test_the_name_of_the_file_will_do_and_so_does_another_case(call, comfyui, offer):
+    target = offer()
+    target.write_bytes(CONTENT)
+    for name in (NAME, "TEST-adapter", "test-adapter.bin"):
+        assert call("get", name, "--comfyui", comfyui)[0] == 0
+
+
+def test_a_name_that_is_nearly_right_is_answered_with_those_it_may_be(call, comfyui, offer):
+    offer()
+    code, _, said = call("get", "test-adaptor", "--comfyui", comfyui)
+    assert code == 1 and "perhaps test-adapter" in said
+
+
+def test_for_programs_only_json_is_printed(call, comfyui, offer):
+    target = offer()
+    _, out, _ = get(call, comfyui, "--yes", "--json")
+    assert json.loads(out) == {
+        "id": "test-adapter", "path": str(target), "size": len(CONTENT), "sha256": SHA256, "fetched": len(CONTENT),
+        "verified": True, "licence": "CC-BY-NC-4.0", "commercial": False,
+    }  # fmt: skip
+
+
+def test_without_a_hash_it_has_to_be_allowed(call, comfyui, offer, server):
+    target = offer(sha256="")
+    code, _, said = get(call, comfyui, "--yes")
+    assert code == 1 and "--allow-unverified" in said and "NONE: no SHA-256 of it is known" in said
+    code, out, _ = get(call, comfyui, "--yes", "--allow-unverified")
+    assert code == 0 and target.exists() and SHA256 in out and "compared with nothing" in " ".join(out.split())
+
+
+def test_a_file_of_the_same_size_is_named(call, comfyui, offer):
+    offer()
+    (comfyui / "models/ipadapter/other.safetensors").write_bytes(b"x" * len(CONTENT))
+    _, _, said = get(call, comfyui, "--yes")
+    assert "other.safetensors has the same size" in " ".join(said.split())
+
+
+@pytest.mark.parametrize("name", command.OFFLINE)
+def test_offline_says_how_to_do_it_by_hand(call, comfyui, offer, server, monkeypatch, name):
+    target = offer()
+    assert get(call, comfyui, "--offline", "--yes")[0] == 1
+    monkeypatch.setenv(name, "1")
+    code, _, said = get(call, comfyui, "--yes")
+    assert code == 1 and server.requests == [] and not target.exists()
+    assert f"get it from {server.url} and put it here: {target}" in said
+    monkeypatch.setenv(name, "0")
+    assert get(call, comfyui, "--yes")[0] == 0
+
+
+def test_a_download_that_fails_is_one_line(call, comfyui, offer, server):
+    offer()
+    server.plan = [{"status": 403}]
+    code, out, said = get(call, comfyui, "--yes")
+    assert (code, out) == (1, "") and "Accept the licence on https://example.org/page" in said.splitlines()[-1]
+
+
+def test_an_archive_has_to_be_unpacked(call, comfyui, offer):
+    offer(files=["pack.zip"], kind="face pack", folder="insightface", companion="", encoder="")
+    assert "unpack its files into the folder models/pack" in " ".join(get(call, comfyui, "--yes")[1].split())
+
+
+def test_the_first_folder_that_is_there_gets_the_file(call, comfyui, offer, tmp_path):
+    offer()
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "extra.yaml").write_text(
+        f"gone:\n  ipadapter: {tmp_path / 'gone'}\n  is_default: true\n"
+        f"here:\n  ipadapter: {tmp_path / 'disk'}\n  is_default: true\n")
+    assert get(call, comfyui, "--yes", "--extra-model-paths", str(tmp_path / "extra.yaml"))[0] == 0
+    assert (tmp_path / "disk" / NAME).exists() and not (tmp_path / "gone").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such terminals")
+@pytest.mark.parametrize(("typed", "code"), [("y\n", 0), ("YES\n", 0), ("\n", 1), ("n\n", 1), ("\x04", 1)])
+def test_at_a_terminal_it_asks(comfyui, offer, typed, code):
+    import pty
+
+    target = offer()
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-c", "import importlib.util, sys" + START, ROOT, "get", "test-adapter",
+                                "--comfyui", comfyui], stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True)
+    os.write(ours, typed.encode())
+    out, said = process.communicate(timeout=120)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == code, said
+    assert "Download it? [y/N]" in said and "Download it?" not in out
+    assert target.exists() == (code == 0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C goes to the whole console there")
+def test_ctrl_c_ends_in_code_130_and_the_same_command_goes_on(call, comfyui, offer, server):
+    target = offer()
+    server.plan = [{"hold": 1_000_000}]
+    process = subprocess.Popen([sys.executable, "-c", "import importlib.util, sys" + START, ROOT, "get", "test-adapter",
+                                "--yes", "--comfyui", comfyui], stderr=subprocess.PIPE, text=True)
+    part = target.with_name(f"{NAME}.part")
+    while process.poll() is None and not (part.exists() and part.stat().st_size == 1_000_000):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "Stopped." in said and "Traceback" not in said
+    code, _, said = get(call, comfyui, "--yes")
+    assert code == 0 and "1,000,000 bytes are here already" in said and target.read_bytes() == CONTENT
+
+
+# --------------------------------------------------------------------------------------------------------------- text
+
+
+class Terminal(list):
+    def isatty(self) -> bool:
+        return True
+
+    write = list.append
+
+    def flush(self) -> None:
+        pass
+
+
+def test_a_progress_line_leaves_nothing_behind(monkeypatch):
+    monkeypatch.setattr(terminal, "REDRAW_SECONDS", -1)
+    written = Terminal()
+    line = terminal.ProgressLine(written)
+    line.show("a long line")
+    line.show("short")
+    line.clear()
+    line.clear()
+    assert written == ["\ra long line", "\rshort      ", "\r     \r"]
+
+
+def test_a_progress_line_is_for_terminals(capsys):
+    terminal.ProgressLine().show("50%")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_long_names_stay_in_one_piece_and_are_not_mixed_with_their_text():
+    link = "https://example.org/" + "a-b/" * 40
+    assert terminal.wrapped(f"get {link} now") == ["get", link, "now"]
+    assert terminal.described([("short", "text"), ("x" * 30, "text")]) == [
+        "  short", "    text", "  " + "x" * 30, "    text"]
+    assert terminal.described([("a", "one"), ("bc", "")]) == ["  a   one", "  bc"]

@@ -1,0 +1,271 @@
+"""Headers are identified as what the loaders make of the files, and everything else is called by its name."""
+
+import json
+from pathlib import Path
+
+import published
+import pytest
+import torch
+from published import LAYOUTS, VIT_H, VIT_L, bigger, header_of, headless, shapes
+
+from image_prompt.clip_vision import load_encoder
+from image_prompt.ip_adapter import ENCODERS, FAMILIES, load_adapter
+from image_prompt.ip_adapter.foreign import FACE, FOREIGN
+from image_prompt.model_files.header import Header, TensorInfo, read_header
+from image_prompt.model_files.identify import FACE_FAMILIES, MAX_TENSORS, Identity, identify
+
+ADAPTERS = [name for name, layout in LAYOUTS.items() if "family" in layout]
+ENCODER_FILES = {
+    VIT_H: "CLIP ViT-H/14", VIT_L: "CLIP ViT-L/14", "open_clip_ViT-L-14_visual": "CLIP ViT-L/14",
+    "sigclip_vision_patch14_384": "SigLIP so400m/14-384",
+}
+FACES = {  # layout -> family, base model
+    "Kolors-IP-Adapter-FaceID-Plus": ("Kolors FaceID plus", "Kolors"),
+    "infiniteyou-image_proj_model": ("InfiniteYou", "Flux"),
+    "ip-adapter-faceid_sd15": ("FaceID", "SD1.5"),
+    "ip-adapter-faceid_sdxl": ("FaceID", "SDXL"),
+    "ip-adapter-faceid-plus_sd15": ("FaceID plus", "SD1.5"),
+    "ip-adapter-faceid-plusv2_sdxl": ("FaceID plus v2", "SDXL"),
+    "ip-adapter-faceid-portrait_sd15": ("FaceID portrait", "SD1.5"),
+    "ip-adapter-faceid-portrait_sdxl": ("FaceID portrait", "SDXL"),
+    "ip-adapter-faceid-portrait_sdxl_unnorm": ("FaceID portrait unnorm", "SDXL"),
+    "ip-adapter_pulid_sdxl_fp16": ("PuLID", "SDXL"),
+    "pulid_v1": ("PuLID", "SDXL"),
+    "pulid_v1.1": ("PuLID", "SDXL"),
+    "pulid_flux_v0.9.1": ("PuLID", "Flux"),
+}
+LORAS = {"ip-adapter-faceid_sd15_lora": "SD1.5", "ip-adapter-faceid_sdxl_lora": "SDXL"}
+
+
+def meta(name, dtype=torch.float16):
+    return {key: torch.empty(shape, device="meta", dtype=dtype) for key, shape in shapes(name).items()}
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_adapter_is_identified_as_it_loads(name):
+    layout, adapter = LAYOUTS[name], load_adapter(meta(name))
+    found = identify(published.published(name))
+    assert found == Identity("adapter", layout["family"], layout["base_model"], layout["encoder"],
+                             projection=layout["feature"] == "image_embeds")
+    assert (found.family, found.base_model) == (adapter.family.name, adapter.base_model)
+    assert found.encoder == adapter.encoder_name
+
+
+@pytest.mark.parametrize("name", ENCODER_FILES)
+def test_an_encoder_is_identified_as_it_loads(name):
+    found = identify(published.published(name), f"{name}.safetensors")
+    assert (found.kind, found.family, found.problem) == ("encoder", ENCODER_FILES[name], "")
+    assert found.family == load_encoder(meta(name), name=name).config.name
+    assert found.encoder in ENCODERS.values()
+    assert found.projection
+    assert found.also == ()
+
+
+@pytest.mark.parametrize("name", [name for name, layout in LAYOUTS.items() if "refused" in layout])
+def test_every_other_published_file_is_called_what_the_loader_calls_it(name):
+    found = identify(published.published(name))
+    if name in ENCODER_FILES:
+        assert found.kind == "encoder"
+    elif name in FACES:
+        assert (found.kind, (found.family, found.base_model)) == ("face adapter", FACES[name])
+    elif name in LORAS:
+        assert found == Identity("lora", "FaceID LoRA", LORAS[name])
+    else:
+        assert (found.kind, found.family) == ("other", LAYOUTS[name]["refused"])
+    if name not in LORAS and name not in ENCODER_FILES:
+        with pytest.raises(ValueError) as error:
+            load_adapter(meta(name))
+        assert found.problem == str(error.value)
+
+
+def test_each_published_file_is_in_a_test():
+    assert {*ADAPTERS, *ENCODER_FILES, *FACES, *LORAS} <= set(LAYOUTS)
+    assert set(FACE_FAMILIES) == {row.kind for row in FOREIGN if row.remedy == FACE}
+    assert not {family.name for family in FAMILIES} & {family for family, _ in FACE_FAMILIES.values()}
+
+
+@pytest.mark.parametrize(("name", "file", "dtype", "family"), [
+    ("ip-adapter-faceid-plus_sd15", "ip-adapter-faceid-plusv2_sd15.bin", "F16", "FaceID plus v2"),
+    ("ip-adapter-faceid-plus_sd15", "ip-adapter-faceid-plus_sd15.bin", "F16", "FaceID plus"),
+    ("ip-adapter-faceid-plusv2_sdxl", "renamed.bin", "F16", "FaceID plus v2"),
+    ("ip-adapter-faceid-portrait_sdxl_unnorm", "instantid/ip-adapter.bin", "F16", "InstantID"),
+    ("ip-adapter-faceid-portrait_sdxl_unnorm", "ip-adapter.bin", "F32", "InstantID"),
+    ("ip-adapter-faceid-portrait_sdxl_unnorm", "ip-adapter-faceid-portrait_sdxl_unnorm.bin", "F32",
+     "FaceID portrait unnorm"),
+])
+def test_the_name_decides_where_shapes_are_equal(name, file, dtype, family):
+    assert identify(published.published(name, dtype), file).family == family
+
+
+@pytest.mark.parametrize(("tensors", "file", "family", "encoder", "projection"), [
+    (headless(shapes(VIT_H)), "clip_vision_h.safetensors", "CLIP ViT-H/14", "CLIP ViT-H/14", False),
+    (shapes(VIT_H), "clip-vision_vit-h.safetensors", "CLIP ViT-H/14", "CLIP ViT-H/14", True),
+    (shapes(VIT_H), "DFN5B-CLIP-ViT-H-14.safetensors", "CLIP ViT-H/14 quick-gelu", "CLIP ViT-H/14 quick-gelu", True),
+    (bigger(), "model.safetensors", "CLIP ViT-bigG/14", "CLIP ViT-bigG/14", True),
+    (shapes(VIT_L), "CLIP-ViT-L-14-laion2B/model.safetensors", "CLIP ViT-L/14 LAION-2B", "CLIP ViT-L/14 LAION-2B",
+     True),
+])
+def test_encoders_of_equal_shape_that_compute_otherwise_are_kept_apart(tensors, file, family, encoder, projection):
+    found = identify(header_of(tensors), file)
+    assert (found.family, found.encoder, found.projection) == (family, encoder, projection)
+
+
+def test_nothing_is_logged(caplog):
+    caplog.set_level("INFO")
+    identify(header_of(shapes(VIT_L)), "mine.safetensors")
+    assert not caplog.messages
+
+
+def tiny_encoder(width=64, projection=32):
+    """Layers and vectors of the published names, in sizes of no table."""
+    sizes = {1280: width, 5120: 2 * width, 1024: projection}
+    return {key: tuple(sizes.get(size, size) for size in shape)
+            for key, shape in shapes(VIT_H).items() if "layers." not in key or "layers.0." in key}
+
+
+def test_an_encoder_of_no_table_answers_to_its_widths():
+    found = identify(header_of(tiny_encoder(), vision_config='{"name": "demo ViT", "heads": 4}'))
+    assert (found.family, found.encoder, found.problem) == ("demo ViT", "demo ViT", "")
+    assert found.also == ("an encoder whose image_embeds is 32 wide", "an encoder whose penultimate is 64 wide")
+
+
+def test_an_encoder_of_no_table_does_not_pass_for_a_known_one():
+    found = identify(header_of(tiny_encoder(width=1280), vision_config='{"heads": 16}'))
+    assert found.encoder not in ENCODERS.values()
+    assert found.also == ("an encoder whose image_embeds is 32 wide",)
+
+
+@pytest.mark.parametrize(("change", "dtype", "words"), [
+    (lambda sd: sd.pop("vision_model.pre_layrnorm.bias"), "F16", "incomplete"),
+    (lambda sd: None, "I8", "quantised encoders are not supported"),
+    (lambda sd: None, "F4", "quantised encoders are not supported"),
+    (lambda sd: sd.update({"multi_modal_projector.linear_1.weight": (4, 4)}), "F16", "LLaVA"),
+])
+def test_an_encoder_that_would_not_load_says_why(change, dtype, words):
+    tensors = shapes(VIT_L)
+    change(tensors)
+    found = identify(header_of(tensors, dtype))
+    assert found.kind == "encoder"
+    assert words in found.problem
+    with pytest.raises(ValueError) as error:
+        load_encoder({key: torch.empty(shape, device="meta", dtype=torch.uint8 if dtype != "F16" else torch.float16)
+                      for key, shape in tensors.items()})
+    assert found.problem == str(error.value)
+
+
+@pytest.mark.parametrize("key", ["ip_adapter.31.to_v_ip.weight", "image_proj.norm.bias"])
+def test_a_damaged_adapter_stays_an_adapter_and_says_why(key):
+    tensors = shapes("ip-adapter_sd15")
+    del tensors[key]
+    found = identify(header_of(tensors))
+    assert (found.kind, found.family) == ("adapter", "an unknown IP-Adapter")
+    assert key in found.problem
+
+
+@pytest.mark.parametrize("dtype", ["F32", "BF16", "F64", "F8_E4M3", "F8_E5M2"])
+def test_every_dtype_that_loads_is_taken(dtype):
+    assert identify(published.published("ip-adapter_sd15", dtype)).problem == ""
+    assert identify(published.published(VIT_L, dtype)).problem == ""
+
+
+def test_a_quantised_adapter_is_refused():
+    assert "not floating point" in identify(published.published("ip-adapter_sd15", "U8")).problem
+
+
+@pytest.mark.parametrize(("tensors", "kind", "family"), [
+    ({"model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3), "first_stage_model.decoder.conv_in.weight": (4,),
+      "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": (4,)}, "other", "a full checkpoint"),
+    ({f"lora_unet_down_blocks_{n}_attentions_0_proj_in.lora_down.weight": (8, 320) for n in range(9)}, "lora",
+     "a LoRA"),
+    ({"decoder.conv_in.weight": (4, 4, 3, 3)}, "other", "a VAE"),
+    ({"text_model.encoder.layers.0.mlp.fc1.weight": (4, 4)}, "other", "a text encoder"),
+    ({"cls_token": (1, 1, 768), "blocks.0.attn.qkv.weight": (4, 4)}, "other",
+     "a vision transformer that is not a CLIP (DINO or the like)"),
+    ({"mystery": (3,)}, "other", "an unknown kind of file"),
+    ({}, "other", "an unknown kind of file"),
+])
+def test_other_kinds_are_named(tensors, kind, family):
+    found = identify(header_of(tensors))
+    assert (found.kind, found.family) == (kind, family)
+    assert found.problem
+
+
+def test_a_lora_of_another_rank_or_reach_or_with_alphas_is_no_companion():
+    tensors = shapes("ip-adapter-faceid_sd15_lora")
+    smaller = {key: tuple(64 if size == 128 else size for size in shape) for key, shape in tensors.items()}
+    assert identify(header_of(smaller)).family == "a LoRA"
+    first = next(iter(tensors))
+    assert identify(header_of({first: tensors[first]})).family == "a LoRA"
+    alpha = {key: shape for key, shape in tensors.items() if key != first} | {"lora_unet_x.alpha": ()}
+    assert identify(header_of(alpha)).family == "a LoRA"
+
+
+def test_what_a_trainer_put_around_a_state_dict_is_taken_off():
+    around = {f"state_dict.{key}": TensorInfo("F16", shape) for key, shape in shapes(VIT_L).items()}
+    found = identify(Header("torch archive", around | {"optimizer.state": TensorInfo("F32", (3,))}, {}))
+    assert found.encoder == "CLIP ViT-L/14"
+
+
+def test_a_checkpoint_of_very_many_tensors_is_decided_by_one_of_each_row(monkeypatch):
+    tensors = {f"model.diffusion_model.input_blocks.{n}.0.weight": (4, 4) for n in range(50_000)}
+    made = []
+    monkeypatch.setattr("image_prompt.model_files.identify.load_adapter",
+                        lambda sd: made.append(len(sd)) or load_adapter(sd))
+    assert identify(header_of(tensors)).family == "a diffusion model"
+    assert made == [1]
+
+
+def test_more_tensors_than_any_model_has_are_not_looked_at():
+    info = TensorInfo("F16", (1,))
+    found = identify(Header("safetensors", {f"image_proj.{n}": info for n in range(MAX_TENSORS + 1)}, {}))
+    assert "100,001 tensors" in found.problem
+
+
+HUGE = 2**62
+
+
+@pytest.mark.parametrize("tensors", [
+    {"image_proj.proj.weight": (HUGE, HUGE)},
+    {"image_proj.latents": (0, HUGE, HUGE), "ip_adapter.1.to_k_ip.weight": (HUGE, 768)},
+    {"image_proj.proj.weight": (HUGE, 2), "image_proj.norm.weight": (2,), "ip_adapter.1.to_k_ip.weight": (2**40, 768)},
+    {key: tuple(HUGE if size == 1280 else size for size in shape) for key, shape in shapes(VIT_H).items()},
+    {"visual.conv1.weight": (2**31, 3, 1, 1), "visual.positional_embedding": (5, 2**31),
+     "visual.class_embedding": (2**31,), "visual.transformer.resblocks.0.mlp.c_fc.weight": (2**31, 2**31)},
+    {"image_proj." + "x" * 200_000: (1,) * 64, "\ud800": ()},
+    {"vision_model.embeddings.patch_embedding.weight": ()},
+])
+def test_impossible_sizes_have_a_reason(tensors):
+    assert identify(header_of(tensors)).problem
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"heads": ' + "9" * 5000 + "}", '{"heads": 1e999}', "null", "[]"])
+def test_a_hostile_description_has_a_reason(text):
+    assert identify(header_of(shapes(VIT_L), vision_config=text)).problem
+
+
+def test_what_files_say_of_themselves_is_kept_short_and_on_one_line():
+    tensors = {"image_proj.proj.weight": (4, 4), "image_proj.\n" + "x" * 100_000: (4,)}
+    found = identify(header_of(tensors))
+    assert found.problem.isprintable()
+    assert len(found.problem) < 1100
+    description = json.dumps({"heads": 4, "name": "\x1b[2J" + "y" * 100_000})
+    found = identify(header_of(tiny_encoder(), vision_config=description))
+    assert found.problem == ""
+    assert found.family.isprintable()
+    assert len(found.family) < 110 > len(found.encoder)
+
+
+def test_the_stand_ins_of_the_demo_fit_each_other(tmp_path):
+    from image_prompt.demo.make_models import main
+
+    main(tmp_path)
+    found = {path.stem: identify(read_header(path), path.name) for path in Path(tmp_path).rglob("*.safetensors")}
+    encoder = found.pop("demo-encoder")
+    assert encoder.kind == "encoder"
+    assert {identity.kind for identity in found.values()} == {"adapter"}
+    assert {identity.encoder for identity in found.values()} <= set(encoder.also)
+
+
+def test_an_identity_is_plain_data():
+    found = identify(header_of(tiny_encoder(), vision_config='{"heads": 4}'))
+    assert json.loads(json.dumps(found.__dict__))["also"] == list(found.also)
