@@ -9,8 +9,6 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..ip_adapter import (
-    BASE_MODELS,
-    KOLORS,
     LAYER_SET_NAMES,
     ImageKeyValues,
     IPAdapter,
@@ -18,9 +16,12 @@ from ..ip_adapter import (
     match_layers,
     select_layers,
 )
+from ..model_files.need import Need
+from .activity import timed
 from .adapter import ImagePromptAdapter
+from .library import encoder_need, explained
 from .sockets import CATEGORY, Adapter
-from .unet_patch import CrossAttention, Influence, bank, cross_attentions, install
+from .unet_patch import CrossAttention, Influence, bank, base_model, cross_attentions, install
 
 FIELDS = {"image_embeds": "image_embeds", "penultimate": "penultimate_hidden_states"}  # the adapter's word -> core's
 BATCHES = ("together", "one per image")
@@ -114,7 +115,8 @@ class ApplyImagePrompt(io.ComfyNode):
         chosen = select_layers(matched, adapter.module.base_model, layers)
         patched = model.clone()
         if weight != 0.0 and start < end:  # else the same bits as without this node
-            key_values = project(adapter, cond, uncond, batch == BATCHES[0], weight, chosen, heads, _dtype(model))
+            with timed("apply"):
+                key_values = project(adapter, cond, uncond, batch == BATCHES[0], weight, chosen, heads, _dtype(model))
             mask = None if mask is None else mask.float()
             kept = {block: number for number, block in enumerate(chosen)}
             install(patched, Influence(bank(key_values, model.load_device), start, end, mask), kept, heads)
@@ -134,12 +136,15 @@ def project(adapter: ImagePromptAdapter, cond: torch.Tensor, uncond: torch.Tenso
 def reference_features(adapter: IPAdapter, features: Output) -> torch.Tensor:
     """The field of the references that the adapter reads: (R, D) or (R, N, W)."""
     found = getattr(features, FIELDS[adapter.feature], None)
-    if found is None:
-        raise ValueError(
-            f"This adapter reads {FIELDS[adapter.feature]}, which the features do not have: "
-            f"encode the image with {adapter.encoder_name}."
-        )
-    adapter.check_features(found)
+    try:
+        if found is None:
+            raise ValueError(
+                f"This adapter reads {FIELDS[adapter.feature]}, which the features do not have: "
+                f"encode the image with {adapter.encoder_name}."
+            )
+        adapter.check_features(found)
+    except ValueError as error:
+        raise explained(error, encoder_need(adapter)) from None
     return _finite(found)
 
 
@@ -178,7 +183,7 @@ def _attentions(model: ModelPatcher, adapter: ImagePromptAdapter) -> list[CrossA
         ValueError: the model is of another architecture or base than the adapter.
     """
     attentions = cross_attentions(model.get_model_object("diffusion_model"))
-    given = _base_name(model, attentions)
+    given = base_model(model)
     base = adapter.module.base_model
     if not attentions:
         raise ValueError(
@@ -186,15 +191,9 @@ def _attentions(model: ModelPatcher, adapter: ImagePromptAdapter) -> list[CrossA
             "SDXL models here. Connect such a model."
         )
     if given != base:
-        raise ValueError(f"{adapter.name} is an IP-Adapter for {base}, the model is {given}: use one made for {given}.")
+        wrong = f"{adapter.name} is an IP-Adapter for {base}, the model is {given}: use one made for {given}."
+        raise explained(ValueError(wrong), Need("adapter", family=adapter.module.family.name, base_model=given))
     return attentions
-
-
-def _base_name(model: ModelPatcher, attentions: list[CrossAttention]) -> str:
-    """The base model by its sizes; the name of its class where no adapter is known for it."""
-    sizes = (len(attentions), attentions[0].context, model.model.adm_channels) if attentions else ()
-    known = {(base.layers, base.context_width, base.vector_width): base.name for base in (*BASE_MODELS, KOLORS)}
-    return known.get(sizes, type(model.model).__name__)
 
 
 def _dtype(model: ModelPatcher) -> torch.dtype:

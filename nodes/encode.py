@@ -7,6 +7,7 @@ from comfy.clip_vision import Output
 from comfy_api.latest import io
 
 from ..clip_vision import COMBINE_METHODS, CROPS
+from .activity import count, timed
 from .encoder import as_encoder, encode_picture, seen
 from .features import join
 from .sockets import CATEGORY
@@ -49,8 +50,11 @@ class EncodeImagePrompt(io.ComfyNode):
         cls, clip_vision: Any, image: torch.Tensor, crop: str = "center", background: str = "black"
     ) -> io.NodeOutput:
         encoder = as_encoder(clip_vision)
-        picture = seen(encoder, image, crop, BACKGROUNDS[background])
-        return io.NodeOutput(encode_picture(encoder, picture), picture)
+        with timed("encode"):
+            picture = seen(encoder, image, crop, BACKGROUNDS[background])
+            features = encode_picture(encoder, picture)
+        count("pictures encoded", len(picture))
+        return io.NodeOutput(features, picture)
 
 
 class CombineImagePrompts(io.ComfyNode):

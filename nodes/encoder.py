@@ -1,5 +1,7 @@
 """Image encoders in ComfyUI's hands: ours, and those that core loaded. S: side of the picture that one reads."""
 
+import copy
+import logging
 import weakref
 from typing import Any
 
@@ -22,10 +24,12 @@ from ..clip_vision import (
     unpack_weights,
 )
 from ..clip_vision.preprocess import normalise
+from .activity import count
 from .features import FIELDS, ImageFeatures
 from .host import ENCODERS, listed_name, read_tensors
 
-CHUNK = 8  # pictures a forward pass: more are no faster on a CPU, and cost memory elsewhere
+CHUNKS = (8, 2, 1)  # pictures a forward pass: more are no faster on a CPU; fewer where memory runs out
+CPU = torch.device("cpu")
 CORE_TYPES = ("clip_vision_model", "siglip_vision_model")  # not those without hidden states or on a free grid
 WANTED = {"image_embeds": "image_embeds", "last": "last_hidden_state", "penultimate": "penultimate_hidden_states"}
 
@@ -79,10 +83,12 @@ class ImageEncoder:
         if self.load_device.type == "cpu":
             pack_weights(self.model)
 
-    def features(self, pixel_values: torch.Tensor, every_layer: bool = False) -> dict[str, torch.Tensor]:
-        """Core's names for what the encoder can give of (B, 3, S, S); every layer's output is (B, layers, N, W)."""
+    def features(self, pixel_values: torch.Tensor, chunk: int, every_layer: bool = False) -> dict[str, torch.Tensor]:
+        """Core's names for what the encoder can give of (B, 3, S, S), `chunk` at a time; every layer's output is
+        (B, layers, N, W).
+        """
         layers = range(1, self.model.config.depth + 1) if every_layer else ()
-        found = encode_pixels(self.model, pixel_values, want=self._want, hidden_layers=layers, chunk_size=CHUNK)
+        found = encode_pixels(self.model, pixel_values, want=self._want, hidden_layers=layers, chunk_size=chunk)
         fields = {WANTED[name]: found.select(name) for name in self._want}
         if found.hidden:
             fields["all_hidden_states"] = torch.stack([found.hidden[number] for number in layers], dim=1)
@@ -98,15 +104,15 @@ class CoreEncoder:
         self.load_device = clip_vision.load_device
         self.image_size, self.image_mean, self.image_std = (
             clip_vision.image_size, clip_vision.image_mean, clip_vision.image_std)
-        self._patcher = clip_vision.patcher
+        self.patcher = clip_vision.patcher
 
     def load(self) -> None:
-        comfy.model_management.load_models_gpu([self._patcher])
+        comfy.model_management.load_models_gpu([self.patcher])
 
-    def features(self, pixel_values: torch.Tensor) -> dict[str, torch.Tensor]:
+    def features(self, pixel_values: torch.Tensor, chunk: int) -> dict[str, torch.Tensor]:
         parts: list[tuple[torch.Tensor, ...]] = []
-        for chunk in pixel_values.to(self.load_device).split(CHUNK):
-            last, penultimate, embeds = self.model(pixel_values=chunk, intermediate_output=-2)[:3]
+        for pixels in pixel_values.to(self.load_device).split(chunk):
+            last, penultimate, embeds = self.model(pixel_values=pixels, intermediate_output=-2)[:3]
             parts.append((embeds, last, penultimate))
         return {name: torch.cat(found).float() for name, found in zip(FIELDS, zip(*parts)) if found[0] is not None}
 
@@ -137,15 +143,45 @@ def encode_picture(encoder: Encoder, picture: torch.Tensor, **options: bool) -> 
     negative = _negatives.get(encoder.model)
     if negative is None:
         pixels = torch.cat([pixels, torch.zeros_like(pixels[:1])])
-    encoder.load()
     device = comfy.model_management.intermediate_device()
-    fields = {name: value.to(device) for name, value in encoder.features(pixels, **options).items()}
+    fields = {name: value.to(device) for name, value in _features(encoder, pixels, **options).items()}
     if negative is None:
         negative = _negatives[encoder.model] = fields["penultimate_hidden_states"][-1:].clone()
         fields = {name: value[:-1] for name, value in fields.items()}
     return ImageFeatures(
         negative_penultimate=negative, encoder=encoder.name, image_sizes=[pixels.shape[1:]] * len(picture), **fields
     )
+
+
+def _features(encoder: Encoder, pixels: torch.Tensor, **options: bool) -> dict[str, torch.Tensor]:
+    """A device whose memory runs out gets fewer pictures at a time; in the end the CPU encodes them."""
+    for chunk in CHUNKS:
+        try:
+            encoder.load()
+            return encoder.features(pixels, chunk, **options)
+        except Exception as error:
+            comfy.model_management.raise_non_oom(error)
+            if encoder.load_device == CPU:
+                raise
+        count("out of memory while encoding")
+        logging.getLogger(__name__).warning(
+            "%s ran out of memory encoding %d pictures at a time: trying %s.", encoder.load_device, chunk,
+            "fewer" if chunk > CHUNKS[-1] else "the CPU",
+        )
+    return _on_cpu(encoder, pixels, **options)
+
+
+def _on_cpu(encoder: Encoder, pixels: torch.Tensor, **options: bool) -> dict[str, torch.Tensor]:
+    comfy.model_management.unload_model_and_clones(encoder.patcher)
+    twin = copy.copy(encoder)
+    twin.load_device = CPU
+    twin.patcher = ModelPatcher(encoder.model, load_device=CPU, offload_device=CPU)
+    twin.patcher.add_callback(CallbacksMP.ON_DETACH, _unpack)
+    twin.load()
+    try:
+        return twin.features(pixels, CHUNKS[0], **options)
+    finally:
+        comfy.model_management.unload_model_and_clones(twin.patcher)
 
 
 def _unpack(patcher: ModelPatcher, *_: Any) -> None:

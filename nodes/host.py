@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+import sys
 import weakref
 import zipfile
 from collections.abc import Callable, Hashable
@@ -12,11 +13,13 @@ from typing import Any, TypeVar
 import comfy.utils
 import folder_paths
 
+from .activity import count, timed
+
 ADAPTERS = "ipadapter"
 ENCODERS = "clip_vision"
 
 Loaded = TypeVar("Loaded")
-_loaded: weakref.WeakValueDictionary[Hashable, Any] = weakref.WeakValueDictionary()
+_loaded: weakref.WeakValueDictionary[tuple[Hashable, ...], Any] = weakref.WeakValueDictionary()
 
 
 def register_folders() -> None:
@@ -35,8 +38,21 @@ def shared(folder: str, name: str, options: Hashable, build: Callable[[str], Loa
     key = (folder, os.path.realpath(path), status.st_mtime_ns, status.st_size, options)
     loaded = _loaded.get(key)
     if loaded is None:
-        loaded = _loaded[key] = build(path)
+        with timed(f"load {folder}"):
+            loaded = _loaded[key] = build(path)
+    else:
+        count(f"shared {folder}")
     return loaded
+
+
+def all_shared() -> list[tuple[str, Any]]:
+    """(folder, what was loaded from it) of everything that somebody holds."""
+    return [(key[0], loaded) for key, loaded in list(_loaded.items())]
+
+
+def prompt_server() -> Any:
+    """ComfyUI's HTTP server; None where nodes run without one."""
+    return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
 
 
 def listed_name(folder: str, path: str) -> str:

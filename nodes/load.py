@@ -54,8 +54,7 @@ class LoadImageEncoder(io.ComfyNode):
 
     @classmethod
     def execute(cls, encoder_name: str, variant: str = "auto", dtype: str = "auto") -> io.NodeOutput:
-        build = partial(ImageEncoder.from_file, variant=variant, dtype=DTYPES[dtype])
-        return io.NodeOutput(shared(ENCODERS, encoder_name, (variant, dtype), build))
+        return io.NodeOutput(load_encoder(encoder_name, variant, dtype))
 
 
 class LoadImagePromptAdapter(io.ComfyNode):
@@ -80,4 +79,13 @@ class LoadImagePromptAdapter(io.ComfyNode):
 
     @classmethod
     def execute(cls, adapter_name: str) -> io.NodeOutput:
-        return io.NodeOutput(shared(ADAPTERS, adapter_name, None, ImagePromptAdapter.from_file))
+        return io.NodeOutput(load_adapter(adapter_name))
+
+
+def load_encoder(name: str, variant: str = "auto", dtype: str = "auto") -> ImageEncoder:
+    build = partial(ImageEncoder.from_file, variant=variant, dtype=DTYPES[dtype])
+    return shared(ENCODERS, name, (variant, dtype), build)
+
+
+def load_adapter(name: str) -> ImagePromptAdapter:
+    return shared(ADAPTERS, name, None, ImagePromptAdapter.from_file)

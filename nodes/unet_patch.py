@@ -16,7 +16,7 @@ from comfy.ldm.modules.attention import optimized_attention
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP
 
-from ..ip_adapter import Block, ImageKeyValues, ImagePrompt, image_attention
+from ..ip_adapter import BASE_MODELS, KOLORS, Block, ImageKeyValues, ImagePrompt, image_attention
 from .evaluation import KEY, Evaluation, Group, current, watch
 from .masks import token_mask
 
@@ -44,6 +44,14 @@ def cross_attentions(unet: torch.nn.Module) -> list[CrossAttention]:
             block = Block(kind, index, int(depth), module.to_q.out_features)
             found.append(CrossAttention(block, module.to_k.in_features, module.heads))
     return found
+
+
+def base_model(model: ModelPatcher) -> str:
+    """The base model by its sizes, in the words of `ip_adapter.BASE_MODELS`; else the name of its class."""
+    attentions = cross_attentions(model.get_model_object("diffusion_model"))
+    sizes = (len(attentions), attentions[0].context, model.model.adm_channels) if attentions else ()
+    known = {(base.layers, base.context_width, base.vector_width): base.name for base in (*BASE_MODELS, KOLORS)}
+    return known.get(sizes, type(model.model).__name__)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import folder_paths
 import pytest
 import torch
 
@@ -19,6 +20,13 @@ def inference():
     """As ComfyUI runs nodes."""
     with torch.inference_mode():
         yield
+
+
+@pytest.fixture(autouse=True)
+def user_folder(tmp_path, monkeypatch):
+    """An explanation keeps what it has learnt about the files there."""
+    (tmp_path / "user").mkdir()
+    monkeypatch.setattr(folder_paths, "user_directory", str(tmp_path / "user"))
 
 
 @pytest.fixture(params=["SD1.5", "SDXL"])

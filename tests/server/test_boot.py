@@ -10,6 +10,8 @@ NODES = {
     "ImagePromptEncode": ["CLIP_VISION_OUTPUT", "IMAGE"],
     "ImagePromptCombine": ["CLIP_VISION_OUTPUT"],
     "ImagePromptApply": ["MODEL"],
+    "ImagePromptLoadModels": ["MODEL", "IMAGE_PROMPT_ADAPTER", "CLIP_VISION"],
+    "ImagePromptModelReport": ["STRING"],
 }
 
 

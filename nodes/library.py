@@ -1,0 +1,63 @@
+"""What lies in ComfyUI's model folders, by content: one index and one catalogue for the process."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import folder_paths
+
+from ..ip_adapter import IPAdapter
+from ..model_files.catalogue import Catalogue
+from ..model_files.explain import explain
+from ..model_files.folders import ModelFolders
+from ..model_files.index import TYPES, Index
+from ..model_files.judge import full_name
+from ..model_files.need import Need, Resolution
+from ..model_files.report import Report, table
+from ..model_files.resolve import resolve
+from ..model_files.whereabouts import CATALOGUE, INDEX
+
+Folders = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def index() -> Index:
+    """The index of the folders that ComfyUI has now: extra_model_paths.yaml and other packs add some."""
+    known = (type for type in TYPES if type in folder_paths.folder_names_and_paths)
+    return _index(tuple((type, tuple(folder_paths.get_folder_paths(type))) for type in known),
+                  folder_paths.get_user_directory())
+
+
+@lru_cache(maxsize=1)
+def _index(folders: Folders, user: str) -> Index:
+    return Index(ModelFolders(dict(folders)), Path(user) / INDEX)
+
+
+def catalogue() -> Catalogue:
+    """The pack's, changed and continued by a file in ComfyUI's user folder."""
+    own = Path(folder_paths.get_user_directory()) / CATALOGUE
+    return Catalogue.load(*([own] if own.is_file() else []))
+
+
+def encoder_need(adapter: IPAdapter) -> Need:
+    return Need("encoder", encoder=adapter.encoder_name, needs_projection=adapter.feature == "image_embeds")
+
+
+def companion_need(adapter: Resolution) -> Need | None:
+    """The LoRA that belongs to an adapter that was found, where one does."""
+    known = catalogue()
+    named = known.named(full_name(adapter.found)) if adapter.found else []
+    entry = next((entry for entry in adapter.wanted if entry in named), next(iter(adapter.wanted), None))
+    companion = next((each for each in known.entries if entry and each.id == entry.companion), None)
+    return companion and Need.for_entry(companion)
+
+
+def look_for(need: Need) -> Resolution:
+    return resolve(need, index(), catalogue())
+
+
+def report() -> Report:
+    return table(index(), catalogue())
+
+
+def explained(error: ValueError, need: Need) -> ValueError:
+    """The same error, and which file would do, or which to get."""
+    return ValueError(explain(look_for(need), given=str(error)))

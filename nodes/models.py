@@ -1,0 +1,128 @@
+"""Find the model files that a model needs, and load them; report what is there."""
+
+import os
+
+import comfy.sd
+import comfy.utils
+import folder_paths
+from comfy.model_patcher import ModelPatcher
+from comfy_api.latest import io
+
+from ..model_files.index import IndexedFile
+from ..model_files.need import Need, Resolution
+from ..model_files.resolve import explain
+from .host import ADAPTERS, ENCODERS, prompt_server
+from .library import companion_need, encoder_need, look_for, report
+from .load import load_adapter, load_encoder
+from .sockets import CATEGORY, Adapter
+from .unet_patch import base_model
+
+AUTO = "auto"
+PURPOSES = (  # as in the catalogue; 'auto' tries those that suit any picture, in this order
+    "plus", "standard", "vit-G", "light", "composition", "plus face", "full face",
+    "FaceID", "FaceID plus", "FaceID plus v2", "FaceID portrait", "FaceID portrait unnorm",
+)  # fmt: skip
+AUTOMATIC = PURPOSES[:4]
+
+
+class LoadImagePromptModels(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ImagePromptLoadModels",
+            display_name="Load Image Prompt Models",
+            category=CATEGORY,
+            description="Finds the IP-Adapter for a model and the image encoder that it reads, whatever the files are "
+            "called, and loads them. Where a LoRA belongs to the adapter, it is applied to the model. If a file is "
+            "missing, it says which to get, from where, and where to put it.",
+            search_aliases=["ip-adapter", "ipadapter unified loader", "image prompt", "preset", "find models"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model that the image prompt is to steer."),
+                io.Combo.Input(
+                    "purpose", options=[AUTO, *PURPOSES], default=AUTO,
+                    tooltip="What the reference is for. 'plus' keeps much of it, 'standard' the gist, 'light' less, "
+                    "'composition' its layout, the face kinds a face. 'auto' takes the best that is there.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="The model, with the adapter's LoRA where it has one."),
+                Adapter.Output(display_name="adapter", tooltip="The IP-Adapter."),
+                io.ClipVision.Output(display_name="clip_vision", tooltip="The image encoder that the adapter reads."),
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **_: object) -> list[list[str]]:
+        """A file that came or went changes the answer."""
+        return [folder_paths.get_filename_list(folder) for folder in (ADAPTERS, ENCODERS, "loras")]
+
+    @classmethod
+    def execute(cls, model: ModelPatcher, purpose: str = AUTO) -> io.NodeOutput:
+        base = base_model(model)
+        chosen = _adapter(base, purpose)
+        adapter = load_adapter(_listed(_required(chosen)))
+        needed = encoder_need(adapter.module)
+        given = f"{adapter.name} is an IP-Adapter for {base} that reads {needed.encoder}."
+        encoder = _required(look_for(needed), given)
+        if companion := companion_need(chosen):
+            model = with_lora(model, _required(look_for(companion), f"{adapter.name} was trained with a LoRA."))
+        return io.NodeOutput(model, adapter, load_encoder(_listed(encoder)))
+
+
+class ModelPathsReport(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ImagePromptModelReport",
+            display_name="Model Paths Report",
+            category=CATEGORY,
+            description="Lists every model file that image prompts can use: found, missing, in the wrong folder, or "
+            "unusable and why. It looks into the files, not at their names.",
+            search_aliases=["doctor", "missing models", "clip vision not found", "paths", "ip-adapter"],
+            outputs=[io.String.Output(display_name="report", tooltip="The table as text.")],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls) -> float:
+        return float("nan")  # files come and go
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        text = str(report())
+        show(text, getattr(cls.hidden, "unique_id", None))
+        return io.NodeOutput(text, ui={"text": [text]})
+
+
+def show(text: str, node_id: str | None) -> None:
+    """On the node, where there is a browser."""
+    server = prompt_server()
+    if server is not None and node_id is not None:
+        server.send_progress_text(text, node_id)
+
+
+def with_lora(model: ModelPatcher, found: IndexedFile) -> ModelPatcher:
+    """At full strength, as it was trained."""
+    path = folder_paths.get_full_path_or_raise("loras", _listed(found))
+    weights = comfy.utils.load_torch_file(path, safe_load=True)
+    return comfy.sd.load_lora_for_models(model, None, weights, 1.0, 0.0)[0]
+
+
+def _adapter(base: str, purpose: str) -> Resolution:
+    """The first purpose for which a file is there; else what to get for the first that is published."""
+    tried = [look_for(Need("adapter", purpose=each, base_model=base))
+             for each in (AUTOMATIC if purpose == AUTO else (purpose,))]
+    published = [each for each in tried if each.wanted]
+    return next((each for each in tried if each.found), (published or tried)[0])
+
+
+def _required(resolution: Resolution, given: str = "") -> IndexedFile:
+    if resolution.found is None:
+        raise ValueError(explain(resolution, given))
+    return resolution.found
+
+
+def _listed(found: IndexedFile) -> str:
+    """The name by which ComfyUI lists the file."""
+    return found.file.name.replace("/", os.sep)

@@ -1,0 +1,39 @@
+"""The pack's state as plain data: versions, device, optional parts, what is loaded, what was done."""
+
+from dataclasses import asdict
+from typing import Any
+
+import comfy.model_management
+
+from ..model_files.environment import optional_parts, versions
+from . import activity, library
+from .host import all_shared
+
+
+def status() -> dict[str, Any]:
+    return {
+        "versions": versions(),
+        "device": _device(),
+        "optional": [asdict(part) for part in optional_parts()],
+        "loaded": [_loaded(folder, model) for folder, model in all_shared()],
+        "activity": activity.summary(),
+        "index": library.index().stats(),
+    }
+
+
+def _device() -> dict[str, Any]:
+    device = comfy.model_management.get_torch_device()
+    return {
+        "sampling": str(device),
+        "name": comfy.model_management.get_torch_device_name(device),
+        "encoding": str(comfy.model_management.text_encoder_device()),
+        "half precision": {"fp16": comfy.model_management.should_use_fp16(device),
+                           "bf16": comfy.model_management.should_use_bf16(device)},
+    }
+
+
+def _loaded(folder: str, model: Any) -> dict[str, Any]:
+    """bytes: of its weights; on_device: of these on the device that computes."""
+    patcher = model.patcher
+    return {"folder": folder, "name": model.name, "dtype": str(patcher.model_dtype() or "").removeprefix("torch."),
+            "bytes": patcher.model_size(), "on_device": patcher.loaded_size()}

@@ -1,0 +1,245 @@
+"""Models found by content: loaded, shared, explained where they are missing, reported."""
+
+import json
+import re
+
+import comfy.lora
+import folder_paths
+import pytest
+import tiny
+import torch
+from nodes import LoraLoaderModelOnly
+from safetensors.torch import save_file
+
+from image_prompt.nodes import library
+from image_prompt.nodes.encode import EncodeImagePrompt
+from image_prompt.nodes.host import register_folders
+from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
+from image_prompt.nodes.models import PURPOSES, LoadImagePromptModels, ModelPathsReport
+
+OWN = {  # what a user would write about an adapter of their own
+    "id": "tiny", "title": "A tiny adapter", "kind": "adapter", "family": "base", "base_model": "SD1.5",
+    "encoder": "an encoder whose image_embeds is 24 wide", "purposes": ["standard"], "folder": "ipadapter",
+    "files": ["tiny.safetensors"], "licence": "Apache-2.0", "commercial": True,
+}  # fmt: skip
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """ComfyUI's model folders, empty."""
+    register_folders()
+    for name in library.TYPES:
+        if name in folder_paths.folder_names_and_paths:
+            extensions = folder_paths.folder_names_and_paths[name][1]
+            (tmp_path / "models" / name).mkdir(parents=True)
+            known = ([str(tmp_path / "models" / name)], extensions)
+            monkeypatch.setitem(folder_paths.folder_names_and_paths, name, known)
+            monkeypatch.delitem(folder_paths.filename_list_cache, name, raising=False)
+    yield tmp_path / "models"
+    library._index.cache_clear()
+    for name in library.TYPES:
+        folder_paths.filename_list_cache.pop(name, None)
+
+
+@pytest.fixture
+def catalogue(folders):
+    (folders.parent / "user" / library.CATALOGUE).write_text(json.dumps({"entries": [OWN]}))
+
+
+def put_adapter(folders, name="tiny.safetensors", base="SD1.5"):
+    path = folders / "ipadapter" / name
+    path.parent.mkdir(exist_ok=True)
+    save_file(tiny.base_file(tiny.unet(base)), path)
+
+
+def put_encoder(folders, name="clip_vision/anything.safetensors"):
+    path = folders / name
+    path.parent.mkdir(exist_ok=True)
+    save_file(tiny.encoder_file(), path, metadata=tiny.DESCRIPTION)
+
+
+def test_adapter_and_encoder_are_found_under_any_name_and_shared(folders, catalogue):
+    put_adapter(folders, "of mine/whatever.safetensors")
+    put_encoder(folders, "clip_vision/SD1.5/model.safetensors")
+    model = tiny.unet("SD1.5")
+    given, adapter, encoder = LoadImagePromptModels.execute(model, "standard").args
+    assert given is model
+    assert adapter is LoadImagePromptAdapter.execute("of mine/whatever.safetensors").args[0]
+    assert encoder is LoadImageEncoder.execute("SD1.5/model.safetensors").args[0]
+    assert LoadImagePromptModels.execute(model).args[1] is adapter  # auto
+
+
+def test_they_fit_together(folders, catalogue, pictures, apply):
+    put_adapter(folders)
+    put_encoder(folders)
+    model, adapter, encoder = LoadImagePromptModels.execute(tiny.unet("SD1.5"), "standard").args
+    features = EncodeImagePrompt.execute(encoder, pictures[:1]).args[0]
+    steered = tiny.sample(apply(model, adapter, features), "SD1.5")
+    assert (steered - tiny.sample(model, "SD1.5")).abs().max() > 0.01
+
+
+def companion_file(folders, model):
+    """A FaceID LoRA in its published layout: every attention of the UNet, at rank 128."""
+    weights = dict(model.model.diffusion_model.named_parameters())
+    names = {key: name for key, name in comfy.lora.model_lora_keys_unet(model.model, {}).items()
+             if re.fullmatch(r"lora_unet_(down|mid|up)_\w+_attn[12]_to_(q|k|v|out_0)", key)}
+    lora = {}
+    for key, name in names.items():
+        rows, columns = weights[name.removeprefix("diffusion_model.")].shape
+        lora[f"{key}.lora_down.weight"] = torch.randn(128, columns) / columns**0.5
+        lora[f"{key}.lora_up.weight"] = torch.randn(rows, 128) / 128**0.5
+    save_file(lora, folders / "loras" / "companion.safetensors")
+
+
+@pytest.fixture
+def with_companion(folders):
+    own = {**OWN, "companion": "ip-adapter-faceid_sd15_lora"}
+    (folders.parent / "user" / library.CATALOGUE).write_text(json.dumps({"entries": [own]}))
+    put_adapter(folders)
+    put_encoder(folders)
+
+
+def test_the_lora_that_belongs_to_an_adapter_is_applied(folders, with_companion):
+    plain = tiny.unet("SD1.5")
+    companion_file(folders, plain)
+    model, *_ = LoadImagePromptModels.execute(plain, "standard").args
+    (expected,) = LoraLoaderModelOnly().load_lora_model_only(plain, "companion.safetensors", 1.0)
+    assert torch.equal(tiny.sample(model, "SD1.5"), tiny.sample(expected, "SD1.5"))
+    assert not torch.equal(tiny.sample(model, "SD1.5"), tiny.sample(plain, "SD1.5"))
+
+
+def test_a_missing_lora_is_explained(folders, with_companion):
+    with pytest.raises(ValueError, match=r"(?s)tiny\.safetensors was trained with a LoRA.*Not found: FaceID LoRA for "
+                       r"SD1\.5.*models/loras"):
+        LoadImagePromptModels.execute(tiny.unet("SD1.5"), "standard")
+
+
+@pytest.mark.parametrize("purpose", ["auto", "plus face"])
+def test_a_missing_adapter_is_explained(folders, purpose):
+    with pytest.raises(ValueError) as error:
+        LoadImagePromptModels.execute(tiny.unet("SDXL"), purpose)
+    said = str(error.value)
+    for words in ("IP-Adapter for SDXL", "_sdxl_vit-h.safetensors", "https://huggingface.co/", "Apache-2.0", "MB",
+                  "models/ipadapter"):
+        assert words in said
+    assert str(folders) not in said
+
+
+def test_a_missing_encoder_is_explained_with_the_adapter_that_needs_it(folders, catalogue):
+    put_adapter(folders)
+    put_encoder(folders, "ipadapter/encoder.safetensors")
+    with pytest.raises(ValueError, match=r"(?s)tiny\.safetensors is an IP-Adapter for SD1\.5 that reads an encoder "
+                       r"whose image_embeds is 24 wide.*ipadapter/encoder\.safetensors.*Move it to models/clip_vision"):
+        LoadImagePromptModels.execute(tiny.unet("SD1.5"), "standard")
+
+
+def test_a_model_that_no_adapter_is_made_for(folders):
+    with pytest.raises(ValueError, match="Not found: IP-Adapter for Flux"):
+        LoadImagePromptModels.execute(tiny.dit())
+
+
+def test_a_new_file_is_noticed(folders, catalogue):
+    with pytest.raises(ValueError, match="Not found"):
+        LoadImagePromptModels.execute(tiny.unet("SD1.5"), "standard")
+    before = LoadImagePromptModels.fingerprint_inputs(model=None, purpose="standard")
+    put_adapter(folders)
+    put_encoder(folders)
+    assert LoadImagePromptModels.fingerprint_inputs(model=None, purpose="standard") != before
+    assert LoadImagePromptModels.execute(tiny.unet("SD1.5"), "standard").args[1].name == "tiny.safetensors"
+
+
+def test_purposes_are_those_of_the_catalogue():
+    listed = {purpose for entry in library.Catalogue.load().entries for purpose in entry.purposes}
+    assert set(PURPOSES) == listed
+
+
+def test_a_wrong_base_ends_in_the_explanation(folders, features, apply):
+    put_adapter(folders, "ip-adapter_sdxl_vit-h.safetensors", "SDXL")
+    with pytest.raises(ValueError, match=r"(?s)tiny\.safetensors is an IP-Adapter for SD1\.5, the model is SDXL.*"
+                       r"ipadapter/ip-adapter_sdxl_vit-h\.safetensors"):
+        apply(tiny.unet("SDXL"), tiny.adapter(tiny.unet("SD1.5")), features)
+
+
+def test_a_wrong_encoder_ends_in_the_explanation(folders, pictures, apply):
+    put_encoder(folders, "clip_vision/right.safetensors")
+    model = tiny.unet("SD1.5")
+    wrong = EncodeImagePrompt.execute(tiny.encoder(projection=16), pictures[:1]).args[0]
+    with pytest.raises(ValueError, match=r"(?s)was given 16 wide ones.*On this disk: clip_vision/right\.safetensors"):
+        apply(model, tiny.adapter(model), wrong)
+
+
+def test_the_report_accounts_for_every_file(folders, catalogue):
+    put_adapter(folders)
+    put_encoder(folders, "loras/lost.safetensors")
+    (folders / "ipadapter" / "page.safetensors").write_text("<html>Sign in</html>")
+    text = ModelPathsReport.execute().args[0]
+    lists = {title: lines for title, *lines in (each.splitlines() for each in text.split("\n\n")[1:])}
+    assert "- tiny: ipadapter/tiny.safetensors" in lists["Found:"]
+    assert any(line.startswith("- ip-adapter-plus_sd15: Get ") for line in lists["Missing:"])
+    assert any(re.match(r"- ipadapter/page\.safetensors: .*web page", line) for line in lists["Other files:"])
+    assert str(folders) not in text
+
+
+def test_the_report_is_never_kept():
+    assert ModelPathsReport.fingerprint_inputs() != ModelPathsReport.fingerprint_inputs()
+
+
+class OutOfMemory:
+    """An encoder's device on which only so many pictures fit."""
+
+    def __init__(self, encoder, fits):
+        self.compute, self.fits, self.tried = encoder.features, fits, []
+        encoder.load_device = torch.device("meta")  # any device but the CPU
+        encoder.load = lambda: None
+        encoder.features = self
+
+    def __call__(self, pixels, chunk, **options):
+        self.tried.append(chunk)
+        if chunk > self.fits:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return self.compute(pixels, chunk, **options)
+
+
+@pytest.mark.parametrize(("fits", "tried"), [(8, [8]), (2, [8, 2]), (1, [8, 2, 1])])
+def test_out_of_memory_takes_fewer_pictures_at_a_time(pictures, caplog, fits, tried):
+    expected = EncodeImagePrompt.execute(tiny.encoder(), pictures).args[0]
+    encoder = tiny.encoder()
+    device = OutOfMemory(encoder, fits)
+    found = EncodeImagePrompt.execute(encoder, pictures).args[0]
+    assert device.tried == tried
+    assert len(caplog.records) == len(tried) - 1
+    torch.testing.assert_close(found.image_embeds, expected.image_embeds, rtol=0, atol=1e-5)
+
+
+def test_out_of_memory_for_one_picture_takes_the_cpu(pictures, caplog):
+    expected = EncodeImagePrompt.execute(tiny.encoder(), pictures).args[0]
+    encoder = tiny.encoder()
+    device = OutOfMemory(encoder, fits=0)
+    fits_on_the_cpu = type(encoder).features
+    encoder.__class__ = type("Shared", (type(encoder),), {"__copy__": lambda self: plain(self, fits_on_the_cpu)})
+    found = EncodeImagePrompt.execute(encoder, pictures).args[0]
+    assert device.tried == [8, 2, 1]
+    assert "trying the CPU" in caplog.text
+    torch.testing.assert_close(found.image_embeds, expected.image_embeds, rtol=0, atol=1e-5)
+
+
+def plain(encoder, features):
+    """A copy without what a test has put over its methods."""
+    made = object.__new__(type(encoder).__mro__[1])
+    made.__dict__.update({name: value for name, value in vars(encoder).items() if name not in ("load", "features")})
+    return made
+
+
+def test_another_error_is_not_tried_again(pictures):
+    encoder = tiny.encoder()
+    encoder.load_device, calls = torch.device("meta"), []
+
+    def fails(*_, **__):
+        calls.append(1)
+        raise RuntimeError("something else")
+
+    encoder.features = fails
+    encoder.load = lambda: None
+    with pytest.raises(RuntimeError, match="something else"):
+        EncodeImagePrompt.execute(encoder, pictures)
+    assert len(calls) == 1

@@ -1,0 +1,96 @@
+"""The read-only routes: what they say, and what they refuse."""
+
+import json
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+ROUTES = ("/image-prompt/models", "/image-prompt/status")
+
+
+def ask(server, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
+    request = urllib.request.Request(server.url + path, method=method, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+@pytest.fixture
+def bad_file(server):
+    path = server.base / "models" / "ipadapter" / "a page of routes.safetensors"
+    path.write_text("<html>Sign in</html>")
+    yield path.name
+    path.unlink()
+
+
+def test_models_are_listed_with_reasons(server, bad_file):
+    found = server.get("/image-prompt/models")
+    others = {(file["type"], file["name"]): file for file in found["others"]}
+    assert others["ipadapter", "demo-ip-adapter-plus_sd15.safetensors"]["identity"]["family"] == "plus"
+    assert others["clip_vision", "demo-encoder.safetensors"]["identity"]["kind"] == "encoder"
+    assert "web page" in others["ipadapter", bad_file]["problem"]
+    (row,) = [row for row in found["rows"] if row["entry"]["id"] == "ip-adapter-plus_sd15"]
+    assert (row["status"], row["entry"]["licence"]) == ("missing", "Apache-2.0")
+
+
+def test_status_counts_what_was_done(server, run, sd15):
+    before = server.get("/image-prompt/status")["activity"]
+    run(sd15)
+    found = server.get("/image-prompt/status")
+    assert found["activity"]["apply"]["count"] == before.get("apply", {"count": 0})["count"] + 1
+    assert {"image-prompt", "torch", "safetensors", "Python"} <= found["versions"].keys()
+    assert found["device"]["sampling"] == "cpu"
+    assert {part["name"] for part in found["optional"]} >= {"onnxruntime", "insightface", "CUDA"}
+    assert all(part["detail"] for part in found["optional"])
+    loaded = {model["name"]: model for model in found["loaded"]}
+    assert loaded["demo-ip-adapter-plus_sd15.safetensors"]["bytes"] > 100_000
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_no_answer_holds_an_absolute_path(server, bad_file, route):
+    _, body = ask(server, route)
+    text = json.dumps(json.loads(body), ensure_ascii=False)
+    assert str(server.base) not in text
+    assert str(server.base.resolve()) not in text
+
+
+@pytest.mark.parametrize("path", [
+    "/image-prompt/models/../../../etc/passwd", "/image-prompt/models/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+    "/image-prompt/models/ipadapter", "/image-prompt/..%5c..%5cmodels", "/image-prompt/", "/image-prompt/paths",
+])  # fmt: skip
+def test_nothing_else_is_there(server, path):
+    assert ask(server, path)[0] == 404
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_arguments_change_nothing(server, route):
+    plain, asked = (json.loads(ask(server, route + query)[1])
+                    for query in ("", "?folder=/etc&name=../../secret&path=%2fetc%2fpasswd"))
+    assert plain.keys() == asked.keys()
+    assert "secret" not in str(asked) and "/etc" not in str(asked)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_they_only_read(server, route, method):
+    assert ask(server, route, method)[0] == 405
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_other_sites_are_refused(server, route):
+    assert ask(server, route, **{"Sec-Fetch-Site": "cross-site"})[0] == 403
+    assert ask(server, route, Origin="http://evil.example")[0] == 403
+
+
+def test_thousands_of_requests_while_a_prompt_runs(server, run, sd15):
+    with ThreadPoolExecutor(16) as pool:
+        answers = [pool.submit(ask, server, ROUTES[number % 2]) for number in range(2000)]
+        for node in sd15.values():
+            if node["class_type"] == "KSampler":
+                node["inputs"]["seed"] = 2000  # not what another test has run
+        assert run(sd15).pictures
+        assert {answer.result()[0] for answer in answers} == {200}
