@@ -73,9 +73,6 @@ class Catalogue:
         tails = (key[start:] for start in range(max(0, len(key) - self._depth), len(key)))
         return list(dict.fromkeys(entry for tail in tails for entry in self._names.get(tail, ())))
 
-    def hashed(self, sha256: str) -> Entry | None:
-        return next((entry for entry in self.entries if sha256 and entry.sha256.lower() == sha256.lower()), None)
-
     def find(
         self, *, kind: str | None = None, purpose: str | None = None, base_model: str | None = None,
         encoder: str | None = None, family: str | None = None,

@@ -35,23 +35,32 @@ def _lines(resolution: Resolution, given: str) -> Iterator[str]:
                       for file in resolution.misplaced], MISPLACED)
     if resolution.misplaced:
         return
-    yield from _some([advice(entry) for entry in resolution.wanted], WANTED)
+    if not resolution.wanted:
+        yield _nothing_published(resolution)
+    place = short(resolution.searched)[0] if resolution.searched and len(resolution.homes) == 1 else ""
+    yield from _some([advice(entry, place) for entry in resolution.wanted], WANTED)
     if resolution.unread:
         yield f"Still being read: {', '.join(resolution.unread)}. Ask again to know whether it lies there."
 
 
-def advice(entry: Entry) -> str:
-    """What to do about a published file that is missing."""
+def _nothing_published(resolution: Resolution) -> str:
+    base = resolution.need.base_model
+    known = f" For {base} there are: {', '.join(resolution.published)}." if base and resolution.published else ""
+    return f"No such file is known to be published.{known}"
+
+
+def advice(entry: Entry, place: str = "") -> str:
+    """What to do about a published file that is missing; `place` is the folder in which it is looked for first."""
     if why_not := refusal(entry):
         return f"{entry.title} is published ({entry.page or entry.url}), but this pack does not apply it. {why_not}"
     source = entry.url or entry.page or "its author"
-    return f"Get {entry_words(entry)} from {source} and put it into models/{entry.folder}."
+    return f"Get {entry_words(entry)} from {source} and put it into {place or f'models/{entry.folder}'}."
 
 
 def _searched(resolution: Resolution) -> str:
     if not resolution.searched:
         return f"There is no folder for it: no {' or '.join(resolution.homes)} is known."
-    return f"Looked in {', '.join(map(short, resolution.searched))}{':' if resolution.rejected else '.'}"
+    return f"Looked in {', '.join(short(resolution.searched))}{':' if resolution.rejected else '.'}"
 
 
 def _some(lines: list[str], count: int) -> Iterable[str]:

@@ -102,16 +102,6 @@ class Index:
             self._slowest = max(self._slowest, time.perf_counter() - begin)
         return [file for each in types if (view := self._views.get(each)) for file in view.files]
 
-    def find(self, wanted: Callable[[IndexedFile], object], type: str | None = None,
-             wait: bool = True) -> IndexedFile | None:
-        """The first file that `wanted` says yes to, and that is still on the disk as it was read."""
-        for _ in range(3):
-            found = next((file for file in self.files(type, wait) if wanted(file)), None)
-            if found is None or self.is_current(found):
-                return found
-            self.rescan(found.file.type)
-        return None
-
     def is_current(self, found: IndexedFile) -> bool:
         """Whether the file is still there, in the size and of the time that it was read with."""
         try:
@@ -120,9 +110,10 @@ class Index:
             return False
         return (status.st_size, status.st_mtime_ns) == (found.file.size, found.file.mtime_ns)
 
-    def rescan(self, *types: str, timeout: float | None = None) -> None:
+    def rescan(self, *types: str, timeout: float | None = None,
+               on_progress: Callable[[Progress], None] | None = None) -> None:
         """Look at every file of these types again, now. Only those that have changed are read."""
-        self._passes.wait(self._passes.request(types or self.types, ()), timeout)
+        self._passes.wait(self._passes.request(types or self.types, ()), timeout, lambda: self._tell(on_progress))
 
     def is_old(self, type: str) -> bool:
         """Whether the last pass over a type is more than a few seconds ago, or none has been."""
@@ -136,11 +127,6 @@ class Index:
     def paths(self, type: str) -> list[Path]:
         """The folders of a type, which need not be one that anybody has heard of."""
         return self.folders.paths(type) if type in MODEL_TYPES or type in self.folders.types() else []
-
-    @property
-    def progress(self) -> Progress | None:
-        """Of the pass that is running now."""
-        return self._progress
 
     def stats(self) -> dict[str, object]:
         """Counts and times, as plain data."""

@@ -80,15 +80,21 @@ class Judge:
         said = self._said_purpose(file, identity)
         if self.need.purpose and said not in ("", self.need.purpose):
             return f"is for the purpose {said!r}, by its name"
-        if self.need.purpose and not said and not self.wanted:
-            return f"is not for the purpose {self.need.purpose!r}, as far as its name tells"
+        if self.need.purpose and not said and self.need.purpose != self._usual_purpose(identity):
+            return (f"is not for the purpose {self.need.purpose!r}, as far as its name tells; if it is, put that word "
+                    "into its name")
         return ""
+
+    def _usual_purpose(self, identity: Identity) -> str:
+        """Of the adapters of this content, that of the one listed first: plus, rather than plus face or composition."""
+        return next((purpose for entry in self.catalogue.entries if is_content_of(entry, identity)
+                     for purpose in entry.purposes), "")
 
     def _said_purpose(self, file: IndexedFile, identity: Identity) -> str:
         """The longest of the purposes that adapters of this content have, that is in the name."""
         purposes = {purpose for entry in self.catalogue.entries if is_content_of(entry, identity)
                     for purpose in entry.purposes} | {self.need.purpose}
-        return max((purpose for purpose in purposes if squeezed(purpose) in squeezed(file.file.name)),
+        return max((purpose for purpose in purposes if squeezed(purpose) in _words(file.file.name)),
                    key=len, default="")
 
     def _is_like_it(self, file: IndexedFile) -> bool:
@@ -139,6 +145,15 @@ def full_name(file: IndexedFile) -> str:
 
 def squeezed(text: str) -> str:
     return re.sub(r"[\W_]+", "", text.casefold())
+
+
+def _words(name: str) -> set[str]:
+    """The words of a path, and those that follow one another in a part of it as one, all of them squeezed."""
+    found: set[str] = set()
+    for part in name.split("/"):
+        words = [squeezed(word) for word in re.findall(r"[A-Z]?[^\W_A-Z\d]+|[A-Z]+|\d+", part)]
+        found |= {"".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, len(words) + 1)}
+    return found
 
 
 def _stem(name: str) -> str:

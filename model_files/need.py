@@ -9,6 +9,7 @@ from pathlib import Path
 from .catalogue import Catalogue, Entry
 from .identify import Identity
 from .index import IndexedFile
+from .support import refusal
 
 HOMES = {"adapter": "ipadapter", "encoder": "clip_vision", "lora": "loras", "face pack": "insightface"}
 
@@ -51,6 +52,8 @@ class Need:
         """The rows of the catalogue that would do, the preferred one first."""
         entries = catalogue.find(kind=self.kind, purpose=self.purpose or None, base_model=self.base_model or None,
                                  encoder=self.encoder or None, family=self.family or None)
+        if not (self.purpose or self.family or self.file_name):
+            entries = [entry for entry in entries if not refusal(entry)]
         named = catalogue.named(self.file_name) if self.file_name else []
         return [entry for entry in entries if entry in named] or entries
 
@@ -85,20 +88,8 @@ class Resolution:
     wanted: Sequence[Entry]
     homes: Sequence[str]  # types in which it belongs
     searched: Sequence[Path]  # their folders
+    published: Sequence[str] = ()  # purposes for which there are adapters for that base model
     unread: Sequence[str] = ()  # types in which files are still being read, that may be misplaced
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain data, without absolute paths."""
-        return {
-            "need": asdict(self.need),
-            "found": self.found and file_as_dict(self.found),
-            "rejected": [file_as_dict(file) | {"why": why} for file, why in self.rejected],
-            "misplaced": [file_as_dict(file) for file in self.misplaced],
-            "wanted": [entry_as_dict(entry) for entry in self.wanted],
-            "homes": list(self.homes),
-            "searched": [short(path) for path in self.searched],
-            "unread": list(self.unread),
-        }
 
 
 def file_as_dict(indexed: IndexedFile) -> dict[str, object]:
@@ -111,6 +102,9 @@ def entry_as_dict(entry: Entry) -> dict[str, object]:
     return {**asdict(entry), "files": list(entry.files), "purposes": list(entry.purposes)}
 
 
-def short(path: Path) -> str:
-    """Enough of a folder's path to know it by, and no more."""
-    return "/".join(path.parts[-2:])
+def short(paths: Sequence[Path]) -> list[str]:
+    """Enough of each folder's path to tell it from the others, and no more."""
+    parts = [[part for part in path.parts if part != path.anchor] for path in paths]
+    longest = max(map(len, parts), default=0)
+    tails = [["/".join(each[-count:]) for each in parts] for count in range(2, max(longest, 2) + 1)]
+    return next((tail for tail in tails if len(set(tail)) == len(set(paths))), tails[-1])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .catalogue import Catalogue, Entry
 from .explain import advice, named, reason
-from .index import Index, IndexedFile
+from .index import Index, IndexedFile, Progress
 from .judge import Judge, full_name, is_content_of, is_ours
 from .need import Need, entry_as_dict, file_as_dict
 from .printable import printable
@@ -63,10 +63,17 @@ class Report:
         return "\n\n".join([counts, *lists])
 
 
-def table(index: Index, catalogue: Catalogue, wait: bool = True, timeout: float | None = None) -> Report:
-    """One row for each file of the catalogue that this pack can use, or that is there."""
+def table(index: Index, catalogue: Catalogue, wait: bool = True, timeout: float | None = None,
+          on_progress: Callable[[Progress], None] | None = None) -> Report:
+    """One row for each file of the catalogue that this pack can use, or that is there.
+
+    wait: for a look at everything that was not looked at within seconds; at most `timeout` seconds
+    """
+    old = [type for type in index.types if index.is_old(type)]
+    if wait and old:
+        index.rescan(*old, timeout=timeout, on_progress=on_progress)
     files: dict[str, list[IndexedFile]] = {}
-    for file in index.files(None, wait, timeout):
+    for file in index.files(wait=False):
         files.setdefault(file.file.type, []).append(file)
     rows = [_row(entry, files, catalogue) for entry in catalogue.entries]
     told = {row.file for row in rows if row.file}

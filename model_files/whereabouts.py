@@ -57,6 +57,7 @@ def _user_folder(folders: ModelFolders, root: str | None) -> Path | None:
     """Of the ComfyUI that was given, or that the folders belong to: ROOT/models/TYPE."""
     above = [path.parents[1] for type in folders.types() for path in folders.paths(type) if len(path.parents) > 1]
     for place in [*([Path(root)] if root else []), *dict.fromkeys(above)]:
-        if os.path.isfile(place / "main.py") and os.path.isdir(place / "user"):
+        beside = any((place / name).exists() for name in ("main.py", "custom_nodes"))  # Desktop's has no main.py
+        if beside and os.path.isdir(place / "user"):
             return (place / "user").resolve()
     return None

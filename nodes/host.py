@@ -4,6 +4,7 @@ import os
 import pickle
 import re
 import sys
+import threading
 import weakref
 import zipfile
 from collections.abc import Callable, Hashable
@@ -20,6 +21,7 @@ ENCODERS = "clip_vision"
 
 Loaded = TypeVar("Loaded")
 _loaded: weakref.WeakValueDictionary[tuple[Hashable, ...], Any] = weakref.WeakValueDictionary()
+_changing = threading.Lock()
 
 
 def register_folders() -> None:
@@ -39,7 +41,9 @@ def shared(folder: str, name: str, options: Hashable, build: Callable[[str], Loa
     loaded = _loaded.get(key)
     if loaded is None:
         with timed(f"load {folder}"):
-            loaded = _loaded[key] = build(path)
+            loaded = build(path)
+        with _changing:
+            _loaded[key] = loaded
     else:
         count(f"shared {folder}")
     return loaded
@@ -47,7 +51,8 @@ def shared(folder: str, name: str, options: Hashable, build: Callable[[str], Loa
 
 def all_shared() -> list[tuple[str, Any]]:
     """(folder, what was loaded from it) of everything that somebody holds."""
-    return [(key[0], loaded) for key, loaded in list(_loaded.items())]
+    with _changing:
+        return [(key[0], loaded) for key, loaded in _loaded.items()]
 
 
 def prompt_server() -> Any:

@@ -1,29 +1,33 @@
 """What lies in ComfyUI's model folders, by content: one index and one catalogue for the process."""
 
+import threading
 from functools import lru_cache
 from pathlib import Path
 
+import comfy.model_management
 import folder_paths
 
 from ..ip_adapter import IPAdapter
-from ..model_files.catalogue import Catalogue
+from ..model_files.catalogue import BrokenCatalogue, Catalogue
 from ..model_files.explain import explain
 from ..model_files.folders import ModelFolders
-from ..model_files.index import TYPES, Index
+from ..model_files.index import TYPES, Index, Progress
 from ..model_files.judge import full_name
 from ..model_files.need import Need, Resolution
 from ..model_files.report import Report, table
-from ..model_files.resolve import resolve
+from ..model_files.resolve import PATIENCE, resolve
 from ..model_files.whereabouts import CATALOGUE, INDEX
 
 Folders = tuple[tuple[str, tuple[str, ...]], ...]
+_one_at_a_time = threading.Lock()
 
 
 def index() -> Index:
     """The index of the folders that ComfyUI has now: extra_model_paths.yaml and other packs add some."""
     known = (type for type in TYPES if type in folder_paths.folder_names_and_paths)
-    return _index(tuple((type, tuple(folder_paths.get_folder_paths(type))) for type in known),
-                  folder_paths.get_user_directory())
+    folders = tuple((type, tuple(folder_paths.get_folder_paths(type))) for type in known)
+    with _one_at_a_time:
+        return _index(folders, folder_paths.get_user_directory())
 
 
 @lru_cache(maxsize=1)
@@ -33,8 +37,12 @@ def _index(folders: Folders, user: str) -> Index:
 
 def catalogue() -> Catalogue:
     """The pack's, changed and continued by a file in ComfyUI's user folder."""
-    own = Path(folder_paths.get_user_directory()) / CATALOGUE
+    own = user_catalogue()
     return Catalogue.load(*([own] if own.is_file() else []))
+
+
+def user_catalogue() -> Path:
+    return Path(folder_paths.get_user_directory()) / CATALOGUE
 
 
 def encoder_need(adapter: IPAdapter) -> Need:
@@ -50,14 +58,23 @@ def companion_need(adapter: Resolution) -> Need | None:
     return companion and Need.for_entry(companion)
 
 
-def look_for(need: Need) -> Resolution:
-    return resolve(need, index(), catalogue())
+def look_for(need: Need, patience: float = PATIENCE) -> Resolution:
+    return resolve(need, index(), catalogue(), patience, interruptible)
 
 
-def report() -> Report:
-    return table(index(), catalogue())
+def report(timeout: float | None = None) -> Report:
+    """With a timeout, not to be interrupted: for those who ask from outside a workflow."""
+    return table(index(), catalogue(), timeout=timeout, on_progress=interruptible if timeout is None else None)
+
+
+def interruptible(_: Progress) -> None:
+    """A first look into thousands of files takes its time: Cancel ends the waiting, and the look goes on."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
 
 
 def explained(error: ValueError, need: Need) -> ValueError:
     """The same error, and which file would do, or which to get."""
-    return ValueError(explain(look_for(need), given=str(error)))
+    try:
+        return ValueError(explain(look_for(need), given=str(error)))
+    except BrokenCatalogue as broken:
+        return ValueError(f"{error}\n{broken}")

@@ -8,9 +8,11 @@ import torch
 from comfy_api.latest import io
 
 from ..clip_vision import PRESETS
+from ..model_files.need import Need
 from .adapter import ImagePromptAdapter
 from .encoder import ImageEncoder
 from .host import ADAPTERS, ENCODERS, shared
+from .library import explained
 from .sockets import CATEGORY, Adapter
 
 DTYPES = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -84,8 +86,14 @@ class LoadImagePromptAdapter(io.ComfyNode):
 
 def load_encoder(name: str, variant: str = "auto", dtype: str = "auto") -> ImageEncoder:
     build = partial(ImageEncoder.from_file, variant=variant, dtype=DTYPES[dtype])
-    return shared(ENCODERS, name, (variant, dtype), build)
+    try:
+        return shared(ENCODERS, name, (variant, dtype), build)
+    except ValueError as error:
+        raise explained(error, Need("encoder")) from error
 
 
 def load_adapter(name: str) -> ImagePromptAdapter:
-    return shared(ADAPTERS, name, None, ImagePromptAdapter.from_file)
+    try:
+        return shared(ADAPTERS, name, None, ImagePromptAdapter.from_file)
+    except ValueError as error:
+        raise explained(error, Need("adapter")) from error

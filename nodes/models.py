@@ -8,21 +8,23 @@ import folder_paths
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
+from ..ip_adapter import BASE_MODELS, KOLORS
 from ..model_files.index import IndexedFile
 from ..model_files.need import Need, Resolution
 from ..model_files.resolve import explain
 from .host import ADAPTERS, ENCODERS, prompt_server
-from .library import companion_need, encoder_need, look_for, report
+from .library import companion_need, encoder_need, look_for, report, user_catalogue
 from .load import load_adapter, load_encoder
 from .sockets import CATEGORY, Adapter
 from .unet_patch import base_model
 
 AUTO = "auto"
 PURPOSES = (  # as in the catalogue; 'auto' tries those that suit any picture, in this order
-    "plus", "standard", "vit-G", "light", "composition", "plus face", "full face",
+    "plus", "standard", "vit-G", "light", "composition", "plus face", "full face", "NoobAI",
     "FaceID", "FaceID plus", "FaceID plus v2", "FaceID portrait", "FaceID portrait unnorm",
 )  # fmt: skip
 AUTOMATIC = PURPOSES[:4]
+APPLIED_TO = tuple(base.name for base in (*BASE_MODELS, KOLORS))
 
 
 class LoadImagePromptModels(io.ComfyNode):
@@ -52,9 +54,11 @@ class LoadImagePromptModels(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, **_: object) -> list[list[str]]:
-        """A file that came or went changes the answer."""
-        return [folder_paths.get_filename_list(folder) for folder in (ADAPTERS, ENCODERS, "loras")]
+    def fingerprint_inputs(cls, **_: object) -> list[object]:
+        """A file that came, went or changed changes the answer."""
+        folders = [[_state(folder, name) for name in folder_paths.get_filename_list(folder)]
+                   for folder in (ADAPTERS, ENCODERS)]
+        return [*folders, folder_paths.get_filename_list("loras"), file_state(str(user_catalogue()))]
 
     @classmethod
     def execute(cls, model: ModelPatcher, purpose: str = AUTO) -> io.NodeOutput:
@@ -110,17 +114,36 @@ def with_lora(model: ModelPatcher, found: IndexedFile) -> ModelPatcher:
 
 
 def _adapter(base: str, purpose: str) -> Resolution:
-    """The first purpose for which a file is there; else what to get for the first that is published."""
-    tried = [look_for(Need("adapter", purpose=each, base_model=base))
-             for each in (AUTOMATIC if purpose == AUTO else (purpose,))]
-    published = [each for each in tried if each.wanted]
-    return next((each for each in tried if each.found), (published or tried)[0])
+    """The first purpose for which a file is there; else what to get for the first.
+
+    Raises:
+        ValueError: nothing here is applied to such a model.
+    """
+    if base not in APPLIED_TO:
+        raise ValueError(f"The model is {base}: IP-Adapters are applied to {', '.join(APPLIED_TO)} models here. "
+                         "Connect such a model.")
+    needs = [Need("adapter", purpose=each, base_model=base) for each in (AUTOMATIC if purpose == AUTO else (purpose,))]
+    found = (resolution for need in needs if (resolution := look_for(need, patience=0)).found)
+    return next(found, None) or look_for(needs[0])
 
 
 def _required(resolution: Resolution, given: str = "") -> IndexedFile:
     if resolution.found is None:
         raise ValueError(explain(resolution, given))
     return resolution.found
+
+
+def _state(folder: str, name: str) -> tuple[object, ...]:
+    return name, *file_state(folder_paths.get_full_path(folder, name) or "")
+
+
+def file_state(path: str) -> tuple[int, ...]:
+    """Size and time of a file; nothing where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    return status.st_size, status.st_mtime_ns
 
 
 def _listed(found: IndexedFile) -> str:

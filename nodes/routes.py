@@ -1,4 +1,7 @@
-"""Read-only routes: what model files are there, and the state of the pack. No absolute paths, no side effects."""
+"""Read-only routes: what model files are there, and the state of the pack. No absolute paths.
+
+They change nothing but what is remembered of files that were looked into.
+"""
 
 import asyncio
 import time
@@ -9,6 +12,7 @@ from . import library
 from .host import prompt_server
 from .status import status
 
+PATIENCE = 5.0  # seconds for a look at the files; what was not read by then is named
 FRESH = 1.0  # seconds that an answer serves all who ask
 
 
@@ -33,7 +37,7 @@ class Answer:
 
 
 ANSWERS: dict[str, Callable[[], Any]] = {
-    "/image-prompt/models": lambda: library.report().to_dict(),
+    "/image-prompt/models": lambda: library.report(PATIENCE).to_dict(),
     "/image-prompt/status": status,
 }
 

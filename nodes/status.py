@@ -35,5 +35,6 @@ def _device() -> dict[str, Any]:
 def _loaded(folder: str, model: Any) -> dict[str, Any]:
     """bytes: of its weights; on_device: of these on the device that computes."""
     patcher = model.patcher
-    return {"folder": folder, "name": model.name, "dtype": str(patcher.model_dtype() or "").removeprefix("torch."),
+    dtype = next(patcher.model.parameters()).dtype
+    return {"folder": folder, "name": model.name, "dtype": str(dtype).removeprefix("torch."),
             "bytes": patcher.model_size(), "on_device": patcher.loaded_size()}

@@ -47,11 +47,11 @@ def cross_attentions(unet: torch.nn.Module) -> list[CrossAttention]:
 
 
 def base_model(model: ModelPatcher) -> str:
-    """The base model by its sizes, in the words of `ip_adapter.BASE_MODELS`; else the name of its class."""
+    """The base model by its sizes, in the words of `ip_adapter.BASE_MODELS`; else the name of its class in ComfyUI."""
     attentions = cross_attentions(model.get_model_object("diffusion_model"))
     sizes = (len(attentions), attentions[0].context, model.model.adm_channels) if attentions else ()
     known = {(base.layers, base.context_width, base.vector_width): base.name for base in (*BASE_MODELS, KOLORS)}
-    return known.get(sizes, type(model.model).__name__)
+    return known.get(sizes, type(model.model.model_config).__name__)
 
 
 @dataclass(frozen=True, eq=False)

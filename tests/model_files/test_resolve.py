@@ -15,6 +15,7 @@ from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.header import read_header
 from image_prompt.model_files.identify import Identity
 from image_prompt.model_files.index import Index
+from image_prompt.model_files.need import short
 from image_prompt.model_files.resolve import HOMES, Need, explain, resolve, table
 
 CATALOGUE = Catalogue.load()
@@ -104,7 +105,8 @@ def krita(root, put):
     }, root)
     return {
         adapter("standard"): "ip-adapter_sd15.safetensors", adapter("standard", "SDXL"):
-        "ip-adapter_sdxl_vit-h.safetensors", adapter("vit-G", "SDXL"): "noobIPAMARK1_mark1.safetensors",
+        "ip-adapter_sdxl_vit-h.safetensors", adapter("NoobAI", "SDXL"): "noobIPAMARK1_mark1.safetensors",
+        adapter("vit-G", "SDXL"): None,
         ENCODER_H: "clip-vision_vit-h.safetensors", Need("encoder", encoder=BIGG): "clip-vision_vit-g.safetensors",
         Need("lora", base_model="SD1.5", file_name="ip-adapter-faceid-plusv2_sd15_lora.safetensors"):
         "ip-adapter-faceid-plusv2_sd15_lora.safetensors", adapter("plus"): None, adapter("FaceID plus v2"): None,
@@ -216,7 +218,10 @@ def test_of_equal_ranks_the_first_folder_wins(tmp_path, put, open_index):
     (adapter("plus"), ["my Plus_Face v3", "zzz"], "zzz"),
     (adapter("plus"), ["my Plus_Face v3"], None),
     (adapter("composition"), ["abc", "sd15 composition"], "sd15 composition"),
-    (adapter("composition"), ["abc"], "abc"),
+    (adapter("composition"), ["abc"], None),  # a name that says nothing stands for what is usual: plus
+    (adapter("plus"), ["abc"], "abc"),
+    (adapter("plus face"), ["plus/face", "surplus-face", "face-plus"], None),
+    (adapter("plus face"), ["plus/face", "my plusFace2"], "my plusFace2"),
     (adapter("composition"), ["my-plus"], None),
     (Need("adapter", base_model="SD1.5"), ["my Plus_Face v3"], "my Plus_Face v3"),
     (adapter("a new purpose"), ["abc"], None),
@@ -406,6 +411,29 @@ def test_without_any_folder_the_explanation_says_so(tmp_path, open_index):
     assert "There is no folder for it: no clip_vision is known." in text
 
 
+def test_folders_are_told_apart_and_not_named_whole():
+    assert short([Path("/a/models/ipadapter"), Path("/b/models/ipadapter"), Path("/c")]) == [
+        "a/models/ipadapter", "b/models/ipadapter", "c"]
+    assert short([Path("/a/models/ipadapter"), Path("/ipadapter")]) == ["models/ipadapter", "ipadapter"]
+    assert short([]) == []
+
+
+def test_a_purpose_for_which_nothing_is_published_is_answered_with_those_there_are(open_index):
+    text = explain(resolve(adapter("light", "SDXL"), open_index(), CATALOGUE))
+    assert "No such file is known to be published. For SDXL there are: standard, vit-G, plus" in text
+
+
+def test_a_file_that_came_into_a_folder_unnoticed_is_in_the_next_report(put, open_index, monkeypatch):
+    put({"ipadapter/deep/er/ip-adapter-plus_sd15.safetensors": "plus"})
+    index = open_index()
+    table(index, CATALOGUE)
+    put({"ipadapter/deep/er/ip-adapter-full-face_sd15.safetensors": "full"})
+    monkeypatch.setattr("image_prompt.model_files.index.REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("image_prompt.model_files.index.REST", 0)
+    statuses = {row.entry.id: row.status for row in table(index, CATALOGUE).rows}
+    assert statuses["ip-adapter-full-face_sd15"] == "found"
+
+
 def test_a_licence_that_forbids_commercial_use_is_named(open_index):
     plus = CATALOGUE.find(purpose="plus", base_model="SD1.5")[0]
     catalogue = Catalogue((replace(plus, licence="CC-BY-NC-4.0", commercial=False),))
@@ -478,14 +506,11 @@ def test_no_absolute_path_is_in_what_goes_to_the_browser(put, root, tmp_path, op
          "ipadapter/b.safetensors": "<html>"})
     index = open_index()
     for need in (adapter("plus"), adapter("light"), ENCODER_H):
-        resolution = resolve(need, index, CATALOGUE)
-        data = json.loads(json.dumps(resolution.to_dict()))
-        assert not [text for text in texts(data) if str(tmp_path) in str(text)]
-        assert str(tmp_path) not in explain(resolution)
-    data = json.loads(json.dumps(resolution.to_dict()))
-    assert data["found"]["name"] == "h.safetensors"
-    assert data["found"]["identity"]["encoder"] == H
+        assert str(tmp_path) not in explain(resolve(need, index, CATALOGUE))
     report = table(index, CATALOGUE)
+    (row,) = [row for row in report.to_dict()["rows"] if row["entry"]["id"] == "clip_vision_h"]
+    assert row["file"]["name"] == "h.safetensors"
+    assert row["file"]["identity"]["encoder"] == H
     assert not [text for text in texts(json.loads(json.dumps(report.to_dict()))) if str(tmp_path) in str(text)]
     assert str(tmp_path) not in str(report)
 

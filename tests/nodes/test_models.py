@@ -2,8 +2,10 @@
 
 import json
 import re
+import threading
 
 import comfy.lora
+import comfy.model_management
 import folder_paths
 import pytest
 import tiny
@@ -11,7 +13,8 @@ import torch
 from nodes import LoraLoaderModelOnly
 from safetensors.torch import save_file
 
-from image_prompt.nodes import library
+from image_prompt.model_files import passes
+from image_prompt.nodes import library, models
 from image_prompt.nodes.encode import EncodeImagePrompt
 from image_prompt.nodes.host import register_folders
 from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
@@ -134,7 +137,7 @@ def test_a_missing_encoder_is_explained_with_the_adapter_that_needs_it(folders, 
 
 
 def test_a_model_that_no_adapter_is_made_for(folders):
-    with pytest.raises(ValueError, match="Not found: IP-Adapter for Flux"):
+    with pytest.raises(ValueError, match="The model is Flux: IP-Adapters are applied to SD1.5, SDXL, Kolors models"):
         LoadImagePromptModels.execute(tiny.dit())
 
 
@@ -146,6 +149,64 @@ def test_a_new_file_is_noticed(folders, catalogue):
     put_encoder(folders)
     assert LoadImagePromptModels.fingerprint_inputs(model=None, purpose="standard") != before
     assert LoadImagePromptModels.execute(tiny.unet("SD1.5"), "standard").args[1].name == "tiny.safetensors"
+
+
+def test_a_file_that_was_replaced_is_noticed(folders, catalogue):
+    put_adapter(folders)
+    before = LoadImagePromptModels.fingerprint_inputs(model=None, purpose="standard")
+    path = folders / "ipadapter" / "tiny.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    assert LoadImagePromptModels.fingerprint_inputs(model=None, purpose="standard") != before
+    before = LoadImagePromptModels.fingerprint_inputs(model=None, purpose="standard")
+    library.user_catalogue().write_text('{"entries": []}')
+    assert LoadImagePromptModels.fingerprint_inputs(model=None, purpose="standard") != before
+
+
+def test_auto_looks_no_further_than_what_it_takes(folders, catalogue, monkeypatch):
+    put_adapter(folders)
+    put_encoder(folders)
+    asked = []
+    monkeypatch.setattr(models, "look_for", lambda need, *patience, **named: asked.append(need.purpose or need.kind)
+                        or library.look_for(need, *patience, **named))
+    LoadImagePromptModels.execute(tiny.unet("SD1.5"))
+    assert asked == ["plus", "standard", "encoder"]
+
+
+def test_cancel_ends_the_waiting(folders, monkeypatch):
+    put_adapter(folders)
+    monkeypatch.setattr(passes, "TICK", 0.01)
+    slow = threading.Event()
+    real = library.Index._look_into
+    monkeypatch.setattr(library.Index, "_look_into", lambda self, file: slow.wait(20) and real(self, file))
+    comfy.model_management.interrupt_current_processing()
+    try:
+        with pytest.raises(comfy.model_management.InterruptProcessingException):
+            ModelPathsReport.execute()
+    finally:
+        comfy.model_management.interrupt_current_processing(False)
+        slow.set()
+
+
+def test_an_adapter_in_the_place_of_an_encoder_ends_in_the_explanation(folders):
+    put_adapter(folders)
+    (folders / "ipadapter" / "tiny.safetensors").rename(folders / "clip_vision" / "tiny.safetensors")
+    with pytest.raises(ValueError, match=r"(?s)Not found: image encoder\..*Get .*\.safetensors.*huggingface\.co"):
+        LoadImageEncoder.execute("tiny.safetensors")
+
+
+def test_an_encoder_in_the_place_of_an_adapter_ends_in_the_explanation(folders, catalogue):
+    put_encoder(folders, "ipadapter/encoder.safetensors")
+    put_adapter(folders)
+    with pytest.raises(ValueError, match=r"(?s)Needed: IP-Adapter\. On this disk: ipadapter/tiny\.safetensors"):
+        LoadImagePromptAdapter.execute("encoder.safetensors")
+
+
+def test_a_broken_catalogue_does_not_hide_the_error(folders, pictures, apply):
+    library.user_catalogue().write_text("{")
+    model = tiny.unet("SD1.5")
+    wrong = EncodeImagePrompt.execute(tiny.encoder(projection=16), pictures[:1]).args[0]
+    with pytest.raises(ValueError, match=r"(?s)was given 16 wide ones.*image-prompt-catalogue\.json cannot be read"):
+        apply(model, tiny.adapter(model), wrong)
 
 
 def test_purposes_are_those_of_the_catalogue():

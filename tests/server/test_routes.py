@@ -48,6 +48,7 @@ def test_status_counts_what_was_done(server, run, sd15):
     assert all(part["detail"] for part in found["optional"])
     loaded = {model["name"]: model for model in found["loaded"]}
     assert loaded["demo-ip-adapter-plus_sd15.safetensors"]["bytes"] > 100_000
+    assert {model["dtype"] for model in found["loaded"]} <= {"float32", "float16", "bfloat16"}
 
 
 @pytest.mark.parametrize("route", ROUTES)
