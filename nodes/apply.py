@@ -163,10 +163,9 @@ def negative_features(adapter: IPAdapter, features: Output, negative: Output | N
             "not give: use Encode Image Prompt (it takes the same encoder), or connect a negative."
         )
     if found.shape[1:] != references.shape[1:]:
-        raise ValueError(
-            f"The negative has features of shape {tuple(found.shape)}, the references {tuple(references.shape)}: "
-            "encode both with the same encoder."
-        )
+        wrong = (f"The negative has features of shape {tuple(found.shape)}, the references {tuple(references.shape)}: "
+                 "encode both with the same encoder.")
+        raise explained(ValueError(wrong), encoder_need(adapter))
     return _finite(found)
 
 
