@@ -18,7 +18,7 @@ from web_server import serving
 from image_prompt.demo.stages import ROOT
 from image_prompt.model_files import catalogue_file, command, environment, terminal
 from image_prompt.model_files.catalogue import Catalogue
-from image_prompt.model_files.whereabouts import CATALOGUE, INDEX
+from image_prompt.model_files.whereabouts import CATALOGUE, INDEX, Whereabouts
 
 CONTENT = random.Random(0).randbytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -519,3 +519,11 @@ def test_long_names_stay_in_one_piece_and_are_not_mixed_with_their_text():
     assert terminal.described([("short", "text"), ("x" * 30, "text")]) == [
         "  short", "    text", "  " + "x" * 30, "    text"]
     assert terminal.described([("a", "one"), ("bc", "")]) == ["  a   one", "  bc"]
+
+
+def test_the_user_folder_of_desktop_has_no_main_py_beside_it(tmp_path):
+    for folder in ("models/loras", "custom_nodes", "user"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert Whereabouts.find(str(tmp_path)).index_file == tmp_path / "user" / "image-prompt-index.json"
+    (tmp_path / "custom_nodes").rmdir()
+    assert Whereabouts.find(str(tmp_path)).index_file is None
