@@ -1,12 +1,9 @@
 """ComfyUI's folders and files: where models lie, how a file is read, and who shares what was loaded."""
 
 import os
-import pickle
-import re
 import sys
 import threading
 import weakref
-import zipfile
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +11,7 @@ from typing import Any, TypeVar
 import comfy.utils
 import folder_paths
 
+from ..model_files import read_header
 from .activity import count, timed
 
 ADAPTERS = "ipadapter"
@@ -74,38 +72,10 @@ def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
     Raises:
         ValueError: the file is not a model file, is cut short, or is a pickle or archive that holds more than tensors.
     """
+    read_header(path)  # says of what is no model file what it is
     name = os.path.basename(path)
-    with open(path, "rb") as file:
-        head = file.read(512)
-    if not head:
-        raise ValueError(f"{name} is empty: the download was cut short. Get the file again.")
-    if head.lstrip()[:1] == b"<":
-        raise ValueError(
-            f"{name} is a web page, not a model: the link pointed at the page about the file, or asked for a login. "
-            "Download the file itself."
-        )
-    if head.startswith(b"version https://git-lfs"):
-        raise ValueError(
-            f"{name} is a Git LFS pointer, not the model: it names the file that git left on the server. Get that "
-            "file with `git lfs pull`, or download it."
-        )
-    if head[:2] == b"PK" and _is_torchscript(path):
-        raise ValueError(
-            f"{name} is a TorchScript archive, as OpenAI published CLIP: that is code, which is not run here. Use the "
-            "transformers version (model.safetensors), or save the model's state dict as .safetensors."
-        )
     try:
         tensors, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
-    except pickle.UnpicklingError as error:
-        if head[:2] != b"PK" and head[:1] != b"\x80":  # neither torch's archive nor a pickle
-            raise ValueError(
-                f"{name} is no model file: it begins with {head[:16]!r}. The download failed, or the extension is "
-                "wrong. Get the file again."
-            ) from error
-        raise ValueError(
-            f"{name} is a pickle that holds more than tensors; reading it could run code, so it was not read. "
-            f"Use a .safetensors version of the file.{_found(error)}"
-        ) from error
     except (OSError, MemoryError):
         raise
     except Exception as error:  # safetensors and torch raise a dozen types for a broken file
@@ -116,21 +86,6 @@ def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
     if not isinstance(tensors, dict):
         raise ValueError(f"{name} holds a {type(tensors).__name__}, not a table of tensors: it is not a model file.")
     return tensors, metadata or {}
-
-
-def _is_torchscript(path: str) -> bool:
-    """TorchScript keeps its constants in a pickle of their own; what `torch.save` writes has none."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(entry.endswith("/constants.pkl") for entry in archive.namelist())
-    except zipfile.BadZipFile:
-        return False
-
-
-def _found(error: pickle.UnpicklingError) -> str:
-    """What the pickle asked for, without torch's advice to run it all the same."""
-    asked = re.search(r"(?i)unsupported (?:global:? )?GLOBAL ([\w.]+)", str(error))
-    return f" (It asks for {asked[1]}.)" if asked else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -31,7 +31,7 @@ def pickled(path: Path, whole: Path) -> None:
 
 
 BAD_FILES = {  # file -> (who makes it, what the message says)
-    "half.safetensors": (half, "damaged"),
+    "half.safetensors": (half, "cut short"),
     "lora.safetensors": (lora, "LoRA"),
     "page.safetensors": (page, "web page"),
     "pickle.bin": (pickled, "pickle"),
