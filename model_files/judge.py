@@ -47,10 +47,15 @@ class Judge:
         yield f"{what}, not for {need.base_model}" if _differ(need.base_model, identity.base_model) else ""
         yield what if self._has_other_encoder(identity) else ""
         yield (file.problem or what) if _differ(need.family, identity.family) else ""
-        yield (file.problem or what) if self.wanted and not self._is_content_of_wanted(identity) else ""
+        yield (file.problem or what) if self._is_specific and not self._is_content_of_wanted(identity) else ""
         yield file.problem
         yield self._projection_missing(identity)
         yield self._named_otherwise(file, identity)
+
+    @property
+    def _is_specific(self) -> bool:
+        """Whether the rows of the catalogue say more of the content than the need itself."""
+        return bool(self.wanted and (self.need.purpose or self.need.file_name))
 
     def _is_of_kind(self, identity: Identity) -> bool:
         return (KINDS.get(identity.kind, identity.kind) == self.need.kind

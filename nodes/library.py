@@ -72,6 +72,15 @@ def interruptible(_: Progress) -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
+def explained_file(error: ValueError, kind: str, name: str) -> ValueError:
+    """Likewise of a file that cannot be loaded: under a published name, it is that file that is needed."""
+    try:
+        entry = next((entry for entry in catalogue().named(name) if entry.kind == kind), None)
+    except BrokenCatalogue:
+        entry = None
+    return explained(error, Need.for_entry(entry) if entry else Need(kind))
+
+
 def explained(error: ValueError, need: Need) -> ValueError:
     """The same error, and which file would do, or which to get."""
     try:

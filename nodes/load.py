@@ -8,11 +8,10 @@ import torch
 from comfy_api.latest import io
 
 from ..clip_vision import PRESETS
-from ..model_files.need import Need
 from .adapter import ImagePromptAdapter
 from .encoder import ImageEncoder
 from .host import ADAPTERS, ENCODERS, shared
-from .library import explained
+from .library import explained_file
 from .sockets import CATEGORY, Adapter
 
 DTYPES = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -89,11 +88,11 @@ def load_encoder(name: str, variant: str = "auto", dtype: str = "auto") -> Image
     try:
         return shared(ENCODERS, name, (variant, dtype), build)
     except ValueError as error:
-        raise explained(error, Need("encoder")) from error
+        raise explained_file(error, "encoder", name) from error
 
 
 def load_adapter(name: str) -> ImagePromptAdapter:
     try:
         return shared(ADAPTERS, name, None, ImagePromptAdapter.from_file)
     except ValueError as error:
-        raise explained(error, Need("adapter")) from error
+        raise explained_file(error, "adapter", name) from error

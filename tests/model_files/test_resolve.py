@@ -570,3 +570,10 @@ def test_a_need_reads_as_a_sentence():
     assert str(Need("lora", base_model="SD1.5", file_name="x.bin")) == "LoRA for SD1.5 (x.bin)"
     assert str(Need("adapter", family="plus", encoder=H)) == "plus IP-Adapter that reads CLIP ViT-H/14"
     assert Path(str(Need("face pack"))) == Path("face pack")
+
+
+def test_where_anything_will_do_an_adapter_of_ones_own_does(root, open_index):
+    tensors = shapes("ip-adapter_sd15")
+    rows, _ = tensors["image_proj.proj.weight"]
+    write(root / "ipadapter" / "own.safetensors", {**tensors, "image_proj.proj.weight": (rows, 24)})
+    assert found(Need("adapter"), open_index()) == "own.safetensors"

@@ -201,6 +201,13 @@ def test_an_encoder_in_the_place_of_an_adapter_ends_in_the_explanation(folders, 
         LoadImagePromptAdapter.execute("encoder.safetensors")
 
 
+def test_a_broken_file_under_a_published_name_is_to_be_got_again(folders):
+    (folders / "ipadapter" / "ip-adapter-plus_sdxl_vit-h.safetensors").write_text("<html>Sign in</html>")
+    with pytest.raises(ValueError, match=r"(?s)is a web page.*Get ip-adapter-plus_sdxl_vit-h\.safet") as error:
+        LoadImagePromptAdapter.execute("ip-adapter-plus_sdxl_vit-h.safetensors")
+    assert str(error.value).count("Get ip-adapter") == 1
+
+
 def test_a_broken_catalogue_does_not_hide_the_error(folders, pictures, apply):
     library.user_catalogue().write_text("{")
     model = tiny.unet("SD1.5")
