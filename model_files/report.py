@@ -73,7 +73,7 @@ def table(index: Index, catalogue: Catalogue, wait: bool = True, timeout: float 
     if wait and old:
         index.rescan(*old, timeout=timeout, on_progress=on_progress)
     files: dict[str, list[IndexedFile]] = {}
-    for file in index.files(wait=False):
+    for file in index.files(None, wait, timeout, on_progress):
         files.setdefault(file.file.type, []).append(file)
     rows = [_row(entry, files, catalogue) for entry in catalogue.entries]
     told = {row.file for row in rows if row.file}

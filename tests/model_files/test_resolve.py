@@ -423,6 +423,15 @@ def test_a_purpose_for_which_nothing_is_published_is_answered_with_those_there_a
     assert "No such file is known to be published. For SDXL there are: standard, vit-G, plus" in text
 
 
+def test_a_file_that_has_just_come_is_in_the_next_report(put, open_index):
+    put({"ipadapter/ip-adapter-plus_sd15.safetensors": "plus"})
+    index = open_index()
+    table(index, CATALOGUE)
+    put({"ipadapter/ip-adapter-full-face_sd15.safetensors": "full"})
+    statuses = {row.entry.id: row.status for row in table(index, CATALOGUE).rows}
+    assert statuses["ip-adapter-full-face_sd15"] == "found"
+
+
 def test_a_file_that_came_into_a_folder_unnoticed_is_in_the_next_report(put, open_index, monkeypatch):
     put({"ipadapter/deep/er/ip-adapter-plus_sd15.safetensors": "plus"})
     index = open_index()
