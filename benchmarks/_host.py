@@ -32,7 +32,8 @@ def start(options: argparse.Namespace) -> None:
 
     args.cpu = True
     spec = importlib.util.spec_from_file_location(
-        "image_prompt", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+        "image_prompt", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
     assert spec and spec.loader
     sys.modules["image_prompt"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sys.modules["image_prompt"])

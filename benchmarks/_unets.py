@@ -13,20 +13,25 @@ CLASSES = {"SD1.5": comfy.supported_models.SD15, "SDXL": comfy.supported_models.
 
 def _blocks(places: list[tuple[str, int, int, int, int]]) -> list[tuple[Block, int]]:
     """(block, heads) of (kind, index, depth of the transformer, width, heads)."""
-    return [(Block(kind, index, depth, width), heads) for kind, index, depths, width, heads in places
-            for depth in range(depths)]
+    return [
+        (Block(kind, index, depth, width), heads)
+        for kind, index, depths, width, heads in places
+        for depth in range(depths)
+    ]
 
 
 BLOCKS = {
     "SD1.5": _blocks(
         [("input", index, 1, (320, 640, 1280)[index // 3], 8) for index in (1, 2, 4, 5, 7, 8)]
         + [("output", index, 1, (1280, 640, 320)[(index - 3) // 3], 8) for index in range(3, 12)]
-        + [("middle", 0, 1, 1280, 8)]),
+        + [("middle", 0, 1, 1280, 8)]
+    ),
     "SDXL": _blocks(
         [("input", 4, 2, 640, 10), ("input", 5, 2, 640, 10), ("input", 7, 10, 1280, 20), ("input", 8, 10, 1280, 20)]
         + [("output", index, 10, 1280, 20) for index in range(3)]
         + [("output", index, 2, 640, 10) for index in range(3, 6)]
-        + [("middle", 0, 10, 1280, 20)]),
+        + [("middle", 0, 10, 1280, 20)]
+    ),
 }
 
 

@@ -45,18 +45,28 @@ def projection(kind, context):
     width = 768 if context == 768 else 1280
     parts = {"proj_in": linear(width, 1280), "proj_out": linear(context, width), "norm_out": norm(context)}
     for number in range(4):
-        parts[f"layers.{number}.0"] = nested({
-            "norm1": norm(width), "norm2": norm(width), "to_q": linear(width, width, False),
-            "to_kv": linear(2 * width, width, False), "to_out": linear(width, width, False)})
-        parts[f"layers.{number}.1"] = nested({
-            "0": norm(width), "1": linear(4 * width, width, False), "3": linear(width, 4 * width, False)})
+        parts[f"layers.{number}.0"] = nested(
+            {
+                "norm1": norm(width),
+                "norm2": norm(width),
+                "to_q": linear(width, width, False),
+                "to_kv": linear(2 * width, width, False),
+                "to_out": linear(width, width, False),
+            }
+        )
+        parts[f"layers.{number}.1"] = nested(
+            {"0": norm(width), "1": linear(4 * width, width, False), "3": linear(width, 4 * width, False)}
+        )
     return {"latents": torch.randn(1, 16, width), **nested(parts)}
 
 
 def file(base, kind):
     context = CONTEXT[base]
-    layers = {f"{2 * number + 1}.to_{letter}_ip": linear(block.width, context, False)
-              for number, (block, _) in enumerate(BLOCKS[base]) for letter in "kv"}
+    layers = {
+        f"{2 * number + 1}.to_{letter}_ip": linear(block.width, context, False)
+        for number, (block, _) in enumerate(BLOCKS[base])
+        for letter in "kv"
+    }
     tensors = nested({"image_proj": projection(kind, context), "ip_adapter": nested(layers)})
     return {key: value.half() for key, value in tensors.items()}
 
@@ -68,8 +78,11 @@ def whole_module(tensors):
         name, _, kind = key.rpartition(".")
         if kind == "weight":
             bias = tensors.get(f"{name}.bias")
-            module = (torch.nn.Linear(*reversed(weight.shape), bias=bias is not None) if weight.ndim == 2
-                      else torch.nn.LayerNorm(len(weight)))
+            module = (
+                torch.nn.Linear(*reversed(weight.shape), bias=bias is not None)
+                if weight.ndim == 2
+                else torch.nn.LayerNorm(len(weight))
+            )
             module.weight.data = weight
             if bias is not None:
                 module.bias.data = bias
@@ -91,12 +104,16 @@ def main():
         def apply(dtype=torch.float32):
             return project(adapter, cond, torch.zeros_like(cond), True, 1.0, layers, heads, dtype)
 
-        kept = [sum(t.nbytes for t in apply(dtype).state_dict().values()) / 1e6
-                for dtype in (torch.float32, torch.float16)]
+        kept = [
+            sum(t.nbytes for t in apply(dtype).state_dict().values()) / 1e6 for dtype in (torch.float32, torch.float16)
+        ]
         whole = sum(t.numel() for t in tensors.values()) * 4 / 1e6
         found = host.interleaved({"apply": apply, "whole": lambda: whole_module(tensors)}, 10.0, least=3)
-        print(f"| {base} {kind} | {kept[0]:.1f} | {kept[1]:.1f} | {whole:.0f} | {found['apply']:.2f} | "
-              f"{found['whole']:.2f} | {found['apply'] / found['whole']:.2f} |", flush=True)
+        print(
+            f"| {base} {kind} | {kept[0]:.1f} | {kept[1]:.1f} | {whole:.0f} | {found['apply']:.2f} | "
+            f"{found['whole']:.2f} | {found['apply'] / found['whole']:.2f} |",
+            flush=True,
+        )
 
 
 with torch.inference_mode():

@@ -46,9 +46,16 @@ Candidates = dict[str, Callable[[torch.Tensor], object]]
 
 def config_of(name: str) -> dict[str, object]:
     width, layers, heads, mlp, patch, projection = SHAPES[name]
-    return {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads, "intermediate_size": mlp,
-            "patch_size": patch, "projection_dim": projection, "image_size": 224,
-            "hidden_act": "gelu" if name == "ViT-H/14" else "quick_gelu"}
+    return {
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "intermediate_size": mlp,
+        "patch_size": patch,
+        "projection_dim": projection,
+        "image_size": 224,
+        "hidden_act": "gelu" if name == "ViT-H/14" else "quick_gelu",
+    }
 
 
 def random_reference(name: str) -> transformers.CLIPVisionModelWithProjection:
@@ -59,8 +66,9 @@ def random_reference(name: str) -> transformers.CLIPVisionModelWithProjection:
 
 def core(name: str, sd: dict[str, torch.Tensor]) -> comfy.clip_vision.ClipVisionModel:
     """Built from the configuration: core's own detection refuses B/32."""
-    encoder = comfy.clip_vision.ClipVisionModel({
-        **config_of(name), "num_channels": 3, "layer_norm_eps": 1e-5, "model_type": "clip_vision_model"})
+    encoder = comfy.clip_vision.ClipVisionModel(
+        {**config_of(name), "num_channels": 3, "layer_norm_eps": 1e-5, "model_type": "clip_vision_model"}
+    )
     encoder.load_sd(sd)
     return encoder
 
@@ -83,14 +91,17 @@ def candidates(name: str) -> tuple[Candidates, dict[str, float]]:
         def run(images: torch.Tensor) -> object:
             pixel_values = clip_vision.preprocess(images, 224, config.mean, config.std)
             return model(pixel_values.to(model.dtype), output_hidden_states=True)
+
         return run
 
     images = torch.rand(2, 224, 224, 3)
     one, two = (clip_vision.encode(encoder, images, want=WANT) for encoder in (full, half))
     cosines = {want: F.cosine_similarity(one.select(want), two.select(want), dim=-1).min().item() for want in WANT}
     return {
-        "ours fp32": ours(full), "ours bf16": ours(half),
-        "transformers fp32": theirs(reference), "transformers bf16": theirs(reference_half),
+        "ours fp32": ours(full),
+        "ours bf16": ours(half),
+        "transformers fp32": theirs(reference),
+        "transformers bf16": theirs(reference_half),
         "core": core_encoder.encode_image,
     }, cosines
 
@@ -129,8 +140,11 @@ def main() -> None:
     names = OPTIONS.shapes or list(SHAPES)[: 2 if OPTIONS.quick else 3]
     batches = OPTIONS.batches or ([1, 8] if OPTIONS.quick else [1, 8, 32])
     rate = {"fp32": matmul_rate(torch.float32), "bf16": matmul_rate(torch.bfloat16)}
-    print(f"{OPTIONS.threads} threads, torch {torch.__version__}; torch.mm: "
-          + ", ".join(f"{dtype} {value / 1e9:.0f} GFLOP/s" for dtype, value in rate.items()) + "\n")
+    print(
+        f"{OPTIONS.threads} threads, torch {torch.__version__}; torch.mm: "
+        + ", ".join(f"{dtype} {value / 1e9:.0f} GFLOP/s" for dtype, value in rate.items())
+        + "\n"
+    )
     print("| images/s | batch | dtype | ours | transformers | core | ours / transformers | ours / core | of matmul |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     nearness = {}
@@ -142,14 +156,20 @@ def main() -> None:
                 speed = measure(functions, batch, repeats_for(name, batch))
                 for dtype in rate:
                     ours, theirs, core_speed = speed[f"ours {dtype}"], speed[f"transformers {dtype}"], speed["core"]
-                    print(f"| {name} | {batch} | {dtype} | {ours:.2f} | {theirs:.2f} | {core_speed:.2f} | "
-                          f"{ours / theirs:.2f} | {ours / core_speed:.2f} | {ours * flops(name) / rate[dtype]:.2f} |",
-                          flush=True)
+                    print(
+                        f"| {name} | {batch} | {dtype} | {ours:.2f} | {theirs:.2f} | {core_speed:.2f} | "
+                        f"{ours / theirs:.2f} | {ours / core_speed:.2f} | {ours * flops(name) / rate[dtype]:.2f} |",
+                        flush=True,
+                    )
             del functions
             gc.collect()
-    print("\nLowest cosine similarity of bf16 to fp32 features: "
-          + "; ".join(f"{name} " + ", ".join(f"{want} {value:.5f}" for want, value in each.items())
-                      for name, each in nearness.items()))
+    print(
+        "\nLowest cosine similarity of bf16 to fp32 features: "
+        + "; ".join(
+            f"{name} " + ", ".join(f"{want} {value:.5f}" for want, value in each.items())
+            for name, each in nearness.items()
+        )
+    )
 
 
 if __name__ == "__main__":

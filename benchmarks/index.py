@@ -48,15 +48,19 @@ IN_A_FOLDER = 100  # files; the rest of a type lies in sub-folders of as many
 
 def unet(blocks: int) -> dict[str, tuple[int, ...]]:
     """Keys of a checkpoint, as many as one has."""
-    tensors = {f"model.diffusion_model.input_blocks.{block}.{part}.weight": (320, 320)
-               for block in range(blocks) for part in range(60)}
+    tensors = {
+        f"model.diffusion_model.input_blocks.{block}.{part}.weight": (320, 320)
+        for block in range(blocks)
+        for part in range(60)
+    }
     return {**tensors, "first_stage_model.decoder.conv_in.weight": (4, 4, 3, 3)}
 
 
 def templates(folder: Path) -> dict[str, list[Path]]:
     """Of each type, a few files to link to."""
-    adapters = [write(folder / f"{name}.safetensors", shapes(name)) for name, layout in LAYOUTS.items()
-                if "family" in layout]
+    adapters = [
+        write(folder / f"{name}.safetensors", shapes(name)) for name, layout in LAYOUTS.items() if "family" in layout
+    ]
     encoders = {"h": shapes(VIT_H), "l": shapes(VIT_L), "g": bigger()}
     models = [write(folder / f"model{blocks}.safetensors", unet(blocks)) for blocks in (12, 40)]
     loras = ["ip-adapter-faceid_sd15_lora", "ip-adapter-faceid_sdxl_lora"]
@@ -65,9 +69,11 @@ def templates(folder: Path) -> dict[str, list[Path]]:
         "clip_vision": [write(folder / f"{name}.safetensors", tensors) for name, tensors in encoders.items()],
         "checkpoints": models,
         "diffusion_models": models,
-        "loras": [write(folder / f"{name}.safetensors", {f"{key}.x": shape for key, shape in shapes(name).items()})
-                  for name in loras],
-    }  # fmt: skip
+        "loras": [
+            write(folder / f"{name}.safetensors", {f"{key}.x": shape for key, shape in shapes(name).items()})
+            for name in loras
+        ],
+    }
 
 
 def fill(root: Path, count: int) -> None:
@@ -112,7 +118,8 @@ def slow_disk(seconds: float) -> Iterator[None]:
     known = {name: getattr(os, name) for name in ("stat", "lstat", "open", "scandir")}
     scandir = known["scandir"]
     slow = {name: slowly(function) for name, function in known.items()} | {
-        "scandir": slowly(lambda path: SlowListing(SlowEntry(entry, wait) for entry in scandir(path)))}
+        "scandir": slowly(lambda path: SlowListing(SlowEntry(entry, wait) for entry in scandir(path)))
+    }
     try:
         for name, function in slow.items():
             setattr(os, name, function)
@@ -164,15 +171,19 @@ def measure(root: Path, title: str) -> str:
         warm, warm_all = build(again)
         again.close()
         assert again.stats()["headers_read"] == 0
-    return (f"| {title} | {files:,} | {cold:.2f} s | {cold_all:.1f} s | {warm:.2f} s | {warm_all:.2f} s | "
-            f"{1000 * statistics.median(times):.1f} ms ({1000 * times[-1]:.0f} ms) | {1000 * report:.0f} ms | "
-            f"{size / 1e6:.1f} MB |")
+    return (
+        f"| {title} | {files:,} | {cold:.2f} s | {cold_all:.1f} s | {warm:.2f} s | {warm_all:.2f} s | "
+        f"{1000 * statistics.median(times):.1f} ms ({1000 * times[-1]:.0f} ms) | {1000 * report:.0f} ms | "
+        f"{size / 1e6:.1f} MB |"
+    )
 
 
 def main() -> None:
     count = OPTIONS.files or (500 if OPTIONS.quick else 5000)
-    print("| disk | files | cold, needed | cold, all | restart, needed | restart, all | lookup of two | whole table | "
-          "kept in |")
+    print(
+        "| disk | files | cold, needed | cold, all | restart, needed | restart, all | lookup of two | whole table | "
+        "kept in |"
+    )
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "models"

@@ -53,24 +53,34 @@ class Case:
         self.mask = torch.rand(1, 512, 512) if masked else None
         self.image_tokens = torch.randn(2, tokens, CONTEXT[base])
         self.evaluation = Evaluation(Run(), (False, True), {}, (LATENT[base],) * 2, torch.ones(batch), None)
-        self.key_values = [[tuple(torch.randn(1, tokens, width) for _ in "kv") for _, width, _ in self.layers]
-                           for _ in range(2 * adapters)]
+        self.key_values = [
+            [tuple(torch.randn(1, tokens, width) for _ in "kv") for _, width, _ in self.layers]
+            for _ in range(2 * adapters)
+        ]
         self.patches = self._patches()
 
     def _patches(self):
         influences = []
         for adapter in range(self.adapters):
-            sides = [[fold(*pair, shape[2], 1.0) for pair, shape in zip(side, self.layers)]
-                     for side in self.key_values[2 * adapter : 2 * adapter + 2]]
+            sides = [
+                [fold(*pair, shape[2], 1.0) for pair, shape in zip(side, self.layers)]
+                for side in self.key_values[2 * adapter : 2 * adapter + 2]
+            ]
             influences.append(Influence(bank(ImageKeyValues(*sides), CPU), mask=self.mask))
-        return [CrossAttentionPatch([(influence, number) for influence in influences], shape[2], Text(self.outs[shape]))
-                for number, shape in enumerate(self.layers)]
+        return [
+            CrossAttentionPatch([(influence, number) for influence in influences], shape[2], Text(self.outs[shape]))
+            for number, shape in enumerate(self.layers)
+        ]
 
     def ours(self):
         for shape, patch in zip(self.layers, self.patches):
-            options = {KEY: self.evaluation, "cond_or_uncond": [1, 0], "uuids": [1, 0],
-                       "activations_shape": [self.rows, shape[1], shape[0], shape[0]],
-                       "original_shape": [self.rows, 4, *self.evaluation.latent_size]}
+            options = {
+                KEY: self.evaluation,
+                "cond_or_uncond": [1, 0],
+                "uuids": [1, 0],
+                "activations_shape": [self.rows, shape[1], shape[0], shape[0]],
+                "original_shape": [self.rows, 4, *self.evaluation.latent_size],
+            }
             patch(self.queries[shape], None, None, options)
 
     def sdpa(self):
@@ -79,8 +89,9 @@ class Case:
             for adapter in range(self.adapters):
                 sides = self.key_values[2 * adapter : 2 * adapter + 2]
                 for rows, (key, value) in zip(query.chunk(2), (side[number] for side in sides)):
-                    key, value = (t.unflatten(-1, (heads, -1)).transpose(1, 2).expand(len(rows), -1, -1, -1)
-                                  for t in (key, value))
+                    key, value = (
+                        t.unflatten(-1, (heads, -1)).transpose(1, 2).expand(len(rows), -1, -1, -1) for t in (key, value)
+                    )
                     F.scaled_dot_product_attention(rows, key, value)
 
     def naive(self, weights):
@@ -89,9 +100,11 @@ class Case:
             query, out, heads = self.queries[shape], self.outs[shape], shape[2]
             for _ in range(self.adapters):
                 key, value = (
-                    torch.cat([F.linear(self.image_tokens[side : side + 1], weight).repeat(pictures, 1, 1)
-                               for side in (1, 0)])
-                    for weight in weights[number])
+                    torch.cat(
+                        [F.linear(self.image_tokens[side : side + 1], weight).repeat(pictures, 1, 1) for side in (1, 0)]
+                    )
+                    for weight in weights[number]
+                )
                 q, key, value = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (query, key, value))
                 image = F.scaled_dot_product_attention(q, key, value).transpose(1, 2).flatten(2)
                 if self.mask is not None:
@@ -105,8 +118,14 @@ def main():
     tokens, batches, masks = ((4, 16), (1,), (False,)) if OPTIONS.quick else ((4, 16, 257), (1, 4), (False, True))
     tokens = OPTIONS.tokens or tokens
     budget = 2.0 if OPTIONS.quick else 4.0
-    weights = {base: [[torch.randn(width, CONTEXT[base]) / 45 for _ in "kv"] for (_, width, _), count in rows.items()
-                      for _ in range(count)] for base, rows in LAYERS.items()}
+    weights = {
+        base: [
+            [torch.randn(width, CONTEXT[base]) / 45 for _ in "kv"]
+            for (_, width, _), count in rows.items()
+            for _ in range(count)
+        ]
+        for base, rows in LAYERS.items()
+    }
     print("| base | tokens | batch | mask | adapters | ours, ms | sdpa, ms | of sdpa | of naive |")
     print("|---|---:|---:|---|---:|---:|---:|---:|---:|")
     for base, count, batch, masked, adapters in itertools.product(LAYERS, tokens, batches, masks, counts):
@@ -116,8 +135,11 @@ def main():
             functions["naive"] = lambda: case.naive(weights[base])
         found = host.interleaved(functions, budget, least=3)
         naive = f"{found['ours'] / found['naive']:.2f}" if "naive" in found else ""
-        print(f"| {base} | {count} | {batch} | {'yes' if masked else 'no'} | {adapters} | {found['ours'] * 1e3:.1f} | "
-              f"{found['sdpa'] * 1e3:.1f} | {found['ours'] / found['sdpa']:.2f} | {naive} |", flush=True)
+        print(
+            f"| {base} | {count} | {batch} | {'yes' if masked else 'no'} | {adapters} | {found['ours'] * 1e3:.1f} | "
+            f"{found['sdpa'] * 1e3:.1f} | {found['ours'] / found['sdpa']:.2f} | {naive} |",
+            flush=True,
+        )
 
 
 with torch.inference_mode():

@@ -29,8 +29,13 @@ TOKENS = 16
 def with_adapters(model, base, count):
     for _ in range(count):
         model = model.clone()
-        sides = [[tuple(t.bfloat16() for t in fold(*torch.randn(2, 1, TOKENS, block.width), heads, 1.0))
-                  for block, heads in BLOCKS[base]] for _ in range(2)]
+        sides = [
+            [
+                tuple(t.bfloat16() for t in fold(*torch.randn(2, 1, TOKENS, block.width), heads, 1.0))
+                for block, heads in BLOCKS[base]
+            ]
+            for _ in range(2)
+        ]
         layers = {block: number for number, (block, _) in enumerate(BLOCKS[base])}
         install(model, Influence(bank(ImageKeyValues(*sides), CPU)), layers, dict(BLOCKS[base]))
     return model
@@ -39,8 +44,9 @@ def with_adapters(model, base, count):
 def step(model, base):
     context, pooled = WIDTHS[base]
     latent = torch.zeros(1, 4, 32, 32)
-    positive, negative = ([[torch.ones(1, 77, context) * value, {"pooled_output": torch.ones(1, pooled)}]]
-                          for value in (0.1, -0.1))
+    positive, negative = (
+        [[torch.ones(1, 77, context) * value, {"pooled_output": torch.ones(1, pooled)}]] for value in (0.1, -0.1)
+    )
     noise = comfy.sample.prepare_noise(latent, 0)
     return comfy.sample.sample(model, noise, 1, 5.0, "euler", "simple", positive, negative, latent, disable_pbar=True)
 

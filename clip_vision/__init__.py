@@ -1,7 +1,7 @@
 """Image encoders: pictures to features, in plain torch. CLIP and SigLIP vision transformers in their published layouts.
 
-    encoder = load_encoder(safetensors.torch.load_file(path), name=path, dtype=best_dtype("cpu"))
-    features = encode(encoder, PIL.Image.open("photo.jpg"), want=("image_embeds", "penultimate"))
+encoder = load_encoder(safetensors.torch.load_file(path), name=path, dtype=best_dtype("cpu"))
+features = encode(encoder, PIL.Image.open("photo.jpg"), want=("image_embeds", "penultimate"))
 """
 
 from .checkpoint import describe, load_encoder, to_transformers
@@ -16,7 +16,23 @@ from .preprocess import CROPS, fit, preprocess
 from .presets import PRESETS, Preset
 
 __all__ = [
-    "COMBINE_METHODS", "CROPS", "FEATURES", "PRESETS", "Preset", "VisionConfig", "VisionEncoder", "VisionFeatures",
-    "best_dtype", "combine", "describe", "encode", "encode_pixels", "fit", "load_encoder", "pack_weights", "preprocess",
-    "to_transformers", "unpack_weights",
+    "COMBINE_METHODS",
+    "CROPS",
+    "FEATURES",
+    "PRESETS",
+    "Preset",
+    "VisionConfig",
+    "VisionEncoder",
+    "VisionFeatures",
+    "best_dtype",
+    "combine",
+    "describe",
+    "encode",
+    "encode_pixels",
+    "fit",
+    "load_encoder",
+    "pack_weights",
+    "preprocess",
+    "to_transformers",
+    "unpack_weights",
 ]

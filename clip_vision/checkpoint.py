@@ -37,9 +37,16 @@ RANKS = (  # our name of a weight -> its dimensions
 )
 
 
-def load_encoder(sd: Mapping[str, Tensor], *, variant: str = "auto", metadata: Mapping[str, str] | None = None,
-                 name: str = "", ops: Ops = nn, device: torch.device | str | None = None,
-                 dtype: torch.dtype | None = None) -> VisionEncoder:
+def load_encoder(
+    sd: Mapping[str, Tensor],
+    *,
+    variant: str = "auto",
+    metadata: Mapping[str, str] | None = None,
+    name: str = "",
+    ops: Ops = nn,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> VisionEncoder:
     """Build the image encoder that a flat state dict holds, in evaluation mode and without gradients.
 
     The layout may be that of transformers, OpenCLIP or OpenAI; a text model beside it is left out. Every other key
@@ -88,8 +95,9 @@ def to_transformers(encoder: VisionEncoder) -> dict[str, Tensor]:
     return renamed
 
 
-def _examine(ours: Mapping[str, Tensor], variant: str, metadata: Mapping[str, str] | None, name: str,
-             openai: bool) -> VisionConfig:
+def _examine(
+    ours: Mapping[str, Tensor], variant: str, metadata: Mapping[str, str] | None, name: str, openai: bool
+) -> VisionConfig:
     config = _configure(_measure(ours), variant, described(metadata), name, openai)
     _check_shapes(VisionEncoder(config, device="meta"), ours)  # a host's layers may have no weights before loading
     return config
@@ -115,11 +123,15 @@ def _check_tensor(key: str, tensor: Any, rank: tuple[int, ...]) -> None:
     if not isinstance(tensor, Tensor):
         raise ValueError(f"{key} is a {type(tensor).__name__}, not a tensor: the file is damaged. Download it again.")
     if not tensor.is_floating_point():
-        raise ValueError(f"{key} is stored as {tensor.dtype}: quantised encoders are not supported. "
-                         "Choose a file in fp32, fp16 or bf16.")
+        raise ValueError(
+            f"{key} is stored as {tensor.dtype}: quantised encoders are not supported. "
+            "Choose a file in fp32, fp16 or bf16."
+        )
     if tensor.ndim not in rank or not tensor.numel():
-        raise ValueError(f"{key} has shape {tuple(tensor.shape)}, not {rank[0]} dimensions of some length: the file "
-                         "is damaged. Download it again.")
+        raise ValueError(
+            f"{key} has shape {tuple(tensor.shape)}, not {rank[0]} dimensions of some length: the file "
+            "is damaged. Download it again."
+        )
 
 
 def _fused(sd: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -129,8 +141,10 @@ def _fused(sd: dict[str, Tensor]) -> dict[str, Tensor]:
         if match := re.fullmatch(r"(layers\.\d+\.attention\.)q(\.\w+)", key):
             parts = [_there(fused.pop(f"{match[1]}{letter}{match[2]}", None), key) for letter in "qkv"]
             if len(shapes := {tuple(part.shape) for part in parts}) > 1:
-                raise ValueError(f"{key} and the k and v beside it have shapes {sorted(shapes)}, not one and the same: "
-                                 "the file is damaged. Download it again.")
+                raise ValueError(
+                    f"{key} and the k and v beside it have shapes {sorted(shapes)}, not one and the same: "
+                    "the file is damaged. Download it again."
+                )
             fused[f"{match[1]}qkv{match[2]}"] = torch.cat(parts)
     for kind in ("weight", "bias"):
         if (in_proj := fused.pop(f"head.in_proj.{kind}", None)) is not None:
@@ -151,22 +165,32 @@ def _measure(sd: Mapping[str, Tensor]) -> Sizes:
     """Count what can be counted. ValueError for what is no square-grid ViT."""
     patches = _weight(sd, "patch_embedding.weight")
     if patches.ndim != 4:
-        raise ValueError(f"The patch embedding has shape {tuple(patches.shape)}, not (W, 3, P, P): a NaFlex SigLIP2, "
-                         "which is not supported. Choose a SigLIP2 of fixed resolution (for example base-patch16-512).")
+        raise ValueError(
+            f"The patch embedding has shape {tuple(patches.shape)}, not (W, 3, P, P): a NaFlex SigLIP2, "
+            "which is not supported. Choose a SigLIP2 of fixed resolution (for example base-patch16-512)."
+        )
     width, _, patch, _ = patches.shape
     tokens = len(_weight(sd, "position_embedding"))
     is_clip = "class_embedding" in sd
     grid = math.isqrt(tokens - is_clip)
     if not grid or grid**2 != tokens - is_clip or tuple(patches.shape) != (width, 3, patch, patch):
-        raise ValueError(f"{tokens} position embeddings and patches of shape {tuple(patches.shape)} are no square "
-                         "grid of square RGB patches. Choose an encoder for square pictures.")
+        raise ValueError(
+            f"{tokens} position embeddings and patches of shape {tuple(patches.shape)} are no square "
+            "grid of square RGB patches. Choose an encoder for square pictures."
+        )
     layers = {int(match[1]) for key in sd if (match := re.match(r"layers\.(\d+)\.", key))}
     if len(layers) <= max(layers, default=0):
-        raise ValueError(f"The image encoder is incomplete: of layers 0 to {max(layers, default=0)} it has "
-                         f"{len(layers)}. Download the file again.")
+        raise ValueError(
+            f"The image encoder is incomplete: of layers 0 to {max(layers, default=0)} it has "
+            f"{len(layers)}. Download the file again."
+        )
     return Sizes(
-        kind="clip" if is_clip else "siglip", width=width, depth=len(layers),
-        mlp_width=len(_weight(sd, "layers.0.mlp.fc1.weight")), patch=patch, grid=grid,
+        kind="clip" if is_clip else "siglip",
+        width=width,
+        depth=len(layers),
+        mlp_width=len(_weight(sd, "layers.0.mlp.fc1.weight")),
+        patch=patch,
+        grid=grid,
         projection=len(sd["projection.weight"]) if "projection.weight" in sd else None,
         pooling_head="head.probe" in sd,
     )
@@ -174,8 +198,10 @@ def _measure(sd: Mapping[str, Tensor]) -> Sizes:
 
 def _weight(sd: Mapping[str, Tensor], name: str) -> Tensor:
     if name not in sd:
-        raise ValueError(f"The image encoder is incomplete: no {transformers_name(name)} (or its name in another "
-                         "layout). Download the file again.")
+        raise ValueError(
+            f"The image encoder is incomplete: no {transformers_name(name)} (or its name in another "
+            "layout). Download the file again."
+        )
     return sd[name]
 
 
@@ -186,31 +212,52 @@ def _configure(sizes: Sizes, variant: str, description: Mapping[str, Any], name:
     known = {**(_of_row(row, sizes) if row else _of_rule(sizes, openai)), **description}
     heads = known["heads"]
     if not heads or sizes.width % heads:
-        raise ValueError(f"An encoder {sizes.width} wide with {heads or 'heads of 64'} heads: the width is not a "
-                         f"multiple. Give \"heads\" in the file's metadata ({DESCRIPTION}).")
+        raise ValueError(
+            f"An encoder {sizes.width} wide with {heads or 'heads of 64'} heads: the width is not a "
+            f'multiple. Give "heads" in the file\'s metadata ({DESCRIPTION}).'
+        )
     if known["image_size"] // sizes.patch != sizes.grid:
-        raise ValueError(f"Pictures of {known['image_size']} pixels make {known['image_size'] // sizes.patch} patches "
-                         f"of {sizes.patch} a side, but the file has position embeddings for {sizes.grid}.")
+        raise ValueError(
+            f"Pictures of {known['image_size']} pixels make {known['image_size'] // sizes.patch} patches "
+            f"of {sizes.patch} a side, but the file has position embeddings for {sizes.grid}."
+        )
     return VisionConfig(
-        kind=sizes.kind, width=sizes.width, depth=sizes.depth, mlp_width=sizes.mlp_width, patch=sizes.patch,
-        grid=sizes.grid, projection=sizes.projection, pooling_head=sizes.pooling_head, **known,
+        kind=sizes.kind,
+        width=sizes.width,
+        depth=sizes.depth,
+        mlp_width=sizes.mlp_width,
+        patch=sizes.patch,
+        grid=sizes.grid,
+        projection=sizes.projection,
+        pooling_head=sizes.pooling_head,
+        **known,
     )
 
 
 def _of_row(row: Preset, sizes: Sizes) -> dict[str, Any]:
     listed = row.grid == sizes.grid
     size = row.image_size if listed else sizes.grid * sizes.patch
-    return {"name": row.name if listed else f"{row.name} at {size} pixels", "heads": row.heads, "image_size": size,
-            "activation": row.activation, "mean": row.mean, "std": row.std}
+    return {
+        "name": row.name if listed else f"{row.name} at {size} pixels",
+        "heads": row.heads,
+        "image_size": size,
+        "activation": row.activation,
+        "mean": row.mean,
+        "std": row.std,
+    }
 
 
 def _of_rule(sizes: Sizes, openai: bool) -> dict[str, Any]:
     mean, std = (OPENAI_MEAN, OPENAI_STD) if sizes.kind == "clip" else (HALF, HALF)
     title = {"clip": "CLIP", "siglip": "SigLIP"}[sizes.kind]
-    return {"name": f"{title} ViT {sizes.width}x{sizes.depth}/{sizes.patch}",
-            "heads": 0 if sizes.width % HEAD_WIDTH else sizes.width // HEAD_WIDTH,
-            "image_size": sizes.grid * sizes.patch,
-            "activation": "quick_gelu" if openai else DEFAULT_ACTIVATION[sizes.kind], "mean": mean, "std": std}
+    return {
+        "name": f"{title} ViT {sizes.width}x{sizes.depth}/{sizes.patch}",
+        "heads": 0 if sizes.width % HEAD_WIDTH else sizes.width // HEAD_WIDTH,
+        "image_size": sizes.grid * sizes.patch,
+        "activation": "quick_gelu" if openai else DEFAULT_ACTIVATION[sizes.kind],
+        "mean": mean,
+        "std": std,
+    }
 
 
 def _storage_dtype(sd: Mapping[str, Tensor]) -> torch.dtype:
@@ -227,8 +274,10 @@ def _check_shapes(encoder: VisionEncoder, sd: Mapping[str, Tensor]) -> None:
     if missing := sorted(wanted.keys() - found.keys()):
         raise ValueError(f"The image encoder is incomplete: {len(missing)} weights are missing, first {missing[:4]}.")
     if extra := sorted(found.keys() - wanted.keys()):
-        raise ValueError(f"The image encoder has {len(extra)} weights that a {encoder.config.name} has no use for, "
-                         f"first {extra[:4]}.")
+        raise ValueError(
+            f"The image encoder has {len(extra)} weights that a {encoder.config.name} has no use for, "
+            f"first {extra[:4]}."
+        )
     for key, shape in wanted.items():
         if found[key] != shape:
             raise ValueError(f"{key} has shape {found[key]}, a {encoder.config.name} needs {shape}.")

@@ -25,8 +25,10 @@ def combine(features: Sequence[Tensor], method: str) -> Tensor:
         raise ValueError("There are no features to combine: give at least one reference.")
     shapes = [tuple(feature.shape) for feature in features]
     if len({shape[1:] for shape in shapes}) > 1:
-        raise ValueError(f"The references have features of different shapes {shapes}: they come from different "
-                         "encoders. Encode all of them with one.")
+        raise ValueError(
+            f"The references have features of different shapes {shapes}: they come from different "
+            "encoders. Encode all of them with one."
+        )
     return METHODS[method](features)
 
 
@@ -34,8 +36,10 @@ def _stack(features: Sequence[Tensor]) -> Tensor:
     """(R, B, ...)."""
     rows = max(len(feature) for feature in features)
     if any(len(feature) not in (1, rows) for feature in features):
-        raise ValueError(f"The references have {[len(feature) for feature in features]} rows: every one needs 1 or "
-                         f"{rows}. Use \"concat\", or references of equal batches.")
+        raise ValueError(
+            f"The references have {[len(feature) for feature in features]} rows: every one needs 1 or "
+            f'{rows}. Use "concat", or references of equal batches.'
+        )
     return torch.stack([feature.expand(rows, *feature.shape[1:]) for feature in features])
 
 

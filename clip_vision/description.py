@@ -61,7 +61,12 @@ def _std(value: Any) -> Rgb:
 
 
 DESCRIBED: dict[str, Callable[[Any], Any]] = {
-    "name": _name, "heads": _positive, "image_size": _positive, "activation": _activation, "mean": _rgb, "std": _std,
+    "name": _name,
+    "heads": _positive,
+    "image_size": _positive,
+    "activation": _activation,
+    "mean": _rgb,
+    "std": _std,
 }
 
 

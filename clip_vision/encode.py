@@ -17,17 +17,30 @@ CHUNK = 8
 CPU_TOKENS = 1024  # of a chunk on a CPU: more gain nothing there, and lose when activations outgrow the caches
 
 
-def encode(encoder: VisionEncoder, images: Pictures, *, want: Collection[str] = ("image_embeds",),
-           hidden_layers: Sequence[int] = (), crop: str = "center", background: Rgb = BLACK,
-           chunk_size: int = CHUNK) -> VisionFeatures:
+def encode(
+    encoder: VisionEncoder,
+    images: Pictures,
+    *,
+    want: Collection[str] = ("image_embeds",),
+    hidden_layers: Sequence[int] = (),
+    crop: str = "center",
+    background: Rgb = BLACK,
+    chunk_size: int = CHUNK,
+) -> VisionFeatures:
     """The features of pictures: `preprocess.preprocess` for this encoder, then `encode_pixels`; their errors."""
     config = encoder.config
     pixel_values = preprocess(images, config.image_size, config.mean, config.std, crop, background)
     return encode_pixels(encoder, pixel_values, want=want, hidden_layers=hidden_layers, chunk_size=chunk_size)
 
 
-def encode_pixels(encoder: VisionEncoder, pixel_values: Tensor, *, want: Collection[str] = ("image_embeds",),
-                  hidden_layers: Sequence[int] = (), chunk_size: int = CHUNK) -> VisionFeatures:
+def encode_pixels(
+    encoder: VisionEncoder,
+    pixel_values: Tensor,
+    *,
+    want: Collection[str] = ("image_embeds",),
+    hidden_layers: Sequence[int] = (),
+    chunk_size: int = CHUNK,
+) -> VisionFeatures:
     """The features of pixel_values (B, 3, S, S), float32 on the encoder's device, up to `chunk_size` at a time.
 
     pixel_values of zeros (the mean color, after normalising) are the "no picture" that plus adapters were trained with.

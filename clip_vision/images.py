@@ -64,8 +64,10 @@ def _from_pil(image: Image.Image) -> Tensor:
     if image.mode.startswith("I;16"):
         return _bytes_of(image.convert("I"), torch.int32).float() / 65535
     if image.mode in ("I", "F"):
-        raise ValueError(f"A PIL image of mode {image.mode!r} does not say which number is white. "
-                         "Convert it to \"L\" or \"RGB\", or give a float array in 0..1.")
+        raise ValueError(
+            f"A PIL image of mode {image.mode!r} does not say which number is white. "
+            'Convert it to "L" or "RGB", or give a float array in 0..1.'
+        )
     with_alpha = "A" in image.getbands() or "transparency" in image.info
     return _bytes_of(image.convert("RGBA" if with_alpha else "RGB"), torch.uint8)
 
@@ -88,8 +90,10 @@ def _channels_first(pixels: Tensor) -> Tensor:
     if pixels.shape[-1] in CHANNELS:
         pixels = pixels.permute(0, 3, 1, 2)
     if pixels.shape[1] not in CHANNELS:
-        raise ValueError(f"A picture of shape {shape} has no axis of 1 to 4 channels, neither last nor before the "
-                         "height. A mask (B, H, W) is not a picture: add a channel axis.")
+        raise ValueError(
+            f"A picture of shape {shape} has no axis of 1 to 4 channels, neither last nor before the "
+            "height. A mask (B, H, W) is not a picture: add a channel axis."
+        )
     if not pixels.numel():
         raise ValueError(f"An empty picture or batch, shape {shape}: give at least one picture of at least 1x1 pixels.")
     return pixels

@@ -95,20 +95,30 @@ LAYOUTS = (TRANSFORMERS, OPENCLIP, OPENCLIP_TOWER)
 FOREIGN: Rules = (
     (r".*(lora_(up|down|A|B)|lora_te|lora_unet|\.hada_w|\.lokr_).*", "a LoRA. Load it with a LoRA loader"),
     (r"(image_proj|ip_adapter|image_proj_model|adapter_modules)\..*", "an IP-Adapter. Load it with the adapter loader"),
-    (r"(model\.diffusion_model|model\.model|double_blocks|joint_blocks|input_blocks|down_blocks)\..*",
-     "a diffusion model or checkpoint. An image encoder is a file of its own"),
+    (
+        r"(model\.diffusion_model|model\.model|double_blocks|joint_blocks|input_blocks|down_blocks)\..*",
+        "a diffusion model or checkpoint. An image encoder is a file of its own",
+    ),
     (r"(first_stage_model|decoder)\..*", "a VAE. Choose an image encoder"),
-    (r"multi_modal_projector\..*", "a LLaVA model with a projector, which is not supported. "
-                                   "Choose the CLIP file that it was made from"),
+    (
+        r"multi_modal_projector\..*",
+        "a LLaVA model with a projector, which is not supported. Choose the CLIP file that it was made from",
+    ),
     (r"visual\.trunk\..*", "an OpenCLIP model with a timm image tower. Choose the transformers version of the encoder"),
     (r"visual\.(blocks|patch_embed)\..*", "an EVA-CLIP encoder, which is not supported. Choose CLIP or SigLIP"),
     (r"visual\.(layer\d|attnpool)\..*", "a ResNet CLIP, which is not supported. Choose a ViT"),
-    (r"(.*\.)?(embeddings\.cls_token|embeddings\.patch_embeddings\..*|cls_token|layer_scale\d?\..*)",
-     "a DINO or another plain ViT, which is not supported. Choose a CLIP or SigLIP encoder"),
-    (r"(text_model|transformer\.text_model)\..*", "a text encoder without an image tower. "
-                                                  "Choose a CLIP vision file, or the full CLIP file"),
-    (r"(token_embedding|transformer\.resblocks|encoder\.block)\..*",
-     "a text encoder without an image tower. Choose a CLIP vision file, or the full CLIP file"),
+    (
+        r"(.*\.)?(embeddings\.cls_token|embeddings\.patch_embeddings\..*|cls_token|layer_scale\d?\..*)",
+        "a DINO or another plain ViT, which is not supported. Choose a CLIP or SigLIP encoder",
+    ),
+    (
+        r"(text_model|transformer\.text_model)\..*",
+        "a text encoder without an image tower. Choose a CLIP vision file, or the full CLIP file",
+    ),
+    (
+        r"(token_embedding|transformer\.resblocks|encoder\.block)\..*",
+        "a text encoder without an image tower. Choose a CLIP vision file, or the full CLIP file",
+    ),
 )
 
 
@@ -131,8 +141,10 @@ def rename(keys: Iterable[str], layout: Layout) -> dict[str, str]:
         elif not any(re.fullmatch(pattern, key) for pattern in layout.dropped):
             strangers.append(key)
     if strangers:
-        raise ValueError(f"The image encoder has weights that its layout ({layout.name}) does not know: "
-                         f"{what_it_looks_like(strangers)}")
+        raise ValueError(
+            f"The image encoder has weights that its layout ({layout.name}) does not know: "
+            f"{what_it_looks_like(strangers)}"
+        )
     return renamed
 
 
@@ -181,5 +193,3 @@ OURS_TO_TRANSFORMERS: Rules = (
 def transformers_name(name: str) -> str:
     """Our name of a weight -> its key in the transformers layout."""
     return _apply(OURS_TO_TRANSFORMERS, name)
-
-

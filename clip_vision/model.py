@@ -43,8 +43,9 @@ class VisionEncoder(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.position_embedding.dtype
 
-    def forward(self, pixel_values: Tensor, want: Collection[str] = ("image_embeds",),
-                hidden_layers: Iterable[int] = ()) -> VisionFeatures:
+    def forward(
+        self, pixel_values: Tensor, want: Collection[str] = ("image_embeds",), hidden_layers: Iterable[int] = ()
+    ) -> VisionFeatures:
         """Normalised pictures (B, 3, S, S) -> the features named in `want`, in the dtype of the weights.
 
         Runs no layer that nothing asked for needs. `hidden_layers` are indices into transformers' `hidden_states`,
@@ -118,11 +119,15 @@ class VisionEncoder(nn.Module):
         """Why this encoder has no such feature; empty if it has."""
         config = self.config
         if feature == "image_embeds" and config.kind == "clip" and config.projection is None:
-            return ("its file holds no visual projection. Hidden states and cls are there; for image_embeds use a file "
-                    "saved with the projection (transformers' CLIPVisionModelWithProjection or CLIPModel).")
+            return (
+                "its file holds no visual projection. Hidden states and cls are there; for image_embeds use a file "
+                "saved with the projection (transformers' CLIPVisionModelWithProjection or CLIPModel)."
+            )
         if feature in ("image_embeds", "pooled") and config.kind == "siglip" and not config.pooling_head:
-            return ("its file holds no pooling head (head.*). Hidden states are there; use a file saved with the "
-                    "whole vision model.")
+            return (
+                "its file holds no pooling head (head.*). Hidden states are there; use a file saved with the "
+                "whole vision model."
+            )
         if feature == "pooled" and config.kind == "clip":
             return "CLIP has no pooling head. Ask for cls or image_embeds."
         if feature == "cls" and config.kind == "siglip":
@@ -132,5 +137,7 @@ class VisionEncoder(nn.Module):
     def _check_pixels(self, pixel_values: Tensor) -> None:
         size = self.config.image_size
         if pixel_values.ndim != 4 or tuple(pixel_values.shape[1:]) != (3, size, size) or not len(pixel_values):
-            raise ValueError(f"{self.config.name} reads pixel values of shape (B, 3, {size}, {size}) with B > 0, "
-                             f"not {tuple(pixel_values.shape)}. `preprocess` makes them from pictures.")
+            raise ValueError(
+                f"{self.config.name} reads pixel values of shape (B, 3, {size}, {size}) with B > 0, "
+                f"not {tuple(pixel_values.shape)}. `preprocess` makes them from pictures."
+            )

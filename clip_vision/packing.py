@@ -54,8 +54,16 @@ def _save_weight(module: nn.Module, state_dict: dict[str, Any], prefix: str, _me
     state_dict[f"{prefix}weight"] = module.packed.to_dense()
 
 
-def _load_weight(module: nn.Module, state_dict: dict[str, Any], prefix: str, _metadata: Any, strict: bool,
-                 missing_keys: list[str], _unexpected: list[str], _errors: list[str]) -> None:
+def _load_weight(
+    module: nn.Module,
+    state_dict: dict[str, Any],
+    prefix: str,
+    _metadata: Any,
+    strict: bool,
+    missing_keys: list[str],
+    _unexpected: list[str],
+    _errors: list[str],
+) -> None:
     assert isinstance(module, PackedLinear)
     weight = state_dict.pop(f"{prefix}weight", None)
     if weight is not None:

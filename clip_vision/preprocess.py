@@ -15,8 +15,9 @@ BLACK: Rgb = (0.0, 0.0, 0.0)
 MAX_STRETCH = 400  # long side to short side; beyond, covering a square would need gigabytes
 
 
-def preprocess(images: Pictures, size: int, mean: Rgb, std: Rgb, crop: str = "center",
-               background: Rgb = BLACK) -> Tensor:
+def preprocess(
+    images: Pictures, size: int, mean: Rgb, std: Rgb, crop: str = "center", background: Rgb = BLACK
+) -> Tensor:
     """Pictures -> pixel_values (B, 3, S, S) float32 on the CPU, (p - mean) / std per channel with p in 0..1.
 
     `images` and the errors are those of `images.to_rgb`; `crop` is a key of CROPS (ValueError otherwise); `background`
@@ -50,8 +51,10 @@ def _cover(down: float, right: float) -> Callable[[Tensor, int, Rgb], Tensor]:
         height, width = pixels.shape[2:]
         short = min(height, width)
         if max(height, width) > MAX_STRETCH * short:
-            raise ValueError(f"A picture of {width}x{height} pixels is too narrow to cut a square from. "
-                             "Use the crop \"pad\" or \"squash\".")
+            raise ValueError(
+                f"A picture of {width}x{height} pixels is too narrow to cut a square from. "
+                'Use the crop "pad" or "squash".'
+            )
         pixels = resize(pixels, int(size * height / short), int(size * width / short))
         height, width = pixels.shape[2:]
         top, left = int(down * (height - size)), int(right * (width - size))

@@ -72,8 +72,15 @@ OPENAI = rf"openai|clip.vit.(base|large).patch|laion.?400m|{QUICK}"
 GELU = rf"laion|datacomp|commonpool|{METACLIP_2}"
 
 
-def _clip(name: str, trunk: tuple[int, int, int, int, int], size: int, activation: str, hint: str = "",
-          mean: Rgb = OPENAI_MEAN, std: Rgb = OPENAI_STD) -> Preset:
+def _clip(
+    name: str,
+    trunk: tuple[int, int, int, int, int],
+    size: int,
+    activation: str,
+    hint: str = "",
+    mean: Rgb = OPENAI_MEAN,
+    std: Rgb = OPENAI_STD,
+) -> Preset:
     width, depth, mlp_width, patch, heads = trunk
     return Preset(f"CLIP ViT-{name}", "clip", width, depth, mlp_width, patch, size, heads, activation, mean, std, hint)
 
@@ -81,8 +88,20 @@ def _clip(name: str, trunk: tuple[int, int, int, int, int], size: int, activatio
 def _siglip(family: str, name: str, trunk: tuple[int, int, int, int, int], size: int) -> Preset:
     width, depth, mlp_width, patch, heads = trunk
     hint = r"siglip.?2" if family == "SigLIP2" else ""
-    return Preset(f"{family} {name}-{size}", "siglip", width, depth, mlp_width, patch, size, heads,
-                  "gelu_pytorch_tanh", HALF, HALF, hint)
+    return Preset(
+        f"{family} {name}-{size}",
+        "siglip",
+        width,
+        depth,
+        mlp_width,
+        patch,
+        size,
+        heads,
+        "gelu_pytorch_tanh",
+        HALF,
+        HALF,
+        hint,
+    )
 
 
 # width, depth, mlp, patch, heads
@@ -150,7 +169,9 @@ def log_guess(sizes: Sizes | VisionConfig, name: str) -> None:
     if others and not _hinted(rows, name):
         logging.getLogger(__name__).info(
             "%s is taken for %s; of the same shape are %s. If it is one of them, say so with `variant`.",
-            name or "The image encoder", rows[0].name, ", ".join(others),
+            name or "The image encoder",
+            rows[0].name,
+            ", ".join(others),
         )
 
 
@@ -160,8 +181,12 @@ def _of_shape(sizes: Sizes | VisionConfig) -> Sequence[Preset]:
 
 
 def _hinted(rows: Sequence[Preset], name: str) -> Preset | None:
-    hinted = (row for part in _parts(name) for row in (*rows[1:], *rows[:1])  # the default row last
-              if row.hint and re.search(row.hint, part, re.IGNORECASE))
+    hinted = (
+        row
+        for part in _parts(name)
+        for row in (*rows[1:], *rows[:1])  # the default row last
+        if row.hint and re.search(row.hint, part, re.IGNORECASE)
+    )
     return next(hinted, None)
 
 
@@ -177,5 +202,5 @@ def _checked(row: Preset, sizes: Sizes) -> Preset:
     raise ValueError(
         f"The variant {row.name!r} is a {row.kind} encoder {row.depth} layers deep, {row.width} wide (mlp "
         f"{row.mlp_width}, patch {row.patch}), but the file holds a {sizes.kind} encoder {sizes.depth} layers deep, "
-        f"{sizes.width} wide (mlp {sizes.mlp_width}, patch {sizes.patch}). Choose \"auto\" or a variant of that shape."
+        f'{sizes.width} wide (mlp {sizes.mlp_width}, patch {sizes.patch}). Choose "auto" or a variant of that shape.'
     )

@@ -37,8 +37,10 @@ def _across(pixels: Tensor, width: int) -> Tensor:
     old = pixels.shape[3]
     if old == width:
         return pixels
-    parts = [_columns(pixels, torch.arange(start, min(start + BLOCK, width)), old / width)
-             for start in range(0, width, BLOCK)]
+    parts = [
+        _columns(pixels, torch.arange(start, min(start + BLOCK, width)), old / width)
+        for start in range(0, width, BLOCK)
+    ]
     return torch.cat(parts, dim=3)
 
 

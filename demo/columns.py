@@ -42,14 +42,20 @@ COLUMNS = (
     Column("weight-05", "image prompt", "weight 0.5", "a shape", (ImagePrompt(0.5),)),
     Column("weight-10", "image prompt", "weight 1.0", "a shape", (ImagePrompt(1.0),)),
     Column(
-        "masks", "two references", "each masked to a half:\nthis row's, next row's", "a shape and a shape",
+        "masks",
+        "two references",
+        "each masked to a half:\nthis row's, next row's",
+        "a shape and a shape",
         (ImagePrompt(side="left"), ImagePrompt(side="right", next_row=True)),
     ),
     Column(
-        "style", "style layers", "colour from the image,\nshape from the text", "a square",
+        "style",
+        "style layers",
+        "colour from the image,\nshape from the text",
+        "a square",
         (ImagePrompt(layers="style"),),
     ),
-)  # fmt: skip
+)
 
 
 def reference(row: int) -> str:
@@ -72,18 +78,35 @@ def workflow(column: Column) -> Workflow:
         nodes |= features_of_rows(features, shift=int(prompt.next_row)) | (MASKS if prompt.side else {})
         mask = {"mask": [prompt.side, 0]} if prompt.side else {}
         nodes[f"apply {number}"] = node(
-            "ImagePromptApply", model=model, adapter=["adapter", 0], features=[features, 0], weight=prompt.weight,
-            start=0.0, end=1.0, batch="one per image", layers=prompt.layers, **mask,
-        )  # fmt: skip
+            "ImagePromptApply",
+            model=model,
+            adapter=["adapter", 0],
+            features=[features, 0],
+            weight=prompt.weight,
+            start=0.0,
+            end=1.0,
+            batch="one per image",
+            layers=prompt.layers,
+            **mask,
+        )
         model = [f"apply {number}", 0]
     return nodes | {
         "sampler": node(
-            "KSampler", model=model, positive=["positive", 0], negative=["negative", 0], latent_image=["latent", 0],
-            seed=SEED, steps=STEPS, cfg=CFG, sampler_name=SAMPLER, scheduler=SCHEDULER, denoise=1.0,
+            "KSampler",
+            model=model,
+            positive=["positive", 0],
+            negative=["negative", 0],
+            latent_image=["latent", 0],
+            seed=SEED,
+            steps=STEPS,
+            cfg=CFG,
+            sampler_name=SAMPLER,
+            scheduler=SCHEDULER,
+            denoise=1.0,
         ),
         "decoded": node("VAEDecode", samples=["sampler", 0], vae=["world", 2]),
         "saved": node("SaveImage", images=["decoded", 0], filename_prefix=column.name),
-    }  # fmt: skip
+    }
 
 
 def node(class_type: str, **inputs: object) -> dict[str, object]:
@@ -98,10 +121,13 @@ def features_of_rows(name: str, shift: int) -> Workflow:
         **{f"reference {row}": node("LoadImage", image=reference(row)) for row in rows},
         f"{name} images": node("BatchImagesNode", **batch),
         name: node(
-            "ImagePromptEncode", clip_vision=["encoder", 0], image=[f"{name} images", 0], crop="center",
+            "ImagePromptEncode",
+            clip_vision=["encoder", 0],
+            image=[f"{name} images", 0],
+            crop="center",
             background="black",
         ),
-    }  # fmt: skip
+    }
 
 
 MASKS: Workflow = {

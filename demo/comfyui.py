@@ -85,16 +85,31 @@ def unlink(place: Path) -> None:
 class Server:
     """ComfyUI as a child process on a free loopback port; a context manager that always stops it."""
 
-    def __init__(self, comfyui: Path, python: str | Path, base: Path, log: Path, arguments: Sequence[str] = (),
-                 environment: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        comfyui: Path,
+        python: str | Path,
+        base: Path,
+        log: Path,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ):
         self.base = base
         self.log = log
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.command = [
-            str(python), "main.py", "--listen", "127.0.0.1", "--port", str(port), "--base-directory", str(base),
-            "--disable-auto-launch", *arguments,
-        ]  # fmt: skip
+            str(python),
+            "main.py",
+            "--listen",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--base-directory",
+            str(base),
+            "--disable-auto-launch",
+            *arguments,
+        ]
         self.comfyui = comfyui
         self.environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
         self.process: subprocess.Popen[bytes] | None = None
@@ -102,9 +117,14 @@ class Server:
     def __enter__(self) -> Server:
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                self.command, cwd=self.comfyui, env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True,  # Ctrl-C reaches us alone, and we stop it in order
-            )  # fmt: skip
+                self.command,
+                cwd=self.comfyui,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches us alone, and we stop it in order
+            )
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,7 @@
 """What the demo does with pictures: draw the references, and lay out and measure what was sampled from them.
 
-    python -m demo.sheet references FOLDER
-    python -m demo.sheet sheet FOLDER OUT
+python -m demo.sheet references FOLDER
+python -m demo.sheet sheet FOLDER OUT
 """
 
 from __future__ import annotations
@@ -75,11 +75,14 @@ def share(cells: Sequence[Cell], attribute: str) -> float:
 def table(judged: Mapping[Column, Sequence[Cell]]) -> str:
     """The shares of all columns, as text."""
     lines = [("matches", "", *SHOWN), ("by chance", "", *(f"{1 / len(VALUES[name]):.0%}" for name in SHOWN))]
-    lines += [(column.title, column.note.replace("\n", " "), *(f"{share(cells, name):.0%}" for name in SHOWN))
-              for column, cells in judged.items()]
+    lines += [
+        (column.title, column.note.replace("\n", " "), *(f"{share(cells, name):.0%}" for name in SHOWN))
+        for column, cells in judged.items()
+    ]
     widths = [max(map(len, cells)) for cells in zip(*lines)]
-    return "\n".join("  " + "  ".join([*map(str.ljust, line[:2], widths), *map(str.rjust, line[2:], widths[2:])])
-                     for line in lines)
+    return "\n".join(
+        "  " + "  ".join([*map(str.ljust, line[:2], widths), *map(str.rjust, line[2:], widths[2:])]) for line in lines
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- layout
@@ -146,8 +149,9 @@ def top(row: int) -> int:
     return GAP + HEAD + row * ROW
 
 
-def lay_out(scenes: Sequence[Scene], pictures: Mapping[Column, Tensor],
-            judged: Mapping[Column, Sequence[Cell]]) -> Image.Image:
+def lay_out(
+    scenes: Sequence[Scene], pictures: Mapping[Column, Tensor], judged: Mapping[Column, Sequence[Cell]]
+) -> Image.Image:
     sheet = Sheet()
     sheet.head(0, "reference", "a combination that\ntraining never saw", "prompt:")
     sheet.foot(0, CHANCE, {name: 1 / len(VALUES[name]) for name in SHOWN})
@@ -183,8 +187,10 @@ def write_references(folder: str) -> None:
 
 def write_sheet(folder: str, out: str) -> None:
     scenes = references()
-    pictures = {column: torch.stack([from_file(Path(folder) / f"{column.name}-{row + 1}.png") for row in range(ROWS)])
-                for column in COLUMNS}
+    pictures = {
+        column: torch.stack([from_file(Path(folder) / f"{column.name}-{row + 1}.png") for row in range(ROWS)])
+        for column in COLUMNS
+    }
     judged = {column: judge(column, found, scenes) for column, found in pictures.items()}
     lay_out(scenes, pictures, judged).save(out, quality=90)
     print(table(judged))

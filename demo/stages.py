@@ -73,9 +73,12 @@ def run(stage: str, command: Sequence[str | Path]) -> None:
     progress = Progress(stage, log)
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            [str(part) for part in command], cwd=ROOT,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            [str(part) for part in command],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
         try:
             while process.poll() is None:
                 progress()

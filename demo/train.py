@@ -36,8 +36,9 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=30_000, help="to train on (default 30000)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, batches and noise (default 0)")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU, for each process (default 1)")
-    parser.add_argument("--processes", type=int, default=1,
-                        help="that share every batch, faster than threads (default 1)")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="that share every batch, faster than threads (default 1)"
+    )
     parser.add_argument("--device", help="cpu or cuda (default: a GPU if there is one)")
     parser.add_argument("--folder", type=Path, default=DEV / "training", help="states, caches and curves")
     parser.add_argument("--models", type=Path, default=ROOT / "demo" / "models", help="finished models")
@@ -69,8 +70,9 @@ def main() -> int:
         signal.signal(number, lambda *_: interrupted.set())
     if options.processes > 1:
         torch.distributed.init_process_group("gloo", rank=rank, world_size=options.processes)
-    setting = Setting(options.folder, options.models, device, options.seed, options.steps, options.pictures, rank,
-                      options.processes)
+    setting = Setting(
+        options.folder, options.models, device, options.seed, options.steps, options.pictures, rank, options.processes
+    )
     try:
         train_model(options.model, setting)
     except KeyboardInterrupt:
@@ -88,8 +90,10 @@ def several(processes: int) -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    children = [subprocess.Popen([sys.executable, *sys.argv], env={**os.environ, **place, RANK: str(rank)})
-                for rank in range(processes)]
+    children = [
+        subprocess.Popen([sys.executable, *sys.argv], env={**os.environ, **place, RANK: str(rank)})
+        for rank in range(processes)
+    ]
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: [child.terminate() for child in children])
     while None in (codes := [child.poll() for child in children]):

@@ -18,13 +18,20 @@ OVERSAMPLING = 2
 
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
 COLOURS = {
-    "red": (0.88, 0.14, 0.12), "yellow": (0.98, 0.84, 0.10), "green": (0.12, 0.68, 0.22),
-    "cyan": (0.10, 0.80, 0.84), "blue": (0.14, 0.24, 0.90), "pink": (0.92, 0.22, 0.74),
-}  # fmt: skip
+    "red": (0.88, 0.14, 0.12),
+    "yellow": (0.98, 0.84, 0.10),
+    "green": (0.12, 0.68, 0.22),
+    "cyan": (0.10, 0.80, 0.84),
+    "blue": (0.14, 0.24, 0.90),
+    "pink": (0.92, 0.22, 0.74),
+}
 TEXTURES = ("plain", "stripes", "dots", "checks")
 BACKGROUNDS = {
-    "white": (0.95, 0.95, 0.95), "grey": (0.52, 0.52, 0.52), "black": (0.06, 0.06, 0.06), "beige": (0.88, 0.78, 0.62),
-}  # fmt: skip
+    "white": (0.95, 0.95, 0.95),
+    "grey": (0.52, 0.52, 0.52),
+    "black": (0.06, 0.06, 0.06),
+    "beige": (0.88, 0.78, 0.62),
+}
 POSITIONS = {"middle": (0.0, 0.0), "left": (-9.0, 0.0), "right": (9.0, 0.0), "top": (0.0, -9.0), "bottom": (0.0, 9.0)}
 SIZES = {"small": 14.0, "large": 21.0}  # radius in pixels
 
@@ -150,12 +157,17 @@ def draw(pictures: Sequence[Picture]) -> Tensor:
         ground=torch.tensor([BACKGROUNDS[s.background] for s in scenes]),
     ).split(counts)
     half = SIZE // 2
-    return torch.stack([parts[0] if len(parts) == 1 else torch.cat([parts[0][..., :half], parts[1][..., half:]], -1)
-                        for parts in drawn])
+    return torch.stack(
+        [
+            parts[0] if len(parts) == 1 else torch.cat([parts[0][..., :half], parts[1][..., half:]], -1)
+            for parts in drawn
+        ]
+    )
 
 
-def render(x: Tensor, y: Tensor, radius: Tensor, shape: Tensor, colour: Tensor, texture: Tensor,
-           ground: Tensor) -> Tensor:
+def render(
+    x: Tensor, y: Tensor, radius: Tensor, shape: Tensor, colour: Tensor, texture: Tensor, ground: Tensor
+) -> Tensor:
     """(B, 3, 64, 64) from the place and radius in pixels, the numbers of shape and texture, (B, 3) colours."""
     u, v = grid(x, y, OVERSAMPLING)
     covered = chosen(INSIDE, shape, u / at(radius), v / at(radius))

@@ -61,10 +61,12 @@ class IPAdapter(nn.Module):
         self.layer_widths = tuple(layer_widths)
         self.image_proj = family.projection(image_proj, ops=ops, device=device, dtype=dtype)
         self.context_width = self.image_proj.context_width
-        self.ip_adapter = nn.ModuleDict({  # numbered as in the files, where attn1 has the even numbers
-            str(2 * layer + 1): ImageKeyValue(self.context_width, width, ops=ops, device=device, dtype=dtype)
-            for layer, width in enumerate(layer_widths)
-        })
+        self.ip_adapter = nn.ModuleDict(
+            {  # numbered as in the files, where attn1 has the even numbers
+                str(2 * layer + 1): ImageKeyValue(self.context_width, width, ops=ops, device=device, dtype=dtype)
+                for layer, width in enumerate(layer_widths)
+            }
+        )
         self._input_dtype_wins = ops is not nn
 
     @property

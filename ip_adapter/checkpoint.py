@@ -79,8 +79,7 @@ def _match_family(parts: AdapterParts) -> Family:
             return family
         objections.append(f"{family.name}: {objection}")
     raise ValueError(
-        f"This file is not a known IP-Adapter ({'; '.join(objections)}). "
-        f"First keys: {first(list(parts.image_proj))}."
+        f"This file is not a known IP-Adapter ({'; '.join(objections)}). First keys: {first(list(parts.image_proj))}."
     )
 
 

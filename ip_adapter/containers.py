@@ -69,8 +69,9 @@ def normalise(sd: object) -> AdapterParts:
             raise ForeignFile(row)
     if others := [f"{key} ({type(value).__name__})" for key, value in leaves.items() if key not in flat]:
         raise ValueError(f"This file holds something other than tensors: {first(others)}. Adapters hold tensors alone.")
-    parts = {part: {k.removeprefix(f"{part}."): v for k, v in keys.items() if k.startswith(f"{part}.")}
-             for part in PREFIXES}
+    parts = {
+        part: {k.removeprefix(f"{part}."): v for k, v in keys.items() if k.startswith(f"{part}.")} for part in PREFIXES
+    }
     if not all(parts.values()):
         missing = " and ".join(part for part in parts if not parts[part])
         found = first(list(flat))
@@ -102,8 +103,10 @@ def _walk(sd: Mapping[object, object], prefix: str) -> Iterator[tuple[str, objec
 def _unify(flat: StateDict) -> dict[str, Tensor]:
     """Prefixes as `image_proj.` and `ip_adapter.`, duplicates and, around an adapter, baggage left out."""
     flat = _number_processors(flat)
-    chosen = {part: next((p for p in prefixes if any(key.startswith(p) for key in flat)), "")
-              for part, prefixes in PREFIXES.items()}
+    chosen = {
+        part: next((p for p in prefixes if any(key.startswith(p) for key in flat)), "")
+        for part, prefixes in PREFIXES.items()
+    }
     keys: dict[str, Tensor] = {}
     for key, tensor in flat.items():
         part = next((part for part, prefixes in PREFIXES.items() if key.startswith(prefixes)), None)
@@ -128,7 +131,7 @@ def _number_processors(flat: StateDict) -> StateDict:
 def _rename(key: str) -> str:
     for pattern, replacement in PROJECTION_KEYS:
         if match := re.match(pattern, key):
-            return match.expand(replacement) + key[match.end():]
+            return match.expand(replacement) + key[match.end() :]
     return key
 
 

@@ -33,17 +33,19 @@ KOLORS = BaseModel("Kolors", 70, 2048, 5632)
 
 # (feature, width) -> the encoder that gives it. The penultimate states of ViT-L/14 are as wide at 224 pixels, but the
 # published adapters of that width (Kolors) were trained at 336.
-ENCODERS: Mapping[tuple[str, int], str] = MappingProxyType({
-    ("image_embeds", 512): "CLIP ViT-B",
-    ("image_embeds", 768): "CLIP ViT-L/14",
-    ("image_embeds", 1024): "CLIP ViT-H/14",
-    ("image_embeds", 1280): "CLIP ViT-bigG/14",
-    ("penultimate", 768): "CLIP ViT-B",
-    ("penultimate", 1024): "CLIP ViT-L/14-336",
-    ("penultimate", 1152): "SigLIP so400m",
-    ("penultimate", 1280): "CLIP ViT-H/14",
-    ("penultimate", 1664): "CLIP ViT-bigG/14",
-})
+ENCODERS: Mapping[tuple[str, int], str] = MappingProxyType(
+    {
+        ("image_embeds", 512): "CLIP ViT-B",
+        ("image_embeds", 768): "CLIP ViT-L/14",
+        ("image_embeds", 1024): "CLIP ViT-H/14",
+        ("image_embeds", 1280): "CLIP ViT-bigG/14",
+        ("penultimate", 768): "CLIP ViT-B",
+        ("penultimate", 1024): "CLIP ViT-L/14-336",
+        ("penultimate", 1152): "SigLIP so400m",
+        ("penultimate", 1280): "CLIP ViT-H/14",
+        ("penultimate", 1664): "CLIP ViT-bigG/14",
+    }
+)
 
 
 def encoder_name(feature: str, width: int) -> str:

@@ -119,8 +119,11 @@ FOREIGN = (
     Foreign(
         "IP-Adapter-Art",
         "It needs features of the CSD style encoder; use ip-adapter_sdxl or ip-adapter-plus_sdxl_vit-h.",
-        (has(r"image_proj\.image_embeds\."), size("image_proj.image_embeds.weight", -1, 768),
-         size("image_proj.norm.weight", 0, 2048)),
+        (
+            has(r"image_proj\.image_embeds\."),
+            size("image_proj.image_embeds.weight", -1, 768),
+            size("image_proj.norm.weight", 0, 2048),
+        ),
     ),
     # faces
     Foreign(
@@ -136,20 +139,28 @@ FOREIGN = (
     Foreign(
         "a LoRA",
         LORA,
-        (has(r"lora_(unet|te\d?|transformer|prior)_|.*\.lora_?(A|B|up|down)\b|.*_lora\.(up|down)\."),
-         lacks(r"image_proj\.|ip_adapter\.")),
+        (
+            has(r"lora_(unet|te\d?|transformer|prior)_|.*\.lora_?(A|B|up|down)\b|.*_lora\.(up|down)\."),
+            lacks(r"image_proj\.|ip_adapter\."),
+        ),
     ),
     Foreign(
         "a ControlNet",
         "Put it in models/controlnet and load it with ControlNetLoader.",
-        (has(r"control_model\.|input_hint_block\.|controlnet_(cond_embedding|down_blocks|mid_block|blocks|x_embedder)"),
-         lacks(r"image_proj\.")),
+        (
+            has(
+                r"control_model\.|input_hint_block\.|controlnet_(cond_embedding|down_blocks|mid_block|blocks|x_embedder)"
+            ),
+            lacks(r"image_proj\."),
+        ),
     ),
     Foreign(
         "a full checkpoint",
         "Put it in models/checkpoints and load it with CheckpointLoaderSimple; an IP-Adapter is a separate file.",
-        (has(r"(state_dict\.)?model\.diffusion_model\."),
-         has(r"(state_dict\.)?(first_stage_model|cond_stage_model|conditioner|text_encoders|vae)\.")),
+        (
+            has(r"(state_dict\.)?model\.diffusion_model\."),
+            has(r"(state_dict\.)?(first_stage_model|cond_stage_model|conditioner|text_encoders|vae)\."),
+        ),
     ),
     Foreign(
         "a VAE",
@@ -159,14 +170,18 @@ FOREIGN = (
     Foreign(
         "an image encoder (CLIP vision or SigLIP)",
         "Put it in models/clip_vision and load it as the image encoder.",
-        (has(r"(clip\.)?(vision_model\.(encoder|embeddings)|visual\.(transformer|conv1|class_embedding))"),
-         lacks(r"image_proj\.")),
+        (
+            has(r"(clip\.)?(vision_model\.(encoder|embeddings)|visual\.(transformer|conv1|class_embedding))"),
+            lacks(r"image_proj\."),
+        ),
     ),
     Foreign(
         "a text encoder",
         "Put it in models/text_encoders and load it with CLIPLoader.",
-        (has(r"(text_model\.|encoder\.block\.\d+\.layer|transformer\.text_model\.|model\.layers\.\d+\.self_attn)"),
-         lacks(r"image_proj\.")),
+        (
+            has(r"(text_model\.|encoder\.block\.\d+\.layer|transformer\.text_model\.|model\.layers\.\d+\.self_attn)"),
+            lacks(r"image_proj\."),
+        ),
     ),
     Foreign(
         "a vision transformer that is not a CLIP (DINO or the like)",
@@ -176,10 +191,14 @@ FOREIGN = (
     Foreign(
         "a diffusion model",
         MODEL,
-        (has(r"(model\.diffusion_model\.|unet\.)?((input|output)_blocks\.\d|(down|up)_blocks\.\d+\.resnets"
-             r"|double_blocks\.\d+\.img|single_blocks\.|joint_blocks\.|transformer_blocks\.|single_transformer_blocks\."
-             r"|blocks\.\d+\.(self_attn|cross_attn|attn)|layers\.\d+\.attention)|model\.diffusion_model\."),
-         lacks(r"image_proj\.|ip_adapter\.")),
+        (
+            has(
+                r"(model\.diffusion_model\.|unet\.)?((input|output)_blocks\.\d|(down|up)_blocks\.\d+\.resnets"
+                r"|double_blocks\.\d+\.img|single_blocks\.|joint_blocks\.|transformer_blocks\.|single_transformer_blocks\."
+                r"|blocks\.\d+\.(self_attn|cross_attn|attn)|layers\.\d+\.attention)|model\.diffusion_model\."
+            ),
+            lacks(r"image_proj\.|ip_adapter\."),
+        ),
     ),
     Foreign(
         "a textual inversion embedding",

@@ -23,9 +23,14 @@ def _places(kind: str, *indices: int) -> frozenset[Place]:
 
 
 def _named(style: frozenset[Place], composition: frozenset[Place]) -> LayerSets:
-    return MappingProxyType({
-        "all": None, "style": style, "composition": composition, "style and composition": style | composition,
-    })
+    return MappingProxyType(
+        {
+            "all": None,
+            "style": style,
+            "composition": composition,
+            "style and composition": style | composition,
+        }
+    )
 
 
 _SD15 = _named(

@@ -42,8 +42,16 @@ def answer(wish: Wish, where: Whereabouts, catalogue: Catalogue) -> Answer:
         if not (wish.agreed or _agrees()):
             raise NotDownloaded("Nothing was downloaded.")
     done = _fetch(entry, target, wish)
-    data = {"id": entry.id, "path": str(done.path), "size": done.size, "sha256": done.sha256, "fetched": done.fetched,
-            "verified": bool(entry.sha256), "licence": entry.licence, "commercial": entry.commercial}  # fmt: skip
+    data = {
+        "id": entry.id,
+        "path": str(done.path),
+        "size": done.size,
+        "sha256": done.sha256,
+        "fetched": done.fetched,
+        "verified": bool(entry.sha256),
+        "licence": entry.licence,
+        "commercial": entry.commercial,
+    }
     return Answer(data, [*_result(entry, done), *_belongings(entry, where.folders, catalogue)])
 
 
@@ -68,15 +76,17 @@ def _folder(folders: ModelFolders, entry: Entry) -> Path:
 
 def _terms(entry: Entry, target: Path, folders: ModelFolders) -> list[str]:
     alike = [str(file.path) for file in folders.scan(entry.folder) if file.size == entry.size and file.path != target]
-    return described([
-        ("what", f"{entry.title} ({entry.id})"),
-        ("from", entry.url or entry.page),
-        ("to", str(target)),
-        ("size", size_text(entry.size) or "not known"),
-        ("licence", f"{licence_text(entry)}. {entry.page}"),
-        ("check", f"SHA-256 {entry.sha256}" if entry.sha256 else "NONE: no SHA-256 of it is known"),
-        *(("note", f"{path} has the same size: it may be this very file.") for path in alike),
-    ])  # fmt: skip
+    return described(
+        [
+            ("what", f"{entry.title} ({entry.id})"),
+            ("from", entry.url or entry.page),
+            ("to", str(target)),
+            ("size", size_text(entry.size) or "not known"),
+            ("licence", f"{licence_text(entry)}. {entry.page}"),
+            ("check", f"SHA-256 {entry.sha256}" if entry.sha256 else "NONE: no SHA-256 of it is known"),
+            *(("note", f"{path} has the same size: it may be this very file.") for path in alike),
+        ]
+    )
 
 
 def _agrees() -> bool:
@@ -101,8 +111,13 @@ def _fetch(entry: Entry, target: Path, wish: Wish) -> Downloaded:
             print(each, file=sys.stderr)
 
     try:
-        return download(entry, target.parent, allow_unverified=wish.allow_unverified, offline=wish.offline,
-                        manner=Manner(progress, notice))
+        return download(
+            entry,
+            target.parent,
+            allow_unverified=wish.allow_unverified,
+            offline=wish.offline,
+            manner=Manner(progress, notice),
+        )
     finally:
         line.clear()
 
@@ -119,11 +134,14 @@ def _belongings(entry: Entry, folders: ModelFolders, catalogue: Catalogue) -> li
     archive = Path(file_name(entry))
     if archive.suffix == ".zip":
         lines += wrapped(f"It is an archive: unpack its files into the folder models/{archive.stem} beside it.")
-    for entries in ([each for each in catalogue.entries if each.id == entry.companion],
-                    catalogue.find(kind="encoder", encoder=entry.encoder) if entry.kind == "adapter" else []):
+    for entries in (
+        [each for each in catalogue.entries if each.id == entry.companion],
+        catalogue.find(kind="encoder", encoder=entry.encoder) if entry.kind == "adapter" else [],
+    ):
         if entries and not any(_is_here(each, folders, catalogue) for each in entries):
-            lines += wrapped(f"It needs {entries[0].title} as well, unless you have it under another name: "
-                             f"get {entries[0].id}")
+            lines += wrapped(
+                f"It needs {entries[0].title} as well, unless you have it under another name: get {entries[0].id}"
+            )
     return lines
 
 

@@ -13,19 +13,35 @@ from .whereabouts import Whereabouts
 
 def answer(where: Whereabouts) -> Answer:
     known, parts, counts, index = versions(), list(optional_parts()), where.folders.counts(), _index(where)
-    data = {"versions": known, "folder": str(PACK), "optional": [asdict(part) for part in parts],
-            "folders": {type: {"files": count, "paths": [str(path) for path in where.folders.paths(type)]}
-                        for type, count in counts.items()}, "index": index}  # fmt: skip
+    data = {
+        "versions": known,
+        "folder": str(PACK),
+        "optional": [asdict(part) for part in parts],
+        "folders": {
+            type: {"files": count, "paths": [str(path) for path in where.folders.paths(type)]}
+            for type, count in counts.items()
+        },
+        "index": index,
+    }
     folders = [(type, f"{count}: {_paths(where, type)}") for type, count in counts.items()]
-    return Answer(data, [
-        *section("Versions", described([*((name, text or "not installed") for name, text in known.items()),
-                                        ("folder", str(PACK))])),
-        *section("Optional parts", described([(part.name, f"{'' if part.present else 'absent: '}{part.detail}")
-                                              for part in parts])),
-        *section("Files by type, and where they are looked for", described(folders)),
-        *section("Index of model files", described([("file", index["file"] or "none: no user folder of a ComfyUI"),
-                                                    ("state", index["state"])])),
-    ])  # fmt: skip
+    return Answer(
+        data,
+        [
+            *section(
+                "Versions",
+                described([*((name, text or "not installed") for name, text in known.items()), ("folder", str(PACK))]),
+            ),
+            *section(
+                "Optional parts",
+                described([(part.name, f"{'' if part.present else 'absent: '}{part.detail}") for part in parts]),
+            ),
+            *section("Files by type, and where they are looked for", described(folders)),
+            *section(
+                "Index of model files",
+                described([("file", index["file"] or "none: no user folder of a ComfyUI"), ("state", index["state"])]),
+            ),
+        ],
+    )
 
 
 def _paths(where: Whereabouts, type: str) -> str:

@@ -74,15 +74,24 @@ class Catalogue:
         return list(dict.fromkeys(entry for tail in tails for entry in self._names.get(tail, ())))
 
     def find(
-        self, *, kind: str | None = None, purpose: str | None = None, base_model: str | None = None,
-        encoder: str | None = None, family: str | None = None,
-    ) -> list[Entry]:  # fmt: skip
+        self,
+        *,
+        kind: str | None = None,
+        purpose: str | None = None,
+        base_model: str | None = None,
+        encoder: str | None = None,
+        family: str | None = None,
+    ) -> list[Entry]:
         """Entries of which all of the given holds."""
         return [
-            entry for entry in self.entries
-            if kind in (None, entry.kind) and purpose in (None, *entry.purposes) and family in (None, entry.family)
-            and base_model in (None, entry.base_model) and encoder in (None, entry.encoder)
-        ]  # fmt: skip
+            entry
+            for entry in self.entries
+            if kind in (None, entry.kind)
+            and purpose in (None, *entry.purposes)
+            and family in (None, entry.family)
+            and base_model in (None, entry.base_model)
+            and encoder in (None, entry.encoder)
+        ]
 
     @cached_property
     def _names(self) -> dict[Key, list[Entry]]:

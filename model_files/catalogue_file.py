@@ -55,25 +55,28 @@ def _is_size(value: Any) -> bool:
 LINE = text(r".*\S.*")
 LINK = text(r"(https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d{1,5})?(/[!-~]*)?)?")
 
-RULES: Mapping[str, Rule] = MappingProxyType({
-    "id": Rule("a name of letters, digits and . _ -, once in a file", text(r"[A-Za-z0-9][\w.-]*")),
-    "title": Rule("a line of text", LINE),
-    "kind": Rule("'adapter', 'encoder', 'lora' or 'face pack'", text("adapter|encoder|lora|face pack")),
-    "family": Rule("a line of text", LINE),
-    "base_model": Rule("a line of text, or '' for none", text()),
-    "encoder": Rule("a line of text, or '' for none", text()),
-    "purposes": Rule("a list of words", texts(LINE)),
-    "folder": Rule("the name of one folder below models/, in letters, digits and _ -", text(r"[\w-]+")),
-    "files": Rule("a list of file names, with / after a folder and without .., the first without folders",
-                  _are_file_names),
-    "companion": Rule("the id of an entry of kind 'lora', or ''", text(r"[\w.-]*")),
-    "size": Rule("a number of bytes, or null", _is_size),
-    "sha256": Rule("64 hexadecimal digits, or ''", text("([0-9a-fA-F]{64})?")),
-    "url": Rule("an https:// link, or ''", LINK),
-    "page": Rule("an https:// link, or ''", LINK),
-    "licence": Rule("a line of text, or '' where it is not known", text()),
-    "commercial": Rule("true, false or null", lambda value: value is None or isinstance(value, bool)),
-})
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "id": Rule("a name of letters, digits and . _ -, once in a file", text(r"[A-Za-z0-9][\w.-]*")),
+        "title": Rule("a line of text", LINE),
+        "kind": Rule("'adapter', 'encoder', 'lora' or 'face pack'", text("adapter|encoder|lora|face pack")),
+        "family": Rule("a line of text", LINE),
+        "base_model": Rule("a line of text, or '' for none", text()),
+        "encoder": Rule("a line of text, or '' for none", text()),
+        "purposes": Rule("a list of words", texts(LINE)),
+        "folder": Rule("the name of one folder below models/, in letters, digits and _ -", text(r"[\w-]+")),
+        "files": Rule(
+            "a list of file names, with / after a folder and without .., the first without folders", _are_file_names
+        ),
+        "companion": Rule("the id of an entry of kind 'lora', or ''", text(r"[\w.-]*")),
+        "size": Rule("a number of bytes, or null", _is_size),
+        "sha256": Rule("64 hexadecimal digits, or ''", text("([0-9a-fA-F]{64})?")),
+        "url": Rule("an https:// link, or ''", LINK),
+        "page": Rule("an https:// link, or ''", LINK),
+        "licence": Rule("a line of text, or '' where it is not known", text()),
+        "commercial": Rule("true, false or null", lambda value: value is None or isinstance(value, bool)),
+    }
+)
 
 
 def read_entries(path: Path) -> dict[str, Fields]:

@@ -116,11 +116,15 @@ def _parser(program: str) -> argparse.ArgumentParser:
     get.add_argument("name", metavar="NAME", help="of the catalogue, or of its file")
     get.add_argument("--yes", action="store_true", help="agree to the licence and the size without being asked")
     get.add_argument("--allow-unverified", action="store_true", help="also where no SHA-256 is known")
-    get.add_argument("--offline", action="store_true",
-                     help=f"only say what to do by hand; so do {' and '.join(OFFLINE)} in the environment")
+    get.add_argument(
+        "--offline",
+        action="store_true",
+        help=f"only say what to do by hand; so do {' and '.join(OFFLINE)} in the environment",
+    )
     for each in (paths, catalogue, get):
-        each.add_argument("--catalogue", metavar="FILE", action="append", default=[],
-                          help="entries to add, in JSON; may be repeated")
+        each.add_argument(
+            "--catalogue", metavar="FILE", action="append", default=[], help="entries to add, in JSON; may be repeated"
+        )
     for each in (paths, status, catalogue, get):
         _add_places(each)
     return parser
@@ -131,5 +135,10 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     root = group.add_mutually_exclusive_group()
     root.add_argument("--comfyui", metavar="PATH", help="the folder of a ComfyUI, or of a program that contains one")
     root.add_argument("--models", metavar="PATH", help="a folder of models, with loras, clip_vision and others in it")
-    group.add_argument("--extra-model-paths", metavar="FILE", action="append", default=[],
-                       help="a file like extra_model_paths.yaml; may be repeated")
+    group.add_argument(
+        "--extra-model-paths",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a file like extra_model_paths.yaml; may be repeated",
+    )

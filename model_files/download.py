@@ -16,9 +16,13 @@ RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", 
 
 
 def download(
-    entry: Entry, folder: str | os.PathLike[str], *, allow_unverified: bool = False, offline: bool = False,
+    entry: Entry,
+    folder: str | os.PathLike[str],
+    *,
+    allow_unverified: bool = False,
+    offline: bool = False,
     manner: Manner | None = None,
-) -> Downloaded:  # fmt: skip
+) -> Downloaded:
     """Put the file of an entry into `folder` under its catalogue name, whole and checked, or not at all.
 
     What arrived of an interrupted download stays beside it as `NAME.part`, and the next call goes on with it.

@@ -32,13 +32,20 @@ class Package:
 
 
 OPTIONAL = (
-    Package("onnxruntime", "onnxruntime", ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml"),
-            "not installed: pip install onnxruntime"),
-    Package("insightface", "insightface", ("insightface",),
-            "not installed: pip install insightface"),
-    Package("open_clip", "open_clip", ("open_clip_torch", "open-clip-torch"),
-            "not installed, and not needed: its model files are read without it"),
-)  # fmt: skip
+    Package(
+        "onnxruntime",
+        "onnxruntime",
+        ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml"),
+        "not installed: pip install onnxruntime",
+    ),
+    Package("insightface", "insightface", ("insightface",), "not installed: pip install insightface"),
+    Package(
+        "open_clip",
+        "open_clip",
+        ("open_clip_torch", "open-clip-torch"),
+        "not installed, and not needed: its model files are read without it",
+    ),
+)
 
 
 def versions() -> dict[str, str | None]:

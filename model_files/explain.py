@@ -31,8 +31,13 @@ def _lines(resolution: Resolution, given: str) -> Iterator[str]:
     yield f"Not found: {resolution.need}. {_searched(resolution)}"
     yield from _some([f"- {named(file)}: {reason(file, why)}" for file, why in resolution.rejected], REJECTED)
     homes = " or ".join(f"models/{home}" for home in resolution.homes)
-    yield from _some([f"On this disk, in the wrong folder: {named(file)}, {_what(file)}. Move it to {homes}."
-                      for file in resolution.misplaced], MISPLACED)
+    yield from _some(
+        [
+            f"On this disk, in the wrong folder: {named(file)}, {_what(file)}. Move it to {homes}."
+            for file in resolution.misplaced
+        ],
+        MISPLACED,
+    )
     if resolution.misplaced:
         return
     if not resolution.wanted:

@@ -27,8 +27,10 @@ def read_extra_paths(file: str) -> list[Addition]:
         if not section:
             continue
         if not isinstance(section, dict):
-            raise ValueError(f"{file}: {name!r:.80} is no section, which holds lines like `loras: path`. Is the line "
-                             "above it, which names the section, commented out, or the line itself not indented?")
+            raise ValueError(
+                f"{file}: {name!r:.80} is no section, which holds lines like `loras: path`. Is the line "
+                "above it, which names the section, commented out, or the line itself not indented?"
+            )
         found += _section(cast("dict[Any, Any]", section), f"{file}, section {name!r:.80}", here)
     return found
 
@@ -50,15 +52,21 @@ def _section(section: dict[Any, Any], where: str, here: str) -> list[Addition]:
         given = usable(_text(section.pop("base_path"), f"{where}, base_path"), where)
         base = os.path.join(here, os.path.expandvars(os.path.expanduser(given)))
     first = bool(section.pop("is_default", False))
-    return [Addition(str(key), os.path.normpath(os.path.join(base, usable(line, f"{where}, {key}"))), first)
-            for key, lines in section.items() for line in _text(lines, f"{where}, {key}").split("\n") if line]
+    return [
+        Addition(str(key), os.path.normpath(os.path.join(base, usable(line, f"{where}, {key}"))), first)
+        for key, lines in section.items()
+        for line in _text(lines, f"{where}, {key}").split("\n")
+        if line
+    ]
 
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
         got = "nothing" if value is None else f"a {type(value).__name__}"  # not the value: aliases make it endless
-        raise ValueError(f"{where}: expected a folder, or after `|` several with one a line, got {got}. "
-                         "ComfyUI does not start with this either.")
+        raise ValueError(
+            f"{where}: expected a folder, or after `|` several with one a line, got {got}. "
+            "ComfyUI does not start with this either."
+        )
     return value
 
 
@@ -77,8 +85,9 @@ def _load(file: str) -> Mapping[Any, Any]:
     except Exception as error:  # PyYAML lets a dozen types out, at deep nesting, impossible dates, long numbers
         raise ValueError(f"{file} is no valid YAML: {_one_line(error)}. Indent with spaces, save as UTF-8.") from error
     if config and not isinstance(config, dict):
-        raise ValueError(f"{file}: expected sections that hold lines like `loras: path`, "
-                         f"got a {type(config).__name__}.")
+        raise ValueError(
+            f"{file}: expected sections that hold lines like `loras: path`, got a {type(config).__name__}."
+        )
     return cast("Mapping[Any, Any]", config or {})
 
 

@@ -32,10 +32,10 @@ class ModelFile:
 class ModelFolders:
     """Folders per type of model, in order: of two files with one name, that of the first folder counts.
 
-        folders = ModelFolders({"ipadapter": ["/data/adapters", "/nas/adapters"], "clip_vision": "/data/encoders"})
-        folders = ModelFolders.from_root("/opt/ComfyUI")
-        folders.add("ipadapter", "/data/adapters", first=True)
-        for file in folders.scan("ipadapter"): ...
+    folders = ModelFolders({"ipadapter": ["/data/adapters", "/nas/adapters"], "clip_vision": "/data/encoders"})
+    folders = ModelFolders.from_root("/opt/ComfyUI")
+    folders.add("ipadapter", "/data/adapters", first=True)
+    for file in folders.scan("ipadapter"): ...
     """
 
     def __init__(self, paths: Mapping[str, StrPath | Iterable[StrPath]] | None = None) -> None:
@@ -53,8 +53,10 @@ class ModelFolders:
         layout = layout_of(path)
         if layout is None:
             what = "lays out its models in no known way" if os.path.isdir(path) else "is not a folder"
-            raise ValueError(f"{path} {what}. Looked for {_described(LAYOUTS)}. Give the folder of such a program, or "
-                             "of its models, or name the folders of each type.")
+            raise ValueError(
+                f"{path} {what}. Looked for {_described(LAYOUTS)}. Give the folder of such a program, or "
+                "of its models, or name the folders of each type."
+            )
         return cls()._filled(installed(path, layout))
 
     @classmethod
@@ -70,8 +72,10 @@ class ModelFolders:
             if layout and layout.detected:
                 return cls()._filled(installed(os.path.realpath(path), layout))
         known = _described(layout for layout in LAYOUTS if layout.detected)
-        raise ValueError(f"No ComfyUI was found in {', '.join(places) or 'no place'}, or directly below "
-                         f"({', '.join(filter(None, BESIDE))}). Looked for {known}. Give its folder.")
+        raise ValueError(
+            f"No ComfyUI was found in {', '.join(places) or 'no place'}, or directly below "
+            f"({', '.join(filter(None, BESIDE))}). Looked for {known}. Give its folder."
+        )
 
     def add(self, type: str, *paths: StrPath, first: bool = False) -> None:
         """Folders after those known, or before. They need not exist. One that is known stays, or comes first."""
@@ -93,7 +97,7 @@ class ModelFolders:
     def paths(self, type: str) -> list[Path]:
         """The folders of a type in order, existing or not; links are resolved, and each is named once."""
         if today(type) not in self._paths and today(type) not in MODEL_TYPES:
-            raise ValueError(f"\"{type}\" is no type of model. Known are: {', '.join({**MODEL_TYPES, **self._paths})}.")
+            raise ValueError(f'"{type}" is no type of model. Known are: {", ".join({**MODEL_TYPES, **self._paths})}.')
         unique: dict[Hashable, Path] = {}
         for path in map(os.path.realpath, self._paths.get(today(type), [])):
             unique.setdefault(place(path), Path(path))

@@ -44,14 +44,20 @@ class Identity:
 
 
 DTYPES = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
-}  # fmt: skip
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+}
 QUANTISED = torch.uint8  # stands for every dtype that weights cannot be computed in as they are
 
 ENCODER_OF_PRESET = {
-    "CLIP ViT-B/32": "CLIP ViT-B", "CLIP ViT-B/16": "CLIP ViT-B", "SigLIP so400m/14-384": "SigLIP so400m",
-}  # fmt: skip
+    "CLIP ViT-B/32": "CLIP ViT-B",
+    "CLIP ViT-B/16": "CLIP ViT-B",
+    "SigLIP so400m/14-384": "SigLIP so400m",
+}
 
 FACE_FAMILIES = {  # kind in ip_adapter.FOREIGN -> family, and the base model where the layers do not tell
     "a FaceID adapter": ("FaceID", ""),
@@ -77,13 +83,20 @@ def identify(header: Header, name: str = "") -> Identity:
     """What a file is, by its header. `name`, with its folders, is a hint where shapes do not tell."""
     tensors = _unwrapped(header)
     if len(tensors) > MAX_TENSORS:
-        return Identity("other", "a file of very many tensors", problem=f"This file holds {len(tensors):,} tensors, "
-                        "more than any adapter or encoder has. Choose another file.")
+        return Identity(
+            "other",
+            "a file of very many tensors",
+            problem=f"This file holds {len(tensors):,} tensors, "
+            "more than any adapter or encoder has. Choose another file.",
+        )
     try:
         return _shown(_identify(tensors, header.metadata, name))
     except (RuntimeError, OverflowError, MemoryError):  # from torch
-        return Identity("other", "a damaged model file", problem="This file holds tensors of impossible sizes: it is "
-                        "damaged. Get the file again.")
+        return Identity(
+            "other",
+            "a damaged model file",
+            problem="This file holds tensors of impossible sizes: it is damaged. Get the file again.",
+        )
 
 
 def _identify(tensors: Tensors, metadata: Mapping[str, str], name: str) -> Identity:
@@ -97,14 +110,19 @@ def _identify(tensors: Tensors, metadata: Mapping[str, str], name: str) -> Ident
 
 def _shown(identity: Identity) -> Identity:
     """Names of tensors, which problems quote, and those in metadata may be of any length."""
-    return replace(identity, family=printable(identity.family, 100), encoder=printable(identity.encoder, 100),
-                   problem=printable(identity.problem, 1000))
+    return replace(
+        identity,
+        family=printable(identity.family, 100),
+        encoder=printable(identity.encoder, 100),
+        problem=printable(identity.problem, 1000),
+    )
 
 
 def _unwrapped(header: Header) -> Tensors:
     """Without what trainers put around a state dict."""
-    inner = {key.removeprefix("state_dict."): info for key, info in header.tensors.items()
-             if key.startswith("state_dict.")}
+    inner = {
+        key.removeprefix("state_dict."): info for key, info in header.tensors.items() if key.startswith("state_dict.")
+    }
     return inner if inner and header.container != "safetensors" else header.tensors
 
 
@@ -117,8 +135,10 @@ def _one_of_each_row(tensors: Tensors) -> Tensors:
 
 
 def _on_meta(tensors: Tensors) -> dict[str, torch.Tensor]:
-    return {key: torch.empty(info.shape, dtype=DTYPES.get(info.dtype, QUANTISED), device="meta")
-            for key, info in tensors.items()}
+    return {
+        key: torch.empty(info.shape, dtype=DTYPES.get(info.dtype, QUANTISED), device="meta")
+        for key, info in tensors.items()
+    }
 
 
 def _adapter(tensors: Tensors, name: str, kind: str, family: str, whole: Tensors | None = None) -> Identity:
@@ -129,8 +149,13 @@ def _adapter(tensors: Tensors, name: str, kind: str, family: str, whole: Tensors
         return _foreign(error, whole or tensors, name)
     except ValueError as error:
         return Identity(kind, family, problem=str(error))
-    return Identity("adapter", adapter.family.name, adapter.base_model, adapter.encoder_name,
-                    projection=adapter.feature == "image_embeds")
+    return Identity(
+        "adapter",
+        adapter.family.name,
+        adapter.base_model,
+        adapter.encoder_name,
+        projection=adapter.feature == "image_embeds",
+    )
 
 
 def _foreign(error: ForeignFile, tensors: Tensors, name: str) -> Identity:
@@ -142,8 +167,9 @@ def _foreign(error: ForeignFile, tensors: Tensors, name: str) -> Identity:
     if error.remedy == FACE:
         family, base_model = FACE_FAMILIES[error.kind]
         base_model = base_model or _base_model(tensors)
-        return Identity("face adapter", _named_family(family, base_model, tensors, name.lower()), base_model,
-                        problem=problem)
+        return Identity(
+            "face adapter", _named_family(family, base_model, tensors, name.lower()), base_model, problem=problem
+        )
     return Identity("other", error.kind, problem=problem)
 
 
@@ -175,8 +201,13 @@ def _encoder(tensors: Tensors, metadata: Mapping[str, str], name: str) -> Identi
         return Identity("encoder", "an image encoder", problem=str(error))
     projection = config.projection is not None or config.pooling_head
     also = () if any(row.name == config.name for row in PRESETS) else _by_width(config)
-    return Identity("encoder", config.name, encoder=ENCODER_OF_PRESET.get(config.name, config.name),
-                    projection=projection, also=also)
+    return Identity(
+        "encoder",
+        config.name,
+        encoder=ENCODER_OF_PRESET.get(config.name, config.name),
+        projection=projection,
+        also=also,
+    )
 
 
 def _by_width(config: VisionConfig) -> tuple[str, ...]:

@@ -24,10 +24,22 @@ from .index_cache import Known, load, save
 from .passes import Passes
 
 TYPES = (  # the homes of adapters and encoders, of their relatives, and where they are put by mistake; large ones last
-    "ipadapter", "clip_vision", "insightface",
-    "style_models", "model_patches", "photomaker", "instantid", "pulid", "ipadapter-flux", "infinite_you",
-    "controlnet", "text_encoders", "loras", "diffusion_models", "checkpoints",
-)  # fmt: skip
+    "ipadapter",
+    "clip_vision",
+    "insightface",
+    "style_models",
+    "model_patches",
+    "photomaker",
+    "instantid",
+    "pulid",
+    "ipadapter-flux",
+    "infinite_you",
+    "controlnet",
+    "text_encoders",
+    "loras",
+    "diffusion_models",
+    "checkpoints",
+)
 ONNX = Identity("face pack", "InsightFace")  # by its name; it is not opened
 
 DIRECTORIES = 16  # whose times a lookup may ask for
@@ -69,9 +81,14 @@ class View:
 class Index:
     """An index of model folders. Any thread may ask; one daemon thread, while there is something to do, reads."""
 
-    def __init__(self, folders: ModelFolders, cache_file: Path | None = None,
-                 read: Callable[[Path], Header] = read_header,
-                 identify: Callable[[Header, str], Identity] = identify, types: Sequence[str] = TYPES):
+    def __init__(
+        self,
+        folders: ModelFolders,
+        cache_file: Path | None = None,
+        read: Callable[[Path], Header] = read_header,
+        identify: Callable[[Header, str], Identity] = identify,
+        types: Sequence[str] = TYPES,
+    ):
         self.folders = folders
         self.types = tuple(types)
         self._cache_file, self._read, self._identify = cache_file, read, identify
@@ -84,8 +101,13 @@ class Index:
         self._known: dict[str, Known] | None = None
         self._unsaved, self._saved_at = False, time.monotonic()
 
-    def files(self, type: str | None = None, wait: bool = True, timeout: float | None = None,
-              on_progress: Callable[[Progress], None] | None = None) -> list[IndexedFile]:
+    def files(
+        self,
+        type: str | None = None,
+        wait: bool = True,
+        timeout: float | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> list[IndexedFile]:
         """The files of a type, or of all, in the order of their folders.
 
         wait: for the first pass over that type, or a pass over what has changed; at most `timeout` seconds. Otherwise
@@ -110,8 +132,9 @@ class Index:
             return False
         return (status.st_size, status.st_mtime_ns) == (found.file.size, found.file.mtime_ns)
 
-    def rescan(self, *types: str, timeout: float | None = None,
-               on_progress: Callable[[Progress], None] | None = None) -> None:
+    def rescan(
+        self, *types: str, timeout: float | None = None, on_progress: Callable[[Progress], None] | None = None
+    ) -> None:
         """Look at every file of these types again, now. Only those that have changed are read."""
         self._passes.wait(self._passes.request(types or self.types, ()), timeout, lambda: self._tell(on_progress))
 
@@ -132,8 +155,14 @@ class Index:
         """Counts and times, as plain data."""
         views = dict(self._views)
         return {
-            "types": {type: {"files": len(view.files), "unusable": sum(bool(file.problem) for file in view.files),
-                             "seconds": round(view.seconds, 3)} for type, view in views.items()},
+            "types": {
+                type: {
+                    "files": len(view.files),
+                    "unusable": sum(bool(file.problem) for file in view.files),
+                    "seconds": round(view.seconds, 3),
+                }
+                for type, view in views.items()
+            },
             "files": sum(len(view.files) for view in views.values()),
             "headers_read": self._reads,
             "headers_kept": self._kept,
@@ -149,7 +178,8 @@ class Index:
     def _has_changed(self, type: str, directories: int) -> bool:
         view = self._views.get(type)
         return view is None or any(
-            _time(path) != before for path, before in islice(view.directories.items(), directories))
+            _time(path) != before for path, before in islice(view.directories.items(), directories)
+        )
 
     def _request(self, changed: Sequence[str], wait: bool) -> dict[str, int]:
         old = [type for type in self.types if type not in changed and self.is_old(type)]

@@ -29,8 +29,10 @@ class Judge:
         """(those that will do, the best first; the others, the nearest first, that somebody may take for it)."""
         verdicts = [(file, *self.verdict(file)) for file in files]
         good = sorted((file for file, _, why in verdicts if not why), key=self._rank)
-        others = sorted((each for each in verdicts if each[2] and self._is_like_it(each[0])),
-                        key=lambda each: (not self._named(each[0]), -each[1]))
+        others = sorted(
+            (each for each in verdicts if each[2] and self._is_like_it(each[0])),
+            key=lambda each: (not self._named(each[0]), -each[1]),
+        )
         return good, [(file, why) for file, _, why in others]
 
     def verdict(self, file: IndexedFile) -> Verdict:
@@ -58,8 +60,9 @@ class Judge:
         return bool(self.wanted and (self.need.purpose or self.need.file_name))
 
     def _is_of_kind(self, identity: Identity) -> bool:
-        return (KINDS.get(identity.kind, identity.kind) == self.need.kind
-                or any(entry.family == identity.family for entry in self.wanted))
+        return KINDS.get(identity.kind, identity.kind) == self.need.kind or any(
+            entry.family == identity.family for entry in self.wanted
+        )
 
     def _has_other_encoder(self, identity: Identity) -> bool:
         return _differ(self.need.encoder, identity.encoder) and self.need.encoder not in identity.also
@@ -86,21 +89,32 @@ class Judge:
         if self.need.purpose and said not in ("", self.need.purpose):
             return f"is for the purpose {said!r}, by its name"
         if self.need.purpose and not said and self.need.purpose != self._usual_purpose(identity):
-            return (f"is not for the purpose {self.need.purpose!r}, as far as its name tells; if it is, put that word "
-                    "into its name")
+            return (
+                f"is not for the purpose {self.need.purpose!r}, as far as its name tells; if it is, put that word "
+                "into its name"
+            )
         return ""
 
     def _usual_purpose(self, identity: Identity) -> str:
         """Of the adapters of this content, that of the one listed first: plus, rather than plus face or composition."""
-        return next((purpose for entry in self.catalogue.entries if is_content_of(entry, identity)
-                     for purpose in entry.purposes), "")
+        return next(
+            (
+                purpose
+                for entry in self.catalogue.entries
+                if is_content_of(entry, identity)
+                for purpose in entry.purposes
+            ),
+            "",
+        )
 
     def _said_purpose(self, file: IndexedFile, identity: Identity) -> str:
         """The longest of the purposes that adapters of this content have, that is in the name."""
-        purposes = {purpose for entry in self.catalogue.entries if is_content_of(entry, identity)
-                    for purpose in entry.purposes} | {self.need.purpose}
-        return max((purpose for purpose in purposes if squeezed(purpose) in _words(file.file.name)),
-                   key=len, default="")
+        purposes = {
+            purpose for entry in self.catalogue.entries if is_content_of(entry, identity) for purpose in entry.purposes
+        } | {self.need.purpose}
+        return max(
+            (purpose for purpose in purposes if squeezed(purpose) in _words(file.file.name)), key=len, default=""
+        )
 
     def _is_like_it(self, file: IndexedFile) -> bool:
         """Worth a word: the name or the kind is right, or it lies unreadable where little else lies."""
@@ -134,8 +148,12 @@ class Judge:
 def is_content_of(entry: Entry, identity: Identity) -> bool:
     """Whether a file may be that of the row, as far as its tensors tell."""
     kind = KINDS.get(identity.kind, identity.kind)
-    return (entry.family == identity.family and (kind == entry.kind or kind == "other")
-            and not _differ(entry.base_model, identity.base_model) and not _differ(entry.encoder, identity.encoder))
+    return (
+        entry.family == identity.family
+        and (kind == entry.kind or kind == "other")
+        and not _differ(entry.base_model, identity.base_model)
+        and not _differ(entry.encoder, identity.encoder)
+    )
 
 
 def is_ours(file: IndexedFile) -> bool:

@@ -77,9 +77,12 @@ class Layout:
         return any(_holds(root, group) for group in self.signs)
 
     def comfyuis(self, root: str) -> list[str]:
-        return [os.path.realpath(path) for pattern in self.comfyui
-                for path in sorted(glob.glob(os.path.join(glob.escape(root), pattern)))
-                if pattern == "." or _holds(path, COMFYUI_FILES)]
+        return [
+            os.path.realpath(path)
+            for pattern in self.comfyui
+            for path in sorted(glob.glob(os.path.join(glob.escape(root), pattern)))
+            if pattern == "." or _holds(path, COMFYUI_FILES)
+        ]
 
     def described(self) -> str:
         signs = " or ".join(" with ".join(group) for group in self.signs[:3])
@@ -96,21 +99,43 @@ def _any_of(folders: Folders) -> tuple[tuple[str, ...], ...]:
 
 LAYOUTS = (  # specific first
     Layout("ComfyUI", (COMFYUI_FILES,), comfyui=(".",)),
-    Layout("SwarmUI", (("SwarmUI.sln",), ("Models", "dlbackend")), first=True, folders=_below("Models", SWARMUI),
-           comfyui=("dlbackend/ComfyUI", "dlbackend/comfy/ComfyUI"), config="Data/comfy-auto-model.yaml"),
-    Layout("StabilityMatrix", (("Models", "Packages"),), comfyui=("Packages/*",),
-           folders=_below("Models", STABILITY_MATRIX)),
-    Layout("portable StabilityMatrix", (("Data/Models", "Data/Packages"),), comfyui=("Data/Packages/*",),
-           folders=_below("Data/Models", STABILITY_MATRIX)),
+    Layout(
+        "SwarmUI",
+        (("SwarmUI.sln",), ("Models", "dlbackend")),
+        first=True,
+        folders=_below("Models", SWARMUI),
+        comfyui=("dlbackend/ComfyUI", "dlbackend/comfy/ComfyUI"),
+        config="Data/comfy-auto-model.yaml",
+    ),
+    Layout(
+        "StabilityMatrix",
+        (("Models", "Packages"),),
+        comfyui=("Packages/*",),
+        folders=_below("Models", STABILITY_MATRIX),
+    ),
+    Layout(
+        "portable StabilityMatrix",
+        (("Data/Models", "Data/Packages"),),
+        comfyui=("Data/Packages/*",),
+        folders=_below("Data/Models", STABILITY_MATRIX),
+    ),
     Layout("A1111 or Forge", (("webui.py", "modules"),), folders=WEBUI, detected=False),
     Layout("packaged A1111 or Forge", (("webui/webui.py",),), folders=_below("webui", WEBUI), detected=False),
-    Layout("Krita AI Diffusion's server", (("ComfyUI/main.py", "models", ".version"),), comfyui=("ComfyUI",),
-           folders=_below("models", COMFYUI)),
+    Layout(
+        "Krita AI Diffusion's server",
+        (("ComfyUI/main.py", "models", ".version"),),
+        comfyui=("ComfyUI",),
+        folders=_below("models", COMFYUI),
+    ),
     Layout("portable ComfyUI", (("ComfyUI/main.py",),), comfyui=("ComfyUI",)),
     Layout("ComfyUI Desktop's settings", (("extra_models_config.yaml",),), config="extra_models_config.yaml"),
     Layout("ComfyUI Desktop's base path", (("models", "custom_nodes"),), comfyui=(".",)),
-    Layout("folder of a models directory", _any_of(_below("models", COMFYUI)), folders=_below("models", COMFYUI),
-           detected=False),
+    Layout(
+        "folder of a models directory",
+        _any_of(_below("models", COMFYUI)),
+        folders=_below("models", COMFYUI),
+        detected=False,
+    ),
     Layout("models directory", _any_of(COMFYUI), folders=COMFYUI, detected=False),
 )
 

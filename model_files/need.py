@@ -40,8 +40,14 @@ class Need:
     @classmethod
     def for_entry(cls, entry: Entry) -> Need:
         """The very file that a row of the catalogue stands for."""
-        return cls(entry.kind, next(iter(entry.purposes), ""), entry.base_model, entry.family, entry.encoder,
-                   file_name=entry.files[0])
+        return cls(
+            entry.kind,
+            next(iter(entry.purposes), ""),
+            entry.base_model,
+            entry.family,
+            entry.encoder,
+            file_name=entry.files[0],
+        )
 
     @classmethod
     def encoder_of(cls, adapter: Identity) -> Need:
@@ -50,8 +56,13 @@ class Need:
 
     def wanted(self, catalogue: Catalogue) -> list[Entry]:
         """The rows of the catalogue that would do, the preferred one first."""
-        entries = catalogue.find(kind=self.kind, purpose=self.purpose or None, base_model=self.base_model or None,
-                                 encoder=self.encoder or None, family=self.family or None)
+        entries = catalogue.find(
+            kind=self.kind,
+            purpose=self.purpose or None,
+            base_model=self.base_model or None,
+            encoder=self.encoder or None,
+            family=self.family or None,
+        )
         if not (self.purpose or self.family or self.file_name):
             entries = [entry for entry in entries if not refusal(entry)]
         named = catalogue.named(self.file_name) if self.file_name else []
@@ -94,8 +105,13 @@ class Resolution:
 
 def file_as_dict(indexed: IndexedFile) -> dict[str, object]:
     identity = indexed.identity
-    return {"type": indexed.file.type, "name": indexed.file.name, "size": indexed.file.size,
-            "identity": identity and asdict(replace(identity, problem="")), "problem": indexed.problem}
+    return {
+        "type": indexed.file.type,
+        "name": indexed.file.name,
+        "size": indexed.file.size,
+        "identity": identity and asdict(replace(identity, problem="")),
+        "problem": indexed.problem,
+    }
 
 
 def entry_as_dict(entry: Entry) -> dict[str, object]:

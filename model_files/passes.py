@@ -48,8 +48,9 @@ class Passes:
                 self._worker.start()
         return tickets
 
-    def wait(self, tickets: dict[str, int], timeout: float | None = None,
-             tick: Callable[[], object] = lambda: None) -> None:
+    def wait(
+        self, tickets: dict[str, int], timeout: float | None = None, tick: Callable[[], object] = lambda: None
+    ) -> None:
         """Until they are done, the time is over, or nothing more is done. `tick` is called meanwhile, and may raise."""
 
         def ready() -> bool:

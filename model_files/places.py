@@ -9,11 +9,18 @@ from pathlib import Path
 BESIDE = ("", "ComfyUI", "ComfyUI_windows_portable", "SwarmUI", "StabilityMatrix")  # in each place
 
 HOME = (  # below the user's folder
-    "", "comfy", "Documents", "Documents/comfy",  # comfy-cli and ComfyUI Desktop install there
-    "AppData/Roaming", "Library/Application Support", ".config",  # ComfyUI Desktop's settings, StabilityMatrix
-    ".local/share/krita/ai_diffusion/server", "AppData/Roaming/krita/ai_diffusion/server",
+    "",
+    "comfy",
+    "Documents",
+    "Documents/comfy",  # comfy-cli and ComfyUI Desktop install there
+    "AppData/Roaming",
+    "Library/Application Support",
+    ".config",  # ComfyUI Desktop's settings, StabilityMatrix
+    ".local/share/krita/ai_diffusion/server",
+    "AppData/Roaming/krita/ai_diffusion/server",
     "Library/Application Support/krita/ai_diffusion/server",
-    "Downloads", "Desktop",
+    "Downloads",
+    "Desktop",
 )
 ROOT = ("", "workspace", "opt")  # below the root of the disk, as in containers
 

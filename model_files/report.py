@@ -45,26 +45,43 @@ class Report:
         """Plain data, without absolute paths."""
         return {
             "counts": self.counts(),
-            "rows": [{"entry": entry_as_dict(row.entry), "status": row.status, "why": row.why,
-                      "file": row.file and file_as_dict(row.file)} for row in self.rows],
+            "rows": [
+                {
+                    "entry": entry_as_dict(row.entry),
+                    "status": row.status,
+                    "why": row.why,
+                    "file": row.file and file_as_dict(row.file),
+                }
+                for row in self.rows
+            ],
             "others": [file_as_dict(file) for file in self.others],
             "unread": list(self.unread),
         }
 
     def __str__(self) -> str:
         """One line a file, what wants doing first; a list in Markdown, and as plain text."""
-        groups = {status: [f"{row.entry.id}: {_about_row(row)}" for row in self.rows if row.status == status]
-                  for status in SHOWN}
+        groups = {
+            status: [f"{row.entry.id}: {_about_row(row)}" for row in self.rows if row.status == status]
+            for status in SHOWN
+        }
         groups["other files"] = [f"{named(file)}: {_about(file)}" for file in self.others]
         groups["still being read"] = list(self.unread)
         counts = ", ".join(f"{number} {status}" for status, number in self.counts().items())
-        lists = ["\n".join([f"{title.capitalize()}:", *(f"- {printable(line)}" for line in lines)])
-                 for title, lines in groups.items() if lines]
+        lists = [
+            "\n".join([f"{title.capitalize()}:", *(f"- {printable(line)}" for line in lines)])
+            for title, lines in groups.items()
+            if lines
+        ]
         return "\n\n".join([counts, *lists])
 
 
-def table(index: Index, catalogue: Catalogue, wait: bool = True, timeout: float | None = None,
-          on_progress: Callable[[Progress], None] | None = None) -> Report:
+def table(
+    index: Index,
+    catalogue: Catalogue,
+    wait: bool = True,
+    timeout: float | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Report:
     """One row for each file of the catalogue that this pack can use, or that is there.
 
     wait: for a look at everything that was not looked at within seconds; at most `timeout` seconds
@@ -110,4 +127,3 @@ def _about_row(row: Row) -> str:
 
 def _about(file: IndexedFile) -> str:
     return file.problem or (identity_words(file.identity) if file.identity else "")
-

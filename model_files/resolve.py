@@ -1,8 +1,8 @@
 """Needs -> files: over all folders, by content first; and if there is none, why.
 
-    index, catalogue = Index(ModelFolders.from_root("/opt/ComfyUI")), Catalogue.load()
-    resolution = resolve(Need("adapter", purpose="plus face", base_model="SDXL"), index, catalogue)
-    resolution.found.file.path if resolution.found else explain(resolution)
+index, catalogue = Index(ModelFolders.from_root("/opt/ComfyUI")), Catalogue.load()
+resolution = resolve(Need("adapter", purpose="plus face", base_model="SDXL"), index, catalogue)
+resolution.found.file.path if resolution.found else explain(resolution)
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ OnProgress = Callable[[Progress], None] | None
 PATIENCE = 10.0  # seconds that a file which is missing may take to be found elsewhere
 
 
-def resolve(need: Need, index: Index, catalogue: Catalogue, patience: float = PATIENCE,
-            on_progress: OnProgress = None) -> Resolution:
+def resolve(
+    need: Need, index: Index, catalogue: Catalogue, patience: float = PATIENCE, on_progress: OnProgress = None
+) -> Resolution:
     """The file that is needed, or what there is instead.
 
     Waits for the folders in which it belongs. Only where it is missing are the others asked, for `patience` seconds at
@@ -38,12 +39,22 @@ def resolve(need: Need, index: Index, catalogue: Catalogue, patience: float = PA
     everything = [] if good else index.files(timeout=patience, on_progress=on_progress)
     misplaced, _ = judge.choose([file for file in everything if file.file.type not in homes and is_ours(file)])
     return Resolution(
-        need, good[0] if good else None, rejected, misplaced, wanted, homes,
+        need,
+        good[0] if good else None,
+        rejected,
+        misplaced,
+        wanted,
+        homes,
         [path for type in homes for path in index.paths(type)],
-        list(dict.fromkeys(purpose for entry in catalogue.find(kind=need.kind, base_model=need.base_model or None)
-                           for purpose in entry.purposes)),
+        list(
+            dict.fromkeys(
+                purpose
+                for entry in catalogue.find(kind=need.kind, base_model=need.base_model or None)
+                for purpose in entry.purposes
+            )
+        ),
         [] if good else [type for type in index.types if index.has_no_view(type)],
-    )  # fmt: skip
+    )
 
 
 def _choose(judge: Judge, index: Index, homes: Sequence[str], on_progress: OnProgress) -> Choice:

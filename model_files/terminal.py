@@ -33,9 +33,13 @@ def width() -> int:
 def wrapped(text: str, indent: str = "", further: str | None = None) -> list[str]:
     """Lines no wider than the terminal, but for words that are: paths and links stay in one piece."""
     return textwrap.wrap(
-        printable(text), width(), initial_indent=indent, subsequent_indent=indent if further is None else further,
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+        printable(text),
+        width(),
+        initial_indent=indent,
+        subsequent_indent=indent if further is None else further,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def described(heads: Sequence[tuple[str, str]], indent: str = "  ") -> list[str]:

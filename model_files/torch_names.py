@@ -11,18 +11,42 @@ from .tensor_info import DTYPE_BITS, TensorInfo, damaged, is_shape
 
 BITS = {**DTYPE_BITS, "C128": 128}  # safetensors has no word for torch's complex128
 STORAGES = {
-    "BoolStorage": "BOOL", "ByteStorage": "U8", "CharStorage": "I8", "ShortStorage": "I16", "IntStorage": "I32",
-    "LongStorage": "I64", "HalfStorage": "F16", "BFloat16Storage": "BF16", "FloatStorage": "F32",
-    "DoubleStorage": "F64", "ComplexFloatStorage": "C64", "ComplexDoubleStorage": "C128", "UntypedStorage": "U8",
-}  # fmt: skip
+    "BoolStorage": "BOOL",
+    "ByteStorage": "U8",
+    "CharStorage": "I8",
+    "ShortStorage": "I16",
+    "IntStorage": "I32",
+    "LongStorage": "I64",
+    "HalfStorage": "F16",
+    "BFloat16Storage": "BF16",
+    "FloatStorage": "F32",
+    "DoubleStorage": "F64",
+    "ComplexFloatStorage": "C64",
+    "ComplexDoubleStorage": "C128",
+    "UntypedStorage": "U8",
+}
 DTYPES = {
-    "bool": "BOOL", "uint8": "U8", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64",
-    "uint16": "U16", "uint32": "U32", "uint64": "U64",
-    "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64",
-    "complex64": "C64", "complex128": "C128",
-    "float8_e4m3fn": "F8_E4M3", "float8_e4m3fnuz": "F8_E4M3FNUZ",
-    "float8_e5m2": "F8_E5M2", "float8_e5m2fnuz": "F8_E5M2FNUZ", "float8_e8m0fnu": "F8_E8M0",
-}  # fmt: skip
+    "bool": "BOOL",
+    "uint8": "U8",
+    "int8": "I8",
+    "int16": "I16",
+    "int32": "I32",
+    "int64": "I64",
+    "uint16": "U16",
+    "uint32": "U32",
+    "uint64": "U64",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "float32": "F32",
+    "float64": "F64",
+    "complex64": "C64",
+    "complex128": "C128",
+    "float8_e4m3fn": "F8_E4M3",
+    "float8_e4m3fnuz": "F8_E4M3FNUZ",
+    "float8_e5m2": "F8_E5M2",
+    "float8_e5m2fnuz": "F8_E5M2FNUZ",
+    "float8_e8m0fnu": "F8_E8M0",
+}
 
 
 @dataclass(frozen=True)
@@ -113,9 +137,20 @@ NAMES: Mapping[str, Any] = {
     "collections.OrderedDict": Name(_table),
     "torch.Size": Name(_same),
     # What the checkpoints that ComfyUI reads hold beside tensors.
-    **dict.fromkeys((
-        "torch.Tensor", "torch.nn.parameter.Parameter", "torch.device", "builtins.set", "__builtin__.set",
-        "collections.Counter", "_codecs.encode", "numpy.dtype", "numpy.core.multiarray.scalar",
-        "numpy._core.multiarray.scalar", "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
-    ), Name(_thing)),
-}  # fmt: skip
+    **dict.fromkeys(
+        (
+            "torch.Tensor",
+            "torch.nn.parameter.Parameter",
+            "torch.device",
+            "builtins.set",
+            "__builtin__.set",
+            "collections.Counter",
+            "_codecs.encode",
+            "numpy.dtype",
+            "numpy.core.multiarray.scalar",
+            "numpy._core.multiarray.scalar",
+            "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
+        ),
+        Name(_thing),
+    ),
+}

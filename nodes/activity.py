@@ -29,5 +29,7 @@ def timed(what: str) -> Iterator[None]:
 def summary() -> dict[str, dict[str, float]]:
     """By what was done: how often, and the seconds in all where they were taken."""
     with _lock:
-        return {what: {"count": number, **({"seconds": round(_seconds[what], 3)} if what in _seconds else {})}
-                for what, number in sorted(_counts.items())}
+        return {
+            what: {"count": number, **({"seconds": round(_seconds[what], 3)} if what in _seconds else {})}
+            for what, number in sorted(_counts.items())
+        }

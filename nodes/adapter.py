@@ -64,8 +64,10 @@ class ImagePromptAdapter:
         sides = [[(k[:, :split], v[:, :split]) for k, v in pairs], [(k[:, split:], v[:, split:]) for k, v in pairs]]
         if together:
             return sides[0], sides[1]
-        cond_rows, uncond_rows = ([(_rows(k, count), _rows(v, count)) for k, v in side]
-                                  for side, count in zip(sides, (len(cond), len(uncond))))
+        cond_rows, uncond_rows = (
+            [(_rows(k, count), _rows(v, count)) for k, v in side]
+            for side, count in zip(sides, (len(cond), len(uncond)))
+        )
         return cond_rows, uncond_rows
 
 

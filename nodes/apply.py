@@ -41,36 +41,57 @@ class ApplyImagePrompt(io.ComfyNode):
                 Adapter.Input("adapter", tooltip="The IP-Adapter. It must be made for the model."),
                 io.ClipVisionOutput.Input("features", tooltip="The reference images, from Encode Image Prompt."),
                 io.Float.Input(
-                    "weight", default=1.0, min=-5.0, max=5.0, step=0.05,
+                    "weight",
+                    default=1.0,
+                    min=-5.0,
+                    max=5.0,
+                    step=0.05,
                     tooltip="How strongly the references act. About 0.5 leaves room for a text prompt; "
                     "0 does nothing, below 0 pushes away.",
                 ),
                 io.Float.Input(
-                    "start", default=0.0, min=0.0, max=1.0, step=0.01,
+                    "start",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
                     tooltip="Part of sampling at which the image prompt sets in: 0 is the first step.",
                     advanced=True,
                 ),
                 io.Float.Input(
-                    "end", default=1.0, min=0.0, max=1.0, step=0.01,
+                    "end",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
                     tooltip="Part of sampling at which the image prompt stops: 1 is after the last step.",
                     advanced=True,
                 ),
                 io.Mask.Input(
-                    "mask", optional=True,
+                    "mask",
+                    optional=True,
                     tooltip="Where in the picture the references act: white fully, black not at all. "
                     "A batch of masks goes with a batch of latents.",
                 ),
                 io.ClipVisionOutput.Input(
-                    "negative", optional=True, tooltip="An image to move away from. Without it, a neutral one is used.",
+                    "negative",
+                    optional=True,
+                    tooltip="An image to move away from. Without it, a neutral one is used.",
                 ),
                 io.Combo.Input(
-                    "batch", options=list(BATCHES), default=BATCHES[0], optional=True,
+                    "batch",
+                    options=list(BATCHES),
+                    default=BATCHES[0],
+                    optional=True,
                     tooltip="What several references mean: all of them steer every picture together, or the first "
                     "steers the first picture of the batch, the second the second, and so on. Negatives likewise.",
                     advanced=True,
                 ),
                 io.Combo.Input(
-                    "layers", options=list(LAYER_SET_NAMES), default=LAYER_SET_NAMES[0], optional=True,
+                    "layers",
+                    options=list(LAYER_SET_NAMES),
+                    default=LAYER_SET_NAMES[0],
+                    optional=True,
                     tooltip="Which part of the reference acts: 'style' its colours and textures, 'composition' its "
                     "shapes and places, 'style and composition' those two, 'all' everything. It is chosen by the "
                     "layers of the model in which the reference acts, so the parts are not cleanly apart.",
@@ -123,13 +144,23 @@ class ApplyImagePrompt(io.ComfyNode):
         return io.NodeOutput(patched)
 
 
-def project(adapter: ImagePromptAdapter, cond: torch.Tensor, uncond: torch.Tensor, together: bool, weight: float,
-            layers: dict[Any, int], heads: dict[Any, int], dtype: torch.dtype) -> ImageKeyValues:
+def project(
+    adapter: ImagePromptAdapter,
+    cond: torch.Tensor,
+    uncond: torch.Tensor,
+    together: bool,
+    weight: float,
+    layers: dict[Any, int],
+    heads: dict[Any, int],
+    dtype: torch.dtype,
+) -> ImageKeyValues:
     """All that the sampler needs of the adapter, ready to be attended to, in the order of `layers`."""
     by_layer = [heads[block] for block in layers]
     sides = adapter.project(cond, uncond, together, list(layers.values()))
-    folded = ([tuple(t.to(dtype) for t in fold(k, v, count, weight)) for (k, v), count in zip(pairs, by_layer)]
-              for pairs in sides)
+    folded = (
+        [tuple(t.to(dtype) for t in fold(k, v, count, weight)) for (k, v), count in zip(pairs, by_layer)]
+        for pairs in sides
+    )
     return ImageKeyValues(*folded)
 
 
@@ -163,8 +194,10 @@ def negative_features(adapter: IPAdapter, features: Output, negative: Output | N
             "not give: use Encode Image Prompt (it takes the same encoder), or connect a negative."
         )
     if found.shape[1:] != references.shape[1:]:
-        wrong = (f"The negative has features of shape {tuple(found.shape)}, the references {tuple(references.shape)}: "
-                 "encode both with the same encoder.")
+        wrong = (
+            f"The negative has features of shape {tuple(found.shape)}, the references {tuple(references.shape)}: "
+            "encode both with the same encoder."
+        )
         raise explained(ValueError(wrong), encoder_need(adapter))
     return _finite(found)
 

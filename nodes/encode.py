@@ -30,13 +30,18 @@ class EncodeImagePrompt(io.ComfyNode):
                 io.ClipVision.Input("clip_vision", tooltip="The image encoder; one from a core loader works too."),
                 io.Image.Input("image", tooltip="One or more reference images."),
                 io.Combo.Input(
-                    "crop", options=list(CROPS), default="center",
+                    "crop",
+                    options=list(CROPS),
+                    default="center",
                     tooltip="How an image becomes square: keep its centre or the named side, 'pad' it to keep all "
                     "of it, or 'squash' it.",
                 ),
                 io.Combo.Input(
-                    "background", options=list(BACKGROUNDS), default="black",
-                    tooltip="Colour of the bars that 'pad' adds, and behind transparent parts.", advanced=True,
+                    "background",
+                    options=list(BACKGROUNDS),
+                    default="black",
+                    tooltip="Colour of the bars that 'pad' adds, and behind transparent parts.",
+                    advanced=True,
                 ),
             ],
             outputs=[
@@ -68,7 +73,9 @@ class CombineImagePrompts(io.ComfyNode):
             search_aliases=["ip-adapter combine embeds", "average", "concat", "multiple references"],
             inputs=[
                 io.Combo.Input(
-                    "method", options=list(COMBINE_METHODS), default=COMBINE_METHODS[0],
+                    "method",
+                    options=list(COMBINE_METHODS),
+                    default=COMBINE_METHODS[0],
                     tooltip="concat: the model looks at every reference; average: one blend of them; norm average: "
                     "a blend to which each contributes equally; add: their sum, stronger; subtract: the first minus "
                     "the average of the others.",

@@ -103,7 +103,10 @@ class CoreEncoder:
         self.name = ""  # core does not keep what it loaded
         self.load_device = clip_vision.load_device
         self.image_size, self.image_mean, self.image_std = (
-            clip_vision.image_size, clip_vision.image_mean, clip_vision.image_std)
+            clip_vision.image_size,
+            clip_vision.image_mean,
+            clip_vision.image_std,
+        )
         self.patcher = clip_vision.patcher
 
     def load(self) -> None:
@@ -165,7 +168,9 @@ def _features(encoder: Encoder, pixels: torch.Tensor, **options: bool) -> dict[s
                 raise
         count("out of memory while encoding")
         logging.getLogger(__name__).warning(
-            "%s ran out of memory encoding %d pictures at a time: trying %s.", encoder.load_device, chunk,
+            "%s ran out of memory encoding %d pictures at a time: trying %s.",
+            encoder.load_device,
+            chunk,
             "fewer" if chunk > CHUNKS[-1] else "the CPU",
         )
     return _on_cpu(encoder, pixels, **options)

@@ -75,8 +75,10 @@ class Evaluation:
         """Whether this evaluation lies in the part of sampling from `start` to `end` (0..1, end excluded)."""
         if start <= 0.0 and end >= 1.0:
             return True
-        first, last = (self.run.once(("sigma", at), lambda at=at: float(self.model_sampling.percent_to_sigma(at)))
-                       for at in (start, end))
+        first, last = (
+            self.run.once(("sigma", at), lambda at=at: float(self.model_sampling.percent_to_sigma(at)))
+            for at in (start, end)
+        )
         return last < self.sigma <= first
 
     def groups(self, rows: int, extra_options: dict[str, Any]) -> list[Group]:
@@ -132,8 +134,12 @@ def _evaluate(
     evaluation = Evaluation(
         run=run,
         negative=tuple(run.is_negative(index, _uuids(cond or ())) for index, cond in enumerate(conds)),
-        areas={(c["uuid"], index): _clamped(c["area"], x.shape) for index, cond in enumerate(conds)
-               for c in cond or () if "area" in c},
+        areas={
+            (c["uuid"], index): _clamped(c["area"], x.shape)
+            for index, cond in enumerate(conds)
+            for c in cond or ()
+            if "area" in c
+        },
         latent_size=(x.shape[-2], x.shape[-1]),
         timestep=timestep,
         model_sampling=model.model_sampling,
@@ -141,8 +147,17 @@ def _evaluate(
     return executor(model, conds, x, timestep, _with(model_options, KEY, evaluation))
 
 
-def _apply(executor: WrapperExecutor, x: Any, t: Any, c_concat: Any, c_crossattn: Any, control: Any,
-           transformer_options: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+def _apply(
+    executor: WrapperExecutor,
+    x: Any,
+    t: Any,
+    c_concat: Any,
+    c_crossattn: Any,
+    control: Any,
+    transformer_options: dict[str, Any],
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
     """For a pack that calls the model past ComfyUI's batching: the usual order of conditions, and no areas."""
     if KEY not in transformer_options:
         conditions = transformer_options.get("cond_or_uncond") or [0]

@@ -20,9 +20,20 @@ from .unet_patch import base_model
 
 AUTO = "auto"
 PURPOSES = (  # as in the catalogue; 'auto' tries those that suit any picture, in this order
-    "plus", "standard", "vit-G", "light", "composition", "plus face", "full face", "NoobAI",
-    "FaceID", "FaceID plus", "FaceID plus v2", "FaceID portrait", "FaceID portrait unnorm",
-)  # fmt: skip
+    "plus",
+    "standard",
+    "vit-G",
+    "light",
+    "composition",
+    "plus face",
+    "full face",
+    "NoobAI",
+    "FaceID",
+    "FaceID plus",
+    "FaceID plus v2",
+    "FaceID portrait",
+    "FaceID portrait unnorm",
+)
 AUTOMATIC = PURPOSES[:4]
 APPLIED_TO = tuple(base.name for base in (*BASE_MODELS, KOLORS))
 
@@ -41,7 +52,9 @@ class LoadImagePromptModels(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The model that the image prompt is to steer."),
                 io.Combo.Input(
-                    "purpose", options=[AUTO, *PURPOSES], default=AUTO,
+                    "purpose",
+                    options=[AUTO, *PURPOSES],
+                    default=AUTO,
                     tooltip="What the reference is for. 'plus' keeps much of it, 'standard' the gist, 'light' less, "
                     "'composition' its layout, the face kinds a face. 'auto' takes the best that is there.",
                 ),
@@ -56,8 +69,9 @@ class LoadImagePromptModels(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, **_: object) -> list[object]:
         """A file that came, went or changed changes the answer."""
-        folders = [[_state(folder, name) for name in folder_paths.get_filename_list(folder)]
-                   for folder in (ADAPTERS, ENCODERS)]
+        folders = [
+            [_state(folder, name) for name in folder_paths.get_filename_list(folder)] for folder in (ADAPTERS, ENCODERS)
+        ]
         return [*folders, folder_paths.get_filename_list("loras"), file_state(str(user_catalogue()))]
 
     @classmethod
@@ -120,8 +134,10 @@ def _adapter(base: str, purpose: str) -> Resolution:
         ValueError: nothing here is applied to such a model.
     """
     if base not in APPLIED_TO:
-        raise ValueError(f"The model is {base}: IP-Adapters are applied to {', '.join(APPLIED_TO)} models here. "
-                         "Connect such a model.")
+        raise ValueError(
+            f"The model is {base}: IP-Adapters are applied to {', '.join(APPLIED_TO)} models here. "
+            "Connect such a model."
+        )
     needs = [Need("adapter", purpose=each, base_model=base) for each in (AUTOMATIC if purpose == AUTO else (purpose,))]
     found = (resolution for need in needs if (resolution := look_for(need, patience=0)).found)
     return next(found, None) or look_for(needs[0])

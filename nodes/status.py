@@ -27,8 +27,10 @@ def _device() -> dict[str, Any]:
         "sampling": str(device),
         "name": comfy.model_management.get_torch_device_name(device),
         "encoding": str(comfy.model_management.text_encoder_device()),
-        "half precision": {"fp16": comfy.model_management.should_use_fp16(device),
-                           "bf16": comfy.model_management.should_use_bf16(device)},
+        "half precision": {
+            "fp16": comfy.model_management.should_use_fp16(device),
+            "bf16": comfy.model_management.should_use_bf16(device),
+        },
     }
 
 
@@ -36,5 +38,10 @@ def _loaded(folder: str, model: Any) -> dict[str, Any]:
     """bytes: of its weights; on_device: of these on the device that computes."""
     patcher = model.patcher
     dtype = next(patcher.model.parameters()).dtype
-    return {"folder": folder, "name": model.name, "dtype": str(dtype).removeprefix("torch."),
-            "bytes": patcher.model_size(), "on_device": patcher.loaded_size()}
+    return {
+        "folder": folder,
+        "name": model.name,
+        "dtype": str(dtype).removeprefix("torch."),
+        "bytes": patcher.model_size(),
+        "on_device": patcher.loaded_size(),
+    }

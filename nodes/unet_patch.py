@@ -136,8 +136,9 @@ class CrossAttentionPatch:
         if active:
             for group in evaluation.groups(len(q), extra_options):
                 rows = q[group.rows]
-                prompts = [influence.prompt(layer, group, rows, evaluation, extra_options)
-                           for influence, layer in active]
+                prompts = [
+                    influence.prompt(layer, group, rows, evaluation, extra_options) for influence, layer in active
+                ]
                 image_attention(rows, prompts, self.heads, out[group.rows])
         for callback, options in self.joined:
             if options.get("sigma_end", 0.0) <= evaluation.sigma <= options.get("sigma_start", float("inf")):
@@ -217,4 +218,3 @@ def _separate(_: ModelPatcher, clone: ModelPatcher) -> None:
     for slot, patch in slots.items():
         if isinstance(patch, CrossAttentionPatch):
             slots[slot] = patch.own_copy()
-

@@ -232,9 +232,12 @@ def test_a_stopped_command_lets_its_child_tear_down(tmp_path, name):
     number = getattr(signal, name)
     code = "import sys, dev; dev.COMMANDS['test'] = lambda _, rest: dev.call([sys.executable, *rest], {}); dev.main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "test", "-c", TEARING_DOWN, str(tmp_path / "torn down")], cwd=ROOT,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-c", code, "test", "-c", TEARING_DOWN, str(tmp_path / "torn down")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     assert process.stdout.readline() == b"started\n"
     if number == signal.SIGINT:
         os.killpg(process.pid, number)  # as a terminal does: to both

@@ -35,9 +35,13 @@ sys.meta_path.insert(0, Absent())
 def python(code: str, folder: Path, path: Path) -> str:
     """Run code in another interpreter that finds only `path`, the standard library and the installed packages."""
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env={**os.environ, "PYTHONPATH": str(path)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -92,9 +96,13 @@ def test_the_command_line_of_the_wheel_runs_without_comfyui(installed, tmp_path)
 
     def tell(command: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "image_prompt", command, "--json", "--models", "models"], cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(installed)}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [sys.executable, "-m", "image_prompt", command, "--json", "--models", "models"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(installed)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert (done.returncode, done.stderr) == (0, "")
         return json.loads(done.stdout)
 
@@ -145,8 +153,13 @@ def test_comfy_node_validate_has_nothing_to_say(tmp_path):
     environment = {**os.environ, "DO_NOT_TRACK": "1", "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-m", "comfy_cli", "--no-json", "--skip-prompt", "node", "validate"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, encoding="utf-8", check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
     said = done.stdout + done.stderr
     assert done.returncode == 0 and "All validation checks passed" in said
     assert "warning" not in said.lower()
@@ -164,15 +177,32 @@ def test_registry_metadata():
 
 
 SHIPPED = [
-    "__init__.py", "__main__.py", "LICENSE", "README.md", "pyproject.toml", "clip_vision/model.py",
-    "ip_adapter/families.py", "model_files/catalogue.json", "model_files/command.py", "nodes/load.py",
-    "js/docs/ImagePromptApply/en.md", "example_workflows/sd15_simple.json", "js/demo.jpg", "js/report.png",
-    "example_workflows/sd15_simple.jpg", "example_workflows/api/sd15_simple.json",
-]  # fmt: skip
+    "__init__.py",
+    "__main__.py",
+    "LICENSE",
+    "README.md",
+    "pyproject.toml",
+    "clip_vision/model.py",
+    "ip_adapter/families.py",
+    "model_files/catalogue.json",
+    "model_files/command.py",
+    "nodes/load.py",
+    "js/docs/ImagePromptApply/en.md",
+    "example_workflows/sd15_simple.json",
+    "js/demo.jpg",
+    "js/report.png",
+    "example_workflows/sd15_simple.jpg",
+    "example_workflows/api/sd15_simple.json",
+]
 LEFT_OUT = [
-    "dev.py", ".ci/run", "tests/conftest.py", "tests/nodes/tiny.py", "demo/nodes/unet.py", "benchmarks/a.py",
+    "dev.py",
+    ".ci/run",
+    "tests/conftest.py",
+    "tests/nodes/tiny.py",
+    "demo/nodes/unet.py",
+    "benchmarks/a.py",
     "demo/models/vae/demo_world.safetensors",
-]  # fmt: skip
+]
 
 
 def test_the_registry_gets_what_users_need():

@@ -56,7 +56,12 @@ def text_config(weights: dict[str, Tensor], vocabulary: int) -> dict[str, Any]:
     layers = {name.split(".")[3] for name in weights if name.startswith("text_model.encoder.layers.")}
     mlp, width = weights["text_model.encoder.layers.0.mlp.fc1.weight"].shape
     return {
-        "hidden_size": width, "intermediate_size": mlp, "num_hidden_layers": len(layers), "vocab_size": vocabulary,
-        "num_attention_heads": TEXT_HEADS, "max_position_embeddings": LENGTH, "hidden_act": "quick_gelu",
+        "hidden_size": width,
+        "intermediate_size": mlp,
+        "num_hidden_layers": len(layers),
+        "vocab_size": vocabulary,
+        "num_attention_heads": TEXT_HEADS,
+        "max_position_embeddings": LENGTH,
+        "hidden_act": "quick_gelu",
         "eos_token_id": vocabulary - 1,
-    }  # fmt: skip
+    }

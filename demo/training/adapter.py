@@ -38,13 +38,17 @@ class Adapter(nn.Module):
         super().__init__()
         self.image_proj = projection
         self.blocks = list(blocks)
-        self.ip_adapter = nn.ModuleDict({
-            str(2 * number + 1): nn.ModuleDict({
-                "to_k_ip": nn.Linear(CONTEXT, attention.to_k.out_features, bias=False),
-                "to_v_ip": nn.Linear(CONTEXT, attention.to_v.out_features, bias=False),
-            })
-            for number, attention in enumerate(blocks.values())
-        })  # fmt: skip
+        self.ip_adapter = nn.ModuleDict(
+            {
+                str(2 * number + 1): nn.ModuleDict(
+                    {
+                        "to_k_ip": nn.Linear(CONTEXT, attention.to_k.out_features, bias=False),
+                        "to_v_ip": nn.Linear(CONTEXT, attention.to_v.out_features, bias=False),
+                    }
+                )
+                for number, attention in enumerate(blocks.values())
+            }
+        )
         for layer, attention in zip(self.ip_adapter.values(), blocks.values(), strict=True):
             layer["to_k_ip"].weight.data.copy_(attention.to_k.weight)  # the paper starts from the text's
             layer["to_v_ip"].weight.data.copy_(attention.to_v.weight)
@@ -52,8 +56,10 @@ class Adapter(nn.Module):
     def patches(self, features: Tensor) -> dict[Block, Callable[..., Tensor]]:
         """What ComfyUI calls in place of each cross-attention."""
         tokens = self.image_proj(features)
-        return {block: attention_with(layer["to_k_ip"](tokens), layer["to_v_ip"](tokens))
-                for block, layer in zip(self.blocks, self.ip_adapter.values(), strict=True)}
+        return {
+            block: attention_with(layer["to_k_ip"](tokens), layer["to_v_ip"](tokens))
+            for block, layer in zip(self.blocks, self.ip_adapter.values(), strict=True)
+        }
 
 
 def attention_with(key: Tensor, value: Tensor) -> Callable[..., Tensor]:

@@ -37,17 +37,29 @@ class Clip(nn.Module):
     def __init__(self, vocabulary: int):
         super().__init__()
         common = {
-            "hidden_size": WIDTH, "intermediate_size": MLP, "num_attention_heads": HEADS, "hidden_act": "quick_gelu",
-        }  # fmt: skip
+            "hidden_size": WIDTH,
+            "intermediate_size": MLP,
+            "num_attention_heads": HEADS,
+            "hidden_act": "quick_gelu",
+        }
         text = CLIPTextConfig(
-            **common, vocab_size=vocabulary, num_hidden_layers=TEXT_LAYERS, max_position_embeddings=LENGTH,
-            bos_token_id=vocabulary - 2, eos_token_id=vocabulary - 1, pad_token_id=vocabulary - 1,
-        )  # fmt: skip
+            **common,
+            vocab_size=vocabulary,
+            num_hidden_layers=TEXT_LAYERS,
+            max_position_embeddings=LENGTH,
+            bos_token_id=vocabulary - 2,
+            eos_token_id=vocabulary - 1,
+            pad_token_id=vocabulary - 1,
+        )
         vision = CLIPVisionConfig(**common, num_hidden_layers=VISION_LAYERS, image_size=SIZE, patch_size=PATCH)
-        self.clip = CLIPModel(CLIPConfig(
-            text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=WIDTH,
-            logit_scale_init_value=2.6,
-        ))  # fmt: skip
+        self.clip = CLIPModel(
+            CLIPConfig(
+                text_config=text.to_dict(),
+                vision_config=vision.to_dict(),
+                projection_dim=WIDTH,
+                logit_scale_init_value=2.6,
+            )
+        )
         self.attributes = nn.ModuleDict({name: nn.Linear(WIDTH, len(values)) for name, values in VALUES.items()})
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,15 +78,18 @@ class Clip(nn.Module):
 
     def named(self, image: Tensor, expected: Tensor) -> Tensor:
         """The loss of naming each attribute, (6,)."""
-        return torch.stack([F.cross_entropy(head(image), expected[:, column])
-                            for column, head in enumerate(self.attributes.values())])
+        return torch.stack(
+            [F.cross_entropy(head(image), expected[:, column]) for column, head in enumerate(self.attributes.values())]
+        )
 
     def load_towers(self, setting: Setting) -> None:
         """Both finished towers, the text tower and the scale frozen."""
         vision, about = read(setting.finished("clip_vision"))
         if json.loads(about["training"])["recipe"] != "clip":
-            raise ValueError(f"{setting.finished('clip_vision')} is finished already: vision goes on with what clip "
-                             "wrote. Train clip first.")
+            raise ValueError(
+                f"{setting.finished('clip_vision')} is finished already: vision goes on with what clip "
+                "wrote. Train clip first."
+            )
         text, said = read(setting.finished("text_encoders"))
         scale = torch.tensor(float(said["logit_scale"])).log()
         self.clip.load_state_dict({**vision, **text, "logit_scale": scale})
@@ -96,8 +111,10 @@ def recipe(setting: Setting) -> tuple[Recipe, nn.Module]:
         pixels = normalise(data.batch(numbers)).to(setting.device)
         world = World(generator)
         chance = random.Random(f"{setting.seed} {step}")
-        captions = [full_caption(picture) if chance.random() < FULL else caption(picture, world.mentions(picture))
-                    for picture in (data.scenes[number] for number in numbers)]
+        captions = [
+            full_caption(picture) if chance.random() < FULL else caption(picture, world.mentions(picture))
+            for picture in (data.scenes[number] for number in numbers)
+        ]
         image, text = module(pixels, vocabulary.batch(captions).to(setting.device))
         contrast, top = module.contrast(image, text)
         named = module.named(image, attributes[numbers].to(image.device)).mean()
@@ -137,10 +154,12 @@ def start(setting: Setting, vocabulary: Words) -> Clip:
 
 def attributes_of(data: Pictures) -> Tensor:
     """(N, 6) numbers of the values, as F.cross_entropy takes them: -100, of a pair, does not count."""
-    return torch.tensor([
-        [values.index(getattr(picture[0], name)) if len(picture) == 1 else -100 for name, values in VALUES.items()]
-        for picture in data.scenes
-    ])  # fmt: skip
+    return torch.tensor(
+        [
+            [values.index(getattr(picture[0], name)) if len(picture) == 1 else -100 for name, values in VALUES.items()]
+            for picture in data.scenes
+        ]
+    )
 
 
 def full_caption(picture: Picture) -> str:
@@ -157,18 +176,32 @@ def export(module: nn.Module) -> dict[str, tuple[str, dict[str, Tensor], dict[st
     text = {k: v for k, v in weights.items() if k.startswith(("text_model.", "text_projection."))}
     return {
         **export_vision(module),
-        "text_encoders/demo_world.safetensors":
-            ("Text tower of the demo world's CLIP", text, {"words": json.dumps(words()), "logit_scale":
-             f"{weights['logit_scale'].exp().item():.4f}"}),
-    }  # fmt: skip
+        "text_encoders/demo_world.safetensors": (
+            "Text tower of the demo world's CLIP",
+            text,
+            {"words": json.dumps(words()), "logit_scale": f"{weights['logit_scale'].exp().item():.4f}"},
+        ),
+    }
 
 
 def export_vision(module: nn.Module) -> dict[str, tuple[str, dict[str, Tensor], dict[str, str]]]:
-    vision = {k: v for k, v in module.clip.state_dict().items()
-              if k.startswith(("vision_model.", "visual_projection.")) and not k.endswith("position_ids")}
-    described = {"name": "demo CLIP", "heads": HEADS, "activation": "quick_gelu", "image_size": SIZE,
-                 "mean": [0.5] * 3, "std": [0.5] * 3}
+    vision = {
+        k: v
+        for k, v in module.clip.state_dict().items()
+        if k.startswith(("vision_model.", "visual_projection.")) and not k.endswith("position_ids")
+    }
+    described = {
+        "name": "demo CLIP",
+        "heads": HEADS,
+        "activation": "quick_gelu",
+        "image_size": SIZE,
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+    }
     return {
-        "clip_vision/demo_world.safetensors":
-            ("Vision tower of the demo world's CLIP", vision, {"vision_config": json.dumps(described)}),
-    }  # fmt: skip
+        "clip_vision/demo_world.safetensors": (
+            "Vision tower of the demo world's CLIP",
+            vision,
+            {"vision_config": json.dumps(described)},
+        ),
+    }

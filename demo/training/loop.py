@@ -39,8 +39,9 @@ class Recipe:
     save_seconds: float = 120.0
 
 
-def train(recipe: Recipe, module: nn.Module, folder: Path, origin: Origin,
-          code: str = "") -> tuple[nn.Module, dict[str, Any]]:
+def train(
+    recipe: Recipe, module: nn.Module, folder: Path, origin: Origin, code: str = ""
+) -> tuple[nn.Module, dict[str, Any]]:
     """Train, or go on with, a module; its averaged weights and what the training was.
 
     The state is in `folder`, with the curves beside it. An interrupted run goes on where it was saved last. Several
@@ -56,9 +57,11 @@ def train(recipe: Recipe, module: nn.Module, folder: Path, origin: Origin,
     rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     state = folder / f"{recipe.name}.pt"
     optimiser = torch.optim.AdamW(
-        [p for p in module.parameters() if p.requires_grad], lr=recipe.learning_rate, betas=(0.9, 0.98),
+        [p for p in module.parameters() if p.requires_grad],
+        lr=recipe.learning_rate,
+        betas=(0.9, 0.98),
         weight_decay=recipe.weight_decay,
-    )  # fmt: skip
+    )
     average = torch.optim.swa_utils.AveragedModel(
         module, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average), use_buffers=True
     )
@@ -77,10 +80,20 @@ def train(recipe: Recipe, module: nn.Module, folder: Path, origin: Origin,
         if rank:
             return
         part = state.with_suffix(".part")
-        torch.save({
-            "module": module.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
-            "step": step, "batches": batches, "seconds": seconds, "history": history, "origin": origin, "code": code,
-        }, part)  # fmt: skip
+        torch.save(
+            {
+                "module": module.state_dict(),
+                "average": average.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "step": step,
+                "batches": batches,
+                "seconds": seconds,
+                "history": history,
+                "origin": origin,
+                "code": code,
+            },
+            part,
+        )
         part.replace(state)
         curves(recipe.name, history, folder / f"{recipe.name}.png")
 
@@ -93,8 +106,10 @@ def train(recipe: Recipe, module: nn.Module, folder: Path, origin: Origin,
         losses = recipe.loss(module, batches + rank)
         loss = next(iter(losses.values()))
         if not torch.isfinite(loss):
-            raise ValueError(f"The loss of {recipe.name} is {loss.item()} at step {step}: delete {state} and start "
-                             "again with another --seed.")
+            raise ValueError(
+                f"The loss of {recipe.name} is {loss.item()} at step {step}: delete {state} and start "
+                "again with another --seed."
+            )
         optimiser.zero_grad()
         loss.backward()
         share_gradients(module, processes)
@@ -169,10 +184,13 @@ class Progress:
         self.shown = now
         speed = (step - self.first) / (now - self.begin)
         said = "  ".join(f"{name} {value:.4f}" for name, value in self.smooth.items())
-        line = (f"{self.recipe.name} {step}/{self.recipe.steps}  {said}  {speed * self.recipe.batch:.0f} samples/s  "
-                f"{(self.recipe.steps - step) / speed / 60:.1f} min left")
-        print(f"\r{line.ljust(100)}" if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n",
-              flush=True)
+        line = (
+            f"{self.recipe.name} {step}/{self.recipe.steps}  {said}  {speed * self.recipe.batch:.0f} samples/s  "
+            f"{(self.recipe.steps - step) / speed / 60:.1f} min left"
+        )
+        print(
+            f"\r{line.ljust(100)}" if sys.stdout.isatty() else line, end="" if sys.stdout.isatty() else "\n", flush=True
+        )
 
     def done(self) -> None:
         if sys.stdout.isatty():
@@ -199,8 +217,10 @@ def curves(name: str, history: list[list[float]], file: Path, points: int = 160)
     pen = ImageDraw.Draw(picture)
 
     def place(step: float, logarithm: float) -> tuple[float, float]:
-        return (MARGIN + (WIDTH - 2 * MARGIN) * step / steps[-1],
-                HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (logarithm - low) / (high - low))
+        return (
+            MARGIN + (WIDTH - 2 * MARGIN) * step / steps[-1],
+            HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (logarithm - low) / (high - low),
+        )
 
     for part in range(5):
         level = low + (high - low) * part / 4

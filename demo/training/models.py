@@ -35,8 +35,10 @@ def train_model(name: str, setting: Setting) -> None:
 
 
 def write(file: Path, what: str, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    half = {key: tensor.detach().to("cpu", torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
-            for key, tensor in weights.items()}
+    half = {
+        key: tensor.detach().to("cpu", torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
+        for key, tensor in weights.items()
+    }
     file.parent.mkdir(parents=True, exist_ok=True)
     described = {"what": what, "licence": LICENCE, "data seed": str(SEED), **metadata}
     part = file.with_suffix(".part")

@@ -41,12 +41,15 @@ def test_every_known_encoder_is_identified_and_loads_strictly_at_full_shape(row)
     assert (found.kind, found.heads, found.image_size) == (row.kind, row.heads, row.image_size)
 
 
-@pytest.mark.parametrize(("file", "name"), [
-    ("CLIP-ViT-H-14-laion2B-s32B-b79K", "CLIP ViT-H/14"),
-    ("clip-vit-large-patch14", "CLIP ViT-L/14"),
-    ("open_clip_ViT-L-14_visual", "CLIP ViT-L/14"),
-    ("sigclip_vision_patch14_384", "SigLIP so400m/14-384"),
-])
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("CLIP-ViT-H-14-laion2B-s32B-b79K", "CLIP ViT-H/14"),
+        ("clip-vit-large-patch14", "CLIP ViT-L/14"),
+        ("open_clip_ViT-L-14_visual", "CLIP ViT-L/14"),
+        ("sigclip_vision_patch14_384", "SigLIP so400m/14-384"),
+    ],
+)
 def test_published_files_are_identified(file, name):
     assert load_encoder(stored(file)).config.name == name
 
@@ -119,53 +122,59 @@ def test_names_of_variants_are_unique():
 QUICK, GELU = "quick_gelu", "gelu"
 
 
-@pytest.mark.parametrize(("row", "file", "activation", "mean"), [
-    ("CLIP ViT-L/14", "clip-vit-large-patch14.safetensors", QUICK, 0.48145466),
-    ("CLIP ViT-L/14", "model.safetensors", QUICK, 0.48145466),
-    ("CLIP ViT-L/14", "CLIP-ViT-L-14-laion2B-s32B-b82K.safetensors", GELU, 0.5),
-    ("CLIP ViT-L/14", "vit_l_14-laion400m_e32-3d133497.pt", GELU, 0.48145466),
-    ("CLIP ViT-L/14", "CLIP-ViT-L-14-DataComp.XL-s13B-b90K.safetensors", GELU, 0.48145466),
-    ("CLIP ViT-L/14", "CLIP-ViT-L-14-CommonPool.XL.laion-s13B-b90K.safetensors", GELU, 0.48145466),
-    ("CLIP ViT-L/14", "DFN2B-CLIP-ViT-L-14.safetensors", QUICK, 0.48145466),
-    ("CLIP ViT-B/32", "CLIP-ViT-B-32-laion2B-s34B-b79K.safetensors", GELU, 0.48145466),
-    ("CLIP ViT-B/32", "vit_b_32-quickgelu-laion400m_e32-46683a32.pt", QUICK, 0.48145466),
-    ("CLIP ViT-B/16", "vit_b_16-laion400m_e32-55e67d44.pt", GELU, 0.48145466),
-    ("CLIP ViT-H/14", "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors", GELU, 0.48145466),
-    ("CLIP ViT-H/14", "DFN5B-CLIP-ViT-H-14.safetensors", QUICK, 0.48145466),
-    ("CLIP ViT-H/14-378", "open_clip_pytorch_model.bin", QUICK, 0.48145466),
-    ("CLIP ViT-bigG/14", "metaclip-bigG-14.safetensors", QUICK, 0.48145466),
-    ("CLIP ViT-B/32", "metaclip-b32-fullcc2.5b.safetensors", QUICK, 0.48145466),
-    ("CLIP ViT-H/14", "ViT-H-14-metaclip_2_5b.pt", QUICK, 0.48145466),
-    ("CLIP ViT-bigG/14", "vit_gigantic_patch14_clip_224.metaclip_2pt5b.safetensors", QUICK, 0.48145466),
-    ("CLIP ViT-bigG/14", "ViT-bigG-14-metaclip2_5b.pt", QUICK, 0.48145466),
-    ("CLIP ViT-B/32", "metaclip2_b32_224px_worldwide.pt", GELU, 0.48145466),
-    ("CLIP ViT-B/16", "metaclip-2-worldwide-b16.safetensors", GELU, 0.48145466),
-    ("CLIP ViT-L/14", "metaclip2_l14_224px_worldwide.pt", GELU, 0.48145466),
-    ("CLIP ViT-H/14", "metaclip2_h14_quickgelu_224px_worldwide.pt", QUICK, 0.48145466),
-    ("CLIP ViT-H/14", "h14_v1.2_altogether.pt", GELU, 0.48145466),
-    ("CLIP ViT-H/14", "vit_huge_patch14_clip_224.metaclip_altogether.safetensors", GELU, 0.48145466),
-    ("CLIP ViT-H/14-378", "metaclip2_h14_378px_worldwide.pt", GELU, 0.48145466),
-    ("CLIP ViT-H/14-378", "DFN5B-CLIP-ViT-H-14-378.safetensors", QUICK, 0.48145466),
-    ("CLIP ViT-bigG/14", "metaclip-2-worldwide-giant.safetensors", GELU, 0.48145466),
-    ("CLIP ViT-bigG/14", "metaclip2_bigG14_224px_worldwide.pt", GELU, 0.48145466),
-    ("SigLIP so400m/14-384", "sigclip_vision_patch14_384.safetensors", "gelu_pytorch_tanh", 0.5),
-])
+@pytest.mark.parametrize(
+    ("row", "file", "activation", "mean"),
+    [
+        ("CLIP ViT-L/14", "clip-vit-large-patch14.safetensors", QUICK, 0.48145466),
+        ("CLIP ViT-L/14", "model.safetensors", QUICK, 0.48145466),
+        ("CLIP ViT-L/14", "CLIP-ViT-L-14-laion2B-s32B-b82K.safetensors", GELU, 0.5),
+        ("CLIP ViT-L/14", "vit_l_14-laion400m_e32-3d133497.pt", GELU, 0.48145466),
+        ("CLIP ViT-L/14", "CLIP-ViT-L-14-DataComp.XL-s13B-b90K.safetensors", GELU, 0.48145466),
+        ("CLIP ViT-L/14", "CLIP-ViT-L-14-CommonPool.XL.laion-s13B-b90K.safetensors", GELU, 0.48145466),
+        ("CLIP ViT-L/14", "DFN2B-CLIP-ViT-L-14.safetensors", QUICK, 0.48145466),
+        ("CLIP ViT-B/32", "CLIP-ViT-B-32-laion2B-s34B-b79K.safetensors", GELU, 0.48145466),
+        ("CLIP ViT-B/32", "vit_b_32-quickgelu-laion400m_e32-46683a32.pt", QUICK, 0.48145466),
+        ("CLIP ViT-B/16", "vit_b_16-laion400m_e32-55e67d44.pt", GELU, 0.48145466),
+        ("CLIP ViT-H/14", "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors", GELU, 0.48145466),
+        ("CLIP ViT-H/14", "DFN5B-CLIP-ViT-H-14.safetensors", QUICK, 0.48145466),
+        ("CLIP ViT-H/14-378", "open_clip_pytorch_model.bin", QUICK, 0.48145466),
+        ("CLIP ViT-bigG/14", "metaclip-bigG-14.safetensors", QUICK, 0.48145466),
+        ("CLIP ViT-B/32", "metaclip-b32-fullcc2.5b.safetensors", QUICK, 0.48145466),
+        ("CLIP ViT-H/14", "ViT-H-14-metaclip_2_5b.pt", QUICK, 0.48145466),
+        ("CLIP ViT-bigG/14", "vit_gigantic_patch14_clip_224.metaclip_2pt5b.safetensors", QUICK, 0.48145466),
+        ("CLIP ViT-bigG/14", "ViT-bigG-14-metaclip2_5b.pt", QUICK, 0.48145466),
+        ("CLIP ViT-B/32", "metaclip2_b32_224px_worldwide.pt", GELU, 0.48145466),
+        ("CLIP ViT-B/16", "metaclip-2-worldwide-b16.safetensors", GELU, 0.48145466),
+        ("CLIP ViT-L/14", "metaclip2_l14_224px_worldwide.pt", GELU, 0.48145466),
+        ("CLIP ViT-H/14", "metaclip2_h14_quickgelu_224px_worldwide.pt", QUICK, 0.48145466),
+        ("CLIP ViT-H/14", "h14_v1.2_altogether.pt", GELU, 0.48145466),
+        ("CLIP ViT-H/14", "vit_huge_patch14_clip_224.metaclip_altogether.safetensors", GELU, 0.48145466),
+        ("CLIP ViT-H/14-378", "metaclip2_h14_378px_worldwide.pt", GELU, 0.48145466),
+        ("CLIP ViT-H/14-378", "DFN5B-CLIP-ViT-H-14-378.safetensors", QUICK, 0.48145466),
+        ("CLIP ViT-bigG/14", "metaclip-2-worldwide-giant.safetensors", GELU, 0.48145466),
+        ("CLIP ViT-bigG/14", "metaclip2_bigG14_224px_worldwide.pt", GELU, 0.48145466),
+        ("SigLIP so400m/14-384", "sigclip_vision_patch14_384.safetensors", "gelu_pytorch_tanh", 0.5),
+    ],
+)
 def test_the_file_name_decides_where_shapes_cannot(row, file, activation, mean):
     config = load_encoder(on_meta(ROWS[row]), name=file).config
     assert (config.activation, config.mean[0]) == (activation, mean)
 
 
-@pytest.mark.parametrize(("file", "activation"), [
-    ("CLIP-ViT-L-14-laion2B-s32B-b82K/open_clip_pytorch_model.bin", GELU),
-    ("CLIP-ViT-L-14-DataComp.XL-s13B-b90K\\model.safetensors", GELU),
-    ("models--laion--CLIP-ViT-L-14-laion2B/snapshots/84c9/model.safetensors", GELU),
-    ("laion/clip-vit-large-patch14.safetensors", QUICK),
-    ("laion/metaclip_l14_fullcc2.5b.pt", QUICK),
-    ("/data/laion/clip-vit-large-patch14.safetensors", QUICK),
-    ("/data/laion/model.safetensors", QUICK),
-    ("D:\\laion\\model.safetensors", QUICK),
-    ("/data/CLIP-ViT-L-14-laion2B-s32B-b82K.safetensors", GELU),
-])
+@pytest.mark.parametrize(
+    ("file", "activation"),
+    [
+        ("CLIP-ViT-L-14-laion2B-s32B-b82K/open_clip_pytorch_model.bin", GELU),
+        ("CLIP-ViT-L-14-DataComp.XL-s13B-b90K\\model.safetensors", GELU),
+        ("models--laion--CLIP-ViT-L-14-laion2B/snapshots/84c9/model.safetensors", GELU),
+        ("laion/clip-vit-large-patch14.safetensors", QUICK),
+        ("laion/metaclip_l14_fullcc2.5b.pt", QUICK),
+        ("/data/laion/clip-vit-large-patch14.safetensors", QUICK),
+        ("/data/laion/model.safetensors", QUICK),
+        ("D:\\laion\\model.safetensors", QUICK),
+        ("/data/CLIP-ViT-L-14-laion2B-s32B-b82K.safetensors", GELU),
+    ],
+)
 def test_folders_are_read_where_the_file_name_says_nothing(file, activation):
     assert load_encoder(on_meta(ROWS["CLIP ViT-L/14"]), name=file).config.activation == activation
 
@@ -173,15 +182,21 @@ def test_folders_are_read_where_the_file_name_says_nothing(file, activation):
 def test_a_guess_among_variants_is_logged(caplog):
     caplog.set_level("INFO")
     load_encoder(on_meta(ROWS["CLIP ViT-L/14"]), name="mine.safetensors")
-    message, = caplog.messages
+    (message,) = caplog.messages
     assert message.startswith("mine.safetensors is taken for CLIP ViT-L/14; of the same shape are CLIP ViT-L/14 gelu, ")
     assert "CLIP ViT-L/14 LAION-2B. If it is one of them, say so with `variant`." in message
 
 
-@pytest.mark.parametrize(("row", "options"), [
-    ("CLIP ViT-L/14", {"name": "clip-vit-large-patch14.safetensors"}), ("CLIP ViT-L/14", {"name": "laion2b.bin"}),
-    ("CLIP ViT-L/14", {"variant": "CLIP ViT-L/14"}), ("CLIP ViT-g/14", {}), ("SigLIP base/16-224", {}),
-])
+@pytest.mark.parametrize(
+    ("row", "options"),
+    [
+        ("CLIP ViT-L/14", {"name": "clip-vit-large-patch14.safetensors"}),
+        ("CLIP ViT-L/14", {"name": "laion2b.bin"}),
+        ("CLIP ViT-L/14", {"variant": "CLIP ViT-L/14"}),
+        ("CLIP ViT-g/14", {}),
+        ("SigLIP base/16-224", {}),
+    ],
+)
 def test_what_is_known_is_not_logged(row, options, caplog):
     caplog.set_level("INFO")
     load_encoder(on_meta(ROWS[row]), **options)
@@ -193,11 +208,14 @@ def resized(row, size):
         return witness.state_dict(witness.empty("clip", {**witness.full_config(row), "image_size": size}))
 
 
-@pytest.mark.parametrize(("row", "size", "file", "activation"), [
-    ("CLIP ViT-B/32", 384, "metaclip2_b32_384px_worldwide.pt", GELU),
-    ("CLIP ViT-B/16", 384, "metaclip2_b16_384px_worldwide.pt", GELU),
-    ("CLIP ViT-bigG/14", 378, "metaclip2_bigG14_378px_worldwide.pt", GELU),
-])
+@pytest.mark.parametrize(
+    ("row", "size", "file", "activation"),
+    [
+        ("CLIP ViT-B/32", 384, "metaclip2_b32_384px_worldwide.pt", GELU),
+        ("CLIP ViT-B/16", 384, "metaclip2_b16_384px_worldwide.pt", GELU),
+        ("CLIP ViT-bigG/14", 378, "metaclip2_bigG14_378px_worldwide.pt", GELU),
+    ],
+)
 def test_the_file_name_decides_at_another_picture_size(row, size, file, activation):
     config = load_encoder(resized(ROWS[row], size), name=file).config
     assert (config.activation, config.image_size) == (activation, size)
@@ -241,20 +259,35 @@ def test_the_files_own_description_comes_before_the_table():
     assert load_encoder(on_meta(CLIP), metadata=metadata, variant="CLIP ViT-B/32").config.activation == "quick_gelu"
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("{", "no JSON"), ("[1]", "no JSON object"), ('{"head": 3}', "has 'head'; it may have"),
-    ('{"heads": 0}', "positive whole number"), ('{"heads": "12"}', "positive whole number"),
-    ('{"activation": "relu"}', "one of gelu"), ('{"activation": []}', "one of gelu"),
-    ('{"mean": [1]}', "three numbers"), ('{"mean": "123"}', "three numbers"),
-    ('{"mean": ["1", 2, 3]}', "three numbers"),
-    ('{"mean": [NaN, 0, 0]}', "three numbers"), ('{"mean": [true, 0, 0]}', "three numbers"),
-    ('{"mean": {"1": 1, "2": 2, "3": 3}}', "three numbers"), ('{"std": [1, 1, Infinity]}', "three numbers"),
-    ('{"std": [1, 0, 1]}', "numbers above 0"), ('{"std": [1, 1, -0.5]}', "numbers above 0"),
-    ('{"std": [NaN, 1, 1]}', "three numbers"), ('{"heads": true}', "positive whole number"),
-    ('{"image_size": 224.0}', "positive whole number"), ('{"name": null}', "name = None; it has to be a text"),
-    ('{"name": 3}', "a text"), ('{"name": " "}', "a text"), ('{"heads": 7}', "not a multiple"),
-    ('{"image_size": 300}', "position embeddings for 7"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "no JSON"),
+        ("[1]", "no JSON object"),
+        ('{"head": 3}', "has 'head'; it may have"),
+        ('{"heads": 0}', "positive whole number"),
+        ('{"heads": "12"}', "positive whole number"),
+        ('{"activation": "relu"}', "one of gelu"),
+        ('{"activation": []}', "one of gelu"),
+        ('{"mean": [1]}', "three numbers"),
+        ('{"mean": "123"}', "three numbers"),
+        ('{"mean": ["1", 2, 3]}', "three numbers"),
+        ('{"mean": [NaN, 0, 0]}', "three numbers"),
+        ('{"mean": [true, 0, 0]}', "three numbers"),
+        ('{"mean": {"1": 1, "2": 2, "3": 3}}', "three numbers"),
+        ('{"std": [1, 1, Infinity]}', "three numbers"),
+        ('{"std": [1, 0, 1]}', "numbers above 0"),
+        ('{"std": [1, 1, -0.5]}', "numbers above 0"),
+        ('{"std": [NaN, 1, 1]}', "three numbers"),
+        ('{"heads": true}', "positive whole number"),
+        ('{"image_size": 224.0}', "positive whole number"),
+        ('{"name": null}', "name = None; it has to be a text"),
+        ('{"name": 3}', "a text"),
+        ('{"name": " "}', "a text"),
+        ('{"heads": 7}', "not a multiple"),
+        ('{"image_size": 300}', "position embeddings for 7"),
+    ],
+)
 def test_a_description_that_cannot_be_right_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
         load_encoder(on_meta(CLIP), metadata={"vision_config": text})
@@ -266,8 +299,14 @@ def test_layouts_give_the_same_features():
     openclip = witness.to_openclip(sd)
     bare = {key.removeprefix("vision_model."): tensor for key, tensor in sd.items()}
     tower = {key.removeprefix("visual."): tensor for key, tensor in openclip.items()}
-    layouts = [sd, bare, tower, openclip, openclip | witness.openclip_text(),
-               openclip | witness.openclip_text() | witness.openai_numbers()]
+    layouts = [
+        sd,
+        bare,
+        tower,
+        openclip,
+        openclip | witness.openclip_text(),
+        openclip | witness.openclip_text() | witness.openai_numbers(),
+    ]
     want = ("image_embeds", "penultimate")
     first, *others = (load_narrow(each)(pixel_values, want) for each in layouts)
     for other in others:
@@ -279,8 +318,9 @@ TEXT = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 3
 
 
 def full_clip():
-    config = CLIPConfig(text_config={**TEXT, "hidden_size": 16}, vision_config=witness.narrow_config(CLIP),
-                        projection_dim=24)
+    config = CLIPConfig(
+        text_config={**TEXT, "hidden_size": 16}, vision_config=witness.narrow_config(CLIP), projection_dim=24
+    )
     return CLIPModel(config).eval()
 
 
@@ -344,8 +384,14 @@ FOREIGN = {
     "lora": (["lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight"], "a LoRA"),
     "peft lora": (["base_model.model.vision_model.encoder.layers.0.mlp.fc1.lora_A.weight"], "a LoRA"),
     "adapter": (["image_proj.proj.weight", "ip_adapter.1.to_k_ip.weight"], "an IP-Adapter"),
-    "checkpoint": (["model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.decoder.conv_in.weight",
-                    "cond_stage_model.transformer.text_model.final_layer_norm.weight"], "a diffusion model"),
+    "checkpoint": (
+        [
+            "model.diffusion_model.input_blocks.0.0.weight",
+            "first_stage_model.decoder.conv_in.weight",
+            "cond_stage_model.transformer.text_model.final_layer_norm.weight",
+        ],
+        "a diffusion model",
+    ),
     "flux": (["double_blocks.0.img_attn.proj.weight"], "a diffusion model"),
     "vae": (["decoder.conv_in.weight", "encoder.conv_in.weight"], "a VAE"),
     "eva": (["visual.blocks.0.attn.q_proj.weight", "visual.patch_embed.proj.weight"], "an EVA-CLIP"),
@@ -377,35 +423,38 @@ EMBEDDINGS = "vision_model__embeddings__"
 LAYER = "vision_model__encoder__layers__"
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"multi_modal_projector__linear_1__weight": torch.zeros(2)}, "looks like a LLaVA model"),
-    ({"vision_model__extra__weight": torch.zeros(2)}, r"does not know: .*vision_model\.extra\.weight"),
-    ({"visual_projection__bias": torch.zeros(24)}, "does not know: .*visual_projection.bias"),
-    ({f"{LAYER}0__self_attn__k_proj__weight": None}, "incomplete: layers.0.attention.q.weight has no k or v"),
-    ({f"{LAYER}1__self_attn__q_proj__weight": None}, "missing, first .'layers.1.attention.qkv.weight'"),
-    ({f"{LAYER}2__mlp__fc2__bias": None}, "1 weights are missing, first .'layers.2.mlp.fc2.bias'"),
-    ({f"{LAYER}0__mlp__fc1__weight": None}, "incomplete: no vision_model.encoder.layers.0.mlp.fc1.weight"),
-    ({"vision_model__embeddings__position_embedding__weight": None}, "incomplete: no .*position_embedding"),
-    ({"vision_model__embeddings__position_embedding__weight": torch.zeros(49, 96)}, "no square grid"),
-    ({"vision_model__embeddings__patch_embedding__weight": torch.zeros(96, 3, 32, 16)}, "no square grid"),
-    ({"vision_model__embeddings__patch_embedding__weight": torch.zeros(96, 768)}, "NaFlex SigLIP2"),
-    ({"vision_model__pre_layrnorm__bias": torch.zeros(95)}, r"pre_norm.bias has shape \(95,\).* needs \(96,\)"),
-    ({f"{LAYER}0__mlp__fc1__weight": torch.zeros(288, 96, dtype=torch.int8)}, "quantised"),
-    ({f"{EMBEDDINGS}position_embedding__weight": torch.tensor(1.0)}, r"position_embedding.weight has shape \(\)"),
-    ({f"{EMBEDDINGS}position_embedding__weight": torch.zeros(0, 96)}, r"has shape \(0, 96\), not 2 dimensions"),
-    ({f"{EMBEDDINGS}position_embedding__weight": torch.zeros(1, 96)}, "no square grid"),
-    ({f"{EMBEDDINGS}position_embedding__weight": [1.0, 2.0]}, "is a list, not a tensor"),
-    ({f"{EMBEDDINGS}class_embedding": torch.tensor(1.0)}, r"class_embedding has shape \(\), not 1 dim"),
-    ({f"{EMBEDDINGS}patch_embedding__weight": torch.zeros(96, 3, 0, 0)}, r"has shape \(96, 3, 0, 0\)"),
-    ({f"{EMBEDDINGS}patch_embedding__weight": torch.tensor(1.0)}, r"has shape \(\), not 4 dimensions"),
-    ({f"{LAYER}0__mlp__fc1__weight": torch.tensor(1.0)}, r"mlp.fc1.weight has shape \(\), not 2 dim"),
-    ({f"{LAYER}0__self_attn__k_proj__weight": torch.zeros(96, 95)}, r"q.weight and the k .*\(96, 95\), \(96, 96\)"),
-    ({f"{LAYER}0__self_attn__k_proj__weight": torch.zeros(95, 96)}, r"q.weight and the k .*\(95, 96\), \(96, 96\)"),
-    ({f"{LAYER}0__self_attn__v_proj__weight": torch.zeros(96, 96, 1)}, r"v_proj.weight has shape \(96, 96, 1\)"),
-    ({f"{LAYER}0__self_attn__v_proj__bias": torch.tensor(1.0)}, r"v_proj.bias has shape \(\), not 1 dim"),
-    ({f"{LAYER}999999999__mlp__fc1__bias": torch.zeros(384)}, "of layers 0 to 999999999 it has 4"),
-    ({"visual_projection__weight": torch.tensor(1.0)}, r"visual_projection.weight has shape \(\)"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"multi_modal_projector__linear_1__weight": torch.zeros(2)}, "looks like a LLaVA model"),
+        ({"vision_model__extra__weight": torch.zeros(2)}, r"does not know: .*vision_model\.extra\.weight"),
+        ({"visual_projection__bias": torch.zeros(24)}, "does not know: .*visual_projection.bias"),
+        ({f"{LAYER}0__self_attn__k_proj__weight": None}, "incomplete: layers.0.attention.q.weight has no k or v"),
+        ({f"{LAYER}1__self_attn__q_proj__weight": None}, "missing, first .'layers.1.attention.qkv.weight'"),
+        ({f"{LAYER}2__mlp__fc2__bias": None}, "1 weights are missing, first .'layers.2.mlp.fc2.bias'"),
+        ({f"{LAYER}0__mlp__fc1__weight": None}, "incomplete: no vision_model.encoder.layers.0.mlp.fc1.weight"),
+        ({"vision_model__embeddings__position_embedding__weight": None}, "incomplete: no .*position_embedding"),
+        ({"vision_model__embeddings__position_embedding__weight": torch.zeros(49, 96)}, "no square grid"),
+        ({"vision_model__embeddings__patch_embedding__weight": torch.zeros(96, 3, 32, 16)}, "no square grid"),
+        ({"vision_model__embeddings__patch_embedding__weight": torch.zeros(96, 768)}, "NaFlex SigLIP2"),
+        ({"vision_model__pre_layrnorm__bias": torch.zeros(95)}, r"pre_norm.bias has shape \(95,\).* needs \(96,\)"),
+        ({f"{LAYER}0__mlp__fc1__weight": torch.zeros(288, 96, dtype=torch.int8)}, "quantised"),
+        ({f"{EMBEDDINGS}position_embedding__weight": torch.tensor(1.0)}, r"position_embedding.weight has shape \(\)"),
+        ({f"{EMBEDDINGS}position_embedding__weight": torch.zeros(0, 96)}, r"has shape \(0, 96\), not 2 dimensions"),
+        ({f"{EMBEDDINGS}position_embedding__weight": torch.zeros(1, 96)}, "no square grid"),
+        ({f"{EMBEDDINGS}position_embedding__weight": [1.0, 2.0]}, "is a list, not a tensor"),
+        ({f"{EMBEDDINGS}class_embedding": torch.tensor(1.0)}, r"class_embedding has shape \(\), not 1 dim"),
+        ({f"{EMBEDDINGS}patch_embedding__weight": torch.zeros(96, 3, 0, 0)}, r"has shape \(96, 3, 0, 0\)"),
+        ({f"{EMBEDDINGS}patch_embedding__weight": torch.tensor(1.0)}, r"has shape \(\), not 4 dimensions"),
+        ({f"{LAYER}0__mlp__fc1__weight": torch.tensor(1.0)}, r"mlp.fc1.weight has shape \(\), not 2 dim"),
+        ({f"{LAYER}0__self_attn__k_proj__weight": torch.zeros(96, 95)}, r"q.weight and the k .*\(96, 95\), \(96, 96\)"),
+        ({f"{LAYER}0__self_attn__k_proj__weight": torch.zeros(95, 96)}, r"q.weight and the k .*\(95, 96\), \(96, 96\)"),
+        ({f"{LAYER}0__self_attn__v_proj__weight": torch.zeros(96, 96, 1)}, r"v_proj.weight has shape \(96, 96, 1\)"),
+        ({f"{LAYER}0__self_attn__v_proj__bias": torch.tensor(1.0)}, r"v_proj.bias has shape \(\), not 1 dim"),
+        ({f"{LAYER}999999999__mlp__fc1__bias": torch.zeros(384)}, "of layers 0 to 999999999 it has 4"),
+        ({"visual_projection__weight": torch.tensor(1.0)}, r"visual_projection.weight has shape \(\)"),
+    ],
+)
 def test_broken_files_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         load_narrow(changed(**changes))
@@ -438,8 +487,11 @@ def test_a_resnet_clip_is_refused():
 def test_a_naflex_file_is_refused():
     from transformers import Siglip2VisionConfig, Siglip2VisionModel
 
-    model = Siglip2VisionModel(Siglip2VisionConfig(hidden_size=64, num_hidden_layers=1, num_attention_heads=1,
-                                                   intermediate_size=64, num_patches=16))
+    model = Siglip2VisionModel(
+        Siglip2VisionConfig(
+            hidden_size=64, num_hidden_layers=1, num_attention_heads=1, intermediate_size=64, num_patches=16
+        )
+    )
     with pytest.raises(ValueError, match="NaFlex SigLIP2"):
         load_encoder(witness.state_dict(model))
 

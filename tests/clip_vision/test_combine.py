@@ -48,14 +48,17 @@ def test_one_reference_stays_what_it_is(method):
     torch.testing.assert_close(combine(TOKENS[:1], method), TOKENS[0])
 
 
-@pytest.mark.parametrize(("features", "method", "message"), [
-    ([torch.zeros(1, 1280), torch.zeros(1, 1024)], "concat", "different encoders"),
-    ([torch.zeros(1, 257, 1280), torch.zeros(1, 50, 1280)], "average", "different encoders"),
-    ([torch.zeros(1, 8), torch.zeros(1, 1, 8)], "add", "different encoders"),
-    ([], "concat", "at least one"),
-    ([torch.zeros(1, 8)], "subtract", "two or more"),
-    ([torch.zeros(1, 8)], "mean", "Known: concat"),
-])
+@pytest.mark.parametrize(
+    ("features", "method", "message"),
+    [
+        ([torch.zeros(1, 1280), torch.zeros(1, 1024)], "concat", "different encoders"),
+        ([torch.zeros(1, 257, 1280), torch.zeros(1, 50, 1280)], "average", "different encoders"),
+        ([torch.zeros(1, 8), torch.zeros(1, 1, 8)], "add", "different encoders"),
+        ([], "concat", "at least one"),
+        ([torch.zeros(1, 8)], "subtract", "two or more"),
+        ([torch.zeros(1, 8)], "mean", "Known: concat"),
+    ],
+)
 def test_what_cannot_be_combined_is_refused(features, method, message):
     with pytest.raises(ValueError, match=message):
         combine(features, method)

@@ -107,10 +107,15 @@ def test_chunked_equals_unchunked(row, chunk):
     close(parts.hidden[1], whole.hidden[1], tolerance=2e-6)
 
 
-@pytest.mark.parametrize(("name", "chunk", "sizes"), [
-    ("CLIP ViT-B/32", 2, [2, 2, 1]), ("CLIP ViT-B/32", 8, [5]), ("SigLIP base/16-224", 8, [5]),
-    ("CLIP ViT-L/14", 8, [3, 2]),
-])
+@pytest.mark.parametrize(
+    ("name", "chunk", "sizes"),
+    [
+        ("CLIP ViT-B/32", 2, [2, 2, 1]),
+        ("CLIP ViT-B/32", 8, [5]),
+        ("SigLIP base/16-224", 8, [5]),
+        ("CLIP ViT-L/14", 8, [3, 2]),
+    ],
+)
 def test_chunks_are_as_small_as_asked_and_on_a_cpu_no_larger_than_is_good(name, chunk, sizes):
     row, seen = ROWS[name], []
     encoder = ours(row, witness.narrow(row))
@@ -145,13 +150,16 @@ def test_weights_go_back_to_the_transformers_layout_bit_for_bit(row):
     assert all(torch.equal(back[key], sd[key]) for key in sd)
 
 
-@pytest.mark.parametrize(("want", "hidden", "message"), [
-    (("image_embed",), (), "Unknown feature 'image_embed'.*image_embeds"),
-    ("image_embeds", (), "collection of names"),
-    ((), (), "No feature was asked for"),
-    ((), (4,), "Hidden layer 4 .*-4 to 3"),
-    ((), (-5,), "Hidden layer -5"),
-])
+@pytest.mark.parametrize(
+    ("want", "hidden", "message"),
+    [
+        (("image_embed",), (), "Unknown feature 'image_embed'.*image_embeds"),
+        ("image_embeds", (), "collection of names"),
+        ((), (), "No feature was asked for"),
+        ((), (4,), "Hidden layer 4 .*-4 to 3"),
+        ((), (-5,), "Hidden layer -5"),
+    ],
+)
 def test_wrong_wishes_are_refused(want, hidden, message):
     encoder = ours(CLIP, witness.narrow(CLIP))
     with pytest.raises(ValueError, match=message):

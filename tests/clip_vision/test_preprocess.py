@@ -10,8 +10,21 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 from image_prompt.clip_vision import CROPS, fit, preprocess
 from image_prompt.clip_vision.resample import resize
 
-SIZES = [(224, 224), (300, 200), (200, 300), (225, 224), (223, 640), (17, 31), (1, 1), (5, 400), (400, 5), (640, 480),
-         (511, 383), (224, 500), (3, 2)]
+SIZES = [
+    (224, 224),
+    (300, 200),
+    (200, 300),
+    (225, 224),
+    (223, 640),
+    (17, 31),
+    (1, 1),
+    (5, 400),
+    (400, 5),
+    (640, 480),
+    (511, 383),
+    (224, 500),
+    (3, 2),
+]
 EXACT, LEVEL = 1e-6, 1.01 / 255
 WHITE, RED = (1.0, 1.0, 1.0), (1.0, 0.0, 0.0)
 
@@ -44,8 +57,9 @@ def difference(ours, theirs):
 @pytest.mark.parametrize("side", [224, 336])
 def test_center_crop_equals_the_clip_processor(size, side):
     image = Image.fromarray(picture(*size))
-    processor = CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side},
-                                      do_normalize=False)
+    processor = CLIPImageProcessorPil(
+        size={"shortest_edge": side}, crop_size={"height": side, "width": side}, do_normalize=False
+    )
     theirs = torch.tensor(np.asarray(processor(image, return_tensors="pt")["pixel_values"])).permute(0, 2, 3, 1)
     assert difference(fit(image, side), theirs) <= EXACT
 
@@ -74,8 +88,9 @@ def pil_cover(image, side, down, right):
 
 
 def pil_pad(image, side):
-    small = image.resize([max(1, round(side * length / max(image.size))) for length in image.size],
-                         Image.Resampling.BICUBIC)
+    small = image.resize(
+        [max(1, round(side * length / max(image.size))) for length in image.size], Image.Resampling.BICUBIC
+    )
     square = Image.new("RGB", (side, side), (255, 0, 0))
     square.paste(small, ((side - small.width) // 2, (side - small.height) // 2))
     return square
@@ -149,8 +164,10 @@ def test_pil_modes_without_alpha_are_converted_as_pil_does(mode):
     assert torch.equal(fit(image, 40)[0], as_floats(image.convert("RGB")))
 
 
-@pytest.mark.parametrize("grey", [
-    lambda a: a, lambda a: a[..., None], lambda a: torch.tensor(a)[None, :, :, None], lambda a: Image.fromarray(a)])
+@pytest.mark.parametrize(
+    "grey",
+    [lambda a: a, lambda a: a[..., None], lambda a: torch.tensor(a)[None, :, :, None], lambda a: Image.fromarray(a)],
+)
 def test_grey_pictures_have_three_equal_channels(grey):
     pixels = picture(40, 40, 1)[..., 0]
     assert torch.equal(fit(grey(pixels), 40)[0], as_floats(pixels)[..., None].expand(-1, -1, 3))
@@ -192,28 +209,32 @@ NAN = torch.full((1, 8, 8, 3), 0.5)
 NAN[0, 3, 4, 1] = float("nan")
 
 
-@pytest.mark.parametrize(("images", "message"), [
-    ([], "list is empty"),
-    (NAN, "NaN or infinity"),
-    (torch.full((8, 8, 3), float("inf")), "NaN or infinity"),
-    (torch.full((8, 8, 3), float("-inf")), "NaN or infinity"),
-    (torch.zeros(0, 8, 8, 3), "empty picture or batch"),
-    (np.zeros((0, 8, 3), np.uint8), "empty picture or batch"),
-    (torch.zeros(1, 8, 0, 3), "empty picture or batch"),
-    (torch.zeros(8), "shape .8,.: expected"),
-    (torch.zeros(1, 1, 8, 8, 3), "expected .H, W, C."),
-    (torch.zeros(8, 8, 5), "no axis of 1 to 4 channels"),
-    (torch.zeros(5, 64, 64), "A mask .B, H, W. is not a picture"),
-    (torch.zeros(8, 8, 3, dtype=torch.int32), "torch.int32: expected uint8"),
-    (np.zeros((8, 8, 3), np.uint16), "uint16: expected uint8"),
-    (np.array([["a", "b"]]), "<U1: expected uint8"),
-    (np.full((8, 8, 3), 200.0, np.float32), "divide by 255"),
-    (Image.new("F", (8, 8)), "mode 'F'"),
-    (Image.new("I", (8, 8)), "mode 'I'"),
-    ("photo.jpg", "not str"),
-    ([np.zeros((8, 8, 3), np.uint8), None], "not NoneType"),
-    (np.zeros((1, 500, 3), np.uint8), "too narrow to cut a square"),
-], ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([], "list is empty"),
+        (NAN, "NaN or infinity"),
+        (torch.full((8, 8, 3), float("inf")), "NaN or infinity"),
+        (torch.full((8, 8, 3), float("-inf")), "NaN or infinity"),
+        (torch.zeros(0, 8, 8, 3), "empty picture or batch"),
+        (np.zeros((0, 8, 3), np.uint8), "empty picture or batch"),
+        (torch.zeros(1, 8, 0, 3), "empty picture or batch"),
+        (torch.zeros(8), "shape .8,.: expected"),
+        (torch.zeros(1, 1, 8, 8, 3), "expected .H, W, C."),
+        (torch.zeros(8, 8, 5), "no axis of 1 to 4 channels"),
+        (torch.zeros(5, 64, 64), "A mask .B, H, W. is not a picture"),
+        (torch.zeros(8, 8, 3, dtype=torch.int32), "torch.int32: expected uint8"),
+        (np.zeros((8, 8, 3), np.uint16), "uint16: expected uint8"),
+        (np.array([["a", "b"]]), "<U1: expected uint8"),
+        (np.full((8, 8, 3), 200.0, np.float32), "divide by 255"),
+        (Image.new("F", (8, 8)), "mode 'F'"),
+        (Image.new("I", (8, 8)), "mode 'I'"),
+        ("photo.jpg", "not str"),
+        ([np.zeros((8, 8, 3), np.uint8), None], "not NoneType"),
+        (np.zeros((1, 500, 3), np.uint8), "too narrow to cut a square"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_what_is_no_picture_is_refused(images, message):
     with pytest.raises(ValueError, match=message):
         fit(images, 16)
@@ -224,12 +245,15 @@ def test_a_picture_too_narrow_to_crop_can_be_squashed_or_padded():
     assert fit(narrow, 16, "squash").shape == fit(narrow, 16, "pad").shape == (1, 16, 16, 3)
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"crop": "middle"}, "Unknown crop 'middle'. Known: center"),
-    ({"background": (0, 0)}, "not three numbers"),
-    ({"background": (0, 0, 255)}, "in 0..1"),
-    ({"size": 0}, "0 pixels"),
-])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"crop": "middle"}, "Unknown crop 'middle'. Known: center"),
+        ({"background": (0, 0)}, "not three numbers"),
+        ({"background": (0, 0, 255)}, "in 0..1"),
+        ({"size": 0}, "0 pixels"),
+    ],
+)
 def test_wrong_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         fit(np.zeros((8, 8, 3), np.uint8), **{"size": 16, **settings})

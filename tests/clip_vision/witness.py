@@ -15,15 +15,29 @@ ROWS = {row.name: row for row in PRESETS}
 def narrow_config(row: Preset, layers: int = 3) -> dict[str, Any]:
     """The row with its heads, patches and picture size, but heads 8 wide and few layers."""
     width = 8 * row.heads
-    return {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": row.heads,
-            "intermediate_size": width * row.mlp_width // row.width, "patch_size": row.patch,
-            "image_size": row.image_size, "hidden_act": row.activation, "projection_dim": 24}
+    return {
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": row.heads,
+        "intermediate_size": width * row.mlp_width // row.width,
+        "patch_size": row.patch,
+        "image_size": row.image_size,
+        "hidden_act": row.activation,
+        "projection_dim": 24,
+    }
 
 
 def full_config(row: Preset, projection: int = 512) -> dict[str, Any]:
-    return {"hidden_size": row.width, "num_hidden_layers": row.depth, "num_attention_heads": row.heads,
-            "intermediate_size": row.mlp_width, "patch_size": row.patch, "image_size": row.image_size,
-            "hidden_act": row.activation, "projection_dim": projection}
+    return {
+        "hidden_size": row.width,
+        "num_hidden_layers": row.depth,
+        "num_attention_heads": row.heads,
+        "intermediate_size": row.mlp_width,
+        "patch_size": row.patch,
+        "image_size": row.image_size,
+        "hidden_act": row.activation,
+        "projection_dim": projection,
+    }
 
 
 def empty(kind: str, config: dict[str, Any]) -> torch.nn.Module:
@@ -51,8 +65,14 @@ def state_dict(model: torch.nn.Module) -> dict[str, Tensor]:
 
 def description(row: Preset) -> dict[str, str]:
     """What a narrow file has to say about itself."""
-    facts = {"heads": row.heads, "activation": row.activation, "image_size": row.image_size,
-             "mean": row.mean, "std": row.std, "name": row.name}
+    facts = {
+        "heads": row.heads,
+        "activation": row.activation,
+        "image_size": row.image_size,
+        "mean": row.mean,
+        "std": row.std,
+        "name": row.name,
+    }
     return {"vision_config": json.dumps(facts)}
 
 
@@ -87,12 +107,16 @@ def openclip_text(width: int = 16) -> dict[str, Tensor]:
     """The text model of an OpenCLIP or OpenAI file, at the top level as there."""
     block = "transformer.resblocks.0."
     return {
-        "token_embedding.weight": torch.randn(30, width), "positional_embedding": torch.randn(7, width),
-        "text_projection": torch.randn(width, 24), "logit_scale": torch.tensor(4.6),
-        "ln_final.weight": torch.ones(width), "ln_final.bias": torch.zeros(width),
+        "token_embedding.weight": torch.randn(30, width),
+        "positional_embedding": torch.randn(7, width),
+        "text_projection": torch.randn(width, 24),
+        "logit_scale": torch.tensor(4.6),
+        "ln_final.weight": torch.ones(width),
+        "ln_final.bias": torch.zeros(width),
         f"{block}attn.in_proj_weight": torch.randn(3 * width, width),
         f"{block}attn.in_proj_bias": torch.randn(3 * width),
-        f"{block}ln_1.weight": torch.ones(width), f"{block}mlp.c_fc.weight": torch.randn(4 * width, width),
+        f"{block}ln_1.weight": torch.ones(width),
+        f"{block}mlp.c_fc.weight": torch.randn(4 * width, width),
     }
 
 

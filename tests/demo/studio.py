@@ -53,20 +53,42 @@ def encode(images: Tensor) -> Any:
     return EncodeImagePrompt.execute(encoder(), images, "center", "black").args[0]
 
 
-def apply(name: str, references: Sequence[Scene] | Tensor, *, weight: float = 1.0, start: float = 0.0, end: float = 1.0,
-          model: Any = None, negative: Sequence[Scene] | None = None, **options: Any) -> Any:
+def apply(
+    name: str,
+    references: Sequence[Scene] | Tensor,
+    *,
+    weight: float = 1.0,
+    start: float = 0.0,
+    end: float = 1.0,
+    model: Any = None,
+    negative: Sequence[Scene] | None = None,
+    **options: Any,
+) -> Any:
     """The model with one reference, a scene or an image, for each picture of the batch."""
     images = references if isinstance(references, Tensor) else pictures(references)
     if negative is not None:
         options["negative"] = encode(pictures(negative))
     return ApplyImagePrompt.execute(
-        model or checkpoints()[0], adapter(name), encode(images), weight, start, end, batch=ONE_EACH,
+        model or checkpoints()[0],
+        adapter(name),
+        encode(images),
+        weight,
+        start,
+        end,
+        batch=ONE_EACH,
         **options,
     ).args[0]
 
 
-def generate(model: Any, prompts: str | Sequence[str] = "a shape", *, count: int = COUNT, seed: int = 11,
-             cfg: float = CFG, steps: int = STEPS) -> Tensor:
+def generate(
+    model: Any,
+    prompts: str | Sequence[str] = "a shape",
+    *,
+    count: int = COUNT,
+    seed: int = 11,
+    cfg: float = CFG,
+    steps: int = STEPS,
+) -> Tensor:
     """(count, 3, 64, 64) in 0..1; `prompts` for all of them, or one each."""
     _, clip, vae = checkpoints()
     side = SIZE // vae.downscale_ratio
@@ -74,9 +96,18 @@ def generate(model: Any, prompts: str | Sequence[str] = "a shape", *, count: int
     noise = comfy.sample.prepare_noise(latent, seed)
     with torch.inference_mode():
         latents = comfy.sample.sample(
-            model, noise, steps, cfg, SAMPLER, SCHEDULER, text(clip, prompts), text(clip, ""), latent,
-            disable_pbar=True, seed=seed,
-        )  # fmt: skip
+            model,
+            noise,
+            steps,
+            cfg,
+            SAMPLER,
+            SCHEDULER,
+            text(clip, prompts),
+            text(clip, ""),
+            latent,
+            disable_pbar=True,
+            seed=seed,
+        )
         return vae.decode(latents).movedim(-1, 1).clamp(0, 1)
 
 

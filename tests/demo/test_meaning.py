@@ -89,10 +89,13 @@ def test_text_alone_is_at_chance(report):
         assert share < CHANCE[name] + 0.2, name
 
 
-@pytest.mark.parametrize(("name", "least"), [
-    ("base", {"colour": 0.9, "background": 0.9, "position": 0.8, "size": 0.75, "shape": 0.5, "texture": 0.45}),
-    ("plus", {"colour": 0.9, "background": 0.9, "position": 0.8, "size": 0.75, "shape": 0.45, "texture": 0.5}),
-])
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("base", {"colour": 0.9, "background": 0.9, "position": 0.8, "size": 0.75, "shape": 0.5, "texture": 0.45}),
+        ("plus", {"colour": 0.9, "background": 0.9, "position": 0.8, "size": 0.75, "shape": 0.45, "texture": 0.5}),
+    ],
+)
 def test_the_picture_takes_after_its_reference(name, least, report):
     found = table(with_adapter(name), SCENES)
     report(f"{name}, weight 1: {shown(found)}")
@@ -113,8 +116,10 @@ def test_plus_keeps_more_of_two_objects_than_base(report):
     far, colours = {}, {}
     for name in ("base", "plus"):
         made = generate(apply(name, references.movedim(1, -1)), PAIR)
-        halves = [matches(measure_half(made, side), scenes, "colour") for side, scenes in (("left", SCENES),
-                                                                                           ("right", OTHERS))]
+        halves = [
+            matches(measure_half(made, side), scenes, "colour")
+            for side, scenes in (("left", SCENES), ("right", OTHERS))
+        ]
         far[name], colours[name] = distance(made, references), sum(halves) / 2
     report(f"references of two objects: distance {shown(far, 3)}; halves with their colour: {shown(colours)}")
     assert far["plus"] < 0.9 * far["base"]
@@ -176,8 +181,10 @@ def test_a_mask_confines_the_influence(report):
         before = matches(measure_half(plain, "right"), OTHERS, attribute)
         outside = matches(measure_half(made, "right"), OTHERS, attribute)
         leaked = matches(measure_half(made, "right"), SCENES, attribute)
-        report(f"left mask, {attribute}: inside of the image {inside:.2f}; outside of the text {outside:.2f} "
-               f"(without the image {before:.2f}), of the image {leaked:.2f}")
+        report(
+            f"left mask, {attribute}: inside of the image {inside:.2f}; outside of the text {outside:.2f} "
+            f"(without the image {before:.2f}), of the image {leaked:.2f}"
+        )
         assert inside > 0.7
         assert outside > before - 0.2
         assert leaked < CHANCE[attribute] + 0.15
@@ -210,9 +217,15 @@ def test_a_negative_image_moves_the_result_away_from_it(report):
     """From it, and not only from where it was: with the negative of the next row the result moves elsewhere."""
     against = draw([(scene,) for scene in OTHERS])
     negatives = {"neutral": None, "its own": OTHERS, "the next one's": OTHERS[1:] + OTHERS[:1]}
-    found = {name: distance(with_adapter("plus", 0.6) if negative is None else
-                            generate(apply("plus", SCENES, weight=0.6, negative=negative)), against)
-             for name, negative in negatives.items()}
+    found = {
+        name: distance(
+            with_adapter("plus", 0.6)
+            if negative is None
+            else generate(apply("plus", SCENES, weight=0.6, negative=negative)),
+            against,
+        )
+        for name, negative in negatives.items()
+    }
     report("distance to a negative image, by the one that was given: " + shown(found, 3))
     assert found["its own"] > found["neutral"] + 0.01
     assert found["its own"] > found["the next one's"] + 0.005

@@ -104,13 +104,17 @@ def test_a_reading_does_not_depend_on_the_batch(singles):
     assert measure(pictures) == [reading for picture in pictures.split(3) for reading in measure(picture)]
 
 
-@pytest.mark.parametrize("picture", [
-    *(torch.full((1, 3, SIZE, SIZE), level) for level in (0.0, 0.06, 0.52, 1.0)),
-    torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)),
-    torch.tensor([0.88, 0.14, 0.12])[None, :, None, None].expand(1, 3, SIZE, SIZE),
-    torch.full((1, 3, SIZE, SIZE), 1e6),
-    torch.full((1, 3, SIZE, SIZE), -1.0),
-], ids=["0", "black", "grey", "1", "noise", "red", "huge", "negative"])  # fmt: skip
+@pytest.mark.parametrize(
+    "picture",
+    [
+        *(torch.full((1, 3, SIZE, SIZE), level) for level in (0.0, 0.06, 0.52, 1.0)),
+        torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)),
+        torch.tensor([0.88, 0.14, 0.12])[None, :, None, None].expand(1, 3, SIZE, SIZE),
+        torch.full((1, 3, SIZE, SIZE), 1e6),
+        torch.full((1, 3, SIZE, SIZE), -1.0),
+    ],
+    ids=["0", "black", "grey", "1", "noise", "red", "huge", "negative"],
+)
 def test_there_is_a_reading_of_any_picture(picture):
     for reading in (*measure(picture), *measure_half(picture, "left"), *measure_half(picture, "right")):
         assert all(value in VALUES[name] for name, value in reading.items())

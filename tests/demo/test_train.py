@@ -18,9 +18,13 @@ from image_prompt.demo.stages import ROOT
 # Steps, and to which part of the first third the loss of the last third falls at least: half-way between what was
 # measured and what is measured with a learning rate of zero, where the batches alone differ.
 SHORT = {
-    "plus": (24, 0.87), "base": (24, 0.92), "unet": (18, 0.95), "autoencoder": (24, 0.75), "clip": (12, 0.92),
+    "plus": (24, 0.87),
+    "base": (24, 0.92),
+    "unet": (18, 0.95),
+    "autoencoder": (24, 0.75),
+    "clip": (12, 0.92),
     "vision": (12, 0.96),  # goes on with that clip
-}  # fmt: skip
+}
 FILES = {
     "autoencoder": ["vae/demo_world.safetensors"],
     "clip": ["clip_vision/demo_world.safetensors", "text_encoders/demo_world.safetensors"],
@@ -32,14 +36,31 @@ FILES = {
 
 
 def command_line(folder, *arguments: str) -> list[str]:
-    words = [sys.executable, ROOT / "demo" / "train.py", *arguments, "--pictures", "256", "--device", "cpu",
-             "--folder", folder / "states", "--models", folder / "models"]
+    words = [
+        sys.executable,
+        ROOT / "demo" / "train.py",
+        *arguments,
+        "--pictures",
+        "256",
+        "--device",
+        "cpu",
+        "--folder",
+        folder / "states",
+        "--models",
+        folder / "models",
+    ]
     return [str(word) for word in words]
 
 
 def train(folder, *arguments: str) -> str:
-    done = subprocess.run(command_line(folder, *arguments), capture_output=True, text=True, check=False, cwd=folder,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        command_line(folder, *arguments),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert not done.returncode, done.stderr[-3000:]
     return done.stdout
 
@@ -143,7 +164,8 @@ def test_a_trial_does_not_replace_the_finished_models():
 
 
 def test_help_needs_no_packages():
-    done = subprocess.run([sys.executable, "-S", str(ROOT / "demo" / "train.py"), "--help"], capture_output=True,
-                          text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-S", str(ROOT / "demo" / "train.py"), "--help"], capture_output=True, text=True, check=False
+    )
     assert not done.returncode
     assert all(name in done.stdout for name in SHORT)

@@ -113,13 +113,20 @@ def test_attributes_are_independent(held_out):
             assert abs(seen - likely) < 4.5 * (likely * (1 - likely) / count) ** 0.5, (a, b)
 
 
-@pytest.mark.parametrize(("picture", "mentions", "said"), [
-    ((SCENE,), [tuple(VALUES)], "a large red star with stripes at the left on white"),
-    ((PLAIN,), [tuple(VALUES)], "a small blue ring plain in the middle on beige"),
-    ((SCENE,), [()], "a shape"),
-    ((SCENE,), [("colour", "background")], "a red shape on white"),
-    ((SCENE, PLAIN), [("shape", "texture"), ("size", "shape", "colour")], "a star with stripes and a small blue ring"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("picture", "mentions", "said"),
+    [
+        ((SCENE,), [tuple(VALUES)], "a large red star with stripes at the left on white"),
+        ((PLAIN,), [tuple(VALUES)], "a small blue ring plain in the middle on beige"),
+        ((SCENE,), [()], "a shape"),
+        ((SCENE,), [("colour", "background")], "a red shape on white"),
+        (
+            (SCENE, PLAIN),
+            [("shape", "texture"), ("size", "shape", "colour")],
+            "a star with stripes and a small blue ring",
+        ),
+    ],
+)
 def test_captions(picture, mentions, said):
     assert caption(picture, mentions) == said
 

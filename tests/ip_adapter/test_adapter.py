@@ -78,8 +78,9 @@ def test_features_of_an_unknown_width_are_described(make_file):
         load_adapter(make_file("base")).tokens(torch.randn(1, 33))
 
 
-@pytest.mark.parametrize("family, shape", [("base", (1, 257, 1024)), ("plus", (1, 1280)), ("base", (0, 1024)),
-                                           ("plus", (1, 0, 1280))])
+@pytest.mark.parametrize(
+    "family, shape", [("base", (1, 257, 1024)), ("plus", (1, 1280)), ("base", (0, 1024)), ("plus", (1, 0, 1280))]
+)
 def test_features_of_another_rank_or_empty_are_refused(make_file, family, shape):
     with pytest.raises(ValueError, match="was given a tensor of shape"):
         load_adapter(make_file(family)).tokens(torch.randn(shape))

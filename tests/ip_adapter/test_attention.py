@@ -37,8 +37,10 @@ def test_image_attention_is_the_papers_formula(tokens, references, masks, weight
 def test_several_prompts_are_the_sum_of_each(tokens, references, dtype):
     q, text = torch.randn(2, 3, 20, WIDTH, dtype=dtype)
     masks = (None, torch.rand(1, 20, dtype=dtype), torch.rand(3, 20, dtype=dtype))
-    prompts = [ImagePrompt(*torch.randn(2, count, length, WIDTH, dtype=dtype), mask)
-               for length, count, mask in zip(tokens, references, masks)]
+    prompts = [
+        ImagePrompt(*torch.randn(2, count, length, WIDTH, dtype=dtype), mask)
+        for length, count, mask in zip(tokens, references, masks)
+    ]
     together, one_by_one = text.clone(), text.clone()
     image_attention(q, prompts, HEADS, together)
     for prompt in prompts:

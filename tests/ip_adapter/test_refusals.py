@@ -79,14 +79,17 @@ def test_an_unknown_projection_gets_a_reason_per_family(make_file):
         assert reason in str(error.value)
 
 
-@pytest.mark.parametrize("sd, words", [
-    ([T], "a list where a dict of tensors"),
-    (torch.nn.Linear(2, 2), "a Linear where"),
-    ({}, "empty"),
-    ({"image_proj": {}, "ip_adapter": {}}, "empty"),
-    ({"image_proj": {"proj.weight": [1.0, 2.0]}}, r"something other than tensors: image_proj.proj.weight \(list\)"),
-    ({"epoch": 3, "image_proj.proj.weight": T}, r"epoch \(int\)"),
-])
+@pytest.mark.parametrize(
+    "sd, words",
+    [
+        ([T], "a list where a dict of tensors"),
+        (torch.nn.Linear(2, 2), "a Linear where"),
+        ({}, "empty"),
+        ({"image_proj": {}, "ip_adapter": {}}, "empty"),
+        ({"image_proj": {"proj.weight": [1.0, 2.0]}}, r"something other than tensors: image_proj.proj.weight \(list\)"),
+        ({"epoch": 3, "image_proj.proj.weight": T}, r"epoch \(int\)"),
+    ],
+)
 def test_what_is_not_a_dict_of_tensors_is_refused(sd, words):
     with pytest.raises(ValueError, match=words):
         load_adapter(sd)
@@ -101,26 +104,41 @@ def broken(parts, part, key, tensor):
     return {**parts, part: sd}
 
 
-@pytest.mark.parametrize("family, part, key, tensor, words", [
-    ("base", "image_proj", "proj.bias", None, "missing: image_proj.proj.bias"),
-    ("base", "image_proj", "proj.bias", T, r"wrong shape: image_proj.proj.bias is \[4, 4\], expected \[3072\]"),
-    ("base", "image_proj", "proj.weight", torch.zeros(3), "proj.weight has shape"),
-    ("base", "image_proj", "proj.weight", torch.zeros(1000, 1024), "proj.weight has 1000 rows, not a multiple of 768"),
-    ("base", "image_proj", "extra.weight", T, "unexpected: image_proj.extra.weight"),
-    ("full-face", "image_proj", "proj.2.weight", None, "no proj.2.weight"),
-    ("plus", "image_proj", "layers.2.0.to_q.weight", None, "missing: image_proj.layers.*to_q.weight"),
-    ("plus", "image_proj", "layers.0.0.to_q.weight", torch.zeros(100, 64), "layers.0.to_q.weight has 100 rows"),
-    ("plus", "image_proj", "layers.0.0.to_q.weight", None, "layers.0.to_q.weight is missing"),
-    ("plus", "image_proj", "latents", torch.zeros(16, 64), r"latents has shape \[16, 64\]"),
-    ("plus", "image_proj", "layers.1.2.1.weight", T, "unexpected"),
-    ("plus", "image_proj", "norm_out.weight", torch.ones(2048), "wrong shape: image_proj.norm_out.weight"),
-    ("base", "ip_adapter", "5.to_v_ip.weight", None, "missing: ip_adapter.5.to_v_ip.weight"),
-    ("base", "ip_adapter", "5.to_v_ip.weight", T, "wrong shape: ip_adapter.5.to_v_ip.weight"),
-    ("base", "ip_adapter", "5.to_k_ip.weight", torch.zeros(7), "5.to_k_ip.weight has shape"),
-    ("base", "ip_adapter", "5.to_q_ip.weight", T, "keys that no layer has: 5.to_q_ip.weight"),
-    ("base", "ip_adapter", "33.to_k_ip.weight", torch.zeros(32, 768), "16 layers.*this file has 17.*unexpected: 33"),
-    ("base", "ip_adapter", "2.to_k_ip.weight", torch.zeros(32, 768), "unexpected: 2"),
-])
+@pytest.mark.parametrize(
+    "family, part, key, tensor, words",
+    [
+        ("base", "image_proj", "proj.bias", None, "missing: image_proj.proj.bias"),
+        ("base", "image_proj", "proj.bias", T, r"wrong shape: image_proj.proj.bias is \[4, 4\], expected \[3072\]"),
+        ("base", "image_proj", "proj.weight", torch.zeros(3), "proj.weight has shape"),
+        (
+            "base",
+            "image_proj",
+            "proj.weight",
+            torch.zeros(1000, 1024),
+            "proj.weight has 1000 rows, not a multiple of 768",
+        ),
+        ("base", "image_proj", "extra.weight", T, "unexpected: image_proj.extra.weight"),
+        ("full-face", "image_proj", "proj.2.weight", None, "no proj.2.weight"),
+        ("plus", "image_proj", "layers.2.0.to_q.weight", None, "missing: image_proj.layers.*to_q.weight"),
+        ("plus", "image_proj", "layers.0.0.to_q.weight", torch.zeros(100, 64), "layers.0.to_q.weight has 100 rows"),
+        ("plus", "image_proj", "layers.0.0.to_q.weight", None, "layers.0.to_q.weight is missing"),
+        ("plus", "image_proj", "latents", torch.zeros(16, 64), r"latents has shape \[16, 64\]"),
+        ("plus", "image_proj", "layers.1.2.1.weight", T, "unexpected"),
+        ("plus", "image_proj", "norm_out.weight", torch.ones(2048), "wrong shape: image_proj.norm_out.weight"),
+        ("base", "ip_adapter", "5.to_v_ip.weight", None, "missing: ip_adapter.5.to_v_ip.weight"),
+        ("base", "ip_adapter", "5.to_v_ip.weight", T, "wrong shape: ip_adapter.5.to_v_ip.weight"),
+        ("base", "ip_adapter", "5.to_k_ip.weight", torch.zeros(7), "5.to_k_ip.weight has shape"),
+        ("base", "ip_adapter", "5.to_q_ip.weight", T, "keys that no layer has: 5.to_q_ip.weight"),
+        (
+            "base",
+            "ip_adapter",
+            "33.to_k_ip.weight",
+            torch.zeros(32, 768),
+            "16 layers.*this file has 17.*unexpected: 33",
+        ),
+        ("base", "ip_adapter", "2.to_k_ip.weight", torch.zeros(32, 768), "unexpected: 2"),
+    ],
+)
 def test_a_damaged_file_names_the_tensor(make_file, family, part, key, tensor, words):
     with pytest.raises(ValueError, match=words):
         load_adapter(broken(make_file(family), part, key, tensor))

@@ -35,5 +35,8 @@ def comfy_block(path: str, width: int) -> Block:
     if kind == "mid":
         return Block("middle", 0, rest[0], width)
     attention, depth = rest
-    return Block("input", 3 * block + 1 + attention, depth, width) if kind == "down" else Block(
-        "output", 3 * block + attention, depth, width)
+    return (
+        Block("input", 3 * block + 1 + attention, depth, width)
+        if kind == "down"
+        else Block("output", 3 * block + attention, depth, width)
+    )

@@ -38,11 +38,25 @@ def comfyui_paths(base: Path, *configs: Path) -> dict[str, list[str]]:
     assert done.returncode == 0, done.stderr
     built_in, lists = json.loads(done.stdout)
     return {name: unique(paths) for name, paths in lists.items()} | {
-        name: unique(path for path in lists[name] if path not in built_in[name]) for name in built_in.keys() - OURS}
+        name: unique(path for path in lists[name] if path not in built_in[name]) for name in built_in.keys() - OURS
+    }
 
 
-OURS = frozenset(("checkpoints", "clip_vision", "controlnet", "diffusion_models", "embeddings", "loras",
-                  "model_patches", "photomaker", "style_models", "text_encoders", "vae"))
+OURS = frozenset(
+    (
+        "checkpoints",
+        "clip_vision",
+        "controlnet",
+        "diffusion_models",
+        "embeddings",
+        "loras",
+        "model_patches",
+        "photomaker",
+        "style_models",
+        "text_encoders",
+        "vae",
+    )
+)
 
 
 def unique(paths) -> list[str]:

@@ -62,7 +62,7 @@ CONTENTS: dict[str, tuple[Content, str]] = {
     ),
     "legacy of tables": (legacy(tables_of_tables(10, 10)), "more than 200,000 entries"),
     "legacy of a billion bytes": (legacy(state_dict(rebuilt(storage(2**28)))), "is cut short: .* of 1,073,74"),
-}  # fmt: skip
+}
 
 
 def two_links(path: Path) -> None:

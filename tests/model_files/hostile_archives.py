@@ -106,4 +106,4 @@ ARCHIVES: dict[str, tuple[Content, str]] = {
     "list of long notes": (lambda: list_alone(25, b"aa\0\0" * 16_000), "not one that torch wrote"),
     "storage that is not there": (torch_archive(state_dict(rebuilt(storage(key="7")))), "'7' there are 0 of 16 bytes"),
     "storage cut short": (torch_archive(state_dict(rebuilt(storage(5)))), "'0' there are 16 of 20 bytes"),
-}  # fmt: skip
+}

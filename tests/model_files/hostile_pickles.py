@@ -208,4 +208,4 @@ PICKLES: dict[str, tuple[Content, str]] = {
     "name of 10,000 letters": (state_dict(key=text("a" * 10_000)), "name of a tensor in it has 10,000 letters"),
     "one tensor": (P + TENSOR + b".", "holds a Tensor, not a table of tensors"),
     "one number": (P + b"K\1.", "holds a int, not a table of tensors"),
-}  # fmt: skip
+}

@@ -84,7 +84,7 @@ BROKEN: dict[str, tuple[Content, str]] = {
     "number of 300,000 digits": (safetensors(b'{"a": [' + b"1" * 300_000 + b"]}"), "a number of 300,000 digits"),
     "name of a million letters": (safetensors({"a" * 1_000_000: 1}), r"'a{77}\.\.\.'"),
     "name that writes on the terminal": (safetensors({"\x1b[2J\n": 1}), r"'\\x1b\[2J\\n'"),
-}  # fmt: skip
+}
 
 # What the safetensors library reads, and this pack does not.
 STRICTER: dict[str, tuple[Content, str]] = {

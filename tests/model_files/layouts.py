@@ -14,8 +14,21 @@ NAMES = {
     "webui": ("ip-adapter-plus_sd15.pth", "CLIP-ViT-H-14.safetensors"),
 }
 
-CORE = ("checkpoints", "clip", "clip_vision", "controlnet", "diffusion_models", "embeddings", "loras", "model_patches",
-        "photomaker", "style_models", "text_encoders", "unet", "vae")
+CORE = (
+    "checkpoints",
+    "clip",
+    "clip_vision",
+    "controlnet",
+    "diffusion_models",
+    "embeddings",
+    "loras",
+    "model_patches",
+    "photomaker",
+    "style_models",
+    "text_encoders",
+    "unet",
+    "vae",
+)
 
 KRITA = """
 krita-managed:
@@ -158,8 +171,12 @@ def swarmui(root: Path, started: bool = True, windows: bool = False) -> dict[str
     comfyui(root / ("dlbackend/comfy/ComfyUI" if windows else "dlbackend/ComfyUI"))
     if started:
         put(root / "Data/comfy-auto-model.yaml", SWARMUI.format(models=models, root=root))
-    return {"ipadapter": models / "ipadapter", "clip_vision": models / "clip_vision", "loras": models / "Lora",
-            "checkpoints": models / "Stable-Diffusion"}
+    return {
+        "ipadapter": models / "ipadapter",
+        "clip_vision": models / "clip_vision",
+        "loras": models / "Lora",
+        "checkpoints": models / "Stable-Diffusion",
+    }
 
 
 def stability_matrix(root: Path, is_portable: bool = False, package: str = "ComfyUI") -> dict[str, Path]:
@@ -168,21 +185,51 @@ def stability_matrix(root: Path, is_portable: bool = False, package: str = "Comf
     put(library / "settings.json", "{}")
     if is_portable:
         put(library / ".sm-portable")
-    folders(models, "StableDiffusion", "Lora", "LyCORIS", "VAE", "ControlNet", "ClipVision", "IpAdapter",
-            "IpAdapters15", "IpAdaptersXl", "TextEncoders", "DiffusionModels", "Embeddings")
+    folders(
+        models,
+        "StableDiffusion",
+        "Lora",
+        "LyCORIS",
+        "VAE",
+        "ControlNet",
+        "ClipVision",
+        "IpAdapter",
+        "IpAdapters15",
+        "IpAdaptersXl",
+        "TextEncoders",
+        "DiffusionModels",
+        "Embeddings",
+    )
     comfyui(library / "Packages" / package, STABILITY_MATRIX.format(models=models))
     webui(library / "Packages" / "Stable Diffusion WebUI Forge")
-    return {"ipadapter": models / "IpAdapter", "clip_vision": models / "ClipVision", "loras": models / "Lora",
-            "checkpoints": models / "StableDiffusion"}
+    return {
+        "ipadapter": models / "IpAdapter",
+        "clip_vision": models / "ClipVision",
+        "loras": models / "Lora",
+        "checkpoints": models / "StableDiffusion",
+    }
 
 
 def webui(root: Path) -> dict[str, Path]:
     for name in ("webui.py", "launch.py"):
         put(root / name)
-    folders(root, "modules", "extensions/sd-webui-controlnet/models", "embeddings", "models/ControlNet", "models/Lora",
-            "models/ControlNetPreprocessor", "models/Stable-diffusion", "models/VAE")
-    return {"ipadapter": root / "models/ControlNet", "clip_vision": root / "models/ControlNetPreprocessor",
-            "loras": root / "models/Lora", "checkpoints": root / "models/Stable-diffusion"}
+    folders(
+        root,
+        "modules",
+        "extensions/sd-webui-controlnet/models",
+        "embeddings",
+        "models/ControlNet",
+        "models/Lora",
+        "models/ControlNetPreprocessor",
+        "models/Stable-diffusion",
+        "models/VAE",
+    )
+    return {
+        "ipadapter": root / "models/ControlNet",
+        "clip_vision": root / "models/ControlNetPreprocessor",
+        "loras": root / "models/Lora",
+        "checkpoints": root / "models/Stable-diffusion",
+    }
 
 
 def desktop(base: Path) -> dict[str, Path]:

@@ -15,8 +15,11 @@ VIT_L = "clip-vit-large-patch14"
 
 def shapes(layout: str) -> dict[str, tuple[int, ...]]:
     """{key: shape}; nested parts are joined with dots, part "" is the top level."""
-    return {f"{part}.{key}" if part else key: tuple(shape)
-            for part, tensors in LAYOUTS[layout]["tensors"].items() for key, shape in tensors.items()}
+    return {
+        f"{part}.{key}" if part else key: tuple(shape)
+        for part, tensors in LAYOUTS[layout]["tensors"].items()
+        for key, shape in tensors.items()
+    }
 
 
 def header_of(tensors: dict[str, tuple[int, ...]], dtype: str = "F16", **metadata: str) -> Header:
@@ -48,7 +51,8 @@ def bigger(layout: str = VIT_H) -> dict[str, tuple[int, ...]]:
         for key, shape in shapes(layout).items():
             if "layers." not in key or "layers.0." in key:
                 tensors[key.replace("layers.0.", f"layers.{layer}.")] = tuple(
-                    {1280: 1664, 5120: 8192, 1024: 1280}.get(size, size) for size in shape)
+                    {1280: 1664, 5120: 8192, 1024: 1280}.get(size, size) for size in shape
+                )
     return tensors
 
 

@@ -19,13 +19,31 @@ ENTRIES = {entry.id: entry for entry in CATALOGUE.entries}
 H, BIG_G = "CLIP-ViT-H-14-laion2B-s32B-b79K", "CLIP-ViT-bigG-14-laion2B-39B-b160k"
 
 PURPOSES = {
-    "light", "standard", "plus", "plus face", "full face", "vit-G", "NoobAI", "composition", "FaceID", "FaceID plus",
-    "FaceID plus v2", "FaceID portrait", "FaceID portrait unnorm",
-}  # fmt: skip
+    "light",
+    "standard",
+    "plus",
+    "plus face",
+    "full face",
+    "vit-G",
+    "NoobAI",
+    "composition",
+    "FaceID",
+    "FaceID plus",
+    "FaceID plus v2",
+    "FaceID portrait",
+    "FaceID portrait unnorm",
+}
 FACE_FAMILIES = {
-    "FaceID", "FaceID plus", "FaceID plus v2", "FaceID portrait", "FaceID portrait unnorm", "Kolors FaceID plus",
-    "InstantID", "PuLID", "InfiniteYou",
-}  # fmt: skip
+    "FaceID",
+    "FaceID plus",
+    "FaceID plus v2",
+    "FaceID portrait",
+    "FaceID portrait unnorm",
+    "Kolors FaceID plus",
+    "InstantID",
+    "PuLID",
+    "InfiniteYou",
+}
 # no encoder (a face pack alone, or their own), and encoders that no CLIP loader reads
 NOT_IN_THE_CATALOGUE = {"", "EVA02-CLIP-L-336", "CSD ViT-L", "Chinese-CLIP H"}
 
@@ -121,11 +139,24 @@ def test_bin_stands_for_safetensors_and_the_other_way_round():
     assert CATALOGUE.named("clip_g.safetensors") == []  # SDXL's text encoder, not the clip_g.pth of A1111
 
 
-@pytest.mark.parametrize("name", [
-    "model.safetensors", "pytorch_model.bin", "ip_adapter.bin", "ip-adapter.bin", "open_clip_pytorch_model.bin",
-    "image_encoder/model.safetensors", "xsdxl_models/image_encoder/model.safetensors", "", " ", "/", "..", ".bin",
-    "a/" * 100_000,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.safetensors",
+        "pytorch_model.bin",
+        "ip_adapter.bin",
+        "ip-adapter.bin",
+        "open_clip_pytorch_model.bin",
+        "image_encoder/model.safetensors",
+        "xsdxl_models/image_encoder/model.safetensors",
+        "",
+        " ",
+        "/",
+        "..",
+        ".bin",
+        "a/" * 100_000,
+    ],
+)
 def test_names_that_say_nothing_find_nothing(name):
     assert CATALOGUE.named(name) == []
 
@@ -220,10 +251,17 @@ def test_example_workflows_offer_the_files_of_the_catalogue(path):
 
 def entry(id: str = "mine", **changes) -> dict:
     return {
-        "id": id, "title": "Mine", "kind": "adapter", "family": "plus", "base_model": "SDXL",
-        "encoder": "CLIP ViT-H/14", "purposes": ["plus"], "folder": "ipadapter", "files": ["mine.safetensors"],
+        "id": id,
+        "title": "Mine",
+        "kind": "adapter",
+        "family": "plus",
+        "base_model": "SDXL",
+        "encoder": "CLIP ViT-H/14",
+        "purposes": ["plus"],
+        "folder": "ipadapter",
+        "files": ["mine.safetensors"],
         **changes,
-    }  # fmt: skip
+    }
 
 
 def written(folder: Path, *entries: object, name: str = "user.json") -> Path:
@@ -272,21 +310,48 @@ WRONG = {
     "purposes": [None, "plus", {"plus": 1}, [1], [""], [["plus"]], [None]],
     "folder": ["", ".", "..", "a/b", "a\\b", "/models", "C:", "../loras", "a..b", None, 1, "ipadapter "],
     "files": [
-        None, [], "a.bin", [""], [1], [None], ["/a.bin"], ["../a.bin"], ["a.bin", "b/../../c.bin"], ["a.bin", "b//c"],
-        ["a.bin", "./b"], ["a.bin", "b/"], ["a.bin", ".. /b"], ["C:a.bin"], ["a\\b.bin"], ["*.bin"], ["a?.bin"],
-        ["x/a.bin"], ["a\n.bin"], ["\x00"],
+        None,
+        [],
+        "a.bin",
+        [""],
+        [1],
+        [None],
+        ["/a.bin"],
+        ["../a.bin"],
+        ["a.bin", "b/../../c.bin"],
+        ["a.bin", "b//c"],
+        ["a.bin", "./b"],
+        ["a.bin", "b/"],
+        ["a.bin", ".. /b"],
+        ["C:a.bin"],
+        ["a\\b.bin"],
+        ["*.bin"],
+        ["a?.bin"],
+        ["x/a.bin"],
+        ["a\n.bin"],
+        ["\x00"],
     ],
     "companion": [None, 1, "nobody", "ip-adapter_sd15", "mine", "a b"],
     "size": [0, -1, 1.5, "1", True, [], float("inf"), 1 << 60, 10**400],
     "sha256": [None, "0" * 63, "0" * 65, "g" * 64, 0, "0x" + "0" * 62, " " + "0" * 63],
     "url": [
-        None, "http://example.com/a", "file:///etc/passwd", "https://", "https:///a", "https://user:pw@example.com/a",
-        "https://example.com/a b", "https://example.com/é", "//example.com/a", "https://[::1", "javascript:1", 1,
+        None,
+        "http://example.com/a",
+        "file:///etc/passwd",
+        "https://",
+        "https:///a",
+        "https://user:pw@example.com/a",
+        "https://example.com/a b",
+        "https://example.com/é",
+        "//example.com/a",
+        "https://[::1",
+        "javascript:1",
+        1,
     ],
     "page": [None, "http://example.com", "example.com", "https://localhost", 1],
     "licence": [None, 1, ["MIT"], "a\rb"],
     "commercial": ["true", 1, 0, "", []],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -310,14 +375,19 @@ def test_a_new_entry_needs_what_nobody_can_guess(tmp_path, field):
         Catalogue.load(written(tmp_path, given))
 
 
-@pytest.mark.parametrize("entries,said", [
-    ([{**entry(), "sha": ""}], "user.json: entry 'mine': there is no field 'sha'"),
-    ([{**entry(), "": 1}], "there is no field ''"),
-    ([{key: value for key, value in entry().items() if key != "id"}], "user.json: entry 1: field 'id' is missing"),
-    ([entry(), entry(title="Again")], "user.json: entry 'mine': field 'id' is that of an earlier entry"),
-    ([{"id": "ip-adapter-faceid_sd15_lora", "kind": "adapter"}],
-     "entry 'ip-adapter-faceid_sd15': field 'companion' is 'ip-adapter-faceid_sd15_lora'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "entries,said",
+    [
+        ([{**entry(), "sha": ""}], "user.json: entry 'mine': there is no field 'sha'"),
+        ([{**entry(), "": 1}], "there is no field ''"),
+        ([{key: value for key, value in entry().items() if key != "id"}], "user.json: entry 1: field 'id' is missing"),
+        ([entry(), entry(title="Again")], "user.json: entry 'mine': field 'id' is that of an earlier entry"),
+        (
+            [{"id": "ip-adapter-faceid_sd15_lora", "kind": "adapter"}],
+            "entry 'ip-adapter-faceid_sd15': field 'companion' is 'ip-adapter-faceid_sd15_lora'",
+        ),
+    ],
+)
 def test_a_wrong_entry_is_named(tmp_path, entries, said):
     with pytest.raises(BrokenCatalogue, match=re.escape(said)):
         Catalogue.load(written(tmp_path, *entries))

@@ -47,8 +47,15 @@ def comfyui(tmp_path) -> Path:
 
 
 def run(*arguments: object, pack: Path = ROOT, **options) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, str(pack), *map(str, arguments)], capture_output=True, text=True,
-                          encoding="utf-8", check=False, stdin=subprocess.DEVNULL, **options)
+    return subprocess.run(
+        [sys.executable, str(pack), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        stdin=subprocess.DEVNULL,
+        **options,
+    )
 
 
 @pytest.fixture
@@ -137,7 +144,9 @@ def test_identify_fails_if_one_file_is_not_usable_and_says_why(comfyui, call):
     code, out, _ = call("identify", "--json", good, bad)
     assert code == 1
     assert [(row["usable"], row["identity"] and row["identity"]["kind"]) for row in json.loads(out)] == [
-        (True, "adapter"), (False, None)]
+        (True, "adapter"),
+        (False, None),
+    ]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such names there")
@@ -169,8 +178,11 @@ def test_status_tells_versions_parts_and_folders(comfyui, call):
     assert [part["name"] for part in told["optional"]] == ["onnxruntime", "insightface", "open_clip", "CUDA"]
     assert all(part["detail"] for part in told["optional"])
     assert told["folders"]["ipadapter"] == {"files": 2, "paths": [str(comfyui / "models" / "ipadapter")]}
-    assert told["index"] == {"file": str(comfyui / "user" / INDEX), "files": 0,
-                             "state": "not made yet: the first look makes it"}
+    assert told["index"] == {
+        "file": str(comfyui / "user" / INDEX),
+        "files": 0,
+        "state": "not made yet: the first look makes it",
+    }
 
 
 def test_status_tells_what_the_index_knows(comfyui, call):
@@ -209,8 +221,13 @@ sys.exit(command.main(arguments))
 
 
 def without_torch(*arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", WITHOUT_TORCH + START, ROOT, *map(str, arguments)],
-                          capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH + START, ROOT, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def test_without_torch_the_rest_works_and_what_needs_it_says_so(comfyui):
@@ -244,9 +261,23 @@ def test_the_catalogue_for_programs_is_the_catalogue(comfyui, call):
 
 def test_entries_of_the_user_are_added(comfyui, call, tmp_path):
     def entries(name: str) -> str:
-        return json.dumps({"entries": [{
-            "id": name, "title": "Mine", "kind": "adapter", "family": "base", "base_model": "SD1.5",
-            "encoder": "", "purposes": [], "folder": "ipadapter", "files": [f"{name}.safetensors"]}]})  # fmt: skip
+        return json.dumps(
+            {
+                "entries": [
+                    {
+                        "id": name,
+                        "title": "Mine",
+                        "kind": "adapter",
+                        "family": "base",
+                        "base_model": "SD1.5",
+                        "encoder": "",
+                        "purposes": [],
+                        "folder": "ipadapter",
+                        "files": [f"{name}.safetensors"],
+                    }
+                ]
+            }
+        )
 
     (comfyui / "user" / CATALOGUE).write_text(entries("mine"))
     (tmp_path / "more.json").write_text(entries("more"))
@@ -254,21 +285,36 @@ def test_entries_of_the_user_are_added(comfyui, call, tmp_path):
     assert [entry["id"] for entry in told[-2:]] == ["mine", "more"]
 
 
-@pytest.mark.parametrize("arguments", [
-    ("catalogue", "--comfyui", "ROOT", "--catalogue", "ROOT/nowhere.json"),
-    ("catalogue", "--comfyui", "ROOT", "--catalogue", "ROOT/main.py"),
-    ("paths", "--comfyui", "ROOT/no\x1b\nwhere"), ("paths", "--models", ""),
-    ("status", "--extra-model-paths", "ROOT/nowhere.yaml"), ("get", "nothing\nlike\x1bit", "--comfyui", "ROOT"),
-], ids=lambda arguments: arguments[0])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("catalogue", "--comfyui", "ROOT", "--catalogue", "ROOT/nowhere.json"),
+        ("catalogue", "--comfyui", "ROOT", "--catalogue", "ROOT/main.py"),
+        ("paths", "--comfyui", "ROOT/no\x1b\nwhere"),
+        ("paths", "--models", ""),
+        ("status", "--extra-model-paths", "ROOT/nowhere.yaml"),
+        ("get", "nothing\nlike\x1bit", "--comfyui", "ROOT"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
 def test_what_cannot_be_done_is_one_line_and_code_1(comfyui, call, arguments):
     code, out, said = call(*(argument.replace("ROOT", str(comfyui)) for argument in arguments))
     assert (code, out) == (1, "")
     assert said.endswith("\n") and said.count("\n") == 1 and "\x1b" not in said
 
 
-@pytest.mark.parametrize("arguments", [
-    (), ("nothing",), ("identify",), ("get",), ("paths", "--comfyui", "a", "--models", "b"), ("paths", "--nothing"),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("nothing",),
+        ("identify",),
+        ("get",),
+        ("paths", "--comfyui", "a", "--models", "b"),
+        ("paths", "--nothing"),
+    ],
+    ids=str,
+)
 def test_wrong_arguments_are_code_2(call, arguments):
     code, out, said = call(*arguments)
     assert (code, out) == (2, "") and "usage:" in said
@@ -285,8 +331,11 @@ def test_exit_codes_are_in_the_help(call):
 
 
 def test_a_reader_that_goes_away_is_no_error(comfyui):
-    process = subprocess.Popen([sys.executable, ROOT, "catalogue", "--json", "--comfyui", comfyui],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, ROOT, "catalogue", "--json", "--comfyui", comfyui],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     process.stdout.close()
     assert process.stderr.read() == b""
     process.stderr.close()
@@ -299,8 +348,13 @@ def test_the_folder_can_be_started_as_a_module(comfyui, tmp_path, folder):
         (tmp_path / folder).symlink_to(ROOT, target_is_directory=True)
     except OSError:
         pytest.skip("links are not allowed here")
-    done = subprocess.run([sys.executable, "-m", folder, "catalogue", "--json", "--comfyui", comfyui], cwd=tmp_path,
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", folder, "catalogue", "--json", "--comfyui", comfyui],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0 and done.stderr == "" and json.loads(done.stdout)
     done = subprocess.run([sys.executable, "-m", folder], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert f"usage: python -m {folder} " in done.stderr
@@ -312,8 +366,9 @@ def test_started_by_its_path_the_pack_hides_no_module_of_others(tmp_path):
     assert done.returncode == 2 and f"usage: python {ROOT} " in " ".join(done.stderr.split())
     code = "import runpy, sys; sys.argv = sys.argv[1:]\ntry: runpy.run_path(sys.argv[0], run_name='__main__')\n"
     code += "finally: print([entry for entry in sys.path if entry == sys.argv[0]])"
-    done = subprocess.run([sys.executable, "-c", code, ROOT, "--help"], cwd=tmp_path, capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, ROOT, "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.stdout.endswith("[]\n")
 
 
@@ -323,8 +378,9 @@ def test_started_by_its_path_the_pack_hides_no_module_of_others(tmp_path):
 @pytest.fixture
 def server(monkeypatch):
     """With a catalogue that may name it: links to this machine are for tests only."""
-    monkeypatch.setattr(catalogue_file, "RULES", {**catalogue_file.RULES,
-                                                  "url": catalogue_file.Rule("a link", catalogue_file.text())})
+    monkeypatch.setattr(
+        catalogue_file, "RULES", {**catalogue_file.RULES, "url": catalogue_file.Rule("a link", catalogue_file.text())}
+    )
     with serving(CONTENT) as server:
         yield server
 
@@ -335,11 +391,23 @@ def offer(comfyui, server):
 
     def offer(**fields) -> Path:
         entry = {
-            "id": "test-adapter", "title": "Adapter for tests", "kind": "adapter", "family": "base",
-            "base_model": "SD1.5", "encoder": "CLIP ViT-bigG/14", "purposes": [], "folder": "ipadapter",
-            "files": [NAME], "companion": "ip-adapter-faceid_sd15_lora", "size": len(CONTENT), "sha256": SHA256,
-            "url": server.url, "page": "https://example.org/page", "licence": "CC-BY-NC-4.0", "commercial": False,
-        }  # fmt: skip
+            "id": "test-adapter",
+            "title": "Adapter for tests",
+            "kind": "adapter",
+            "family": "base",
+            "base_model": "SD1.5",
+            "encoder": "CLIP ViT-bigG/14",
+            "purposes": [],
+            "folder": "ipadapter",
+            "files": [NAME],
+            "companion": "ip-adapter-faceid_sd15_lora",
+            "size": len(CONTENT),
+            "sha256": SHA256,
+            "url": server.url,
+            "page": "https://example.org/page",
+            "licence": "CC-BY-NC-4.0",
+            "commercial": False,
+        }
         (comfyui / "user" / CATALOGUE).write_text(json.dumps({"entries": [{**entry, **fields}]}))
         return comfyui / "models" / "ipadapter" / NAME
 
@@ -356,8 +424,16 @@ def test_the_terms_are_told_and_nothing_is_fetched_unless_somebody_agrees(call, 
     code, out, said = get(call, comfyui)
     assert (code, out) == (1, "") and server.requests == [] and not target.exists()
     text = " ".join(said.split())
-    for words in ("Adapter for tests", server.url, str(target), "3.0 MB", SHA256, "https://example.org/page",
-                  "CC-BY-NC-4.0, NON-COMMERCIAL USE ONLY", "--yes"):
+    for words in (
+        "Adapter for tests",
+        server.url,
+        str(target),
+        "3.0 MB",
+        SHA256,
+        "https://example.org/page",
+        "CC-BY-NC-4.0, NON-COMMERCIAL USE ONLY",
+        "--yes",
+    ):
         assert words in text
 
 
@@ -395,9 +471,15 @@ def test_for_programs_only_json_is_printed(call, comfyui, offer):
     target = offer()
     _, out, _ = get(call, comfyui, "--yes", "--json")
     assert json.loads(out) == {
-        "id": "test-adapter", "path": str(target), "size": len(CONTENT), "sha256": SHA256, "fetched": len(CONTENT),
-        "verified": True, "licence": "CC-BY-NC-4.0", "commercial": False,
-    }  # fmt: skip
+        "id": "test-adapter",
+        "path": str(target),
+        "size": len(CONTENT),
+        "sha256": SHA256,
+        "fetched": len(CONTENT),
+        "verified": True,
+        "licence": "CC-BY-NC-4.0",
+        "commercial": False,
+    }
 
 
 def test_without_a_hash_it_has_to_be_allowed(call, comfyui, offer, server):
@@ -444,7 +526,8 @@ def test_the_first_folder_that_is_there_gets_the_file(call, comfyui, offer, tmp_
     (tmp_path / "disk").mkdir()
     (tmp_path / "extra.yaml").write_text(
         f"gone:\n  ipadapter: {tmp_path / 'gone'}\n  is_default: true\n"
-        f"here:\n  ipadapter: {tmp_path / 'disk'}\n  is_default: true\n")
+        f"here:\n  ipadapter: {tmp_path / 'disk'}\n  is_default: true\n"
+    )
     assert get(call, comfyui, "--yes", "--extra-model-paths", str(tmp_path / "extra.yaml"))[0] == 0
     assert (tmp_path / "disk" / NAME).exists() and not (tmp_path / "gone").exists()
 
@@ -456,9 +539,13 @@ def test_at_a_terminal_it_asks(comfyui, offer, typed, code):
 
     target = offer()
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-c", "import importlib.util, sys" + START, ROOT, "get", "test-adapter",
-                                "--comfyui", comfyui], stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import importlib.util, sys" + START, ROOT, "get", "test-adapter", "--comfyui", comfyui],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     os.write(ours, typed.encode())
     out, said = process.communicate(timeout=120)
     os.close(ours)
@@ -472,8 +559,21 @@ def test_at_a_terminal_it_asks(comfyui, offer, typed, code):
 def test_ctrl_c_ends_in_code_130_and_the_same_command_goes_on(call, comfyui, offer, server):
     target = offer()
     server.plan = [{"hold": 1_000_000}]
-    process = subprocess.Popen([sys.executable, "-c", "import importlib.util, sys" + START, ROOT, "get", "test-adapter",
-                                "--yes", "--comfyui", comfyui], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import importlib.util, sys" + START,
+            ROOT,
+            "get",
+            "test-adapter",
+            "--yes",
+            "--comfyui",
+            comfyui,
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     part = target.with_name(f"{NAME}.part")
     while process.poll() is None and not (part.exists() and part.stat().st_size == 1_000_000):
         time.sleep(0.02)
@@ -517,7 +617,11 @@ def test_long_names_stay_in_one_piece_and_are_not_mixed_with_their_text():
     link = "https://example.org/" + "a-b/" * 40
     assert terminal.wrapped(f"get {link} now") == ["get", link, "now"]
     assert terminal.described([("short", "text"), ("x" * 30, "text")]) == [
-        "  short", "    text", "  " + "x" * 30, "    text"]
+        "  short",
+        "    text",
+        "  " + "x" * 30,
+        "    text",
+    ]
     assert terminal.described([("a", "one"), ("bc", "")]) == ["  a   one", "  bc"]
 
 

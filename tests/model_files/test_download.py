@@ -44,11 +44,23 @@ def folder(tmp_path) -> Path:
 
 def make_entry(server=None, **fields) -> Entry:
     known = {
-        "id": "test", "title": "Test", "kind": "adapter", "family": "base", "base_model": "SD1.5", "encoder": "",
-        "purposes": (), "folder": "ipadapter", "files": (NAME,), "companion": "", "size": len(CONTENT),
-        "sha256": hashlib.sha256(CONTENT).hexdigest(), "url": server.url if server else "https://example.org/model",
-        "page": "https://example.org/page", "licence": "Apache-2.0", "commercial": True,
-    }  # fmt: skip
+        "id": "test",
+        "title": "Test",
+        "kind": "adapter",
+        "family": "base",
+        "base_model": "SD1.5",
+        "encoder": "",
+        "purposes": (),
+        "folder": "ipadapter",
+        "files": (NAME,),
+        "companion": "",
+        "size": len(CONTENT),
+        "sha256": hashlib.sha256(CONTENT).hexdigest(),
+        "url": server.url if server else "https://example.org/model",
+        "page": "https://example.org/page",
+        "licence": "Apache-2.0",
+        "commercial": True,
+    }
     return Entry(**{**known, **fields})
 
 
@@ -202,11 +214,14 @@ def test_a_rest_that_begins_elsewhere_is_not_glued(server, folder):
 
 @pytest.mark.parametrize(
     ("headers", "validator"),
-    [({"ETag": None, "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}, "Mon, 01 Jan 2024 00:00:00 GMT"),
-     ({"ETag": 'W/"one"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}, "Mon, 01 Jan 2024 00:00:00 GMT"),
-     ({"ETag": None}, None), ({"ETag": 'W/"one"'}, None)],
+    [
+        ({"ETag": None, "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}, "Mon, 01 Jan 2024 00:00:00 GMT"),
+        ({"ETag": 'W/"one"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}, "Mon, 01 Jan 2024 00:00:00 GMT"),
+        ({"ETag": None}, None),
+        ({"ETag": 'W/"one"'}, None),
+    ],
     ids=["date", "weak tag and date", "nothing", "weak tag"],
-)  # fmt: skip
+)
 def test_what_can_be_told_of_the_version_is_said_when_going_on(server, folder, headers, validator):
     server.plan = [{"cut": 1_000_000, "headers": headers}, {"headers": headers, "honour_if_range": False}]
     assert get(make_entry(server), folder).path.read_bytes() == CONTENT
@@ -321,11 +336,18 @@ def test_a_packed_file_is_refused(server, folder):
     assert "packed as 'gzip'" in refused(make_entry(server), folder)
 
 
-@pytest.mark.parametrize(("status", "words"), [
-    (401, "Accept the licence on https://example.org/page"), (403, "Accept the licence on https://example.org/page"),
-    (404, "not there any more"), (410, "not there any more"), (400, "look at https://example.org/page"),
-    (204, "which is no file"), (206, "which is no file"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (401, "Accept the licence on https://example.org/page"),
+        (403, "Accept the licence on https://example.org/page"),
+        (404, "not there any more"),
+        (410, "not there any more"),
+        (400, "look at https://example.org/page"),
+        (204, "which is no file"),
+        (206, "which is no file"),
+    ],
+)
 def test_refusals_say_what_to_do_and_are_not_repeated(server, folder, status, words):
     server.plan = [{"status": status}]
     text = refused(make_entry(server), folder)
@@ -371,34 +393,40 @@ def test_pauses_grow_and_end(server, folder, monkeypatch):
 # -------------------------------------------------------------------------------------------------------- addresses
 
 
-@pytest.mark.parametrize(("url", "origin"), [
-    ("https://huggingface.co/a", "https://huggingface.co/b"),
-    ("https://cas-bridge.xethub.hf.co/a", "https://huggingface.co/b"),
-    ("https://cdn-lfs-us-1.huggingface.co/a", "https://huggingface.co/b"),
-    ("https://HuggingFace.co:443/a", "https://huggingface.co/b"),
-    ("https://release-assets.githubusercontent.com/a", "https://github.com/b"),
-    ("http://127.0.0.1:80/a", "http://127.0.0.1:90/b"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://huggingface.co/a", "https://huggingface.co/b"),
+        ("https://cas-bridge.xethub.hf.co/a", "https://huggingface.co/b"),
+        ("https://cdn-lfs-us-1.huggingface.co/a", "https://huggingface.co/b"),
+        ("https://HuggingFace.co:443/a", "https://huggingface.co/b"),
+        ("https://release-assets.githubusercontent.com/a", "https://github.com/b"),
+        ("http://127.0.0.1:80/a", "http://127.0.0.1:90/b"),
+    ],
+)
 def test_known_hosts_are_followed(url, origin):
     check_address(url, origin)
 
 
-@pytest.mark.parametrize(("url", "origin", "words"), [
-    ("https://evil.example/a", "https://huggingface.co/b", "evil.example"),
-    ("https://hf.co.evil.example/a", "https://huggingface.co/b", "hf.co.evil.example"),
-    ("https://evilhf.co/a", "https://huggingface.co/b", "evilhf.co"),
-    ("https://huggingface.co.evil.example/a", "https://huggingface.co/b", "another host"),
-    ("https://cas-bridge.xethub.hf.co/a", "https://github.com/b", "another host"),
-    ("http://huggingface.co/a", "https://huggingface.co/b", "not encrypted"),
-    ("http://127.0.0.1/a", "https://huggingface.co/b", "another host"),
-    ("file:///etc/passwd", "https://huggingface.co/b", "not the address"),
-    ("ftp://huggingface.co/a", "https://huggingface.co/b", "not encrypted"),
-    ("https://huggingface.co@evil.example/a", "https://huggingface.co/b", "not the address"),
-    ("https://[huggingface.co/a", "https://huggingface.co/b", "not the address"),
-    ("https://huggingface.co:port/a", "https://huggingface.co/b", "not the address"),
-    ("https://huggingface.co/a\r\nHost: evil.example", "https://huggingface.co/b", "not the address"),
-    ("", "https://huggingface.co/b", "not the address"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("url", "origin", "words"),
+    [
+        ("https://evil.example/a", "https://huggingface.co/b", "evil.example"),
+        ("https://hf.co.evil.example/a", "https://huggingface.co/b", "hf.co.evil.example"),
+        ("https://evilhf.co/a", "https://huggingface.co/b", "evilhf.co"),
+        ("https://huggingface.co.evil.example/a", "https://huggingface.co/b", "another host"),
+        ("https://cas-bridge.xethub.hf.co/a", "https://github.com/b", "another host"),
+        ("http://huggingface.co/a", "https://huggingface.co/b", "not encrypted"),
+        ("http://127.0.0.1/a", "https://huggingface.co/b", "another host"),
+        ("file:///etc/passwd", "https://huggingface.co/b", "not the address"),
+        ("ftp://huggingface.co/a", "https://huggingface.co/b", "not encrypted"),
+        ("https://huggingface.co@evil.example/a", "https://huggingface.co/b", "not the address"),
+        ("https://[huggingface.co/a", "https://huggingface.co/b", "not the address"),
+        ("https://huggingface.co:port/a", "https://huggingface.co/b", "not the address"),
+        ("https://huggingface.co/a\r\nHost: evil.example", "https://huggingface.co/b", "not the address"),
+        ("", "https://huggingface.co/b", "not the address"),
+    ],
+)
 def test_other_addresses_are_not(url, origin, words):
     with pytest.raises(DownloadError, match=words):
         check_address(url, origin)
@@ -602,9 +630,28 @@ def test_an_entry_without_a_link_says_where_to_look(folder):
 
 
 BAD_NAMES = [
-    "../x.safetensors", "a/b.safetensors", "a\\b.safetensors", "..", ".", "", " ", "C:x", "x:stream", "con", "NUL.bin",
-    "com1.safetensors", "com0.bin", "x.", "x ", " x", "a\0b", "a\nb", "x?", "é" * 300, ".hidden",
-]  # fmt: skip
+    "../x.safetensors",
+    "a/b.safetensors",
+    "a\\b.safetensors",
+    "..",
+    ".",
+    "",
+    " ",
+    "C:x",
+    "x:stream",
+    "con",
+    "NUL.bin",
+    "com1.safetensors",
+    "com0.bin",
+    "x.",
+    "x ",
+    " x",
+    "a\0b",
+    "a\nb",
+    "x?",
+    "é" * 300,
+    ".hidden",
+]
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)

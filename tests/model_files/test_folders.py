@@ -78,8 +78,12 @@ def test_upper_and_lower_case_are_one_folder_only_where_the_disk_says_so(tmp_pat
     put(tmp_path / "models/lora/a.safetensors")
     folders = ModelFolders({"loras": [tmp_path / "Models/Lora", tmp_path / "models/lora"]})
     assert folders.paths("loras") == [tmp_path / "Models/Lora", tmp_path / "models/lora"]
-    blind = {function: lambda path, *rest, real=getattr(os, function), **named: real(
-        str(path).replace("Models/Lora", "models/lora"), *rest, **named) for function in ("stat", "scandir")}
+    blind = {
+        function: lambda path, *rest, real=getattr(os, function), **named: real(
+            str(path).replace("Models/Lora", "models/lora"), *rest, **named
+        )
+        for function in ("stat", "scandir")
+    }
     for function, replaced in blind.items():
         monkeypatch.setattr(os, function, replaced)
     assert folders.paths("loras") == [tmp_path / "Models/Lora"]
@@ -88,8 +92,12 @@ def test_upper_and_lower_case_are_one_folder_only_where_the_disk_says_so(tmp_pat
 
 @pytest.mark.parametrize("path", ["", "a\0b", "a\ud800"])
 def test_what_cannot_be_a_path_is_refused(path):
-    for make in (ModelFolders.from_root, ModelFolders.found, lambda path: ModelFolders({"loras": path}),
-                 lambda path: ModelFolders().add_extra_paths(path)):
+    for make in (
+        ModelFolders.from_root,
+        ModelFolders.found,
+        lambda path: ModelFolders({"loras": path}),
+        lambda path: ModelFolders().add_extra_paths(path),
+    ):
         with pytest.raises(ValueError, match="Expected the name of a folder") as caught:
             make(path)
         assert type(caught.value) is ValueError
@@ -108,22 +116,49 @@ def put_names(where: dict[str, Path], school: str) -> None:
         put(where[type] / name)
 
 
-@pytest.mark.parametrize("build, school, first", [
-    (layouts.comfyui, "comfyui", {"ipadapter": "models/ipadapter", "clip_vision": "models/clip_vision"}),
-    (layouts.portable, "comfyui", {"ipadapter": "ComfyUI/models/ipadapter"}),
-    (layouts.desktop, "comfyui", {"clip_vision": "models/clip_vision", "insightface": "models/insightface"}),
-    (layouts.krita, "krita", {"ipadapter": "models/ipadapter", "clip_vision": "ComfyUI/models/clip_vision"}),
-    (layouts.swarmui, "swarmui", {"ipadapter": "Models/ipadapter", "clip_vision": "Models/clip_vision",
-                                  "checkpoints": "Models/Stable-Diffusion"}),
-    (lambda root: layouts.swarmui(root, started=False, windows=True), "swarmui",
-     {"ipadapter": "Models/ipadapter", "loras": "Models/Lora"}),
-    (layouts.stability_matrix, "stability_matrix", {"clip_vision": "Packages/ComfyUI/models/clip_vision"}),
-    (lambda root: layouts.stability_matrix(root, is_portable=True, package="comfy 2"), "stability_matrix",
-     {"clip_vision": "Data/Packages/comfy 2/models/clip_vision", "ipadapter": "Data/Models/IpAdapter"}),
-    (layouts.webui, "webui", {"ipadapter": "models/ControlNet", "clip_vision": "models/ControlNetPreprocessor"}),
-    (lambda root: layouts.webui(root / "webui"), "webui", {"ipadapter": "webui/models/ControlNet"}),
-], ids=["ComfyUI", "portable", "Desktop", "Krita", "SwarmUI", "SwarmUI on Windows", "StabilityMatrix",
-        "portable StabilityMatrix", "Forge", "packaged Forge"])  # fmt: skip
+@pytest.mark.parametrize(
+    "build, school, first",
+    [
+        (layouts.comfyui, "comfyui", {"ipadapter": "models/ipadapter", "clip_vision": "models/clip_vision"}),
+        (layouts.portable, "comfyui", {"ipadapter": "ComfyUI/models/ipadapter"}),
+        (layouts.desktop, "comfyui", {"clip_vision": "models/clip_vision", "insightface": "models/insightface"}),
+        (layouts.krita, "krita", {"ipadapter": "models/ipadapter", "clip_vision": "ComfyUI/models/clip_vision"}),
+        (
+            layouts.swarmui,
+            "swarmui",
+            {
+                "ipadapter": "Models/ipadapter",
+                "clip_vision": "Models/clip_vision",
+                "checkpoints": "Models/Stable-Diffusion",
+            },
+        ),
+        (
+            lambda root: layouts.swarmui(root, started=False, windows=True),
+            "swarmui",
+            {"ipadapter": "Models/ipadapter", "loras": "Models/Lora"},
+        ),
+        (layouts.stability_matrix, "stability_matrix", {"clip_vision": "Packages/ComfyUI/models/clip_vision"}),
+        (
+            lambda root: layouts.stability_matrix(root, is_portable=True, package="comfy 2"),
+            "stability_matrix",
+            {"clip_vision": "Data/Packages/comfy 2/models/clip_vision", "ipadapter": "Data/Models/IpAdapter"},
+        ),
+        (layouts.webui, "webui", {"ipadapter": "models/ControlNet", "clip_vision": "models/ControlNetPreprocessor"}),
+        (lambda root: layouts.webui(root / "webui"), "webui", {"ipadapter": "webui/models/ControlNet"}),
+    ],
+    ids=[
+        "ComfyUI",
+        "portable",
+        "Desktop",
+        "Krita",
+        "SwarmUI",
+        "SwarmUI on Windows",
+        "StabilityMatrix",
+        "portable StabilityMatrix",
+        "Forge",
+        "packaged Forge",
+    ],
+)
 def test_the_models_of_every_program_are_found(tmp_path, build, school, first):
     where = build(tmp_path)
     put_names(where, school)
@@ -143,13 +178,16 @@ def test_a_models_directory_and_the_folder_above_it_do(tmp_path):
         assert folders.paths("text_encoders") == [tmp_path / "models/text_encoders", tmp_path / "models/clip"]
 
 
-@pytest.mark.parametrize("type, old_and_new", [
-    ("ipadapter", ["IpAdapter", "IpAdapters15", "IpAdaptersXl", "InvokeIpAdapters15", "InvokeIpAdaptersXl"]),
-    ("clip_vision", ["ClipVision", "InvokeClipVision"]),
-    ("diffusion_models", ["DiffusionModels", "Unet"]),
-    ("text_encoders", ["TextEncoders", "CLIP"]),
-    ("embeddings", ["Embeddings", "TextualInversion"]),
-])
+@pytest.mark.parametrize(
+    "type, old_and_new",
+    [
+        ("ipadapter", ["IpAdapter", "IpAdapters15", "IpAdaptersXl", "InvokeIpAdapters15", "InvokeIpAdaptersXl"]),
+        ("clip_vision", ["ClipVision", "InvokeClipVision"]),
+        ("diffusion_models", ["DiffusionModels", "Unet"]),
+        ("text_encoders", ["TextEncoders", "CLIP"]),
+        ("embeddings", ["Embeddings", "TextualInversion"]),
+    ],
+)
 def test_old_and_new_names_of_stabilitymatrix_are_searched(tmp_path, type, old_and_new):
     layouts.stability_matrix(tmp_path)
     for name in old_and_new:
@@ -197,14 +235,18 @@ def test_the_settings_of_old_desktops_name_every_folder(tmp_path):
     base = tmp_path / "base"
     put(tmp_path / "extra_models_config.yaml", layouts.OLD_DESKTOP.format(base=base))
     folders = ModelFolders.from_root(tmp_path)
-    assert lists(folders) == {name: [str(base / "models" / name)]
-                              for name in ("clip_vision", "ipadapter", "insightface", "loras")}
+    assert lists(folders) == {
+        name: [str(base / "models" / name)] for name in ("clip_vision", "ipadapter", "insightface", "loras")
+    }
 
 
 def test_a_root_of_no_layout_says_what_was_looked_for(tmp_path):
     put(tmp_path / "empty/readme.txt")
-    for path, problem in ((tmp_path / "empty", "no known way"), (tmp_path / "gone", "is not a folder"),
-                          (tmp_path / "empty/readme.txt", "is not a folder")):
+    for path, problem in (
+        (tmp_path / "empty", "no known way"),
+        (tmp_path / "gone", "is not a folder"),
+        (tmp_path / "empty/readme.txt", "is not a folder"),
+    ):
         with pytest.raises(ValueError, match=problem) as caught:
             ModelFolders.from_root(path)
         text = str(caught.value)
@@ -263,11 +305,14 @@ def test_linked_extra_folders_are_once_and_in_comfyuis_order(tmp_path):
     same_as_comfyui(ModelFolders.from_root(tmp_path / "ComfyUI"), tmp_path / "ComfyUI")
 
 
-@pytest.mark.parametrize("build, home, config", [
-    (layouts.comfyui, ".", None),
-    (layouts.portable, "ComfyUI", None),
-    (layouts.swarmui, "dlbackend/ComfyUI", "Data/comfy-auto-model.yaml"),
-])
+@pytest.mark.parametrize(
+    "build, home, config",
+    [
+        (layouts.comfyui, ".", None),
+        (layouts.portable, "ComfyUI", None),
+        (layouts.swarmui, "dlbackend/ComfyUI", "Data/comfy-auto-model.yaml"),
+    ],
+)
 def test_installations_have_the_order_of_the_comfyui_in_them(tmp_path, build, home, config):
     build(tmp_path)
     folders = ModelFolders.from_root(tmp_path)
@@ -276,10 +321,13 @@ def test_installations_have_the_order_of_the_comfyui_in_them(tmp_path, build, ho
     assert ours == {type: paths for type, paths in theirs.items() if paths}
 
 
-@pytest.mark.parametrize("build, home", [
-    (layouts.krita, "ComfyUI"),
-    (layouts.stability_matrix, "Packages/ComfyUI"),
-])
+@pytest.mark.parametrize(
+    "build, home",
+    [
+        (layouts.krita, "ComfyUI"),
+        (layouts.stability_matrix, "Packages/ComfyUI"),
+    ],
+)
 def test_folders_that_only_the_program_knows_come_after_those_of_its_comfyui(tmp_path, build, home):
     build(tmp_path)
     theirs = comfyui_paths(tmp_path / home)
@@ -315,8 +363,10 @@ BROKEN = {
     "deep": ("[" * 5000, "no valid YAML: .*nested more than"),
     "deep mappings": ("a: " + "{a: " * 5000, "no valid YAML: .*nested more than"),
     "endless aliases": ("a: &a [*a]\nb:\n  loras: *a\n", "'a' is no section"),
-    "aliases of aliases": ("a0: &a0 {k: v}\n" + "".join(
-        f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 12)), "more than 32 aliases"),
+    "aliases of aliases": (
+        "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 12)),
+        "more than 32 aliases",
+    ),
     "long": ("a:\n  loras: /x\n" + "#" * 100_000, "longer than 32 KB"),
 }
 
@@ -353,11 +403,18 @@ def test_a_folder_or_a_missing_file_of_extra_paths_is_refused(tmp_path):
 # search
 
 
-@pytest.mark.parametrize("build, below", [
-    (layouts.comfyui, ""), (layouts.comfyui, "ComfyUI"), (layouts.portable, "ComfyUI_windows_portable"),
-    (layouts.krita, ""), (layouts.swarmui, "SwarmUI"), (layouts.stability_matrix, "StabilityMatrix"),
-    (layouts.desktop, "ComfyUI"),
-])
+@pytest.mark.parametrize(
+    "build, below",
+    [
+        (layouts.comfyui, ""),
+        (layouts.comfyui, "ComfyUI"),
+        (layouts.portable, "ComfyUI_windows_portable"),
+        (layouts.krita, ""),
+        (layouts.swarmui, "SwarmUI"),
+        (layouts.stability_matrix, "StabilityMatrix"),
+        (layouts.desktop, "ComfyUI"),
+    ],
+)
 def test_a_comfyui_is_found_in_a_place_or_below_it(tmp_path, build, below):
     layouts.folders(tmp_path, "first/models/ipadapter", "second")  # models alone are no ComfyUI
     layouts.webui(tmp_path / "first/ComfyUI")  # nor is this, whatever its name
@@ -420,7 +477,7 @@ def test_a_found_comfyui_with_a_broken_file_is_not_passed_over(tmp_path):
 def test_a_file_has_its_name_folder_size_and_time(tmp_path):
     path = put(tmp_path / "sub/deeper/a.safetensors", b"12345")
     os.utime(path, ns=(1, 1_700_000_000_123_456_789))
-    file, = ModelFolders({"unet": tmp_path}).scan("unet")
+    (file,) = ModelFolders({"unet": tmp_path}).scan("unet")
     assert (file.type, file.name, file.path) == ("diffusion_models", "sub/deeper/a.safetensors", path)
     assert (file.folder, file.size, file.mtime_ns) == (tmp_path, 5, path.stat().st_mtime_ns)
 
@@ -430,12 +487,32 @@ def test_the_first_folder_wins_for_a_name(tmp_path):
         put(tmp_path / name)
     files = ModelFolders({"loras": [tmp_path / "b", tmp_path / "a"]}).scan("loras")
     assert [file.path.relative_to(tmp_path).as_posix() for file in files] == [
-        "b/a.bin", "b/sub/x.safetensors", "b/x.safetensors", "a/b.bin"]
+        "b/a.bin",
+        "b/sub/x.safetensors",
+        "b/x.safetensors",
+        "a/b.bin",
+    ]
 
 
 def test_files_are_listed_as_comfyui_lists_them(tmp_path, monkeypatch):
-    for name in ("b.safetensors", "a.SFT", "sub/c d.ckpt", "sub/ü/e.pt", ".git/f.bin", "g.txt", "h", "sub/.git/i.pth",
-                 "j.safetensors.part", "k.pkl", "l.pt2", ".hidden/m.bin", ".n.bin", "Sub/o.PTH", "p.onnx", "q.gguf"):
+    for name in (
+        "b.safetensors",
+        "a.SFT",
+        "sub/c d.ckpt",
+        "sub/ü/e.pt",
+        ".git/f.bin",
+        "g.txt",
+        "h",
+        "sub/.git/i.pth",
+        "j.safetensors.part",
+        "k.pkl",
+        "l.pt2",
+        ".hidden/m.bin",
+        ".n.bin",
+        "Sub/o.PTH",
+        "p.onnx",
+        "q.gguf",
+    ):
         put(tmp_path / "one" / name)
     put(tmp_path / "two/sub/c d.ckpt")
     put(tmp_path / "away/r.bin")
@@ -455,12 +532,24 @@ def test_only_face_packs_are_onnx_files(tmp_path):
     put(tmp_path / "models/buffalo_l/a.safetensors")
     folders = ModelFolders(dict.fromkeys(("insightface", "loras", "my_type"), tmp_path))
     assert [names(folders, type) for type in folders.types()] == [
-        ["models/buffalo_l/det_10g.onnx"], *[["models/buffalo_l/a.safetensors"]] * 2]
+        ["models/buffalo_l/det_10g.onnx"],
+        *[["models/buffalo_l/a.safetensors"]] * 2,
+    ]
 
 
 def test_unfinished_and_foreign_files_are_left_out(tmp_path):
-    for name in ("a.safetensors.part", "a.safetensors.tmp", "a.safetensors.crdownload", "a.part", ".cache/b.bin", "bin",
-                 ".cache/huggingface/download/c.safetensors", "._a.safetensors", "a.json", ".safetensors"):
+    for name in (
+        "a.safetensors.part",
+        "a.safetensors.tmp",
+        "a.safetensors.crdownload",
+        "a.part",
+        ".cache/b.bin",
+        "bin",
+        ".cache/huggingface/download/c.safetensors",
+        "._a.safetensors",
+        "a.json",
+        ".safetensors",
+    ):
         put(tmp_path / name)
     put(tmp_path / "a.safetensors")
     assert names(ModelFolders({"loras": tmp_path}), "loras") == ["a.safetensors"]
@@ -509,8 +598,17 @@ def test_linked_files_keep_the_names_they_were_given(tmp_path):
 
 
 def test_odd_names_are_listed(tmp_path):
-    odd = [" leading.bin", "a b .bin", "ключ 模型 🖼.bin", "new\nline.bin", "back\\slash.bin", "CON.bin", "..bin..bin",
-           os.fsdecode(b"not utf-8 \xff.bin"), "x" * 250 + ".bin"]
+    odd = [
+        " leading.bin",
+        "a b .bin",
+        "ключ 模型 🖼.bin",
+        "new\nline.bin",
+        "back\\slash.bin",
+        "CON.bin",
+        "..bin..bin",
+        os.fsdecode(b"not utf-8 \xff.bin"),
+        "x" * 250 + ".bin",
+    ]
     for name in odd:
         put(tmp_path / os.fsdecode(b"\xfe") / name)
     folders = ModelFolders({"loras": tmp_path / os.fsdecode(b"\xfe")})
@@ -615,12 +713,25 @@ def test_what_vanishes_during_the_walk_is_left_out(tmp_path, monkeypatch, gone):
 
 def test_counts_are_of_every_type_that_has_folders(tmp_path):
     layouts.comfyui(tmp_path, "a:\n  custom_nodes: .\n  download_model_base: models\n  my_type: mine\n")
-    for name in ("models/ipadapter/a.bin", "models/ipadapter/b/c.bin", "models/unet/d.sft", "models/clip/e.pt",
-                 "models/diffusion_models/f.sft", "mine/g.bin", "output/loras/h.safetensors"):
+    for name in (
+        "models/ipadapter/a.bin",
+        "models/ipadapter/b/c.bin",
+        "models/unet/d.sft",
+        "models/clip/e.pt",
+        "models/diffusion_models/f.sft",
+        "mine/g.bin",
+        "output/loras/h.safetensors",
+    ):
         put(tmp_path / name)
     counts = ModelFolders.from_root(tmp_path).counts()
-    assert counts == {**dict.fromkeys(MODEL_TYPES, 0), "ipadapter": 2, "diffusion_models": 2, "text_encoders": 1,
-                      "loras": 1, "my_type": 1}
+    assert counts == {
+        **dict.fromkeys(MODEL_TYPES, 0),
+        "ipadapter": 2,
+        "diffusion_models": 2,
+        "text_encoders": 1,
+        "loras": 1,
+        "my_type": 1,
+    }
     assert ModelFolders().counts() == {}
 
 

@@ -17,12 +17,25 @@ from image_prompt.model_files.safetensors_header import read_safetensors
 from image_prompt.model_files.torch_index import read_archive, read_legacy
 
 WORDS = {
-    torch.bool: "BOOL", torch.uint8: "U8", torch.int8: "I8", torch.int16: "I16", torch.uint16: "U16",
-    torch.int32: "I32", torch.uint32: "U32", torch.int64: "I64", torch.uint64: "U64",
-    torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32", torch.float64: "F64", torch.complex64: "C64",
-    torch.float8_e4m3fn: "F8_E4M3", torch.float8_e5m2: "F8_E5M2",
-    torch.float8_e4m3fnuz: "F8_E4M3FNUZ", torch.float8_e5m2fnuz: "F8_E5M2FNUZ",
-}  # fmt: skip
+    torch.bool: "BOOL",
+    torch.uint8: "U8",
+    torch.int8: "I8",
+    torch.int16: "I16",
+    torch.uint16: "U16",
+    torch.int32: "I32",
+    torch.uint32: "U32",
+    torch.int64: "I64",
+    torch.uint64: "U64",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float32: "F32",
+    torch.float64: "F64",
+    torch.complex64: "C64",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+    torch.float8_e4m3fnuz: "F8_E4M3FNUZ",
+    torch.float8_e5m2fnuz: "F8_E5M2FNUZ",
+}
 IN_PICKLES = WORDS | {torch.complex128: "C128", torch.float8_e8m0fnu: "F8_E8M0"}
 NEW = {dtype for dtype, word in IN_PICKLES.items() if word.startswith("F8") or word in ("U16", "U32", "U64")}
 FORMATS = pytest.mark.parametrize("archive", [True, False], ids=["archive", "legacy"])
@@ -149,14 +162,30 @@ def test_the_container_is_told_by_content(tmp_path):
 
 
 NAMES = [
-    "größe 模型 \N{GRINNING FACE}.safetensors", "e\N{COMBINING ACUTE ACCENT}.safetensors", " leading.safetensors",
-    "two  blanks .safetensors", "#1 100%25 $HOME `x` 'q'.safetensors", "-rf.safetensors", "a" * 200 + ".safetensors",
-    "CONSOLE.safetensors", ".safetensors", "no extension", "x.SAFETENSORS", "..safetensors",
-]  # fmt: skip
+    "größe 模型 \N{GRINNING FACE}.safetensors",
+    "e\N{COMBINING ACUTE ACCENT}.safetensors",
+    " leading.safetensors",
+    "two  blanks .safetensors",
+    "#1 100%25 $HOME `x` 'q'.safetensors",
+    "-rf.safetensors",
+    "a" * 200 + ".safetensors",
+    "CONSOLE.safetensors",
+    ".safetensors",
+    "no extension",
+    "x.SAFETENSORS",
+    "..safetensors",
+]
 OF_POSIX = [
-    "CON.safetensors", "nul", "LPT1.bin", "trailing dot.", "trailing blank.safetensors ", "a:b.safetensors",
-    "a\\b.safetensors", "new\nline.safetensors", "\udcff.safetensors",
-]  # fmt: skip
+    "CON.safetensors",
+    "nul",
+    "LPT1.bin",
+    "trailing dot.",
+    "trailing blank.safetensors ",
+    "a:b.safetensors",
+    "a\\b.safetensors",
+    "new\nline.safetensors",
+    "\udcff.safetensors",
+]
 
 
 @pytest.mark.parametrize("name", NAMES + (OF_POSIX if os.name == "posix" else []), ids=ascii)

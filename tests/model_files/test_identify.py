@@ -16,7 +16,9 @@ from image_prompt.model_files.identify import FACE_FAMILIES, MAX_TENSORS, Identi
 
 ADAPTERS = [name for name, layout in LAYOUTS.items() if "family" in layout]
 ENCODER_FILES = {
-    VIT_H: "CLIP ViT-H/14", VIT_L: "CLIP ViT-L/14", "open_clip_ViT-L-14_visual": "CLIP ViT-L/14",
+    VIT_H: "CLIP ViT-H/14",
+    VIT_L: "CLIP ViT-L/14",
+    "open_clip_ViT-L-14_visual": "CLIP ViT-L/14",
     "sigclip_vision_patch14_384": "SigLIP so400m/14-384",
 }
 FACES = {  # layout -> family, base model
@@ -45,8 +47,13 @@ def meta(name, dtype=torch.float16):
 def test_an_adapter_is_identified_as_it_loads(name):
     layout, adapter = LAYOUTS[name], load_adapter(meta(name))
     found = identify(published.published(name))
-    assert found == Identity("adapter", layout["family"], layout["base_model"], layout["encoder"],
-                             projection=layout["feature"] == "image_embeds")
+    assert found == Identity(
+        "adapter",
+        layout["family"],
+        layout["base_model"],
+        layout["encoder"],
+        projection=layout["feature"] == "image_embeds",
+    )
     assert (found.family, found.base_model) == (adapter.family.name, adapter.base_model)
     assert found.encoder == adapter.encoder_name
 
@@ -84,27 +91,48 @@ def test_each_published_file_is_in_a_test():
     assert not {family.name for family in FAMILIES} & {family for family, _ in FACE_FAMILIES.values()}
 
 
-@pytest.mark.parametrize(("name", "file", "dtype", "family"), [
-    ("ip-adapter-faceid-plus_sd15", "ip-adapter-faceid-plusv2_sd15.bin", "F16", "FaceID plus v2"),
-    ("ip-adapter-faceid-plus_sd15", "ip-adapter-faceid-plus_sd15.bin", "F16", "FaceID plus"),
-    ("ip-adapter-faceid-plusv2_sdxl", "renamed.bin", "F16", "FaceID plus v2"),
-    ("ip-adapter-faceid-portrait_sdxl_unnorm", "instantid/ip-adapter.bin", "F16", "InstantID"),
-    ("ip-adapter-faceid-portrait_sdxl_unnorm", "ip-adapter.bin", "F32", "InstantID"),
-    ("ip-adapter-faceid-portrait_sdxl_unnorm", "ip-adapter-faceid-portrait_sdxl_unnorm.bin", "F32",
-     "FaceID portrait unnorm"),
-])
+@pytest.mark.parametrize(
+    ("name", "file", "dtype", "family"),
+    [
+        ("ip-adapter-faceid-plus_sd15", "ip-adapter-faceid-plusv2_sd15.bin", "F16", "FaceID plus v2"),
+        ("ip-adapter-faceid-plus_sd15", "ip-adapter-faceid-plus_sd15.bin", "F16", "FaceID plus"),
+        ("ip-adapter-faceid-plusv2_sdxl", "renamed.bin", "F16", "FaceID plus v2"),
+        ("ip-adapter-faceid-portrait_sdxl_unnorm", "instantid/ip-adapter.bin", "F16", "InstantID"),
+        ("ip-adapter-faceid-portrait_sdxl_unnorm", "ip-adapter.bin", "F32", "InstantID"),
+        (
+            "ip-adapter-faceid-portrait_sdxl_unnorm",
+            "ip-adapter-faceid-portrait_sdxl_unnorm.bin",
+            "F32",
+            "FaceID portrait unnorm",
+        ),
+    ],
+)
 def test_the_name_decides_where_shapes_are_equal(name, file, dtype, family):
     assert identify(published.published(name, dtype), file).family == family
 
 
-@pytest.mark.parametrize(("tensors", "file", "family", "encoder", "projection"), [
-    (headless(shapes(VIT_H)), "clip_vision_h.safetensors", "CLIP ViT-H/14", "CLIP ViT-H/14", False),
-    (shapes(VIT_H), "clip-vision_vit-h.safetensors", "CLIP ViT-H/14", "CLIP ViT-H/14", True),
-    (shapes(VIT_H), "DFN5B-CLIP-ViT-H-14.safetensors", "CLIP ViT-H/14 quick-gelu", "CLIP ViT-H/14 quick-gelu", True),
-    (bigger(), "model.safetensors", "CLIP ViT-bigG/14", "CLIP ViT-bigG/14", True),
-    (shapes(VIT_L), "CLIP-ViT-L-14-laion2B/model.safetensors", "CLIP ViT-L/14 LAION-2B", "CLIP ViT-L/14 LAION-2B",
-     True),
-])
+@pytest.mark.parametrize(
+    ("tensors", "file", "family", "encoder", "projection"),
+    [
+        (headless(shapes(VIT_H)), "clip_vision_h.safetensors", "CLIP ViT-H/14", "CLIP ViT-H/14", False),
+        (shapes(VIT_H), "clip-vision_vit-h.safetensors", "CLIP ViT-H/14", "CLIP ViT-H/14", True),
+        (
+            shapes(VIT_H),
+            "DFN5B-CLIP-ViT-H-14.safetensors",
+            "CLIP ViT-H/14 quick-gelu",
+            "CLIP ViT-H/14 quick-gelu",
+            True,
+        ),
+        (bigger(), "model.safetensors", "CLIP ViT-bigG/14", "CLIP ViT-bigG/14", True),
+        (
+            shapes(VIT_L),
+            "CLIP-ViT-L-14-laion2B/model.safetensors",
+            "CLIP ViT-L/14 LAION-2B",
+            "CLIP ViT-L/14 LAION-2B",
+            True,
+        ),
+    ],
+)
 def test_encoders_of_equal_shape_that_compute_otherwise_are_kept_apart(tensors, file, family, encoder, projection):
     found = identify(header_of(tensors), file)
     assert (found.family, found.encoder, found.projection) == (family, encoder, projection)
@@ -119,8 +147,11 @@ def test_nothing_is_logged(caplog):
 def tiny_encoder(width=64, projection=32):
     """Layers and vectors of the published names, in sizes of no table."""
     sizes = {1280: width, 5120: 2 * width, 1024: projection}
-    return {key: tuple(sizes.get(size, size) for size in shape)
-            for key, shape in shapes(VIT_H).items() if "layers." not in key or "layers.0." in key}
+    return {
+        key: tuple(sizes.get(size, size) for size in shape)
+        for key, shape in shapes(VIT_H).items()
+        if "layers." not in key or "layers.0." in key
+    }
 
 
 def test_an_encoder_of_no_table_answers_to_its_widths():
@@ -135,12 +166,15 @@ def test_an_encoder_of_no_table_does_not_pass_for_a_known_one():
     assert found.also == ("an encoder whose image_embeds is 32 wide",)
 
 
-@pytest.mark.parametrize(("change", "dtype", "words"), [
-    (lambda sd: sd.pop("vision_model.pre_layrnorm.bias"), "F16", "incomplete"),
-    (lambda sd: None, "I8", "quantised encoders are not supported"),
-    (lambda sd: None, "F4", "quantised encoders are not supported"),
-    (lambda sd: sd.update({"multi_modal_projector.linear_1.weight": (4, 4)}), "F16", "LLaVA"),
-])
+@pytest.mark.parametrize(
+    ("change", "dtype", "words"),
+    [
+        (lambda sd: sd.pop("vision_model.pre_layrnorm.bias"), "F16", "incomplete"),
+        (lambda sd: None, "I8", "quantised encoders are not supported"),
+        (lambda sd: None, "F4", "quantised encoders are not supported"),
+        (lambda sd: sd.update({"multi_modal_projector.linear_1.weight": (4, 4)}), "F16", "LLaVA"),
+    ],
+)
 def test_an_encoder_that_would_not_load_says_why(change, dtype, words):
     tensors = shapes(VIT_L)
     change(tensors)
@@ -148,8 +182,12 @@ def test_an_encoder_that_would_not_load_says_why(change, dtype, words):
     assert found.kind == "encoder"
     assert words in found.problem
     with pytest.raises(ValueError) as error:
-        load_encoder({key: torch.empty(shape, device="meta", dtype=torch.uint8 if dtype != "F16" else torch.float16)
-                      for key, shape in tensors.items()})
+        load_encoder(
+            {
+                key: torch.empty(shape, device="meta", dtype=torch.uint8 if dtype != "F16" else torch.float16)
+                for key, shape in tensors.items()
+            }
+        )
     assert found.problem == str(error.value)
 
 
@@ -172,18 +210,34 @@ def test_a_quantised_adapter_is_refused():
     assert "not floating point" in identify(published.published("ip-adapter_sd15", "U8")).problem
 
 
-@pytest.mark.parametrize(("tensors", "kind", "family"), [
-    ({"model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3), "first_stage_model.decoder.conv_in.weight": (4,),
-      "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": (4,)}, "other", "a full checkpoint"),
-    ({f"lora_unet_down_blocks_{n}_attentions_0_proj_in.lora_down.weight": (8, 320) for n in range(9)}, "lora",
-     "a LoRA"),
-    ({"decoder.conv_in.weight": (4, 4, 3, 3)}, "other", "a VAE"),
-    ({"text_model.encoder.layers.0.mlp.fc1.weight": (4, 4)}, "other", "a text encoder"),
-    ({"cls_token": (1, 1, 768), "blocks.0.attn.qkv.weight": (4, 4)}, "other",
-     "a vision transformer that is not a CLIP (DINO or the like)"),
-    ({"mystery": (3,)}, "other", "an unknown kind of file"),
-    ({}, "other", "an unknown kind of file"),
-])
+@pytest.mark.parametrize(
+    ("tensors", "kind", "family"),
+    [
+        (
+            {
+                "model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3),
+                "first_stage_model.decoder.conv_in.weight": (4,),
+                "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": (4,),
+            },
+            "other",
+            "a full checkpoint",
+        ),
+        (
+            {f"lora_unet_down_blocks_{n}_attentions_0_proj_in.lora_down.weight": (8, 320) for n in range(9)},
+            "lora",
+            "a LoRA",
+        ),
+        ({"decoder.conv_in.weight": (4, 4, 3, 3)}, "other", "a VAE"),
+        ({"text_model.encoder.layers.0.mlp.fc1.weight": (4, 4)}, "other", "a text encoder"),
+        (
+            {"cls_token": (1, 1, 768), "blocks.0.attn.qkv.weight": (4, 4)},
+            "other",
+            "a vision transformer that is not a CLIP (DINO or the like)",
+        ),
+        ({"mystery": (3,)}, "other", "an unknown kind of file"),
+        ({}, "other", "an unknown kind of file"),
+    ],
+)
 def test_other_kinds_are_named(tensors, kind, family):
     found = identify(header_of(tensors))
     assert (found.kind, found.family) == (kind, family)
@@ -209,8 +263,9 @@ def test_what_a_trainer_put_around_a_state_dict_is_taken_off():
 def test_a_checkpoint_of_very_many_tensors_is_decided_by_one_of_each_row(monkeypatch):
     tensors = {f"model.diffusion_model.input_blocks.{n}.0.weight": (4, 4) for n in range(50_000)}
     made = []
-    monkeypatch.setattr("image_prompt.model_files.identify.load_adapter",
-                        lambda sd: made.append(len(sd)) or load_adapter(sd))
+    monkeypatch.setattr(
+        "image_prompt.model_files.identify.load_adapter", lambda sd: made.append(len(sd)) or load_adapter(sd)
+    )
     assert identify(header_of(tensors)).family == "a diffusion model"
     assert made == [1]
 
@@ -224,16 +279,27 @@ def test_more_tensors_than_any_model_has_are_not_looked_at():
 HUGE = 2**62
 
 
-@pytest.mark.parametrize("tensors", [
-    {"image_proj.proj.weight": (HUGE, HUGE)},
-    {"image_proj.latents": (0, HUGE, HUGE), "ip_adapter.1.to_k_ip.weight": (HUGE, 768)},
-    {"image_proj.proj.weight": (HUGE, 2), "image_proj.norm.weight": (2,), "ip_adapter.1.to_k_ip.weight": (2**40, 768)},
-    {key: tuple(HUGE if size == 1280 else size for size in shape) for key, shape in shapes(VIT_H).items()},
-    {"visual.conv1.weight": (2**31, 3, 1, 1), "visual.positional_embedding": (5, 2**31),
-     "visual.class_embedding": (2**31,), "visual.transformer.resblocks.0.mlp.c_fc.weight": (2**31, 2**31)},
-    {"image_proj." + "x" * 200_000: (1,) * 64, "\ud800": ()},
-    {"vision_model.embeddings.patch_embedding.weight": ()},
-])
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"image_proj.proj.weight": (HUGE, HUGE)},
+        {"image_proj.latents": (0, HUGE, HUGE), "ip_adapter.1.to_k_ip.weight": (HUGE, 768)},
+        {
+            "image_proj.proj.weight": (HUGE, 2),
+            "image_proj.norm.weight": (2,),
+            "ip_adapter.1.to_k_ip.weight": (2**40, 768),
+        },
+        {key: tuple(HUGE if size == 1280 else size for size in shape) for key, shape in shapes(VIT_H).items()},
+        {
+            "visual.conv1.weight": (2**31, 3, 1, 1),
+            "visual.positional_embedding": (5, 2**31),
+            "visual.class_embedding": (2**31,),
+            "visual.transformer.resblocks.0.mlp.c_fc.weight": (2**31, 2**31),
+        },
+        {"image_proj." + "x" * 200_000: (1,) * 64, "\ud800": ()},
+        {"vision_model.embeddings.patch_embedding.weight": ()},
+    ],
+)
 def test_impossible_sizes_have_a_reason(tensors):
     assert identify(header_of(tensors)).problem
 

@@ -85,8 +85,12 @@ def open_index(models, reader):
 
     def open_index(**options):
         folders = ModelFolders({type: [models / type] for type in ("ipadapter", "clip_vision", "loras")})
-        made.append(Index(folders, **{"read": reader, "identify": named,
-                                      "types": ("ipadapter", "clip_vision", "loras"), **options}))
+        made.append(
+            Index(
+                folders,
+                **{"read": reader, "identify": named, "types": ("ipadapter", "clip_vision", "loras"), **options},
+            )
+        )
         return made[-1]
 
     yield open_index
@@ -147,13 +151,13 @@ def test_a_wait_ends_with_its_time(put, open_index, reader):
 
 def test_an_unusable_file_stays_with_its_reason(put, open_index):
     put("ipadapter/a.safetensors", "broken")
-    found, = open_index().files("ipadapter")
+    (found,) = open_index().files("ipadapter")
     assert (found.identity, found.problem) == (None, "a.safetensors is broken. Get it again.")
 
 
 def test_a_file_that_this_pack_cannot_use_has_the_reason_of_its_identity(put, open_index):
     put("ipadapter/a.safetensors")
-    found, = open_index(identify=lambda header, name: Identity("other", "a VAE", problem="a VAE.")).files("ipadapter")
+    (found,) = open_index(identify=lambda header, name: Identity("other", "a VAE", problem="a VAE.")).files("ipadapter")
     assert (found.identity.family, found.problem) == ("a VAE", "a VAE.")
 
 
@@ -168,8 +172,9 @@ def test_many_threads_during_the_build_read_each_file_once(put, open_index, read
         put(f"{('ipadapter', 'clip_vision', 'loras')[number % 3]}/{number}.safetensors", str(number))
     index, answers = open_index(), []
     types = [None, "ipadapter", "clip_vision", "loras"] * 8
-    threads = [threading.Thread(target=lambda type=type: answers.append((type, families(index, type))))
-               for type in types]
+    threads = [
+        threading.Thread(target=lambda type=type: answers.append((type, families(index, type)))) for type in types
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -354,13 +359,20 @@ def test_links_and_sub_folders_are_found(put, models, open_index, reader):
     (models / "ipadapter" / "loop").symlink_to(models / "ipadapter")
     (models / "ipadapter" / "c.safetensors").symlink_to(models / "elsewhere" / "a.safetensors")
     assert families(open_index()) == {
-        "deep/er/b.safetensors": "another", "linked/a.safetensors": "an adapter", "c.safetensors": "an adapter"}
+        "deep/er/b.safetensors": "another",
+        "linked/a.safetensors": "an adapter",
+        "c.safetensors": "an adapter",
+    }
 
 
 def test_one_folder_of_two_types_is_read_once(put, models, reader):
     put("shared/a.safetensors")
-    index = Index(ModelFolders({type: [models / "shared"] for type in ("ipadapter", "clip_vision")}), read=reader,
-                  identify=named, types=("ipadapter", "clip_vision"))
+    index = Index(
+        ModelFolders({type: [models / "shared"] for type in ("ipadapter", "clip_vision")}),
+        read=reader,
+        identify=named,
+        types=("ipadapter", "clip_vision"),
+    )
     assert [found.file.type for found in index.files()] == ["ipadapter", "clip_vision"]
     assert reader.total == 1
     index.close()
@@ -381,7 +393,7 @@ def test_every_default_type_can_be_asked_for(tmp_path):
 def test_onnx_models_are_known_by_their_names(put, models):
     put("insightface/models/buffalo_l/det_10g.onnx")
     index = Index(ModelFolders({"insightface": [models / "insightface"]}))
-    found, = index.files("insightface")
+    (found,) = index.files("insightface")
     assert (found.identity.kind, found.file.name) == ("face pack", "models/buffalo_l/det_10g.onnx")
     index.close()
 
@@ -483,8 +495,11 @@ def test_what_was_read_is_kept_from_one_start_to_the_next(put, open_index, cache
 
 
 def test_identities_survive_as_they_are(tmp_path, cache):
-    encoder = {key: tuple({1280: 64, 5120: 128, 1024: 32}.get(size, size) for size in shape)
-               for key, shape in shapes(VIT_H).items() if "layers." not in key or "layers.0." in key}
+    encoder = {
+        key: tuple({1280: 64, 5120: 128, 1024: 32}.get(size, size) for size in shape)
+        for key, shape in shapes(VIT_H).items()
+        if "layers." not in key or "layers.0." in key
+    }
     write(tmp_path / "clip_vision" / "tiny.safetensors", encoder, vision_config='{"heads": 4}')
     write(tmp_path / "clip_vision" / "h.safetensors", shapes(VIT_H))
     write(tmp_path / "clip_vision" / "a.safetensors", shapes("ip-adapter-faceid_sd15"))
@@ -503,6 +518,7 @@ def damaged(change):
         table = json.loads(path.read_text())
         change(table)
         path.write_text(json.dumps(table))
+
     return apply
 
 
@@ -594,8 +610,10 @@ def test_a_long_first_pass_is_saved_on_the_way(put, open_index, cache, reader, m
 
 
 def test_files_that_have_gone_are_forgotten_when_they_are_many(put, models, open_index, cache):
-    gone = {str(models / "ipadapter" / f"{number}.safetensors"): index_cache.Known(1, 1, None, "x")
-            for number in range(2000)}
+    gone = {
+        str(models / "ipadapter" / f"{number}.safetensors"): index_cache.Known(1, 1, None, "x")
+        for number in range(2000)
+    }
     index_cache.save(cache, gone)
     put("ipadapter/a.safetensors")
     index = open_index(cache_file=cache)

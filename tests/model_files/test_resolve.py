@@ -95,68 +95,106 @@ def found(need, index, catalogue=CATALOGUE):
 
 
 def krita(root, put):
-    put({
-        "models/ipadapter/ip-adapter_sd15.safetensors": "base", "models/ipadapter/ip-adapter_sdxl_vit-h.safetensors":
-        "base XL", "models/ipadapter/noobIPAMARK1_mark1.safetensors": "noob",
-        "models/clip_vision/clip-vision_vit-h.safetensors": "H", "models/clip_vision/clip-vision_vit-g.safetensors":
-        "bigG", "models/ipadapter/ip-adapter-faceid-plusv2_sd15.bin": "FaceID plus",
-        "models/loras/ip-adapter-faceid-plusv2_sd15_lora.safetensors": "FaceID LoRA",
-        "ComfyUI/main.py": "", "ComfyUI/folder_paths.py": "", ".version": "1",
-    }, root)
+    put(
+        {
+            "models/ipadapter/ip-adapter_sd15.safetensors": "base",
+            "models/ipadapter/ip-adapter_sdxl_vit-h.safetensors": "base XL",
+            "models/ipadapter/noobIPAMARK1_mark1.safetensors": "noob",
+            "models/clip_vision/clip-vision_vit-h.safetensors": "H",
+            "models/clip_vision/clip-vision_vit-g.safetensors": "bigG",
+            "models/ipadapter/ip-adapter-faceid-plusv2_sd15.bin": "FaceID plus",
+            "models/loras/ip-adapter-faceid-plusv2_sd15_lora.safetensors": "FaceID LoRA",
+            "ComfyUI/main.py": "",
+            "ComfyUI/folder_paths.py": "",
+            ".version": "1",
+        },
+        root,
+    )
     return {
-        adapter("standard"): "ip-adapter_sd15.safetensors", adapter("standard", "SDXL"):
-        "ip-adapter_sdxl_vit-h.safetensors", adapter("NoobAI", "SDXL"): "noobIPAMARK1_mark1.safetensors",
+        adapter("standard"): "ip-adapter_sd15.safetensors",
+        adapter("standard", "SDXL"): "ip-adapter_sdxl_vit-h.safetensors",
+        adapter("NoobAI", "SDXL"): "noobIPAMARK1_mark1.safetensors",
         adapter("vit-G", "SDXL"): None,
-        ENCODER_H: "clip-vision_vit-h.safetensors", Need("encoder", encoder=BIGG): "clip-vision_vit-g.safetensors",
-        Need("lora", base_model="SD1.5", file_name="ip-adapter-faceid-plusv2_sd15_lora.safetensors"):
-        "ip-adapter-faceid-plusv2_sd15_lora.safetensors", adapter("plus"): None, adapter("FaceID plus v2"): None,
+        ENCODER_H: "clip-vision_vit-h.safetensors",
+        Need("encoder", encoder=BIGG): "clip-vision_vit-g.safetensors",
+        Need(
+            "lora", base_model="SD1.5", file_name="ip-adapter-faceid-plusv2_sd15_lora.safetensors"
+        ): "ip-adapter-faceid-plusv2_sd15_lora.safetensors",
+        adapter("plus"): None,
+        adapter("FaceID plus v2"): None,
     }
 
 
 def swarmui(root, put):
-    put({
-        "Models/ipadapter/sd15_light_v11.bin": "base", "Models/ipadapter/full_face_sd15.safetensors": "full",
-        "Models/ipadapter/ip-adapter_sd15.safetensors": "base", "Models/clip_vision/clip_vision_h.safetensors": "H",
-        "Models/clip_vision/clip_vision_g.safetensors": "bigG",
-        "Models/Lora/ipadapter/ip-adapter-faceid_sd15_lora.safetensors": "FaceID LoRA",
-        "SwarmUI.sln": "", "dlbackend/ComfyUI/main.py": "", "dlbackend/ComfyUI/folder_paths.py": "",
-    }, root)
+    put(
+        {
+            "Models/ipadapter/sd15_light_v11.bin": "base",
+            "Models/ipadapter/full_face_sd15.safetensors": "full",
+            "Models/ipadapter/ip-adapter_sd15.safetensors": "base",
+            "Models/clip_vision/clip_vision_h.safetensors": "H",
+            "Models/clip_vision/clip_vision_g.safetensors": "bigG",
+            "Models/Lora/ipadapter/ip-adapter-faceid_sd15_lora.safetensors": "FaceID LoRA",
+            "SwarmUI.sln": "",
+            "dlbackend/ComfyUI/main.py": "",
+            "dlbackend/ComfyUI/folder_paths.py": "",
+        },
+        root,
+    )
     return {
-        adapter("light"): "sd15_light_v11.bin", adapter("standard"): "ip-adapter_sd15.safetensors",
-        adapter("full face"): "full_face_sd15.safetensors", ENCODER_H: "clip_vision_h.safetensors",
+        adapter("light"): "sd15_light_v11.bin",
+        adapter("standard"): "ip-adapter_sd15.safetensors",
+        adapter("full face"): "full_face_sd15.safetensors",
+        ENCODER_H: "clip_vision_h.safetensors",
         Need("encoder", encoder=BIGG): "clip_vision_g.safetensors",
-        Need("lora", family="FaceID LoRA"): "ipadapter/ip-adapter-faceid_sd15_lora.safetensors", adapter("plus"): None,
+        Need("lora", family="FaceID LoRA"): "ipadapter/ip-adapter-faceid_sd15_lora.safetensors",
+        adapter("plus"): None,
     }
 
 
 def stability_matrix(root, put):
-    put({
-        "Models/IpAdapter/ip-adapter-plus_sd15.bin": "plus", "Models/IpAdapter/ip-adapter-plus-face_sd15.bin": "plus",
-        "Models/IpAdapter/ip_adapter_sd15/ip_adapter.bin": "base",
-        "Models/ClipVision/SD1.5/model.safetensors": "H", "Models/ClipVision/SDXL/model.safetensors": "bigG",
-        "Packages/ComfyUI/main.py": "", "Packages/ComfyUI/folder_paths.py": "",
-    }, root)
+    put(
+        {
+            "Models/IpAdapter/ip-adapter-plus_sd15.bin": "plus",
+            "Models/IpAdapter/ip-adapter-plus-face_sd15.bin": "plus",
+            "Models/IpAdapter/ip_adapter_sd15/ip_adapter.bin": "base",
+            "Models/ClipVision/SD1.5/model.safetensors": "H",
+            "Models/ClipVision/SDXL/model.safetensors": "bigG",
+            "Packages/ComfyUI/main.py": "",
+            "Packages/ComfyUI/folder_paths.py": "",
+        },
+        root,
+    )
     return {
-        adapter("plus"): "ip-adapter-plus_sd15.bin", adapter("plus face"): "ip-adapter-plus-face_sd15.bin",
-        adapter("standard"): "ip_adapter_sd15/ip_adapter.bin", ENCODER_H: "SD1.5/model.safetensors",
-        Need("encoder", encoder=BIGG): "SDXL/model.safetensors", adapter("composition"): None,
+        adapter("plus"): "ip-adapter-plus_sd15.bin",
+        adapter("plus face"): "ip-adapter-plus-face_sd15.bin",
+        adapter("standard"): "ip_adapter_sd15/ip_adapter.bin",
+        ENCODER_H: "SD1.5/model.safetensors",
+        Need("encoder", encoder=BIGG): "SDXL/model.safetensors",
+        adapter("composition"): None,
     }
 
 
 def plain_with_yaml(root, put):
-    put({
-        "main.py": "", "folder_paths.py": "", "models/ipadapter/ip-adapter-plus_sdxl_vit-h.safetensors": "plus XL",
-        "models/clip_vision/CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors": "H",
-        "nas/adapters/ip_plus_composition_sdxl.safetensors": "plus XL",
-        "nas/adapters/ip-adapter-plus_sdxl_vit-h.safetensors": "plus XL", "nas/encoders/model.safetensors": "L",
-        "extra_model_paths.yaml": f"nas:\n  base_path: {json.dumps(str(root / 'nas'))}\n  is_default: true\n"
-                                  "  ipadapter: adapters\n  clip_vision: encoders\n",
-    }, root)
+    put(
+        {
+            "main.py": "",
+            "folder_paths.py": "",
+            "models/ipadapter/ip-adapter-plus_sdxl_vit-h.safetensors": "plus XL",
+            "models/clip_vision/CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors": "H",
+            "nas/adapters/ip_plus_composition_sdxl.safetensors": "plus XL",
+            "nas/adapters/ip-adapter-plus_sdxl_vit-h.safetensors": "plus XL",
+            "nas/encoders/model.safetensors": "L",
+            "extra_model_paths.yaml": f"nas:\n  base_path: {json.dumps(str(root / 'nas'))}\n  is_default: true\n"
+            "  ipadapter: adapters\n  clip_vision: encoders\n",
+        },
+        root,
+    )
     return {
         adapter("composition", "SDXL"): "ip_plus_composition_sdxl.safetensors",
         adapter("plus", "SDXL"): "ip-adapter-plus_sdxl_vit-h.safetensors",
         ENCODER_H: "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors",
-        Need("encoder", encoder=L): "model.safetensors", adapter("plus face", "SDXL"): None,
+        Need("encoder", encoder=L): "model.safetensors",
+        adapter("plus face", "SDXL"): None,
     }
 
 
@@ -173,12 +211,23 @@ def test_the_default_of_an_extra_paths_file_comes_first(tmp_path, put, open_inde
     assert "nas" in resolve(adapter("plus", "SDXL"), index, CATALOGUE).found.file.path.parts
 
 
-@pytest.mark.parametrize("name", [
-    "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors", "clip_vision_h.safetensors", "clip-vision_vit-h.safetensors",
-    "CLIP-ViT-H-14-laion2B-s32B-b79K .safetensors", " clip_vision_h.safetensors", "CLIP_VISION_H.SAFETENSORS",
-    "SD1.5/model.safetensors", "deep/er/model.safetensors", "nonsense.safetensors", "clip_vision_h.bin",
-    "sdxl_models/image_encoder/model.safetensors", "Bildkodierer ÄÖÜ 模型.safetensors",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors",
+        "clip_vision_h.safetensors",
+        "clip-vision_vit-h.safetensors",
+        "CLIP-ViT-H-14-laion2B-s32B-b79K .safetensors",
+        " clip_vision_h.safetensors",
+        "CLIP_VISION_H.SAFETENSORS",
+        "SD1.5/model.safetensors",
+        "deep/er/model.safetensors",
+        "nonsense.safetensors",
+        "clip_vision_h.bin",
+        "sdxl_models/image_encoder/model.safetensors",
+        "Bildkodierer ÄÖÜ 模型.safetensors",
+    ],
+)
 def test_an_encoder_is_found_under_every_name(name, put, open_index):
     put({f"clip_vision/{name}": "H", "clip_vision/other.safetensors": "L", "clip_vision/aaa.safetensors": "bigG"})
     assert found(ENCODER_H, open_index()) == name
@@ -191,12 +240,15 @@ def test_a_link_is_found(put, root, tmp_path, open_index):
     assert found(ENCODER_H, open_index()) == "linked.safetensors"
 
 
-@pytest.mark.parametrize(("names", "expected"), [
-    (["clip_vision_h", "CLIP-ViT-H-14-laion2B-s32B-b79K", "aaa"], "CLIP-ViT-H-14-laion2B-s32B-b79K"),
-    (["aaa", "zz/clip_vision_h"], "zz/clip_vision_h"),
-    (["bbb", "aaa"], "aaa"),
-    (["zz/aaa", "mmm"], "mmm"),
-])
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["clip_vision_h", "CLIP-ViT-H-14-laion2B-s32B-b79K", "aaa"], "CLIP-ViT-H-14-laion2B-s32B-b79K"),
+        (["aaa", "zz/clip_vision_h"], "zz/clip_vision_h"),
+        (["bbb", "aaa"], "aaa"),
+        (["zz/aaa", "mmm"], "mmm"),
+    ],
+)
 def test_of_several_the_best_name_wins_then_the_order(names, expected, put, open_index):
     put({f"clip_vision/{name}.safetensors": "H" for name in names})
     assert found(ENCODER_H, open_index()) == f"{expected}.safetensors"
@@ -208,36 +260,43 @@ def test_of_equal_ranks_the_first_folder_wins(tmp_path, put, open_index):
     assert found(adapter("plus"), index) == "zzz.safetensors"
 
 
-@pytest.mark.parametrize(("need", "files", "expected"), [
-    # equal shapes: the catalogue's names, then hints in the name, then content alone
-    (adapter("plus"), ["ip-adapter-plus_sd15", "ip-adapter-plus-face_sd15"], "ip-adapter-plus_sd15"),
-    (adapter("plus face"), ["ip-adapter-plus_sd15", "ip-adapter-plus-face_sd15"], "ip-adapter-plus-face_sd15"),
-    (adapter("plus face"), ["ip-adapter-plus_sd15"], None),
-    (adapter("plus"), ["ip-adapter-plus-face_sd15"], None),
-    (adapter("plus face"), ["my Plus_Face v3", "abc"], "my Plus_Face v3"),
-    (adapter("plus"), ["my Plus_Face v3", "zzz"], "zzz"),
-    (adapter("plus"), ["my Plus_Face v3"], None),
-    (adapter("composition"), ["abc", "sd15 composition"], "sd15 composition"),
-    (adapter("composition"), ["abc"], None),  # a name that says nothing stands for what is usual: plus
-    (adapter("plus"), ["abc"], "abc"),
-    (adapter("plus face"), ["plus/face", "surplus-face", "face-plus"], None),
-    (adapter("plus face"), ["plus/face", "my plusFace2"], "my plusFace2"),
-    (adapter("composition"), ["my-plus"], None),
-    (Need("adapter", base_model="SD1.5"), ["my Plus_Face v3"], "my Plus_Face v3"),
-    (adapter("a new purpose"), ["abc"], None),
-    (adapter("a new purpose"), ["for a_new_purpose"], "for a_new_purpose"),
-    (Need("adapter", file_name="mine.safetensors"), ["abc", "mine"], "mine"),
-    (Need("adapter", file_name="ip-adapter-plus-face_sd15.safetensors"), ["ip-adapter-plus_sd15", "abc"], "abc"),
-    (Need("adapter", file_name="ip-adapter-plus-face_sd15.safetensors"), ["ip-adapter-plus_sd15"], None),
-])
+@pytest.mark.parametrize(
+    ("need", "files", "expected"),
+    [
+        # equal shapes: the catalogue's names, then hints in the name, then content alone
+        (adapter("plus"), ["ip-adapter-plus_sd15", "ip-adapter-plus-face_sd15"], "ip-adapter-plus_sd15"),
+        (adapter("plus face"), ["ip-adapter-plus_sd15", "ip-adapter-plus-face_sd15"], "ip-adapter-plus-face_sd15"),
+        (adapter("plus face"), ["ip-adapter-plus_sd15"], None),
+        (adapter("plus"), ["ip-adapter-plus-face_sd15"], None),
+        (adapter("plus face"), ["my Plus_Face v3", "abc"], "my Plus_Face v3"),
+        (adapter("plus"), ["my Plus_Face v3", "zzz"], "zzz"),
+        (adapter("plus"), ["my Plus_Face v3"], None),
+        (adapter("composition"), ["abc", "sd15 composition"], "sd15 composition"),
+        (adapter("composition"), ["abc"], None),  # a name that says nothing stands for what is usual: plus
+        (adapter("plus"), ["abc"], "abc"),
+        (adapter("plus face"), ["plus/face", "surplus-face", "face-plus"], None),
+        (adapter("plus face"), ["plus/face", "my plusFace2"], "my plusFace2"),
+        (adapter("composition"), ["my-plus"], None),
+        (Need("adapter", base_model="SD1.5"), ["my Plus_Face v3"], "my Plus_Face v3"),
+        (adapter("a new purpose"), ["abc"], None),
+        (adapter("a new purpose"), ["for a_new_purpose"], "for a_new_purpose"),
+        (Need("adapter", file_name="mine.safetensors"), ["abc", "mine"], "mine"),
+        (Need("adapter", file_name="ip-adapter-plus-face_sd15.safetensors"), ["ip-adapter-plus_sd15", "abc"], "abc"),
+        (Need("adapter", file_name="ip-adapter-plus-face_sd15.safetensors"), ["ip-adapter-plus_sd15"], None),
+    ],
+)
 def test_names_decide_between_files_of_equal_content(need, files, expected, put, open_index):
     put({f"ipadapter/{name}.safetensors": "plus" for name in files})
     assert found(need, open_index()) == (expected and f"{expected}.safetensors")
 
 
 def test_a_swapped_name_does_not_deceive(put, open_index):
-    put({"clip_vision/CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors": "bigG",
-         "clip_vision/CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors": "H"})
+    put(
+        {
+            "clip_vision/CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors": "bigG",
+            "clip_vision/CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors": "H",
+        }
+    )
     index = open_index()
     assert found(ENCODER_H, index) == "CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors"
     assert found(Need("encoder", encoder=BIGG), index) == "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"
@@ -259,8 +318,11 @@ def test_the_encoder_of_an_adapter_is_what_it_reads():
 
 
 def test_an_encoder_of_no_table_is_found_by_its_width(root, open_index):
-    tiny = {key: tuple({1280: 64, 5120: 128, 1024: 32}.get(size, size) for size in shape)
-            for key, shape in CONTENT["H"].items() if "layers." not in key or "layers.0." in key}
+    tiny = {
+        key: tuple({1280: 64, 5120: 128, 1024: 32}.get(size, size) for size in shape)
+        for key, shape in CONTENT["H"].items()
+        if "layers." not in key or "layers.0." in key
+    }
     write(root / "clip_vision" / "tiny.safetensors", tiny, vision_config='{"heads": 4, "name": "tiny"}')
     index = open_index()
     assert found(Need("encoder", encoder="an encoder whose image_embeds is 32 wide"), index) == "tiny.safetensors"
@@ -270,8 +332,13 @@ def test_an_encoder_of_no_table_is_found_by_its_width(root, open_index):
 
 
 def test_a_companion_is_told_from_other_loras(put, open_index):
-    put({"loras/a.safetensors": "LoRA", "loras/my faceid.safetensors": "FaceID LoRA",
-         "loras/ip-adapter-faceid_sd15_lora.safetensors": "FaceID LoRA"})
+    put(
+        {
+            "loras/a.safetensors": "LoRA",
+            "loras/my faceid.safetensors": "FaceID LoRA",
+            "loras/ip-adapter-faceid_sd15_lora.safetensors": "FaceID LoRA",
+        }
+    )
     index = open_index()
     v2 = CATALOGUE.find(kind="lora", base_model="SD1.5")
     need = {entry.id: Need.for_entry(entry) for entry in v2}
@@ -313,24 +380,27 @@ def test_what_is_missing_comes_with_its_row_and_its_folder(put, root, open_index
     )
 
 
-@pytest.mark.parametrize(("name", "content", "words"), [
-    ("ip-adapter-plus_sd15", "VAE", "This file is a VAE, not a supported IP-Adapter. Put it in models/vae"),
-    ("ip-adapter-plus_sd15", "H", "is the image encoder CLIP ViT-H/14"),
-    ("ip-adapter-plus_sd15", "base", r"is an IP-Adapter \(base\) for SD1.5"),
-    ("ip-adapter-plus_sd15", "plus XL", "for SDXL that reads CLIP ViT-H/14, not for SD1.5"),
-    ("ip-adapter-plus_sd15", "<html>", "is a web page, not a model"),
-    ("ip-adapter-plus_sd15", "", "is empty: the download was cut short"),
-    ("ip-adapter-plus-face_sd15", "plus", "is IP-Adapter plus face for SD1.5, by its name"),
-    ("my plus face", "plus", "is for the purpose 'plus face', by its name"),
-    ("face", "FaceID plus", "This file is a FaceID plus adapter, not a supported IP-Adapter. It needs face"),
-    ("flux", "xlabs", "This file is an XLabs IP-Adapter for Flux"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("ip-adapter-plus_sd15", "VAE", "This file is a VAE, not a supported IP-Adapter. Put it in models/vae"),
+        ("ip-adapter-plus_sd15", "H", "is the image encoder CLIP ViT-H/14"),
+        ("ip-adapter-plus_sd15", "base", r"is an IP-Adapter \(base\) for SD1.5"),
+        ("ip-adapter-plus_sd15", "plus XL", "for SDXL that reads CLIP ViT-H/14, not for SD1.5"),
+        ("ip-adapter-plus_sd15", "<html>", "is a web page, not a model"),
+        ("ip-adapter-plus_sd15", "", "is empty: the download was cut short"),
+        ("ip-adapter-plus-face_sd15", "plus", "is IP-Adapter plus face for SD1.5, by its name"),
+        ("my plus face", "plus", "is for the purpose 'plus face', by its name"),
+        ("face", "FaceID plus", "This file is a FaceID plus adapter, not a supported IP-Adapter. It needs face"),
+        ("flux", "xlabs", "This file is an XLabs IP-Adapter for Flux"),
+    ],
+)
 def test_each_candidate_is_rejected_with_its_reason(name, content, words, put, open_index):
     put({f"ipadapter/{name}.safetensors": content})
     resolution = resolve(adapter("plus"), open_index(), CATALOGUE)
-    (file, why), = resolution.rejected
+    ((file, why),) = resolution.rejected
     assert re.search(words, why)
-    line, = [line for line in explain(resolution).splitlines() if line.startswith("- ")]
+    (line,) = [line for line in explain(resolution).splitlines() if line.startswith("- ")]
     assert re.fullmatch(rf"- ipadapter/{name}\.safetensors: (?!{name}).*{words}.*", line)
 
 
@@ -344,13 +414,19 @@ def test_a_wrong_pairing_is_explained(put, open_index):
     )
 
 
-@pytest.mark.parametrize(("place", "content", "need", "home"), [
-    ("ipadapter", "H", ENCODER_H, "clip_vision"), ("text_encoders", "H", ENCODER_H, "clip_vision"),
-    ("clip_vision", "plus", adapter("plus"), "ipadapter"), ("loras", "plus", adapter("plus"), "ipadapter"),
-    ("checkpoints", "plus", adapter("plus"), "ipadapter"), ("diffusion_models", "plus", adapter("plus"), "ipadapter"),
-    ("controlnet", "plus", adapter("plus"), "ipadapter"),
-    ("ipadapter", "FaceID LoRA", Need("lora", family="FaceID LoRA"), "loras"),
-])
+@pytest.mark.parametrize(
+    ("place", "content", "need", "home"),
+    [
+        ("ipadapter", "H", ENCODER_H, "clip_vision"),
+        ("text_encoders", "H", ENCODER_H, "clip_vision"),
+        ("clip_vision", "plus", adapter("plus"), "ipadapter"),
+        ("loras", "plus", adapter("plus"), "ipadapter"),
+        ("checkpoints", "plus", adapter("plus"), "ipadapter"),
+        ("diffusion_models", "plus", adapter("plus"), "ipadapter"),
+        ("controlnet", "plus", adapter("plus"), "ipadapter"),
+        ("ipadapter", "FaceID LoRA", Need("lora", family="FaceID LoRA"), "loras"),
+    ],
+)
 def test_a_file_in_the_wrong_folder_is_found_with_where_to_move_it(place, content, need, home, put, open_index):
     put({f"{place}/sub/mine.safetensors": content})
     index = open_index()
@@ -364,9 +440,15 @@ def test_a_file_in_the_wrong_folder_is_found_with_where_to_move_it(place, conten
 
 
 def test_others_in_other_folders_are_not_misplaced(put, open_index):
-    put({"loras/ip-adapter-plus_sd15.safetensors": "LoRA", "checkpoints/a.safetensors": "checkpoint",
-         "clip_vision/b.safetensors": "plus XL", "loras/c.safetensors": "FaceID",
-         "checkpoints/d.safetensors": "<html>"})
+    put(
+        {
+            "loras/ip-adapter-plus_sd15.safetensors": "LoRA",
+            "checkpoints/a.safetensors": "checkpoint",
+            "clip_vision/b.safetensors": "plus XL",
+            "loras/c.safetensors": "FaceID",
+            "checkpoints/d.safetensors": "<html>",
+        }
+    )
     assert list(resolve(adapter("plus"), open_index(), CATALOGUE).misplaced) == []
 
 
@@ -400,8 +482,15 @@ def test_a_name_does_not_begin_a_line(put, open_index):
 
 
 def test_the_nearest_is_named_first(put, open_index):
-    put({"ipadapter/a.safetensors": "VAE", "ipadapter/b.safetensors": "plus XL", "ipadapter/c.safetensors": "base",
-         "ipadapter/d plus face.safetensors": "plus", "ipadapter/ip-adapter-plus_sd15.safetensors": "<html>"})
+    put(
+        {
+            "ipadapter/a.safetensors": "VAE",
+            "ipadapter/b.safetensors": "plus XL",
+            "ipadapter/c.safetensors": "base",
+            "ipadapter/d plus face.safetensors": "plus",
+            "ipadapter/ip-adapter-plus_sd15.safetensors": "<html>",
+        }
+    )
     rejected = resolve(adapter("plus"), open_index(), CATALOGUE).rejected
     assert [file.file.name[0] for file, _ in rejected] == ["i", "d", "c", "b", "a"]
 
@@ -413,7 +502,10 @@ def test_without_any_folder_the_explanation_says_so(tmp_path, open_index):
 
 def test_folders_are_told_apart_and_not_named_whole():
     assert short([Path("/a/models/ipadapter"), Path("/b/models/ipadapter"), Path("/c")]) == [
-        "a/models/ipadapter", "b/models/ipadapter", "c"]
+        "a/models/ipadapter",
+        "b/models/ipadapter",
+        "c",
+    ]
     assert short([Path("/a/models/ipadapter"), Path("/ipadapter")]) == ["models/ipadapter", "ipadapter"]
     assert short([]) == []
 
@@ -511,8 +603,14 @@ def texts(value):
 
 
 def test_no_absolute_path_is_in_what_goes_to_the_browser(put, root, tmp_path, open_index):
-    put({"ipadapter/a.safetensors": "VAE", "clip_vision/ip.safetensors": "plus", "clip_vision/h.safetensors": "H",
-         "ipadapter/b.safetensors": "<html>"})
+    put(
+        {
+            "ipadapter/a.safetensors": "VAE",
+            "clip_vision/ip.safetensors": "plus",
+            "clip_vision/h.safetensors": "H",
+            "ipadapter/b.safetensors": "<html>",
+        }
+    )
     index = open_index()
     for need in (adapter("plus"), adapter("light"), ENCODER_H):
         assert str(tmp_path) not in explain(resolve(need, index, CATALOGUE))
@@ -525,13 +623,19 @@ def test_no_absolute_path_is_in_what_goes_to_the_browser(put, root, tmp_path, op
 
 
 def test_the_table_has_every_row_with_its_status(put, open_index):
-    put({
-        "ipadapter/ip-adapter-plus_sd15.safetensors": "plus",
-        "ipadapter/ip-adapter-plus-face_sd15.safetensors": "<html>",
-        "loras/full.safetensors": "full", "clip_vision/clip-vision_vit-h.safetensors": "H",
-        "ipadapter/ip-adapter-faceid_sd15.bin": "FaceID", "ipadapter/flux-ip-adapter.safetensors": "xlabs",
-        "ipadapter/vae.safetensors": "VAE", "clip_vision/mine.safetensors": "SigLIP", "loras/a.safetensors": "LoRA",
-    })
+    put(
+        {
+            "ipadapter/ip-adapter-plus_sd15.safetensors": "plus",
+            "ipadapter/ip-adapter-plus-face_sd15.safetensors": "<html>",
+            "loras/full.safetensors": "full",
+            "clip_vision/clip-vision_vit-h.safetensors": "H",
+            "ipadapter/ip-adapter-faceid_sd15.bin": "FaceID",
+            "ipadapter/flux-ip-adapter.safetensors": "xlabs",
+            "ipadapter/vae.safetensors": "VAE",
+            "clip_vision/mine.safetensors": "SigLIP",
+            "loras/a.safetensors": "LoRA",
+        }
+    )
     report = table(open_index(), CATALOGUE)
     rows = {row.entry.id: row for row in report.rows}
     assert {id: (row.status, row.file.file.name) for id, row in rows.items() if row.file} == {

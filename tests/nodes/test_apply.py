@@ -29,8 +29,9 @@ def test_an_image_prompt_changes_the_picture(base, model, adapter, features, app
 
 @pytest.mark.parametrize("setting", [{"weight": 0.0}, {"start": 0.4, "end": 0.4}, {"start": 0.98, "end": 0.99}])
 def test_no_influence_is_bit_identical(base, model, adapter, features, apply, setting):
-    torch.testing.assert_close(tiny.sample(apply(model, adapter, features, **setting), base),
-                               tiny.sample(model, base), **SAME)
+    torch.testing.assert_close(
+        tiny.sample(apply(model, adapter, features, **setting), base), tiny.sample(model, base), **SAME
+    )
 
 
 def test_five_runs_are_identical_and_leave_the_model_alone(base, model, adapter, features, apply):
@@ -67,8 +68,11 @@ def test_conditions_alone_or_together_are_the_same(base, model, adapter, feature
     together = tiny.sample(patched, base)
     calls = []
     apply_model = type(model.model)._apply_model
-    monkeypatch.setattr(type(model.model), "_apply_model",
-                        lambda self, x, *args, **kwargs: calls.append(len(x)) or apply_model(self, x, *args, **kwargs))
+    monkeypatch.setattr(
+        type(model.model),
+        "_apply_model",
+        lambda self, x, *args, **kwargs: calls.append(len(x)) or apply_model(self, x, *args, **kwargs),
+    )
     monkeypatch.setattr(type(model), "get_free_memory", lambda *args: 0)  # one condition at a time
     torch.testing.assert_close(tiny.sample(patched, base), together, **CLOSE)
     assert set(calls) == {1}
@@ -90,15 +94,24 @@ def test_dual_guidance_takes_the_negative_by_name(base, model, adapter, features
     positive, middle, negative = tiny.conditions(base, count=3)
     patched = apply(model, adapter, features, negative=other)
     swapped = apply(model, adapter, other, negative=features)
-    pos, mid, neg = (denoised(patched, base, positive), denoised(patched, base, middle),
-                     denoised(swapped, base, negative))
+    pos, mid, neg = (
+        denoised(patched, base, positive),
+        denoised(patched, base, middle),
+        denoised(swapped, base, negative),
+    )
     guider = Guider_DualCFG(patched)
     guider.set_conds(positive, middle, negative)
     guider.set_cfg(3.0, 2.0, nested=nested)
     latent = torch.zeros(1, 4, 8, 8)
     sigmas = comfy.samplers.calculate_sigmas(patched.get_model_object("model_sampling"), "simple", 1)
-    found = guider.sample(comfy.sample.prepare_noise(latent, 3), latent, comfy.samplers.sampler_object("euler"),
-                          sigmas, disable_pbar=True, seed=3)
+    found = guider.sample(
+        comfy.sample.prepare_noise(latent, 3),
+        latent,
+        comfy.samplers.sampler_object("euler"),
+        sigmas,
+        disable_pbar=True,
+        seed=3,
+    )
     text = mid + (pos - mid) * 3.0
     expected = neg + (text - neg) * 2.0 if nested else neg + (mid - neg) * 2.0 + (pos - mid) * 3.0
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
@@ -115,8 +128,10 @@ def test_a_negative_image_acts_on_the_negative_side(base, model, adapter, featur
 
 def test_several_negative_images_act_together(base, model, adapter, features, two_references, apply):
     twice = type(features)(negative_penultimate=None, encoder="", image_embeds=features.image_embeds.expand(2, -1))
-    one, double, two = (tiny.sample(apply(model, adapter, features, negative=negative), base)
-                        for negative in (features, twice, two_references))
+    one, double, two = (
+        tiny.sample(apply(model, adapter, features, negative=negative), base)
+        for negative in (features, twice, two_references)
+    )
     torch.testing.assert_close(double, one, **CLOSE)  # softmax of doubles
     assert not torch.allclose(two, one, rtol=1e-2)
 
@@ -141,8 +156,9 @@ def test_an_area_condition_sees_its_part_of_the_mask(base, model, adapter, featu
     def prediction(patched):
         return tiny.sample(patched, base, steps=1, cfg=1.0, conds=conds)
 
-    masked, full, none = (prediction(m) for m in (
-        apply(model, adapter, features, mask=mask), apply(model, adapter, features), model))
+    masked, full, none = (
+        prediction(m) for m in (apply(model, adapter, features, mask=mask), apply(model, adapter, features), model)
+    )
     torch.testing.assert_close(masked[..., :4], none[..., :4], **CLOSE)
     torch.testing.assert_close(masked[..., 4:], full[..., 4:], **CLOSE)
     assert not torch.allclose(full, none, rtol=0.1)
@@ -152,16 +168,28 @@ def one_by_one(model, base, adapter, references, apply, noise):
     results = []
     for row in range(len(noise)):
         reference = row % len(references.image_embeds)
-        single = type(references)(negative_penultimate=None, encoder="",
-                                  image_embeds=references.image_embeds[reference : reference + 1])
+        single = type(references)(
+            negative_penultimate=None, encoder="", image_embeds=references.image_embeds[reference : reference + 1]
+        )
         results.append(run(apply(model, adapter, single), base, noise[row : row + 1]))
     return torch.cat(results)
 
 
 def run(model, base, noise, steps=1):
     positive, negative = tiny.conditions(base)
-    return comfy.sample.sample(model, noise, steps, 3.0, "euler", "simple", positive, negative,
-                               torch.zeros_like(noise), disable_pbar=True, seed=3)
+    return comfy.sample.sample(
+        model,
+        noise,
+        steps,
+        3.0,
+        "euler",
+        "simple",
+        positive,
+        negative,
+        torch.zeros_like(noise),
+        disable_pbar=True,
+        seed=3,
+    )
 
 
 def test_a_batch_shares_the_reference_or_takes_one_each(base, model, adapter, features, two_references, apply):
@@ -169,8 +197,9 @@ def test_a_batch_shares_the_reference_or_takes_one_each(base, model, adapter, fe
     shared = run(apply(model, adapter, features), base, noise)
     torch.testing.assert_close(shared, one_by_one(model, base, adapter, features, apply, noise), rtol=1e-4, atol=1e-3)
     each = run(apply(model, adapter, two_references, batch="one per image"), base, noise)
-    torch.testing.assert_close(each, one_by_one(model, base, adapter, two_references, apply, noise),
-                               rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(
+        each, one_by_one(model, base, adapter, two_references, apply, noise), rtol=1e-4, atol=1e-3
+    )
 
 
 def test_context_windows_take_the_references_of_their_frames(base, model, adapter, two_references, apply):
@@ -182,7 +211,10 @@ def test_context_windows_take_the_references_of_their_frames(base, model, adapte
     windowed.model_options["context_handler"] = comfy.context_windows.IndexListContextHandler(
         context_schedule=comfy.context_windows.get_matching_context_schedule("standard_static"),
         fuse_method=comfy.context_windows.get_matching_fuse_method("pyramid"),
-        context_length=2, context_overlap=1, dim=0)
+        context_length=2,
+        context_overlap=1,
+        dim=0,
+    )
     torch.testing.assert_close(run(windowed, base, noise), whole, rtol=1e-4, atol=1e-3)
 
 

@@ -143,13 +143,20 @@ def predict_here(base: str, model: ModelPatcher, given: SimpleNamespace) -> tupl
     guider.set_conds(*conditioning(base, given))
     guider.set_cfg(5.0)
     sigmas = torch.stack((sigma, torch.zeros_like(sigma)))
-    guider.sample(given.noise, torch.zeros_like(given.noise), comfy.samplers.sampler_object("euler"), sigmas,
-                  disable_pbar=True, seed=0)
+    guider.sample(
+        given.noise,
+        torch.zeros_like(given.noise),
+        comfy.samplers.sampler_object("euler"),
+        sigmas,
+        disable_pbar=True,
+        seed=0,
+    )
     return seen["input"] / (sigma**2 + 1) ** 0.5, seen["cond"] / sigma, seen["uncond"] / sigma
 
 
-def predict_diffusers(base: str, given: SimpleNamespace, scaled: Tensor, file: Any, scale: float
-                      ) -> tuple[Tensor, Tensor]:
+def predict_diffusers(
+    base: str, given: SimpleNamespace, scaled: Tensor, file: Any, scale: float
+) -> tuple[Tensor, Tensor]:
     """The same two predictions, as rows of one diffusers batch."""
     unet, _ = unets(base)
     added: dict[str, Any] = {}

@@ -16,8 +16,16 @@ from image_prompt.nodes.encoder import ImageEncoder
 
 FIELDS = ("image_embeds", "last_hidden_state", "penultimate_hidden_states")
 CORE_CONFIG = {
-    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_channels": 3,
-    "image_size": 32, "patch_size": 8, "projection_dim": 24, "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_channels": 3,
+    "image_size": 32,
+    "patch_size": 8,
+    "projection_dim": 24,
+    "hidden_act": "quick_gelu",
+    "layer_norm_eps": 1e-5,
     "model_type": "clip_vision_model",
 }
 
@@ -40,8 +48,8 @@ def test_core_encodes_with_our_encoder(encoder, core_encoder, pictures):
     pictures = torch.nn.functional.interpolate(pictures.movedim(-1, 1)[..., :4, :6], (40, 60), mode="bicubic")
     pictures = pictures.clamp(0, 1).movedim(1, -1)  # smooth: core resizes in floating point, we in 8 bit as PIL does
     for crop in ("center", "none"):
-        ours, = core.CLIPVisionEncode().encode(encoder, pictures, crop)
-        theirs, = core.CLIPVisionEncode().encode(core_encoder, pictures, crop)
+        (ours,) = core.CLIPVisionEncode().encode(encoder, pictures, crop)
+        (theirs,) = core.CLIPVisionEncode().encode(core_encoder, pictures, crop)
         for field in FIELDS:
             assert getattr(ours, field).shape == getattr(theirs, field).shape
             alike = torch.cosine_similarity(getattr(ours, field), getattr(theirs, field), dim=-1)
@@ -50,9 +58,17 @@ def test_core_encodes_with_our_encoder(encoder, core_encoder, pictures):
 
 
 def test_our_encoding_is_transformers(encoder, pictures):
-    reference = CLIPVisionModelWithProjection(CLIPVisionConfig(
-        hidden_size=32, intermediate_size=64, projection_dim=24, num_hidden_layers=2, num_attention_heads=4,
-        image_size=32, patch_size=8))
+    reference = CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            hidden_size=32,
+            intermediate_size=64,
+            projection_dim=24,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            image_size=32,
+            patch_size=8,
+        )
+    )
     reference.load_state_dict(tiny.encoder_file())
     features, seen = encode(encoder, pictures)
     mean, std = torch.tensor(encoder.image_mean), torch.tensor(encoder.image_std)
@@ -84,24 +100,28 @@ def test_the_second_encoding_equals_the_first(encoder, pictures):
 
 
 def test_unclip_takes_our_features(features):
-    conditioning, = core.unCLIPConditioning().apply_adm([[torch.zeros(1, 77, 768), {}]], features, 1.0, 0.1)
+    (conditioning,) = core.unCLIPConditioning().apply_adm([[torch.zeros(1, 77, 768), {}]], features, 1.0, 0.1)
     assert conditioning[0][1]["unclip_conditioning"][0]["clip_vision_output"].image_embeds.shape == (1, 24)
 
 
 def test_style_model_takes_our_features(features):
     redux = comfy.ldm.flux.redux.ReduxImageEncoder(redux_dim=32, txt_in_features=64)
     style_model = comfy.sd.StyleModel(tiny.fill(redux, 0).float())
-    conditioning, = core.StyleModelApply().apply_stylemodel(
-        [[torch.zeros(1, 5, 64), {}]], style_model, features, 1.0, "multiply")
+    (conditioning,) = core.StyleModelApply().apply_stylemodel(
+        [[torch.zeros(1, 5, 64), {}]], style_model, features, 1.0, "multiply"
+    )
     assert conditioning[0][0].shape == (1, 5 + 17, 64)
 
 
-@pytest.mark.parametrize("method, expected", [
-    ("concat", lambda a, b: torch.cat([a, b])),
-    ("add", lambda a, b: a + b),
-    ("subtract", lambda a, b: a - b),
-    ("average", lambda a, b: (a + b) / 2),
-])
+@pytest.mark.parametrize(
+    "method, expected",
+    [
+        ("concat", lambda a, b: torch.cat([a, b])),
+        ("add", lambda a, b: a + b),
+        ("subtract", lambda a, b: a - b),
+        ("average", lambda a, b: (a + b) / 2),
+    ],
+)
 def test_combine(encoder, pictures, method, expected):
     one, two = encode(encoder, pictures[:1])[0], encode(encoder, pictures[1:])[0]
     joined = CombineImagePrompts.execute(method, features_1=one, features_3=two).args[0]
@@ -124,11 +144,14 @@ def test_combine_refuses_two_encoders(encoder, pictures):
         CombineImagePrompts.execute("average", features_1=encode(encoder, pictures)[0], features_2=other)
 
 
-@pytest.mark.parametrize("image, words", [
-    (torch.zeros(0, 8, 8, 3), "empty|no picture|at least one"),
-    (torch.full((1, 8, 8, 3), float("nan")), "NaN|finite"),
-    (torch.zeros(8), "shape|rank|dimension"),
-])
+@pytest.mark.parametrize(
+    "image, words",
+    [
+        (torch.zeros(0, 8, 8, 3), "empty|no picture|at least one"),
+        (torch.full((1, 8, 8, 3), float("nan")), "NaN|finite"),
+        (torch.zeros(8), "shape|rank|dimension"),
+    ],
+)
 def test_bad_images_are_refused(encoder, image, words):
     with pytest.raises(ValueError, match=f"(?i){words}"):
         encode(encoder, image)
@@ -149,22 +172,23 @@ def test_combine_refuses_two_encoders_of_one_shape(encoder, pictures):
 
 
 def test_combine_finds_the_empty_picture_of_any_reference(encoder, core_encoder, pictures):
-    theirs, = core.CLIPVisionEncode().encode(core_encoder, pictures, "center")
+    (theirs,) = core.CLIPVisionEncode().encode(core_encoder, pictures, "center")
     ours = encode(encoder, pictures)[0]
     joined = CombineImagePrompts.execute("concat", features_1=theirs, features_2=ours).args[0]
     torch.testing.assert_close(joined.negative_penultimate, ours.negative_penultimate)
 
 
 def test_core_reads_every_layer_of_our_siglip(pictures):
-    config = SiglipVisionConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
-                                image_size=32, patch_size=8)
+    config = SiglipVisionConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4, image_size=32, patch_size=8
+    )
     torch.manual_seed(0)
     reference = SiglipVisionModel(config)
     file = {key: value.clone() for key, value in reference.state_dict().items()}
     description = {"vision_config": '{"heads": 4, "activation": "gelu_pytorch_tanh"}'}
     module = load_encoder(file, metadata=description, ops=comfy.ops.disable_weight_init)
     siglip = ImageEncoder(module, torch.device("cpu"))
-    features, = core.CLIPVisionEncode().encode(siglip, pictures, "center")
+    (features,) = core.CLIPVisionEncode().encode(siglip, pictures, "center")
     seen = encode(siglip, pictures)[1]
     expected = reference((seen.permute(0, 3, 1, 2) - 0.5) / 0.5, output_hidden_states=True)
     near = {"rtol": 1e-5, "atol": 1e-5}

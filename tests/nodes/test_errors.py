@@ -55,8 +55,9 @@ def test_plus_adapter_without_the_empty_picture(features, apply):
 
 def test_negative_of_another_encoder(features, apply):
     model = tiny.unet("SD1.5")
-    other = type(features)(negative_penultimate=None, encoder="",
-                           penultimate_hidden_states=features.penultimate_hidden_states[:, :5])
+    other = type(features)(
+        negative_penultimate=None, encoder="", penultimate_hidden_states=features.penultimate_hidden_states[:, :5]
+    )
     with pytest.raises(ValueError, match="encode both with the same encoder"):
         apply(model, tiny.plus_adapter(model), features, negative=other)
 

@@ -78,8 +78,9 @@ def test_the_union_is_one_node_for_each_part(base, model, adapter, features, app
 
 def test_the_style_of_one_and_the_composition_of_another(base, model, adapter, other, features, apply):
     def chain(first, second):
-        return tiny.sample(apply(apply(model, first, features, layers="style"), second, features,
-                                 layers="composition"), base)
+        return tiny.sample(
+            apply(apply(model, first, features, layers="style"), second, features, layers="composition"), base
+        )
 
     mixed = chain(adapter, other)
     for picture in (chain(other, adapter), chain(adapter, adapter), chain(other, other)):
@@ -90,7 +91,8 @@ def test_sets_that_overlap_act_together_where_they_do(base, model, adapter, othe
     patched = apply(apply(model, adapter, features), other, features, layers="style")
     style = {(block.kind, block.index) for block in chosen(model, base, "style")}
     assert {slot: len(patch.parts) for slot, patch in slots(patched).items()} == {
-        slot: 2 if slot[:2] in style else 1 for slot in slots(patched)}
+        slot: 2 if slot[:2] in style else 1 for slot in slots(patched)
+    }
     turned = apply(apply(model, other, features, layers="style"), adapter, features)
     torch.testing.assert_close(tiny.sample(patched, base), tiny.sample(turned, base), rtol=1e-4, atol=1e-3)
 
@@ -105,5 +107,15 @@ def test_saved_workflows_keep_their_inputs():
     """A workflow lists the values of the widgets in order, so a new one comes last and has a default."""
     inputs = ApplyImagePrompt.define_schema().inputs
     assert [found.id for found in inputs] == [
-        "model", "adapter", "features", "weight", "start", "end", "mask", "negative", "batch", "layers"]
+        "model",
+        "adapter",
+        "features",
+        "weight",
+        "start",
+        "end",
+        "mask",
+        "negative",
+        "batch",
+        "layers",
+    ]
     assert inputs[-1].optional and inputs[-1].default == "all" and inputs[-1].options == list(LAYER_SET_NAMES)

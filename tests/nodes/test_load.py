@@ -45,8 +45,10 @@ def test_an_adapter_file_is_loaded(folders, suffix):
     if suffix == "safetensors":
         save_file(file, path)
     else:
-        parts = {part: {key.removeprefix(f"{part}."): value for key, value in file.items() if key.startswith(part)}
-                 for part in ("image_proj", "ip_adapter")}
+        parts = {
+            part: {key.removeprefix(f"{part}."): value for key, value in file.items() if key.startswith(part)}
+            for part in ("image_proj", "ip_adapter")
+        }
         torch.save(parts, path)
     adapter = load_adapter(path.name)
     assert (adapter.module.base_model, adapter.module.num_tokens, len(adapter.module.layer_widths)) == ("SD1.5", 4, 16)
@@ -65,8 +67,14 @@ def test_an_encoder_is_known_by_its_folder(folders, folder, activation, monkeypa
     """laion is in no part of the path but the folder that ComfyUI lists."""
     name = os.path.join(folder, "model.safetensors")
     (folders / "clip_vision" / folder).mkdir()
-    shapes = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
-              "patch_size": 32, "projection_dim": 8}
+    shapes = {
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+        "patch_size": 32,
+        "projection_dim": 8,
+    }
     with torch.device("meta"):
         meta = CLIPVisionModelWithProjection(CLIPVisionConfig(**shapes)).state_dict()
     file = {key: tensor.new_zeros(1, device="cpu").half().expand(tensor.shape) for key, tensor in meta.items()}
@@ -117,8 +125,9 @@ def lora(path):
 
 
 def vae(path):
-    save_file({"decoder.conv_in.weight": torch.zeros(8, 4, 3, 3), "encoder.conv_in.weight": torch.zeros(8, 3, 3, 3)},
-              path)
+    save_file(
+        {"decoder.conv_in.weight": torch.zeros(8, 4, 3, 3), "encoder.conv_in.weight": torch.zeros(8, 3, 3, 3)}, path
+    )
 
 
 def checkpoint(path):
@@ -147,10 +156,14 @@ BAD_ADAPTERS = {
     "answer.bin": (lambda path: path.write_text('{"error": "not found"}'), "is no model file: it begins with"),
     "noise.safetensors": (lambda path: path.write_bytes(bytes(range(1, 255)) * 9), "no model file: it begins with"),
     "noise.bin": (lambda path: path.write_bytes(bytes(range(1, 255)) * 9), "noise.bin"),
-    "bomb.bin": (lambda path: path.write_bytes(pickle.dumps({"image_proj": Bomb()}, protocol=2)),
-                 r"more than tensors.*It asks for \w+\.mkdir"),
-    "module.bin": (lambda path: torch.save(torch.nn.Linear(2, 2), path),
-                   r"more than tensors.*It asks for torch\.nn\.modules\.linear\.Linear"),
+    "bomb.bin": (
+        lambda path: path.write_bytes(pickle.dumps({"image_proj": Bomb()}, protocol=2)),
+        r"more than tensors.*It asks for \w+\.mkdir",
+    ),
+    "module.bin": (
+        lambda path: torch.save(torch.nn.Linear(2, 2), path),
+        r"more than tensors.*It asks for torch\.nn\.modules\.linear\.Linear",
+    ),
     "ViT-L-14.pt": (torchscript, r"a TorchScript archive.* code.*not run.*transformers version \(model.safetensors\)"),
     "cut.pt": (cut_torchscript, "is cut short: it begins as an archive of torch"),
     "number.bin": (lambda path: torch.save({"image_proj": {"proj.weight": 3}, "ip_adapter": {}}, path), "number.bin"),

@@ -21,10 +21,18 @@ from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
 from image_prompt.nodes.models import PURPOSES, LoadImagePromptModels, ModelPathsReport
 
 OWN = {  # what a user would write about an adapter of their own
-    "id": "tiny", "title": "A tiny adapter", "kind": "adapter", "family": "base", "base_model": "SD1.5",
-    "encoder": "an encoder whose image_embeds is 24 wide", "purposes": ["standard"], "folder": "ipadapter",
-    "files": ["tiny.safetensors"], "licence": "Apache-2.0", "commercial": True,
-}  # fmt: skip
+    "id": "tiny",
+    "title": "A tiny adapter",
+    "kind": "adapter",
+    "family": "base",
+    "base_model": "SD1.5",
+    "encoder": "an encoder whose image_embeds is 24 wide",
+    "purposes": ["standard"],
+    "folder": "ipadapter",
+    "files": ["tiny.safetensors"],
+    "licence": "Apache-2.0",
+    "commercial": True,
+}
 
 
 @pytest.fixture
@@ -84,8 +92,11 @@ def test_they_fit_together(folders, catalogue, pictures, apply):
 def companion_file(folders, model):
     """A FaceID LoRA in its published layout: every attention of the UNet, at rank 128."""
     weights = dict(model.model.diffusion_model.named_parameters())
-    names = {key: name for key, name in comfy.lora.model_lora_keys_unet(model.model, {}).items()
-             if re.fullmatch(r"lora_unet_(down|mid|up)_\w+_attn[12]_to_(q|k|v|out_0)", key)}
+    names = {
+        key: name
+        for key, name in comfy.lora.model_lora_keys_unet(model.model, {}).items()
+        if re.fullmatch(r"lora_unet_(down|mid|up)_\w+_attn[12]_to_(q|k|v|out_0)", key)
+    }
     lora = {}
     for key, name in names.items():
         rows, columns = weights[name.removeprefix("diffusion_model.")].shape
@@ -112,8 +123,11 @@ def test_the_lora_that_belongs_to_an_adapter_is_applied(folders, with_companion)
 
 
 def test_a_missing_lora_is_explained(folders, with_companion):
-    with pytest.raises(ValueError, match=r"(?s)tiny\.safetensors was trained with a LoRA.*Not found: FaceID LoRA for "
-                       r"SD1\.5.*models/loras"):
+    with pytest.raises(
+        ValueError,
+        match=r"(?s)tiny\.safetensors was trained with a LoRA.*Not found: FaceID LoRA for "
+        r"SD1\.5.*models/loras",
+    ):
         LoadImagePromptModels.execute(tiny.unet("SD1.5"), "standard")
 
 
@@ -122,8 +136,14 @@ def test_a_missing_adapter_is_explained(folders, purpose):
     with pytest.raises(ValueError) as error:
         LoadImagePromptModels.execute(tiny.unet("SDXL"), purpose)
     said = str(error.value)
-    for words in ("IP-Adapter for SDXL", "_sdxl_vit-h.safetensors", "https://huggingface.co/", "Apache-2.0", "MB",
-                  "models/ipadapter"):
+    for words in (
+        "IP-Adapter for SDXL",
+        "_sdxl_vit-h.safetensors",
+        "https://huggingface.co/",
+        "Apache-2.0",
+        "MB",
+        "models/ipadapter",
+    ):
         assert words in said
     assert str(folders) not in said
 
@@ -131,8 +151,11 @@ def test_a_missing_adapter_is_explained(folders, purpose):
 def test_a_missing_encoder_is_explained_with_the_adapter_that_needs_it(folders, catalogue):
     put_adapter(folders)
     put_encoder(folders, "ipadapter/encoder.safetensors")
-    with pytest.raises(ValueError, match=r"(?s)tiny\.safetensors is an IP-Adapter for SD1\.5 that reads an encoder "
-                       r"whose image_embeds is 24 wide.*ipadapter/encoder\.safetensors.*Move it to models/clip_vision"):
+    with pytest.raises(
+        ValueError,
+        match=r"(?s)tiny\.safetensors is an IP-Adapter for SD1\.5 that reads an encoder "
+        r"whose image_embeds is 24 wide.*ipadapter/encoder\.safetensors.*Move it to models/clip_vision",
+    ):
         LoadImagePromptModels.execute(tiny.unet("SD1.5"), "standard")
 
 
@@ -166,8 +189,13 @@ def test_auto_looks_no_further_than_what_it_takes(folders, catalogue, monkeypatc
     put_adapter(folders)
     put_encoder(folders)
     asked = []
-    monkeypatch.setattr(models, "look_for", lambda need, *patience, **named: asked.append(need.purpose or need.kind)
-                        or library.look_for(need, *patience, **named))
+    monkeypatch.setattr(
+        models,
+        "look_for",
+        lambda need, *patience, **named: (
+            asked.append(need.purpose or need.kind) or library.look_for(need, *patience, **named)
+        ),
+    )
     LoadImagePromptModels.execute(tiny.unet("SD1.5"))
     assert asked == ["plus", "standard", "encoder"]
 
@@ -223,8 +251,11 @@ def test_purposes_are_those_of_the_catalogue():
 
 def test_a_wrong_base_ends_in_the_explanation(folders, features, apply):
     put_adapter(folders, "ip-adapter_sdxl_vit-h.safetensors", "SDXL")
-    with pytest.raises(ValueError, match=r"(?s)tiny\.safetensors is an IP-Adapter for SD1\.5, the model is SDXL.*"
-                       r"ipadapter/ip-adapter_sdxl_vit-h\.safetensors"):
+    with pytest.raises(
+        ValueError,
+        match=r"(?s)tiny\.safetensors is an IP-Adapter for SD1\.5, the model is SDXL.*"
+        r"ipadapter/ip-adapter_sdxl_vit-h\.safetensors",
+    ):
         apply(tiny.unet("SDXL"), tiny.adapter(tiny.unet("SD1.5")), features)
 
 

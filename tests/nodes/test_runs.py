@@ -146,13 +146,16 @@ def test_the_end_of_one_range_is_the_start_of_the_next():
     assert not evaluation.within(0.0, 0.5) and evaluation.within(0.5, 1.0)
 
 
-@pytest.mark.parametrize("names, expected", [
-    (["positive", "negative"], [False, True]),
-    (["negative", "middle", "positive"], [True, False, False]),
-    (["positive", "negative", "empty_negative_prompt"], [False, True, True]),
-    (["cond", "uncond"], [False, True]),
-    (["first", "second"], [False, True]),  # names that say nothing: the usual order
-])
+@pytest.mark.parametrize(
+    "names, expected",
+    [
+        (["positive", "negative"], [False, True]),
+        (["negative", "middle", "positive"], [True, False, False]),
+        (["positive", "negative", "empty_negative_prompt"], [False, True, True]),
+        (["cond", "uncond"], [False, True]),
+        (["first", "second"], [False, True]),  # names that say nothing: the usual order
+    ],
+)
 def test_sides_are_told_by_the_guiders_names(names, expected):
     uuids = [frozenset({name}) for name in names]
     run = Run(list(zip(names, uuids)))
@@ -181,12 +184,24 @@ def test_each_picture_its_own_negative(features, two_references, apply, encoder)
 
     def run(patched, rows):
         positive, negative = tiny.conditions("SD1.5")
-        return comfy.sample.sample(patched, noise[rows], 1, 3.0, "euler", "simple", positive, negative,
-                                   torch.zeros_like(noise[rows]), disable_pbar=True, seed=3)
+        return comfy.sample.sample(
+            patched,
+            noise[rows],
+            1,
+            3.0,
+            "euler",
+            "simple",
+            positive,
+            negative,
+            torch.zeros_like(noise[rows]),
+            disable_pbar=True,
+            seed=3,
+        )
 
     def one(row):
-        return type(features)(negative_penultimate=None, encoder="",
-                              image_embeds=two_references.image_embeds[row : row + 1])
+        return type(features)(
+            negative_penultimate=None, encoder="", image_embeds=two_references.image_embeds[row : row + 1]
+        )
 
     both = run(apply(model, adapter, two_references, negative=two_references, batch="one per image"), slice(0, 2))
     for row in range(2):

@@ -51,14 +51,27 @@ def conditions(base: str, seed: int = 1, count: int = 2) -> list[list[Any]]:
     context, pooled = TOPOLOGIES[base]["context_dim"], UNETS[base][-1]
     generator = torch.Generator().manual_seed(seed)
     return [
-        [[torch.randn(1, 77, context, generator=generator) * 0.2,
-          {"pooled_output": torch.randn(1, pooled, generator=generator) * 0.2}]]
+        [
+            [
+                torch.randn(1, 77, context, generator=generator) * 0.2,
+                {"pooled_output": torch.randn(1, pooled, generator=generator) * 0.2},
+            ]
+        ]
         for _ in range(count)
     ]
 
 
-def sample(model: ModelPatcher, base: str, *, steps: int = 2, cfg: float = 3.0, size: tuple[int, int] = (8, 8),
-           batch: int = 1, conds: list[list[Any]] | None = None, **options: Any) -> torch.Tensor:
+def sample(
+    model: ModelPatcher,
+    base: str,
+    *,
+    steps: int = 2,
+    cfg: float = 3.0,
+    size: tuple[int, int] = (8, 8),
+    batch: int = 1,
+    conds: list[list[Any]] | None = None,
+    **options: Any,
+) -> torch.Tensor:
     positive, negative = conds or conditions(base)
     latent = torch.zeros(batch, 4, *size)
     noise = comfy.sample.prepare_noise(latent, 3)
@@ -69,8 +82,10 @@ def sample(model: ModelPatcher, base: str, *, steps: int = 2, cfg: float = 3.0, 
 
 def base_file(model: ModelPatcher, tokens: int = 4, embed: int = 24, seed: int = 5) -> dict[str, torch.Tensor]:
     """An IP-Adapter of the base family with the published keys, as wide as the model is."""
-    attentions = sorted(cross_attentions(model.model.diffusion_model),
-                        key=lambda found: ("input", "output", "middle").index(found.block.kind))
+    attentions = sorted(
+        cross_attentions(model.model.diffusion_model),
+        key=lambda found: ("input", "output", "middle").index(found.block.kind),
+    )
     context = attentions[0].context
     generator = torch.Generator().manual_seed(seed)
 
@@ -80,7 +95,8 @@ def base_file(model: ModelPatcher, tokens: int = 4, embed: int = 24, seed: int =
     file = {
         "image_proj.proj.weight": matrix(tokens * context, embed),
         "image_proj.proj.bias": torch.zeros(tokens * context),
-        "image_proj.norm.weight": torch.ones(context), "image_proj.norm.bias": torch.zeros(context),
+        "image_proj.norm.weight": torch.ones(context),
+        "image_proj.norm.bias": torch.zeros(context),
     }
     for number, found in enumerate(attentions):
         for letter in "kv":
@@ -103,12 +119,23 @@ def plus_adapter(model: ModelPatcher, embed: int = 32, seed: int = 5) -> ImagePr
     context = file["ip_adapter.1.to_k_ip.weight"].shape[1]
     width = 64
     shapes = {
-        "latents": (1, 16, width), "proj_in.weight": (width, embed), "proj_in.bias": (width,),
-        "proj_out.weight": (context, width), "proj_out.bias": (context,), "norm_out.weight": (context,),
-        "norm_out.bias": (context,), "layers.0.0.norm1.weight": (width,), "layers.0.0.norm1.bias": (width,),
-        "layers.0.0.norm2.weight": (width,), "layers.0.0.norm2.bias": (width,), "layers.0.0.to_q.weight": (64, width),
-        "layers.0.0.to_kv.weight": (128, width), "layers.0.0.to_out.weight": (width, 64),
-        "layers.0.1.0.weight": (width,), "layers.0.1.0.bias": (width,), "layers.0.1.1.weight": (4 * width, width),
+        "latents": (1, 16, width),
+        "proj_in.weight": (width, embed),
+        "proj_in.bias": (width,),
+        "proj_out.weight": (context, width),
+        "proj_out.bias": (context,),
+        "norm_out.weight": (context,),
+        "norm_out.bias": (context,),
+        "layers.0.0.norm1.weight": (width,),
+        "layers.0.0.norm1.bias": (width,),
+        "layers.0.0.norm2.weight": (width,),
+        "layers.0.0.norm2.bias": (width,),
+        "layers.0.0.to_q.weight": (64, width),
+        "layers.0.0.to_kv.weight": (128, width),
+        "layers.0.0.to_out.weight": (width, 64),
+        "layers.0.1.0.weight": (width,),
+        "layers.0.1.0.bias": (width,),
+        "layers.0.1.1.weight": (4 * width, width),
         "layers.0.1.3.weight": (width, 4 * width),
     }
     generator = torch.Generator().manual_seed(seed)
@@ -120,26 +147,48 @@ def plus_adapter(model: ModelPatcher, embed: int = 32, seed: int = 5) -> ImagePr
 
 def dit() -> ModelPatcher:
     """A Flux without values, to be refused."""
-    config = comfy.supported_models.Flux({
-        "image_model": "flux", "in_channels": 16, "out_channels": 16, "patch_size": 2, "vec_in_dim": 8,
-        "context_in_dim": 16, "hidden_size": 32, "mlp_ratio": 1.0, "num_heads": 2, "depth": 1,
-        "depth_single_blocks": 1, "axes_dim": [4, 6, 6], "theta": 10000, "qkv_bias": True, "guidance_embed": False,
-        "txt_ids_dims": [],
-    })
+    config = comfy.supported_models.Flux(
+        {
+            "image_model": "flux",
+            "in_channels": 16,
+            "out_channels": 16,
+            "patch_size": 2,
+            "vec_in_dim": 8,
+            "context_in_dim": 16,
+            "hidden_size": 32,
+            "mlp_ratio": 1.0,
+            "num_heads": 2,
+            "depth": 1,
+            "depth_single_blocks": 1,
+            "axes_dim": [4, 6, 6],
+            "theta": 10000,
+            "qkv_bias": True,
+            "guidance_embed": False,
+            "txt_ids_dims": [],
+        }
+    )
     config.set_inference_dtype(torch.float32, None)
     cpu = torch.device("cpu")
     model = config.get_model({}, "", device=cpu)
     return comfy.model_patcher.CoreModelPatcher(model, load_device=cpu, offload_device=cpu)
 
 
-def encoder_file(width: int = 32, depth: int = 2, projection: int = 24, patch: int = 8, size: int = 32,
-                 seed: int = 7) -> dict[str, torch.Tensor]:
+def encoder_file(
+    width: int = 32, depth: int = 2, projection: int = 24, patch: int = 8, size: int = 32, seed: int = 7
+) -> dict[str, torch.Tensor]:
     """A CLIP vision tower in the transformers layout."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     torch.manual_seed(seed)
-    config = CLIPVisionConfig(hidden_size=width, intermediate_size=2 * width, projection_dim=projection,
-                              num_hidden_layers=depth, num_attention_heads=4, image_size=size, patch_size=patch)
+    config = CLIPVisionConfig(
+        hidden_size=width,
+        intermediate_size=2 * width,
+        projection_dim=projection,
+        num_hidden_layers=depth,
+        num_attention_heads=4,
+        image_size=size,
+        patch_size=patch,
+    )
     return {key: value.clone() for key, value in CLIPVisionModelWithProjection(config).state_dict().items()}
 
 
@@ -148,5 +197,6 @@ DESCRIPTION = {"vision_config": '{"heads": 4, "activation": "quick_gelu", "name"
 
 def encoder(**options: Any) -> ImageEncoder:
     module: VisionEncoder = load_encoder(
-        encoder_file(**options), metadata=DESCRIPTION, ops=comfy.ops.disable_weight_init, dtype=torch.float32)
+        encoder_file(**options), metadata=DESCRIPTION, ops=comfy.ops.disable_weight_init, dtype=torch.float32
+    )
     return ImageEncoder(module, torch.device("cpu"))

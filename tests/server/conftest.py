@@ -46,9 +46,13 @@ def server(tmp_path_factory):
     add_world(base)
     shutil.copytree(ROOT / "demo" / "images", base / "input", dirs_exist_ok=True)
     server = Server(
-        Path(os.environ["COMFYUI_PATH"]), sys.executable, base, base / "comfyui.log",
-        ["--cpu", "--database-url", "sqlite:///:memory:"], {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        Path(os.environ["COMFYUI_PATH"]),
+        sys.executable,
+        base,
+        base / "comfyui.log",
+        ["--cpu", "--database-url", "sqlite:///:memory:"],
+        {"OMP_NUM_THREADS": "1"},
+    )
     with server:
         server.wait_until_ready()
         yield server

@@ -74,8 +74,10 @@ def test_what_a_column_should_show():
     assert [len(cell) for cell in cells] == [2] * columns.ROWS
     assert all(region.matches(name) for cell in cells for region in cell for name in sheet.SHOWN)
     assert sheet.expected(by_name["style"], scenes[0]) == {
-        "shape": "square", "colour": scenes[0].colour, "texture": scenes[0].texture
-    }  # fmt: skip
+        "shape": "square",
+        "colour": scenes[0].colour,
+        "texture": scenes[0].texture,
+    }
 
 
 def test_the_queue_gives_the_pictures_that_nodes_give_in_process(said, folder, server):
@@ -84,8 +86,9 @@ def test_the_queue_gives_the_pictures_that_nodes_give_in_process(said, folder, s
     references = torch.stack([sheet.from_file(file) for file in files]).movedim(1, -1)
     with torch.inference_mode():
         model = studio.apply("plus", references, weight=column.prompts[0].weight)
-        made = studio.generate(model, column.text, count=columns.ROWS, seed=columns.SEED, cfg=columns.CFG,
-                               steps=columns.STEPS)
+        made = studio.generate(
+            model, column.text, count=columns.ROWS, seed=columns.SEED, cfg=columns.CFG, steps=columns.STEPS
+        )
     queued = torch.stack([sheet.from_file(folder / f"{column.name}-{row + 1}.png") for row in range(columns.ROWS)])
     # Two processes round differently on some processors, and sampling magnifies that at the edges of what is drawn.
     assert (made - queued).abs().mean() < 4 / 255

@@ -70,14 +70,18 @@ def test_a_file_that_is_no_encoder(run, server, load_workflow, sd15):
 
 
 def test_sdxl_adapter_on_a_sd15_model(run, load_workflow, sd15):
-    bad = alter(load_workflow("sd15_simple"), "ImagePromptLoadAdapter",
-                adapter_name="demo-ip-adapter-plus_sdxl.safetensors")
+    bad = alter(
+        load_workflow("sd15_simple"), "ImagePromptLoadAdapter", adapter_name="demo-ip-adapter-plus_sdxl.safetensors"
+    )
     assert_refused(run, bad, sd15, "ImagePromptApply", "adapter for SDXL", "model is SD1.5")
 
 
 def test_sd15_adapter_on_a_sdxl_model(run, load_workflow, sd15):
-    bad = alter(load_workflow("sdxl_two_references"), "ImagePromptLoadAdapter",
-                adapter_name="demo-ip-adapter-plus_sd15.safetensors")
+    bad = alter(
+        load_workflow("sdxl_two_references"),
+        "ImagePromptLoadAdapter",
+        adapter_name="demo-ip-adapter-plus_sd15.safetensors",
+    )
     assert_refused(run, bad, sd15, "ImagePromptApply", "adapter for SD1.5", "model is SDXL")
 
 

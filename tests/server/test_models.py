@@ -9,10 +9,16 @@ from image_prompt.demo.comfyui import ServerError
 from image_prompt.demo.make_models import ENCODER_WIDTH
 
 OWN = {
-    "id": "demo-plus", "title": "The demo's adapter", "kind": "adapter", "family": "plus", "base_model": "SD1.5",
-    "encoder": f"an encoder whose penultimate is {ENCODER_WIDTH} wide", "purposes": ["plus"], "folder": "ipadapter",
+    "id": "demo-plus",
+    "title": "The demo's adapter",
+    "kind": "adapter",
+    "family": "plus",
+    "base_model": "SD1.5",
+    "encoder": f"an encoder whose penultimate is {ENCODER_WIDTH} wide",
+    "purposes": ["plus"],
+    "folder": "ipadapter",
     "files": ["demo-ip-adapter-plus_sd15.safetensors"],
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -44,8 +50,11 @@ def test_the_picture_is_that_of_the_files_named_by_hand(run, load_workflow, cata
 
 
 def test_what_is_missing_is_explained_to_the_client(run, load_workflow):
-    with pytest.raises(ServerError, match=r"(?s)ImagePromptLoadModels: Not found: .*ip-adapter-full-face_sd15\."
-                       r"safetensors.*huggingface\.co.*models/ipadapter"):
+    with pytest.raises(
+        ServerError,
+        match=r"(?s)ImagePromptLoadModels: Not found: .*ip-adapter-full-face_sd15\."
+        r"safetensors.*huggingface\.co.*models/ipadapter",
+    ):
         run(found_by_content(load_workflow("sd15_simple", size=128, steps=3), "full face"))
 
 

@@ -59,18 +59,27 @@ def test_no_answer_holds_an_absolute_path(server, bad_file, route):
     assert str(server.base.resolve()) not in text
 
 
-@pytest.mark.parametrize("path", [
-    "/image-prompt/models/../../../etc/passwd", "/image-prompt/models/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
-    "/image-prompt/models/ipadapter", "/image-prompt/..%5c..%5cmodels", "/image-prompt/", "/image-prompt/paths",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/image-prompt/models/../../../etc/passwd",
+        "/image-prompt/models/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "/image-prompt/models/ipadapter",
+        "/image-prompt/..%5c..%5cmodels",
+        "/image-prompt/",
+        "/image-prompt/paths",
+    ],
+)
 def test_nothing_else_is_there(server, path):
     assert ask(server, path)[0] == 404
 
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_arguments_change_nothing(server, route):
-    plain, asked = (json.loads(ask(server, route + query)[1])
-                    for query in ("", "?folder=/etc&name=../../secret&path=%2fetc%2fpasswd"))
+    plain, asked = (
+        json.loads(ask(server, route + query)[1])
+        for query in ("", "?folder=/etc&name=../../secret&path=%2fetc%2fpasswd")
+    )
     assert plain.keys() == asked.keys()
     assert "secret" not in str(asked) and "/etc" not in str(asked)
 

@@ -70,7 +70,9 @@ def test_five_runs_are_identical(run, sd15, class_type):
 
 
 def test_the_encoder_shows_what_it_saw(run, sd15):
-    seen = {"class_type": "SaveImage", "inputs": {"images": [find(sd15, "ImagePromptEncode"), 1],
-                                                  "filename_prefix": "seen"}}
+    seen = {
+        "class_type": "SaveImage",
+        "inputs": {"images": [find(sd15, "ImagePromptEncode"), 1], "filename_prefix": "seen"},
+    }
     pictures = {picture.shape[0]: picture for picture in run({**sd15, "seen": seen}).pictures}
     assert pictures[224].shape == (224, 224, 3)
