@@ -29,8 +29,8 @@ from pathlib import Path
 if sys.version_info < (3, 11):  # the pack itself runs on 3.10; the pinned packages do not
     sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: start dev.py with a newer one.")
 
-from demo.comfyui import DEMO_NODES, PACK, Server, ServerError, add_world, prepare_base
-from demo.stages import DEV, ROOT, Progress, StageError, log_file, run, tail
+from devtools.comfyui import DEMO_NODES, PACK, Server, ServerError, add_world, prepare_base
+from devtools.stages import DEV, ROOT, Progress, StageError, log_file, run, tail
 
 VENV = DEV / "venv"
 PINS = ROOT / "tests" / "requirements.txt"

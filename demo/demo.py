@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from devtools.comfyui import Server
+from devtools.stages import DEV, ROOT, Progress, StageError
+
 from .columns import COLUMNS, STEPS, workflow
-from .comfyui import Server
-from .stages import DEV, ROOT, Progress, StageError
 
 OUTPUT = DEV / "demo"
 SHEET = "sheet.jpg"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from image_prompt.demo.stages import ROOT
+from image_prompt.devtools.stages import ROOT
 
 PACKAGES = ("clip_vision", "ip_adapter", "model_files")
 ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors"}

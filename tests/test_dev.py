@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from image_prompt.demo import comfyui, stages
-from image_prompt.demo.stages import ROOT
+from image_prompt.devtools import comfyui, stages
+from image_prompt.devtools.stages import ROOT
 
 SLEEPING_SERVER = "import time\nprint('starting', flush=True)\ntime.sleep(600)\n"
 FAILING_SERVER = "print('first line')\nraise SystemExit('no such device')\n"
@@ -101,7 +101,7 @@ def test_benchmarks_get_their_arguments_and_a_killed_one_counts(dev_module, monk
     assert called == [["python", ROOT / "benchmarks" / "sampling.py", "--quick", "--threads", "2"]]
 
 
-BARE = ("dev.py", "demo/comfyui.py", "demo/stages.py", "demo/demo.py", "demo/columns.py")
+BARE = ("dev.py", "devtools/comfyui.py", "devtools/stages.py", "demo/demo.py", "demo/columns.py")
 
 
 @pytest.mark.parametrize("name", BARE)
@@ -113,7 +113,7 @@ def test_only_the_standard_library_is_imported(name):
             imported.update(alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
             imported.add(node.module.split(".")[0])
-    assert imported <= sys.stdlib_module_names | {"demo"}
+    assert imported <= sys.stdlib_module_names | {"demo", "devtools"}
 
 
 # ---------------------------------------------------------------------------------------------- environment, archive
@@ -147,11 +147,11 @@ def dev_module(monkeypatch, tmp_path):
     """dev.py as a module, with its .dev in a temporary folder."""
     monkeypatch.setenv("IMAGE_PROMPT_DEV", str(tmp_path / "dev"))
     monkeypatch.syspath_prepend(str(ROOT))
-    for name in ("dev", "demo", "demo.stages", "demo.comfyui"):
+    for name in ("dev", "demo", "devtools", "devtools.stages", "devtools.comfyui"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     module = importlib.import_module("dev")
     yield module
-    for name in ("dev", "demo", "demo.stages", "demo.comfyui"):
+    for name in ("dev", "demo", "devtools", "devtools.stages", "devtools.comfyui"):
         sys.modules.pop(name, None)
 
 

@@ -15,8 +15,8 @@ import tomllib
 from PIL import Image
 
 from image_prompt.demo import make_models
-from image_prompt.demo.stages import ROOT
 from image_prompt.demo.stand_ins import FILES
+from image_prompt.devtools.stages import ROOT
 
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("clip_vision", "ip_adapter", "model_files")
@@ -200,6 +200,7 @@ LEFT_OUT = [
     "tests/conftest.py",
     "tests/nodes/tiny.py",
     "demo/nodes/unet.py",
+    "devtools/stages.py",
     "benchmarks/a.py",
     "demo/models/vae/demo_world.safetensors",
 ]

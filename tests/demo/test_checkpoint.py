@@ -10,8 +10,8 @@ import torch
 from image_prompt.demo.nodes import ImagePromptDemoWorld, checkpoint
 from image_prompt.demo.nodes.words import LENGTH
 from image_prompt.demo.nodes.world import CONTEXT
-from image_prompt.demo.stages import ROOT
 from image_prompt.demo.world import World, draw
+from image_prompt.devtools.stages import ROOT
 
 CAPTIONS = ["", "a shape", "a large red star with dots at the left on grey", "a cyan ring and a small shape on black"]
 

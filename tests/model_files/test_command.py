@@ -15,7 +15,7 @@ import pytest
 from published import VIT_H, shapes, write
 from web_server import serving
 
-from image_prompt.demo.stages import ROOT
+from image_prompt.devtools.stages import ROOT
 from image_prompt.model_files import catalogue_file, command, environment, terminal
 from image_prompt.model_files.catalogue import Catalogue
 from image_prompt.model_files.whereabouts import CATALOGUE, INDEX, Whereabouts

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from web_server import serving
 
-from image_prompt.demo.stages import ROOT
+from image_prompt.devtools.stages import ROOT
 from image_prompt.model_files import download as download_module
 from image_prompt.model_files import fetch, transfer
 from image_prompt.model_files import part as part_module

@@ -15,7 +15,8 @@ import websocket
 from PIL import Image
 
 from image_prompt.demo import make_models
-from image_prompt.demo.comfyui import (
+from image_prompt.demo.stand_ins import with_stand_ins
+from image_prompt.devtools.comfyui import (
     DEMO_NODES,
     PACK,
     Server,
@@ -24,8 +25,7 @@ from image_prompt.demo.comfyui import (
     check_success,
     prepare_base,
 )
-from image_prompt.demo.stages import ROOT
-from image_prompt.demo.stand_ins import with_stand_ins
+from image_prompt.devtools.stages import ROOT
 
 WORKFLOWS = ROOT / "example_workflows"
 

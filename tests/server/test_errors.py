@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from image_prompt.demo import make_models
-from image_prompt.demo.comfyui import ServerError
+from image_prompt.devtools.comfyui import ServerError
 
 
 def half(path: Path, whole: Path) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from image_prompt.demo.stages import ROOT
+from image_prompt.devtools.stages import ROOT
 
 FOLDER = ROOT / "example_workflows"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from image_prompt.demo.comfyui import ServerError
 from image_prompt.demo.make_models import ENCODER_WIDTH
+from image_prompt.devtools.comfyui import ServerError
 
 OWN = {
     "id": "demo-plus",
