@@ -211,3 +211,8 @@ def test_the_registry_gets_what_users_need():
     assert [name for name in SHIPPED if not (ROOT / name).is_file()] == []
     assert [name for name in SHIPPED if ignored.match_file(name)] == []
     assert [name for name in LEFT_OUT if not ignored.match_file(name)] == []
+
+
+def test_the_readme_counts_the_published_files():
+    entries = json.loads((ROOT / "model_files" / "catalogue.json").read_text(encoding="utf-8"))["entries"]
+    assert f"A list of {len(entries)} published files" in (ROOT / "README.md").read_text(encoding="utf-8")
