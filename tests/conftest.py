@@ -1,7 +1,9 @@
 """The pack under the name `image_prompt`, and ComfyUI on the path, for every test."""
 
+import importlib
 import importlib.util
 import os
+import pkgutil
 import sys
 from pathlib import Path
 
@@ -34,8 +36,15 @@ def load_pack(name: str = "image_prompt") -> None:
     spec.loader.exec_module(module)
 
 
+def share_devtools() -> None:
+    """The modules that dev.py and demo/demo.py call `devtools` are those of the pack, not a second copy."""
+    for name in ("", *(f".{module.name}" for module in pkgutil.iter_modules([str(ROOT / "devtools")]))):
+        sys.modules[f"devtools{name}"] = importlib.import_module(f"image_prompt.devtools{name}")
+
+
 put_comfyui_on_the_path()
 load_pack()
+share_devtools()
 os.environ["COMFYUI_PATH"] = str(COMFYUI)  # for tests that start a process
 torch.set_num_threads(1)  # tiny tensors: a second OpenMP thread only waits
 
