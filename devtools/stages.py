@@ -22,6 +22,19 @@ class StageError(Exception):
         self.stage, self.reason, self.log = stage, reason, log
 
 
+def stamp(name: str) -> Path:
+    return DEV / "stamps" / name
+
+
+def is_done(name: str, digest: str) -> bool:
+    return stamp(name).is_file() and stamp(name).read_text() == digest
+
+
+def mark_done(name: str, digest: str) -> None:
+    stamp(name).parent.mkdir(parents=True, exist_ok=True)
+    stamp(name).write_text(digest)
+
+
 class Progress:
     """One line on a terminal: the stage, its seconds, the end of its log. Elsewhere only a line when it is done."""
 

