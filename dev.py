@@ -5,6 +5,7 @@
     python dev.py test [pytest args]   every test
     python dev.py serve [ComfyUI args] ComfyUI with the pack, for the browser
     python dev.py bench [names] [args] the scripts of benchmarks/; what starts with "-", and the rest, goes to them
+    python dev.py matrix               the demo on every ComfyUI that the pack supports, and an older one
 
 Everything is made in .dev/, or where IMAGE_PROMPT_DEV says (delete it to start over): a virtual environment, the
 packages of tests/requirements.txt, and ComfyUI. With --comfyui PATH, or COMFYUI_PATH, an existing ComfyUI is used
@@ -88,6 +89,22 @@ def bench(options: argparse.Namespace, rest: list[str]) -> int:
     return int(any(codes))  # a signal is a negative code
 
 
+def matrix(options: argparse.Namespace, rest: list[str]) -> int:
+    from demo.demo import draw_references, sample
+    from devtools.matrix import run_matrix
+
+    if rest:
+        raise StageError("matrix", f"takes no arguments, and got {' '.join(rest)}.")
+    options.comfyui = None
+    python, _ = set_up(options)
+
+    def pictures(server: Server) -> dict[str, bytes]:
+        draw_references(server, python)
+        return dict(sample(server))
+
+    return run_matrix(python, pictures)
+
+
 def make_server(python: Path, comfyui: Path, base: Path, name: str, database: str, rest: list[str]) -> Server:
     for word in rest:
         if word.split("=")[0] in ("--port", "--listen"):
@@ -96,7 +113,7 @@ def make_server(python: Path, comfyui: Path, base: Path, name: str, database: st
     return Server(comfyui, python, base, log_file(name), arguments)
 
 
-COMMANDS = {"demo": demo, "test": test, "serve": serve, "bench": bench}
+COMMANDS = {"demo": demo, "test": test, "serve": serve, "bench": bench, "matrix": matrix}
 
 
 def main() -> int:

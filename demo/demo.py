@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
-from devtools.comfyui import Server
+from devtools.comfyui import Server, Waiting
 from devtools.stages import DEV, ROOT, Progress, StageError
 
 from .columns import COLUMNS, STEPS, workflow
@@ -18,19 +19,29 @@ else the text, asks for; demo/README.md has those of 64 references."""
 
 
 def run_demo(server: Server, python: str | Path) -> None:
-    sheet("draw the references", python, "references", server.base / "input")
+    draw_references(server, python)
     starting = Progress("start ComfyUI", server.log)
     server.wait_until_ready(starting)
     starting.done()
-    queued = {column: server.queue(workflow(column)) for column in COLUMNS}
     sampling = Progress(f"sample {len(COLUMNS)} batches, {STEPS} steps each", server.log)
-    for column, prompt_id in queued.items():
-        pictures = server.pictures(server.wait(prompt_id, sampling))
-        for row, picture in enumerate(pictures, 1):
-            (OUTPUT / f"{column.name}-{row}.png").write_bytes(picture)
+    for name, picture in sample(server, sampling):
+        (OUTPUT / name).write_bytes(picture)
     sampling.done()
     table = sheet("measure the pictures", python, "sheet", OUTPUT, OUTPUT / SHEET)
     print(f"\n{table}\n{NOTICE}\n\nsheet: {OUTPUT / SHEET}", flush=True)
+
+
+def draw_references(server: Server, python: str | Path) -> None:
+    """Where its LoadImage looks for them."""
+    sheet("draw the references", python, "references", server.base / "input")
+
+
+def sample(server: Server, waiting: Waiting = lambda: None) -> Iterator[tuple[str, bytes]]:
+    """(file name, PNG) of the pictures of every column."""
+    queued = {column: server.queue(workflow(column)) for column in COLUMNS}
+    for column, prompt_id in queued.items():
+        for row, picture in enumerate(server.pictures(server.wait(prompt_id, waiting)), 1):
+            yield f"{column.name}-{row}.png", picture
 
 
 def sheet(stage: str, python: str | Path, *arguments: str | Path) -> str:

@@ -21,6 +21,7 @@ class Release(NamedTuple):
     comfyui: str
     version: str
     sha256: str
+    supported: bool = True  # by the pack
 
     @property
     def archive(self) -> str:
@@ -34,6 +35,9 @@ class Release(NamedTuple):
 
 RELEASES = (  # the newest first: it is the one that the pack is developed on
     Release("0.30.0", "2.6.0", "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"),
+    Release("0.27.0", "2.5.0", "0cf0c51652e1abd6d05b9808d048ede525b32db68469458cea803e7d50c76cd0"),
+    Release("0.24.0", "2.4.0", "d3b3431ce2a40be7213a329ec8874e72f2bd2faf199ace7f793d8ff8ac68a557"),
+    Release("0.18.2", "2.0.0", "1a16cb669ce8d7730f518e1337c763bbd2f125d97400384cf8b0276672c6c4af", supported=False),
 )
 
 

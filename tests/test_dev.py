@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from image_prompt.devtools import comfyui, setup, stages
+from image_prompt.devtools import comfyui, matrix, setup, stages
 from image_prompt.devtools.sources import RELEASES
 from image_prompt.devtools.stages import ROOT
 
@@ -384,3 +384,45 @@ def test_a_failing_stage_keeps_its_log(monkeypatch, tmp_path):
         stages.run("some stage", [sys.executable, "-c", "print('why'); raise SystemExit(3)"])
     assert error.value.reason == "exit code 3"
     assert stages.tail(error.value.log, 1) == ["why"]
+
+
+# ------------------------------------------------------------------------------------------------------------- matrix
+
+
+@pytest.fixture
+def run_matrix(fake_comfyui, monkeypatch, tmp_path):
+    """Exit code and lines of the matrix, where ComfyUI's releases are scripts."""
+
+    def run(codes: dict[str, str], pictures: dict[str, bytes]) -> tuple[int, list[str]]:
+        folders = {version: fake_comfyui(code, version) for version, code in codes.items()}
+        monkeypatch.setattr(matrix, "released", lambda _, release: folders[release.comfyui])
+        monkeypatch.setattr(matrix, "DEV", tmp_path)
+        monkeypatch.setattr(matrix, "log_file", lambda name: tmp_path / f"{name}.log")
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            code = matrix.run_matrix(Path(sys.executable), lambda server: {"a.png": pictures[server.base.name]})
+        return code, said.getvalue().splitlines()
+
+    return run
+
+
+REFUSAL = "Image Prompt needs ComfyUI 0.24.0 or newer, and this is 0.18.2. Update ComfyUI."
+REFUSING_SERVER = f"print({REFUSAL!r}, flush=True)\n{ANSWERING_SERVER}"
+SUPPORTED = [release.comfyui for release in RELEASES if release.supported]
+
+
+def test_the_matrix_compares_versions_and_wants_the_old_one_to_refuse(run_matrix):
+    codes = {**dict.fromkeys(SUPPORTED, ANSWERING_SERVER), "0.18.2": REFUSING_SERVER}
+    code, lines = run_matrix(codes, dict.fromkeys(SUPPORTED, b"the same"))
+    assert code == 0 and lines[-1] == "All 4 versions are as they should be."
+    assert lines[0].startswith("ComfyUI 0.30.0: fine, made the demo's 1 pictures (")
+    assert lines[2].startswith("ComfyUI 0.24.0: fine, made the same 1 pictures (")
+    assert lines[3].startswith(f"ComfyUI 0.18.2: fine, says: {REFUSAL} (")
+
+
+def test_the_matrix_says_what_is_wrong_with_each_version(run_matrix):
+    codes = {**dict.fromkeys(SUPPORTED, ANSWERING_SERVER), "0.27.0": FAILING_SERVER, "0.18.2": ANSWERING_SERVER}
+    code, lines = run_matrix(codes, {"0.30.0": b"one", "0.24.0": b"another"})
+    assert code == 1 and lines[-1] == "Wrong: 0.27.0, 0.24.0, 0.18.2."
+    assert lines[1].startswith("ComfyUI 0.27.0: WRONG, ComfyUI ended with exit code 1.")
+    assert lines[2].startswith("ComfyUI 0.24.0: WRONG, other pictures than ComfyUI 0.30.0: a.png")
+    assert lines[3].startswith("ComfyUI 0.18.2: WRONG, does not say that it is too old")

@@ -1,0 +1,74 @@
+"""The demo on every ComfyUI that the pack supports, and what an older one says of it. Standard library only."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .comfyui import DEMO_NODES, PACK, Server, ServerError, add_world, prepare_base
+from .sources import RELEASES, Release, released
+from .stages import DEV, StageError, log_file
+
+NODE = "ImagePromptApply"
+REFUSAL = re.compile(r"Image Prompt needs ComfyUI \S+ or newer, and this is \S+\. Update ComfyUI\.")
+
+Pictures = dict[str, bytes]
+
+
+class Wrong(Exception):
+    """A version is not as it should be; the message says how."""
+
+
+def run_matrix(python: Path, sample: Callable[[Server], Pictures]) -> int:
+    """A line for each version; 1 where one is not as it should be."""
+    expected: Pictures = {}
+    failed: list[str] = []
+    for release in RELEASES:
+        start = time.monotonic()
+        try:
+            found = f"fine, {try_release(python, release, sample, expected)}"
+        except (Wrong, ServerError, StageError) as error:
+            found = f"WRONG, {error}"
+            failed.append(release.comfyui)
+        print(f"ComfyUI {release.comfyui}: {found} ({time.monotonic() - start:.1f} s)", flush=True)
+    print(f"Wrong: {', '.join(failed)}." if failed else f"All {len(RELEASES)} versions are as they should be.")
+    return int(bool(failed))
+
+
+def try_release(python: Path, release: Release, sample: Callable[[Server], Pictures], expected: Pictures) -> str:
+    """What is right about it; the first pictures become the `expected` ones. Raises what says what is not right."""
+    server = make_server(python, release)
+    with server:
+        server.wait_until_ready()
+        if release.supported:
+            return compare(sample(server), expected)
+        return refusal(server)
+
+
+def make_server(python: Path, release: Release) -> Server:
+    comfyui = released(python, release)
+    base = prepare_base(DEV / "matrix" / release.comfyui, PACK | DEMO_NODES)
+    add_world(base)
+    arguments = ["--cpu", "--database-url", "sqlite:///:memory:"]
+    log = log_file(f"matrix-{release.comfyui}")
+    return Server(comfyui, python, base, log, arguments, {"OMP_NUM_THREADS": "1"})
+
+
+def compare(pictures: Pictures, expected: Pictures) -> str:
+    if not expected:
+        expected |= pictures
+        return f"made the demo's {len(pictures)} pictures"
+    if other := [name for name, picture in expected.items() if picture != pictures.get(name)]:
+        raise Wrong(f"other pictures than ComfyUI {RELEASES[0].comfyui}: {', '.join(other)}")
+    return f"made the same {len(pictures)} pictures"
+
+
+def refusal(server: Server) -> str:
+    said = REFUSAL.search(server.log.read_text(errors="replace"))
+    if said is None:
+        raise Wrong(f"does not say that it is too old: {server.log}")
+    if NODE in server.get("/object_info"):
+        raise Wrong(f"offers {NODE}, although it says: {said[0]}")
+    return f"says: {said[0]}"
