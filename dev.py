@@ -2,7 +2,9 @@
 """Set up, demo, test, serve and measure the pack. Standard library only; Linux, macOS and Windows.
 
     python dev.py demo                 reference pictures steer a small trained model in a real, headless ComfyUI
-    python dev.py test [pytest args]   every test
+    python dev.py test                 every test, in two processes
+    python dev.py test --fast [args]   of every module what takes no time, for every small step
+    python dev.py test [pytest args]   what they choose, in one process
     python dev.py serve [ComfyUI args] ComfyUI with the pack, for the browser
     python dev.py bench [names] [args] the scripts of benchmarks/; what starts with "-", and the rest, goes to them
     python dev.py matrix               the demo on every ComfyUI that the pack supports, and an older one
@@ -31,6 +33,8 @@ from devtools.setup import has_accelerator, set_up
 from devtools.stages import DEV, ROOT, Progress, StageError, log_file, tail
 
 LOG_LINES = 25
+TOGETHER = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]  # tests/conftest.py says who shares a process
+FAST = ["-m", "not slow and not browser and not gpu"]
 
 
 def demo(options: argparse.Namespace, rest: list[str]) -> int:
@@ -51,7 +55,9 @@ def demo(options: argparse.Namespace, rest: list[str]) -> int:
 
 def test(options: argparse.Namespace, rest: list[str]) -> int:
     python, comfyui = set_up(options)
-    return call([python, "-m", "pytest", *rest], {"COMFYUI_PATH": str(comfyui), "OMP_NUM_THREADS": "1"})
+    if "--fast" in rest:
+        rest = [*TOGETHER, *FAST, *(word for word in rest if word != "--fast")]
+    return call([python, "-m", "pytest", *(rest or TOGETHER)], {"COMFYUI_PATH": str(comfyui), "OMP_NUM_THREADS": "1"})
 
 
 def serve(options: argparse.Namespace, rest: list[str]) -> int:

@@ -49,6 +49,23 @@ os.environ["COMFYUI_PATH"] = str(COMFYUI)  # for tests that start a process
 torch.set_num_threads(1)  # tiny tensors: a second OpenMP thread only waits
 
 
+LONG = ("demo/test_meaning.py", "server", "demo/test_train.py", "test_dev.py", "test_packaging.py")  # longest first
+
+
+def process_group(path: Path) -> str:
+    """What shares a process: the files of server/ one ComfyUI, elsewhere each file its fixtures."""
+    name = path.relative_to(ROOT / "tests").as_posix()
+    return "server" if name.startswith("server/") else name
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    groups = {item: process_group(item.path) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: LONG.index(groups[item]) if groups[item] in LONG else len(LONG))
+
+
 @pytest.fixture(autouse=True)
 def seed() -> None:
     torch.manual_seed(0)

@@ -110,6 +110,22 @@ def test_benchmarks_get_their_arguments_and_a_killed_one_counts(tools, called):
     assert called == [["python", ROOT / "benchmarks" / "sampling.py", "--quick", "--threads", "2"]]
 
 
+TOGETHER = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments"),
+    [
+        ([], TOGETHER),
+        (["-x", "--fast"], [*TOGETHER, "-m", "not slow and not browser and not gpu", "-x"]),
+        (["tests/nodes", "-k", "weight"], ["tests/nodes", "-k", "weight"]),
+    ],
+)
+def test_tests_run_in_two_processes_unless_some_are_chosen(tools, called, given, arguments):
+    tools.dev.test(None, given)
+    assert called == [["python", "-m", "pytest", *arguments]]
+
+
 BARE = ("dev.py", "demo/demo.py", "demo/columns.py", *(f"devtools/{path.name}" for path in ROOT.glob("devtools/*.py")))
 
 
