@@ -197,6 +197,7 @@ SHIPPED = [
 LEFT_OUT = [
     "dev.py",
     ".ci/run",
+    ".github/workflows/ci.yml",
     "tests/conftest.py",
     "tests/nodes/tiny.py",
     "demo/nodes/unet.py",
