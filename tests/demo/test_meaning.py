@@ -20,6 +20,8 @@ from image_prompt.demo.measure import matches, measure, measure_half
 from image_prompt.demo.nodes.checkpoint import MODELS
 from image_prompt.demo.world import SHAPES, Scene, draw
 
+pytestmark = pytest.mark.slow
+
 SCENES = held_out(seed=101)
 OTHERS = held_out(seed=202)
 ATTRIBUTES = ("colour", "shape", "texture", "background", "position", "size")
@@ -31,14 +33,6 @@ PAIR = "a shape and a shape"
 def inference():
     with torch.inference_mode():
         yield
-
-
-@pytest.fixture(autouse=True, scope="module")
-def two_threads():
-    """64 pictures at once are worth them."""
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
