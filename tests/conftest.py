@@ -49,20 +49,31 @@ os.environ["COMFYUI_PATH"] = str(COMFYUI)  # for tests that start a process
 torch.set_num_threads(1)  # tiny tensors: a second OpenMP thread only waits
 
 
-LONG = ("demo/test_meaning.py", "server", "demo/test_train.py", "test_dev.py", "test_packaging.py")  # longest first
+SLOW = (  # not in `dev.py test --fast`
+    "demo/test_meaning.py",
+    "demo/test_train.py",
+    "nodes/test_diffusers.py",
+    "server/test_demo.py",
+    "server/test_workflows.py",
+    "test_packaging.py",
+)
+LONG = ("demo/test_meaning.py", "server", "demo/test_train.py", "nodes/test_apply.py")  # these groups begin
 
 
-def process_group(path: Path) -> str:
+def process_group(file: str) -> str:
     """What shares a process: the files of server/ one ComfyUI, elsewhere each file its fixtures."""
-    name = path.relative_to(ROOT / "tests").as_posix()
-    return "server" if name.startswith("server/") else name
+    return "server" if file.startswith("server/") else file
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    groups = {item: process_group(item.path) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
+    groups = {}
+    for item in items:
+        file = item.path.relative_to(ROOT / "tests").as_posix()
+        groups[item] = process_group(file)
+        item.add_marker(pytest.mark.xdist_group(groups[item]))
+        if file in SLOW:
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: LONG.index(groups[item]) if groups[item] in LONG else len(LONG))
 
 

@@ -20,8 +20,6 @@ from image_prompt.demo.measure import matches, measure, measure_half
 from image_prompt.demo.nodes.checkpoint import MODELS
 from image_prompt.demo.world import SHAPES, Scene, draw
 
-pytestmark = pytest.mark.slow
-
 SCENES = held_out(seed=101)
 OTHERS = held_out(seed=202)
 ATTRIBUTES = ("colour", "shape", "texture", "background", "position", "size")

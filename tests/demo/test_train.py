@@ -15,8 +15,6 @@ from safetensors.torch import load_file, save_file
 from image_prompt.demo import train as command
 from image_prompt.devtools.stages import ROOT
 
-pytestmark = pytest.mark.slow
-
 # Steps, and to which part of the first third the loss of the last third falls at least: half-way between what was
 # measured and what is measured with a learning rate of zero, where the batches alone differ.
 SHORT = {
