@@ -51,10 +51,12 @@ torch.set_num_threads(1)  # tiny tensors: a second OpenMP thread only waits
 
 SLOW = (  # not in `dev.py test --fast`
     "demo/test_meaning.py",
+    "demo/test_measure.py",
     "demo/test_train.py",
     "nodes/test_diffusers.py",
     "server/test_demo.py",
     "server/test_workflows.py",
+    "test_dev.py",
     "test_packaging.py",
 )
 LONG = ("demo/test_meaning.py", "server", "demo/test_train.py", "nodes/test_apply.py")  # these groups begin
