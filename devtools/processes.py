@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .stages import ROOT
 
-STOP_SECONDS = 15  # what a test session needs to stop its ComfyUI
+STOP_SECONDS = 30  # what two test processes need to stop their ComfyUI
 
 
 def call(command: Sequence[str | Path], environment: Mapping[str, str]) -> int:
