@@ -50,10 +50,10 @@ def understated() -> bytes:
     return patched(patched(big(), LOCAL, 22, "<I", 1000, times=1), LIST, 24, "<I", 1000, times=1)
 
 
-def list_alone(count: int, note: bytes = b"") -> bytes:
+def list_alone(count: int) -> bytes:
     """A list of entries, and nothing of what it lists."""
     listed = b"".join(
-        struct.pack("<4s4B4H3I5H2I", LIST, 20, 0, 20, *[0] * 8, len(entry), len(note), *[0] * 5) + entry + note
+        struct.pack("<4s4B4H3I5H2I", LIST, 20, 0, 20, *[0] * 8, len(entry), *[0] * 6) + entry
         for entry in (b"%x" % index for index in range(count))
     )
     return LOCAL + listed + struct.pack("<4s4H2IH", END, 0, 0, count % 65536, count % 65536, len(listed), 4, 0)
@@ -67,29 +67,18 @@ BOMB = {"constants.pkl": pickle.dumps(Reduced(print, ("boom",)))}
 
 ARCHIVES: dict[str, tuple[Content, str]] = {
     "cut off": (TORCH[:-40], "is cut short: it begins as an archive of torch"),
-    "cut in half": (TORCH[: len(TORCH) // 2], "is cut short: it begins as an archive of torch"),
-    "nothing but how it begins": (LOCAL, "is cut short: it begins as an archive of torch"),
     "empty archive": (archive({}), "not one that torch wrote: there is no data.pkl"),
-    "another archive": (archive({"[Content_Types].xml": b"<x/>", "word/x": b""}), "not one that torch wrote"),
     "data.pkl at the top": (archive({"data.pkl": state_dict()}), "not one that torch wrote"),
     "two data.pkl": (archive({"a/data.pkl": state_dict(), "b/data.pkl": state_dict()}), "its archive has 2 data.pkl"),
     "the same data.pkl twice": (twice, "two entries of the same name"),
     "TorchScript": (torch_archive(state_dict(), **CODE), "is a TorchScript archive"),
-    "TorchScript with a bomb": (torch_archive(state_dict(), **BOMB), "is a TorchScript archive"),
     "entry with ..": (torch_archive(state_dict(), **{"../../x": b""}), "an entry outside of itself"),
-    "data.pkl in ..": (archive({"../data.pkl": state_dict()}), "an entry outside of itself"),
     "absolute entry": (archive({"/data.pkl": state_dict()}), "an entry outside of itself"),
     "entry of Windows": (archive({"C:\\x/data.pkl": state_dict()}), "an entry outside of itself"),
     "encrypted": (patched(patched(TORCH, LOCAL, 6, "<H", 1), LIST, 8, "<H", 1), "is an encrypted archive"),
     "compressed by LZMA": (torch_archive(state_dict(), zipfile.ZIP_LZMA), "compressed in a way that torch does not"),
-    "compressed by bzip2": (torch_archive(state_dict(), zipfile.ZIP_BZIP2), "compressed in a way that torch does not"),
-    "compressed by nobody": (patched(TORCH, LIST, 10, "<H", 77), "compressed in a way that torch does not use"),
     "bomb": (big, "data.pkl has 33,554,435 bytes"),
     "bomb that understates its size": (understated, "could not be read as a model file: .*CRC"),
-    "bomb of instructions": (
-        lambda: torch_archive(P + b"N" * (15 << 20) + b".", zipfile.ZIP_DEFLATED),
-        "more than 250,000 instructions",
-    ),
     "pickle larger than the file": (patched(TORCH, LIST, 20, "<2I", *[2**20] * 2, times=1), "data that are not in it"),
     "pickle with a wrong sum": (patched(TORCH, LIST, 16, "<I", 7, times=1), "could not be read .*CRC"),
     "entry behind the file": (patched(TORCH, LIST, 42, "<I", 2**31), "data that are not in it"),
@@ -100,10 +89,7 @@ ARCHIVES: dict[str, tuple[Content, str]] = {
     "entry on another disk": (patched(TORCH, LIST, 34, "<H", 3), "data that are not in it"),
     "several disks": (TWO_DISKS, "could not be read as a model file: .*disks"),
     "list of 4 GB": (patched(TORCH, END, 12, "<I", 2**32 - 2), "could not be read|the list of what"),
-    "list before the file": (patched(TORCH, END, 16, "<I", 2**32 - 2), "could not be read"),
     "list of 4 MB": (lambda: list_alone(80_000), "the list of what is in the archive has 4,[0-9,]+ bytes"),
-    "list of 30,000 entries": (lambda: list_alone(30_000), "not one that torch wrote"),
-    "list of long notes": (lambda: list_alone(25, b"aa\0\0" * 16_000), "not one that torch wrote"),
     "storage that is not there": (torch_archive(state_dict(rebuilt(storage(key="7")))), "'7' there are 0 of 16 bytes"),
     "storage cut short": (torch_archive(state_dict(rebuilt(storage(5)))), "'0' there are 16 of 20 bytes"),
 }

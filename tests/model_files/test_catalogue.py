@@ -1,7 +1,6 @@
 import json
 import os
 import re
-import time
 from dataclasses import fields
 from pathlib import Path
 
@@ -119,18 +118,17 @@ def ids(found: list[Entry]) -> list[str]:
     return [entry.id for entry in found]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_file_is_known_by_the_names_that_programs_give_it(name):
-    found = ids(CATALOGUE.named(name))
-    assert NAMES[name] in found
-    assert len({(ENTRIES[id].kind, ENTRIES[id].encoder, ENTRIES[id].family) for id in found}) == 1
+def test_a_file_is_known_by_the_names_that_programs_give_it():
+    for name, expected in NAMES.items():
+        found = ids(CATALOGUE.named(name))
+        assert expected in found, name
+        assert len({(ENTRIES[id].kind, ENTRIES[id].encoder, ENTRIES[id].family) for id in found}) == 1, name
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_case_spaces_slashes_and_folders_above_do_not_matter(name):
-    found = CATALOGUE.named(name)
+def test_case_spaces_slashes_and_folders_above_do_not_matter():
+    name = "sdxl_models/image_encoder/model.safetensors"
     for spelled in (name.upper(), f" {name} ", name.replace(".", " .", 1), name.replace("/", "\\"), f"a/b/c/{name}"):
-        assert CATALOGUE.named(spelled) == found
+        assert ids(CATALOGUE.named(spelled)) == [BIG_G]
 
 
 def test_bin_stands_for_safetensors_and_the_other_way_round():
@@ -139,26 +137,11 @@ def test_bin_stands_for_safetensors_and_the_other_way_round():
     assert CATALOGUE.named("clip_g.safetensors") == []  # SDXL's text encoder, not the clip_g.pth of A1111
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "model.safetensors",
-        "pytorch_model.bin",
-        "ip_adapter.bin",
-        "ip-adapter.bin",
-        "open_clip_pytorch_model.bin",
-        "image_encoder/model.safetensors",
-        "xsdxl_models/image_encoder/model.safetensors",
-        "",
-        " ",
-        "/",
-        "..",
-        ".bin",
-        "a/" * 100_000,
-    ],
-)
-def test_names_that_say_nothing_find_nothing(name):
-    assert CATALOGUE.named(name) == []
+def test_names_that_say_nothing_find_nothing():
+    shared = ("model.safetensors", "ip_adapter.bin", "image_encoder/model.safetensors")
+    part = "xsdxl_models/image_encoder/model.safetensors"
+    for name in (*shared, part, "", " ", "/", "..", ".bin", "a/" * 100_000):
+        assert CATALOGUE.named(name) == [], name[:80]
 
 
 def test_a_name_of_two_files_finds_both_and_the_longer_name_comes_first(tmp_path):
@@ -205,13 +188,13 @@ def test_face_adapters_carry_their_lora_and_are_not_for_commerce():
     assert [entry.id for entry in faces if entry.commercial is not False] == []
 
 
-@pytest.mark.parametrize("entry", CATALOGUE.entries, ids=lambda entry: entry.id)
-def test_every_own_entry_is_complete(entry):
-    assert entry.page.startswith("https://")
-    assert entry.url.startswith("https://") or not entry.purposes and not entry.sha256
-    assert re.fullmatch(r"[0-9a-f]{64}|", entry.sha256)
-    assert entry in CATALOGUE.named(entry.files[0])
-    assert entry.licence or entry.commercial is None
+def test_every_own_entry_is_complete():
+    for entry in CATALOGUE.entries:
+        assert entry.page.startswith("https://"), entry
+        assert entry.url.startswith("https://") or not entry.purposes and not entry.sha256, entry
+        assert re.fullmatch(r"[0-9a-f]{64}|", entry.sha256), entry
+        assert entry in CATALOGUE.named(entry.files[0]), entry
+        assert entry.licence or entry.commercial is None, entry
 
 
 def test_no_two_entries_have_the_same_hash_or_link():
@@ -236,14 +219,16 @@ def listed_models(value) -> list[dict]:
     return own + [model for item in value.values() for model in listed_models(item)]
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("example_workflows/**/*.json")), ids=lambda path: path.stem)
-def test_example_workflows_offer_the_files_of_the_catalogue(path):
-    folders = {entry.folder for entry in CATALOGUE.entries}
-    for model in listed_models(json.loads(path.read_text(encoding="utf-8"))):
-        if model["directory"] in folders - {"loras"}:
-            found = [entry for entry in CATALOGUE.named(model["name"]) if entry.url == model["url"]]
-            assert [entry.folder for entry in found] == [model["directory"]]
-            assert "hash" not in model or model["hash"] == found[0].sha256
+def test_example_workflows_offer_the_files_of_the_catalogue():
+    folders = {entry.folder for entry in CATALOGUE.entries} - {"loras"}
+    paths = sorted(ROOT.glob("example_workflows/**/*.json"))
+    listed = [(path.name, model) for path in paths for model in listed_models(json.loads(path.read_text("utf-8")))]
+    offered = [(name, model) for name, model in listed if model["directory"] in folders]
+    assert offered
+    for name, model in offered:
+        found = [entry for entry in CATALOGUE.named(model["name"]) if entry.url == model["url"]]
+        assert [entry.folder for entry in found] == [model["directory"]], name
+        assert "hash" not in model or model["hash"] == found[0].sha256, name
 
 
 # files of users
@@ -300,24 +285,22 @@ def test_a_byte_order_mark_does_not_matter(tmp_path):
     assert Catalogue.load(path).entries[-1].id == "mine"
 
 
-WRONG = {
-    "id": ["", "a b", "a/b", "..", 7, None, ["a"], {"a": 1}, "ä", "a\n"],
-    "title": ["", " ", 7, None, "two\nlines", "\x1b[31mred", "\ud800"],
-    "kind": ["", "Adapter", "checkpoint", None, ["adapter"]],
-    "family": ["", None, 1, ["plus"]],
-    "base_model": [None, 1, ["SDXL"], "a\tb"],
-    "encoder": [None, 1, ["CLIP ViT-H/14"]],
-    "purposes": [None, "plus", {"plus": 1}, [1], [""], [["plus"]], [None]],
-    "folder": ["", ".", "..", "a/b", "a\\b", "/models", "C:", "../loras", "a..b", None, 1, "ipadapter "],
+WRONG = {  # a value for each part of the field's rule
+    "id": ["", "a b", "..", 7, None, "ä", "a\n"],
+    "title": ["", " ", None, "two\nlines", "\x1b[31mred"],
+    "kind": ["", "Adapter", "checkpoint", None],
+    "family": ["", None],
+    "base_model": [None, "a\tb"],
+    "encoder": [None, ["CLIP ViT-H/14"]],
+    "purposes": [None, "plus", [1], [""]],
+    "folder": ["", "..", "a/b", "a\\b", "C:", "ipadapter ", None],
     "files": [
         None,
         [],
         "a.bin",
         [""],
-        [1],
         [None],
         ["/a.bin"],
-        ["../a.bin"],
         ["a.bin", "b/../../c.bin"],
         ["a.bin", "b//c"],
         ["a.bin", "./b"],
@@ -326,53 +309,47 @@ WRONG = {
         ["C:a.bin"],
         ["a\\b.bin"],
         ["*.bin"],
-        ["a?.bin"],
         ["x/a.bin"],
         ["a\n.bin"],
-        ["\x00"],
     ],
-    "companion": [None, 1, "nobody", "ip-adapter_sd15", "mine", "a b"],
-    "size": [0, -1, 1.5, "1", True, [], float("inf"), 1 << 60, 10**400],
-    "sha256": [None, "0" * 63, "0" * 65, "g" * 64, 0, "0x" + "0" * 62, " " + "0" * 63],
+    "companion": [None, "nobody", "ip-adapter_sd15", "mine", "a b"],
+    "size": [0, -1, 1.5, "1", True, 1 << 60, 10**400],
+    "sha256": [None, "0" * 63, "0" * 65, "g" * 64],
     "url": [
         None,
         "http://example.com/a",
-        "file:///etc/passwd",
         "https://",
         "https:///a",
         "https://user:pw@example.com/a",
         "https://example.com/a b",
         "https://example.com/é",
-        "//example.com/a",
         "https://[::1",
         "javascript:1",
-        1,
     ],
-    "page": [None, "http://example.com", "example.com", "https://localhost", 1],
-    "licence": [None, 1, ["MIT"], "a\rb"],
-    "commercial": ["true", 1, 0, "", []],
+    "page": [None, "http://example.com", "https://localhost"],
+    "licence": [None, "a\rb"],
+    "commercial": ["true", 1],
 }
 
 
-@pytest.mark.parametrize(
-    "field,value", [(field, value) for field, values in WRONG.items() for value in values], ids=lambda part: repr(part)
-)
-def test_a_wrong_value_is_named_with_its_file_entry_and_field(tmp_path, field, value):
-    path = written(tmp_path, entry("other", files=["other.bin"]), {**entry(), field: value})
-    with pytest.raises(BrokenCatalogue) as error:
-        Catalogue.load(path)
-    said = str(error.value)
-    assert said.startswith("user.json: entry ") and f"field '{field}'" in said and "expected is " in said
-    assert field == "id" or "entry 'mine'" in said
-    assert len(said) < 500 and said.isprintable()
+@pytest.mark.parametrize("field", WRONG)
+def test_a_wrong_value_is_named_with_its_file_entry_and_field(tmp_path, field):
+    for value in WRONG[field]:
+        path = written(tmp_path, entry("other", files=["other.bin"]), {**entry(), field: value})
+        with pytest.raises(BrokenCatalogue) as error:
+            Catalogue.load(path)
+        said = str(error.value)
+        assert said.startswith("user.json: entry ") and f"field '{field}'" in said and "expected is " in said, value
+        assert field == "id" or "entry 'mine'" in said, value
+        assert len(said) < 500 and said.isprintable(), value
 
 
-@pytest.mark.parametrize("field", ["title", "kind", "family", "base_model", "encoder", "purposes", "folder", "files"])
-def test_a_new_entry_needs_what_nobody_can_guess(tmp_path, field):
-    given = entry()
-    del given[field]
-    with pytest.raises(BrokenCatalogue, match=f"user.json: entry 'mine': field '{field}' is missing"):
-        Catalogue.load(written(tmp_path, given))
+def test_a_new_entry_needs_what_nobody_can_guess(tmp_path):
+    for field in ("title", "kind", "family", "base_model", "encoder", "purposes", "folder", "files"):
+        given = entry()
+        del given[field]
+        with pytest.raises(BrokenCatalogue, match=f"user.json: entry 'mine': field '{field}' is missing"):
+            Catalogue.load(written(tmp_path, given))
 
 
 @pytest.mark.parametrize(
@@ -393,43 +370,29 @@ def test_a_wrong_entry_is_named(tmp_path, entries, said):
         Catalogue.load(written(tmp_path, *entries))
 
 
-DEEP = 200_000
-FILES = {
-    "empty": b"",
-    "no JSON": b"entries",
-    "cut": b'{"entries": [',
-    "null": b"null",
-    "list": b"[]",
-    "object": b"{}",
-    "other field": b'{"models": []}',
-    "one field more": b'{"entries": [], "version": 1}',
-    "null entries": b'{"entries": null}',
-    "object entries": b'{"entries": {}}',
-    "text entry": b'{"entries": ["a"]}',
-    "list entry": b'{"entries": [[]]}',
-    "deep list": b"[" * DEEP,
-    "deep object": b'{"entries":' * (DEEP // 10),
-    "no UTF-8": b'{"entries": ["\xff"]}',
-    "UTF-16": '{"entries": []}'.encode("utf-16"),
-    "zeros": bytes(1000),
-    "large": b" " * (LARGEST + 1),
-    "number": b"9" * 5000,
-    "double field": b'{"entries": [], "entries": []}',
-    "double field below": b'{"entries": [{"id": "a", "id": "b"}]}',
-    "many doubles": b"{" + b",".join(b'"%d":1' % (number // 2) for number in range(90_000)) + b"}",
-    "pickle": b"\x80\x04cos\nsystem\n(S'true'\ntR.",
-    "NaN": b'{"entries": NaN}',
+FILES = {  # content -> what is said
+    "no JSON": (b"entries", "cannot be read as a catalogue: Expecting value"),
+    "list": (b"[]", "is no catalogue"),
+    "other field": (b'{"models": []}', "is no catalogue"),
+    "one field more": (b'{"entries": [], "version": 1}', "is no catalogue"),
+    "object entries": (b'{"entries": {}}', "is no catalogue"),
+    "text entry": (b'{"entries": ["a"]}', "is no catalogue"),
+    "deep": (b"[" * 200_000, "cannot be read as a catalogue: .*recursion"),
+    "no UTF-8": (b'{"entries": ["\xff"]}', "cannot be read as a catalogue: .*utf-8"),
+    "large": (b" " * (LARGEST + 1), "is larger than 1,048,576 bytes"),
+    "number": (b"9" * 5000, "cannot be read as a catalogue: .*digits"),
+    "double field": (b'{"entries": [], "entries": []}', "the field 'entries' is given twice"),
+    "double field below": (b'{"entries": [{"id": "a", "id": "b"}]}', "the field 'id' is given twice"),
+    "many doubles": (b"{" + b",".join(b'"%d":1' % (n // 2) for n in range(90_000)) + b"}", "the field '0' is given"),
 }
 
 
-@pytest.mark.parametrize("content", FILES.values(), ids=FILES)
-def test_a_file_that_is_no_catalogue_is_refused_at_once(tmp_path, content):
+@pytest.mark.parametrize("content, said", FILES.values(), ids=FILES)
+def test_a_file_that_is_no_catalogue_is_refused(tmp_path, content, said):
     path = tmp_path / "user.json"
     path.write_bytes(content)
-    started = time.monotonic()
-    with pytest.raises(BrokenCatalogue, match="^user.json ") as error:
+    with pytest.raises(BrokenCatalogue, match=f"^user.json .*{said}") as error:
         Catalogue.load(path)
-    assert time.monotonic() - started < 5
     assert len(str(error.value)) < 500
 
 
@@ -442,10 +405,3 @@ def test_what_is_no_file_is_refused_without_a_word_about_where_it_was(tmp_path):
         with pytest.raises(BrokenCatalogue) as error:
             Catalogue.load(path)
         assert str(tmp_path) not in str(error.value)
-
-
-def test_many_names_are_looked_up_quickly():
-    started = time.monotonic()
-    for number in range(5000):
-        CATALOGUE.named(f"some/folder/model {number}.safetensors")
-    assert time.monotonic() - started < 2

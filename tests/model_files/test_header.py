@@ -58,9 +58,11 @@ def saved_by_torch(file, value, archive, **options):
     return file
 
 
-@pytest.mark.parametrize("dtype", WORDS, ids=WORDS.get)
-def test_safetensors_of_every_dtype(tmp_path, dtype):
-    tensors = {key: torch.zeros(shape, dtype=dtype) for key, shape in {"a": (3, 2), "b.c": (), "d": (0, 5)}.items()}
+def test_safetensors_of_every_dtype(tmp_path):
+    shapes = {"a": (3, 2), "b.c": (), "d": (0, 5)}
+    tensors = {
+        f"{word}.{key}": torch.zeros(shape, dtype=d) for d, word in WORDS.items() for key, shape in shapes.items()
+    }
     safetensors.torch.save_file(tensors, tmp_path / "x.safetensors")
     assert read_header(tmp_path / "x.safetensors") == Header("safetensors", infos(tensors), {})
 
@@ -81,20 +83,20 @@ def test_safetensors_without_tensors(tmp_path):
     assert read_header(tmp_path / "x.safetensors") == Header("safetensors", {}, {})
 
 
-@pytest.mark.parametrize("text", [b"[[[[[[[[{", rb'\\", "b": "[[[[[[[[', rb"\"[[[[[[[[]}", rb"\\\"[[[[[[[["])
-def test_brackets_within_texts_are_no_nesting(tmp_path, text):
-    raw = b'{"__metadata__": {"a": "' + text + b'"}}'
-    (tmp_path / "x.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw)
-    with safetensors.safe_open(tmp_path / "x.safetensors", "pt") as file:
-        assert read_header(tmp_path / "x.safetensors").metadata == file.metadata()
+def test_brackets_within_texts_are_no_nesting(tmp_path):
+    path = tmp_path / "x.safetensors"
+    for value in (b"[[[[[[[[{", rb'\\", "b": "[[[[[[[[', rb"\"[[[[[[[[]}", rb"\\\"[[[[[[[["):
+        raw = b'{"__metadata__": {"a": "' + value + b'"}}'
+        path.write_bytes(len(raw).to_bytes(8, "little") + raw)
+        with safetensors.safe_open(path, "pt") as file:
+            assert read_header(path).metadata == file.metadata()
 
 
-@pytest.mark.parametrize("length", [0x3C20, 0x4B50, 0x0280])
-def test_safetensors_whose_length_looks_like_something_else(tmp_path, length):
-    """The first bytes are " <" of a web page, "PK" of an archive, or how a pickle begins."""
-    raw = b"{}".ljust(length)
-    (tmp_path / "x.safetensors").write_bytes(length.to_bytes(8, "little") + raw)
-    assert read_header(tmp_path / "x.safetensors").container == "safetensors"
+def test_safetensors_whose_length_looks_like_something_else(tmp_path):
+    for length in (0x3C20, 0x4B50, 0x0280):  # " <" of a web page, "PK" of an archive, how a pickle begins
+        raw = b"{}".ljust(length)
+        (tmp_path / "x.safetensors").write_bytes(length.to_bytes(8, "little") + raw)
+        assert read_header(tmp_path / "x.safetensors").container == "safetensors"
 
 
 def checkpoint(archive):
@@ -117,7 +119,7 @@ def checkpoint(archive):
 
 
 @FORMATS
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("protocol", [2, 4])  # 3 and 5 add nothing that torch writes
 def test_what_torch_saves(tmp_path, archive, protocol):
     path = saved_by_torch(tmp_path / "x.bin", checkpoint(archive), archive, pickle_protocol=protocol)
     found = read_header(path)
@@ -163,39 +165,23 @@ def test_the_container_is_told_by_content(tmp_path):
 
 NAMES = [
     "größe 模型 \N{GRINNING FACE}.safetensors",
-    "e\N{COMBINING ACUTE ACCENT}.safetensors",
     " leading.safetensors",
-    "two  blanks .safetensors",
-    "#1 100%25 $HOME `x` 'q'.safetensors",
-    "-rf.safetensors",
+    "-rf #1 100%25 $HOME `x` 'q'.safetensors",
     "a" * 200 + ".safetensors",
-    "CONSOLE.safetensors",
     ".safetensors",
     "no extension",
-    "x.SAFETENSORS",
-    "..safetensors",
 ]
-OF_POSIX = [
-    "CON.safetensors",
-    "nul",
-    "LPT1.bin",
-    "trailing dot.",
-    "trailing blank.safetensors ",
-    "a:b.safetensors",
-    "a\\b.safetensors",
-    "new\nline.safetensors",
-    "\udcff.safetensors",
-]
+OF_POSIX = ["CON.safetensors", "a:b\\c.safetensors", "new\nline.safetensors", "\udcff.safetensors"]
 
 
-@pytest.mark.parametrize("name", NAMES + (OF_POSIX if os.name == "posix" else []), ids=ascii)
-def test_names_do_not_matter(tmp_path, name):
-    (tmp_path / name).write_bytes(safetensors.torch.save({"a": torch.zeros(1)}))
-    assert list(read_header(tmp_path / name).tensors) == ["a"]
-    (tmp_path / name).write_bytes(b"")
-    with pytest.raises(UnusableFile, match="is empty") as error:
-        read_header(tmp_path / name)
-    assert "\n" not in str(error.value) and str(error.value).encode()
+def test_names_do_not_matter(tmp_path):
+    for path in [tmp_path / each for each in NAMES + (OF_POSIX if os.name == "posix" else [])]:
+        path.write_bytes(safetensors.torch.save({"a": torch.zeros(1)}))
+        assert list(read_header(path).tensors) == ["a"]
+        path.write_bytes(b"")
+        with pytest.raises(UnusableFile, match="is empty") as error:
+            read_header(path)
+        assert "\n" not in str(error.value) and str(error.value).encode()
 
 
 def test_links_are_followed(tmp_path):
@@ -222,7 +208,7 @@ class Counted(io.BytesIO):
 
 
 def test_no_data_are_read():
-    tensors = {f"{i}": torch.zeros(1 << 20) for i in range(8)}
+    tensors = {f"{i}": torch.zeros(1 << 18) for i in range(8)}
     files = {read_safetensors: Counted(safetensors.torch.save(tensors))}
     for read, archive in {read_archive: True, read_legacy: False}.items():
         saved_by_torch(files.setdefault(read, Counted()), tensors, archive)
@@ -230,4 +216,4 @@ def test_no_data_are_read():
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
         read(file, size)
-        assert size > 32 << 20 and file.count < 1 << 20, read
+        assert size > 8 << 20 and file.count < 1 << 18, read

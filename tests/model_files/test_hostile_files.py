@@ -41,10 +41,6 @@ def test_each_gets_its_reason(process, tmp_path, name):
     assert not marker.exists()
 
 
-def test_there_are_enough_of_them():
-    assert len(HOSTILE) >= 50
-
-
 class Anything(pickle.Unpickler):
     def persistent_load(self, pid):
         return pid
@@ -73,10 +69,10 @@ def library_reads(path):
         return None
 
 
-@pytest.mark.parametrize("name", BROKEN | STRICTER)
-def test_the_safetensors_library_refuses_what_is_broken(tmp_path, name):
-    path = HOSTILE[f"safetensors: {name}"].make(tmp_path, tmp_path / "marker")
-    assert (library_reads(path) is None) == (name in BROKEN)
+def test_the_safetensors_library_refuses_what_is_broken(tmp_path):
+    for name in BROKEN | STRICTER:
+        path = HOSTILE[f"safetensors: {name}"].make(tmp_path, tmp_path / "marker")
+        assert (library_reads(path) is None) == (name in BROKEN), name
 
 
 def headers_of(path):
@@ -100,7 +96,7 @@ def headers_of(path):
 def test_random_damage(tmp_path, kind):
     good = {"safetensors": GOOD, "archive": TORCH, "legacy": legacy(state_dict())}[kind]
     path, chance = tmp_path / "x", random.Random(0)
-    for _ in range(300):
+    for _ in range(200):
         data = bytearray(good)
         for _ in range(chance.choice([1, 1, 2, 8])):
             data[chance.randrange(len(data))] = chance.choice([0, 1, 0x2E, 0x7F, 0x80, 0xFF, chance.randrange(256)])
