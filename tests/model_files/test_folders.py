@@ -14,8 +14,6 @@ from image_prompt.model_files import places
 from image_prompt.model_files.folders import MODEL_TYPES, ModelFolders
 from image_prompt.model_files.layouts import LAYOUTS
 
-TYPES = ("ipadapter", "clip_vision", "loras", "insightface", "checkpoints", "controlnet")
-
 
 def names(folders: ModelFolders, type: str = "ipadapter") -> list[str]:
     return [file.name for file in folders.scan(type)]
@@ -178,23 +176,22 @@ def test_a_models_directory_and_the_folder_above_it_do(tmp_path):
         assert folders.paths("text_encoders") == [tmp_path / "models/text_encoders", tmp_path / "models/clip"]
 
 
-@pytest.mark.parametrize(
-    "type, old_and_new",
-    [
-        ("ipadapter", ["IpAdapter", "IpAdapters15", "IpAdaptersXl", "InvokeIpAdapters15", "InvokeIpAdaptersXl"]),
-        ("clip_vision", ["ClipVision", "InvokeClipVision"]),
-        ("diffusion_models", ["DiffusionModels", "Unet"]),
-        ("text_encoders", ["TextEncoders", "CLIP"]),
-        ("embeddings", ["Embeddings", "TextualInversion"]),
-    ],
-)
-def test_old_and_new_names_of_stabilitymatrix_are_searched(tmp_path, type, old_and_new):
+def test_old_and_new_names_of_stabilitymatrix_are_searched(tmp_path):
     layouts.stability_matrix(tmp_path)
-    for name in old_and_new:
-        put(tmp_path / "Models" / name / f"{name}.safetensors")
-    put(tmp_path / "Packages/ComfyUI/models" / type / "own.safetensors")
-    expected = {"own.safetensors", *(f"{name}.safetensors" for name in old_and_new)}
-    assert set(names(ModelFolders.from_root(tmp_path), type)) == expected
+    shared = {
+        "ipadapter": ["IpAdapter", "IpAdapters15", "IpAdaptersXl", "InvokeIpAdapters15", "InvokeIpAdaptersXl"],
+        "clip_vision": ["ClipVision", "InvokeClipVision"],
+        "diffusion_models": ["DiffusionModels", "Unet"],
+        "text_encoders": ["TextEncoders", "CLIP"],
+        "embeddings": ["Embeddings", "TextualInversion"],
+    }
+    for type, old_and_new in shared.items():
+        for name in old_and_new:
+            put(tmp_path / "Models" / name / f"{name}.safetensors")
+        put(tmp_path / "Packages/ComfyUI/models" / type / "own.safetensors")
+    folders = ModelFolders.from_root(tmp_path)
+    for type, old_and_new in shared.items():
+        assert set(names(folders, type)) == {"own.safetensors", *(f"{name}.safetensors" for name in old_and_new)}
 
 
 def test_of_several_packages_those_that_are_comfyuis_are_taken_by_name(tmp_path):
@@ -220,11 +217,10 @@ def test_a_shared_folder_that_is_linked_into_comfyui_counts_once(tmp_path):
     assert folders.paths("ipadapter").count(tmp_path / "Models/IpAdapter") == 1 and names(folders) == ["a.safetensors"]
 
 
-@pytest.mark.parametrize("downloads", ["models", "models/"])
-def test_the_desktop_settings_lead_to_its_base_path_and_what_was_migrated(tmp_path, downloads):
+def test_the_desktop_settings_lead_to_its_base_path_and_what_was_migrated(tmp_path):
     base, old = tmp_path / "user's choice", tmp_path / "old"
     layouts.desktop(base)
-    root = layouts.desktop_settings(tmp_path / "AppData/ComfyUI", base, old, downloads)
+    root = layouts.desktop_settings(tmp_path / "AppData/ComfyUI", base, old, "models/")
     folders = ModelFolders.from_root(root)
     assert folders.paths("clip_vision") == [base / "models/clip_vision"]
     assert folders.paths("ipadapter") == [old / "models/ipadapter", base / "models/ipadapter"]
@@ -259,14 +255,10 @@ def test_a_root_of_no_layout_says_what_was_looked_for(tmp_path):
 YAML = {
     "after its own": "a:\n  base_path: /data\n  ipadapter: ipadapter\n  clip_vision: cv/\n  loras: loras\n",
     "is_default": "a:\n  base_path: /data\n  is_default: true\n  ipadapter: ipadapter\n  clip_vision: cv\n",
-    "is_default false": "a:\n  base_path: /data\n  is_default: false\n  clip_vision: cv\n",
     "is_default in quotes": "a:\n  base_path: /data\n  is_default: 'false'\n  clip_vision: cv\n",
-    "several": "a:\n  base_path: /data\n  loras: |\n    one\n    two\n\n    three\n  controlnet: |\n    c\n    d\n",
+    "is_default false": "a:\n  is_default: false\n  clip_vision: /cv\nb:\n  is_default: 1\n  clip_vision: /d\n",
     "several and is_default": "a:\n  base_path: /data\n  is_default: true\n  loras: |\n    one\n    two\n    three\n",
-    "sections": "a:\n  base_path: /a\n  loras: l\nb:\n  base_path: /b\n  is_default: 1\n  loras: l\nc:\n  loras: /c\n",
     "relative base": "a:\n  base_path: ../shared\n  loras: loras\n  vae: ../../up/vae\n",
-    "base of dots": "a:\n  base_path: .\n  loras: models/loras\n  ipadapter: ./models//ipadapter/\n",
-    "empty base": "a:\n  base_path: ''\n  loras: loras\n",
     "no base": "a:\n  loras: relative/loras\n  vae: /absolute/vae\n  clip_vision: ../cv\n",
     "absolute below base": "a:\n  base_path: /data\n  loras: |\n    /elsewhere/loras\n    here\n",
     "home": "a:\n  base_path: ~/models\n  loras: ~/loras\n",
@@ -276,15 +268,8 @@ YAML = {
     "unknown keys": "a:\n  base_path: /data\n  my_type: mine\n  upscale_models: up\n  custom_nodes: |\n    n\n    m\n",
     "old names": "a:\n  base_path: /data\n  unet: u\n  clip: c\n  diffusion_models: d\n  text_encoders: t\n",
     "its own again": "a:\n  base_path: .\n  is_default: true\n  clip: models/clip/\n  unet: models/unet\n",
-    "its own output": "a:\n  base_path: .\n  loras: output/loras\n  vae: v\n",
-    "spaces": "a:\n  base_path: '/my data'\n  loras: '  two spaces  '\n  vae: \"tab\\there\"\n  controlnet: a b\n",
-    "windows lines": "a:\r\n  base_path: /data\r\n  loras: |\r\n    one\r\n    two\r\n",
     "byte order mark": "\ufeffa:\n  loras: /data/loras\n",
-    "unicode": "模型:\n  base_path: /数据\n  loras: Größe/ñ\n",
     "key twice": "a:\n  loras: /one\n  loras: /two\n",
-    "alias": "a: &a\n  base_path: /data\n  loras: l\nb: *a\n",
-    "merged": "a: &a\n  base_path: /data\n  loras: l\nb:\n  <<: *a\n  vae: v\n",
-    "folded": "a:\n  base_path: /data\n  loras: >\n    one\n    two\n  vae: one\n    two\n",
     "number as key": "a:\n  base_path: /data\n  7: seven\n",
     "doubles": "a:\n  base_path: /data\n  loras: |\n    one\n    one/\n    ./one\n    two/../one\n",
 }
@@ -323,10 +308,7 @@ def test_installations_have_the_order_of_the_comfyui_in_them(tmp_path, build, ho
 
 @pytest.mark.parametrize(
     "build, home",
-    [
-        (layouts.krita, "ComfyUI"),
-        (layouts.stability_matrix, "Packages/ComfyUI"),
-    ],
+    [(layouts.krita, "ComfyUI"), (layouts.stability_matrix, "Packages/ComfyUI")],
 )
 def test_folders_that_only_the_program_knows_come_after_those_of_its_comfyui(tmp_path, build, home):
     build(tmp_path)
@@ -346,22 +328,16 @@ BROKEN = {
     "tab": ("a:\n\tloras: /x\n", "no valid YAML: .*Indent with spaces"),
     "name commented out": ("#a:\n  base_path: /x\n  loras: l\n", "'base_path' is no section.*commented out"),
     "list": ("- a\n- b\n", "expected sections .*got a list"),
-    "text": ("hello\n", "expected sections .*got a str"),
     "list of sections": ("a:\n- loras\n", "'a' is no section"),
-    "list of folders": ("a:\n  loras: [x, y]\n", "section 'a', loras: expected a folder.*got a list"),
     "nothing": ("a:\n  loras:\n", "section 'a', loras: .*got nothing"),
     "base of nothing": ("a:\n  base_path:\n  loras: x\n", "section 'a', base_path: .*got nothing"),
-    "number": ("a:\n  loras: 5\n", "loras: .*got a int"),
     "zero byte": ('a:\n  loras: "x\\0"\n', "section 'a', loras: .* cannot be a path"),
-    "zero byte in a home": ('a:\n  base_path: "~\\0"\n', "section 'a': .* cannot be a path"),
     "half a character": ('a:\n  base_path: "\\ud800"\n', "cannot be a path"),
     "not utf-8": ("a:\n  loras: /Größe\n".encode("latin-1"), "no valid YAML: .*save as UTF-8"),
     "code": ("a: !!python/object/apply:os.mkdir ['ran']\n", "no valid YAML: could not determine a constructor"),
     "bad date": ("a:\n  loras: 2001-99-99\n", "no valid YAML"),
-    "bad tag": ("a:\n  is_default: !!bool perhaps\n", "no valid YAML"),
     "long number": ("a:\n  loras: " + "9" * 5000, "no valid YAML|got a int"),
     "deep": ("[" * 5000, "no valid YAML: .*nested more than"),
-    "deep mappings": ("a: " + "{a: " * 5000, "no valid YAML: .*nested more than"),
     "endless aliases": ("a: &a [*a]\nb:\n  loras: *a\n", "'a' is no section"),
     "aliases of aliases": (
         "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 12)),
@@ -407,7 +383,6 @@ def test_a_folder_or_a_missing_file_of_extra_paths_is_refused(tmp_path):
     "build, below",
     [
         (layouts.comfyui, ""),
-        (layouts.comfyui, "ComfyUI"),
         (layouts.portable, "ComfyUI_windows_portable"),
         (layouts.krita, ""),
         (layouts.swarmui, "SwarmUI"),
@@ -629,13 +604,12 @@ def test_a_tree_deeper_than_paths_may_be_is_listed_as_far_as_it_goes(tmp_path):
     assert 15 < len(names(ModelFolders({"loras": tmp_path}), "loras")) < 25
 
 
-@pytest.mark.parametrize("kind", ["missing", "file"])
-def test_a_folder_that_is_none_holds_nothing(tmp_path, kind):
-    if kind == "file":
-        put(tmp_path / "x")
+def test_a_folder_that_is_none_holds_nothing(tmp_path):
+    put(tmp_path / "file")
     put(tmp_path / "y/a.bin")
-    folders = ModelFolders({"loras": [tmp_path / "x", tmp_path / "y"]})
-    assert names(folders, "loras") == ["a.bin"] and folders.paths("loras") == [tmp_path / "x", tmp_path / "y"]
+    given = [tmp_path / "missing", tmp_path / "file", tmp_path / "y"]
+    folders = ModelFolders({"loras": given})
+    assert names(folders, "loras") == ["a.bin"] and folders.paths("loras") == given
 
 
 def test_a_folder_may_come_and_go(tmp_path):
@@ -735,14 +709,12 @@ def test_counts_are_of_every_type_that_has_folders(tmp_path):
     assert ModelFolders().counts() == {}
 
 
-@pytest.mark.parametrize("type", TYPES)
-def test_a_walk_asks_for_each_status_once(tmp_path, monkeypatch, type):
+def test_a_walk_asks_for_each_status_once(tmp_path, monkeypatch):
     """What makes it fast: on a slow disk every status is a wait."""
     for number in range(20):
-        put(tmp_path / f"{number % 3}/{number}.onnx")
         put(tmp_path / f"{number % 3}/{number}.safetensors")
     asked = []
     real = os.stat
     monkeypatch.setattr(os, "stat", lambda path, **options: asked.append(path) or real(path, **options))
-    assert len(names(ModelFolders({type: tmp_path}), type)) == 20
+    assert len(names(ModelFolders({"loras": tmp_path}), "loras")) == 20
     assert len(asked) == 5  # the root, named and walked, and its three folders; of files, the entries are asked
