@@ -7,7 +7,7 @@ from pathlib import Path
 import folder_paths
 import layouts
 import pytest
-from comfyui_paths import comfyui_paths
+from comfyui_paths import comfyui_paths, paths_of_starts
 from layouts import put
 
 from image_prompt.model_files import places
@@ -275,12 +275,15 @@ YAML = {
 }
 
 
-@pytest.mark.parametrize("text", YAML.values(), ids=YAML)
-def test_extra_model_paths_are_read_as_comfyui_reads_them(tmp_path, monkeypatch, text):
+def test_extra_model_paths_are_read_as_comfyui_reads_them(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SHARED", str(tmp_path / "shared"))
-    layouts.comfyui(tmp_path / "ComfyUI", text)
-    same_as_comfyui(ModelFolders.from_root(tmp_path / "ComfyUI"), tmp_path / "ComfyUI")
+    bases = [tmp_path / name for name in YAML]
+    for base, text in zip(bases, YAML.values()):
+        layouts.comfyui(base, text)
+    for base, theirs in zip(bases, paths_of_starts(bases), strict=True):
+        ours = lists(ModelFolders.from_root(base))
+        assert ours == {type: paths for type, paths in theirs.items() if paths}, base.name
 
 
 def test_linked_extra_folders_are_once_and_in_comfyuis_order(tmp_path):

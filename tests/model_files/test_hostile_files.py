@@ -1,5 +1,6 @@
 """A file may say what it wants: it gets a reason, and neither code nor time nor memory."""
 
+import contextlib
 import copyreg
 import io
 import os
@@ -29,16 +30,19 @@ def process():
     started.stop()
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_each_gets_its_reason(process, tmp_path, name):
-    folder, marker = tmp_path / "folder of the user", tmp_path / "marker"
-    folder.mkdir()
-    path = HOSTILE[name].make(folder, marker)
-    kind, text = process.read(path)
-    assert kind == "UnusableFile", text
-    assert text.startswith(f"{path.name} ") and re.search(HOSTILE[name].reason, text), text
-    assert folder.name not in text and len(text) < 400 and "\n" not in text
-    assert not marker.exists()
+@pytest.mark.parametrize("kind", dict.fromkeys(name.split(": ")[0] for name in HOSTILE))
+def test_each_gets_its_reason(process, tmp_path, kind):
+    marker = tmp_path / "marker"
+    for name, hostile in HOSTILE.items():
+        if name.startswith(f"{kind}: "):
+            folder = tmp_path / f"folder of {name.replace('/', '')}"
+            folder.mkdir()
+            path = hostile.make(folder, marker)
+            error, said = process.read(path)
+            assert error == "UnusableFile" and said.startswith(f"{path.name} "), (name, said)
+            assert re.search(hostile.reason, said), (name, said)
+            assert folder.name not in said and len(said) < 400 and "\n" not in said, (name, said)
+            assert not marker.exists(), name
 
 
 class Anything(pickle.Unpickler):
@@ -46,19 +50,17 @@ class Anything(pickle.Unpickler):
         return pid
 
 
-@pytest.mark.parametrize("name", BOMBS)
-def test_each_bomb_would_go_off(tmp_path, name):
+def test_each_bomb_would_go_off(tmp_path):
     """In Python's own unpickler: what is refused here is dangerous there."""
-    marker = tmp_path / "marker"
-    bomb, _ = BOMBS[name]
     copyreg.add_extension("builtins", "open", EXTENSION)
     try:
-        Anything(io.BytesIO(bomb(marker))).load()
-    except Exception:  # what a bomb leaves behind need not be a value
-        pass
+        for number, (name, (bomb, _)) in enumerate(BOMBS.items()):
+            marker = tmp_path / str(number)
+            with contextlib.suppress(Exception):  # what a bomb leaves behind need not be a value
+                Anything(io.BytesIO(bomb(marker))).load()
+            assert marker.exists(), name
     finally:
         copyreg.remove_extension("builtins", "open", EXTENSION)
-    assert marker.exists()
 
 
 def library_reads(path):
