@@ -12,7 +12,6 @@ CASES = [  # family, unet, sizes, features
     ("base", "SDXL", {"embeds": 1280}, (3, 1280)),
     ("full-face", "SD1.5", {}, (2, 257, 1280)),
     ("plus", "SD1.5", {}, (2, 257, 1280)),
-    ("plus", "SD1.5", {"dim": 128, "heads": 3}, (2, 50, 1280)),
     ("plus", "SDXL", {"width": 1664}, (2, 257, 1664)),
     ("plus", "SDXL", {"width": 1024, "dim": 320, "heads": 2}, (1, 577, 1024)),  # inner < dim, as Kolors
 ]

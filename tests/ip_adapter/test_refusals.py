@@ -39,10 +39,10 @@ OTHER_FILES = {  # key of the file -> words of the message
 }
 
 
-@pytest.mark.parametrize("key", OTHER_FILES)
-def test_a_file_of_another_kind_is_named_with_its_place(key):
-    with pytest.raises(ValueError, match=f"This file is {OTHER_FILES[key]}"):
-        load_adapter({key: T})
+def test_a_file_of_another_kind_is_named_with_its_place():
+    for key, words in OTHER_FILES.items():
+        with pytest.raises(ValueError, match=f"This file is {words}"):
+            load_adapter({key: T})
 
 
 def test_a_recognised_file_says_what_it_is_and_what_to_do_with_it_apart():
@@ -165,7 +165,7 @@ def test_a_projection_for_another_model_than_the_layers_is_refused(make_file):
         load_adapter(parts)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
 def test_weights_that_are_not_finite_are_refused(make_file, value):
     parts = make_file("base")
     parts["ip_adapter"]["31.to_v_ip.weight"][3, 5] = value
@@ -192,11 +192,16 @@ def test_an_adapter_on_another_base_model_is_refused_before_it_runs(make_file):
         match_layers([], adapter.layer_widths)
 
 
-@pytest.mark.parametrize("damage", [torch.tensor(1.0), torch.zeros(0), torch.zeros(2, 3, 5), torch.zeros(7)])
 @pytest.mark.parametrize("family", ["base", "plus", "full-face"])
-def test_any_misshapen_tensor_is_a_value_error(make_file, family, damage):
+def test_any_misshapen_tensor_is_a_value_error(make_file, family):
     parts = make_file(family)
-    for part, sd in parts.items():
-        for key in sd:
+    keys = [
+        (part, key)
+        for part, sd in parts.items()
+        for key in sd
+        if key.split(".")[0] in ("1", "31") or part != "ip_adapter"
+    ]
+    for damage in (torch.tensor(1.0), torch.zeros(0), torch.zeros(2, 3, 5), torch.zeros(7)):
+        for part, key in keys:
             with pytest.raises(ValueError):
                 load_adapter(broken(parts, part, key, damage))

@@ -1,6 +1,7 @@
 """The cross-attentions of diffusers' own UNets, and ComfyUI's names for their blocks."""
 
 import re
+from functools import cache
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -20,6 +21,7 @@ UNETS = {
 }
 
 
+@cache
 def diffusers_layers(unet: str) -> list[tuple[str, int]]:
     """(path, inner width) of every cross-attention, in diffusers' own order of attention processors."""
     with torch.device("meta"):
