@@ -48,8 +48,8 @@ def difference(ours, theirs):
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_center_crop_equals_the_clip_processor(size, side=224):
-    image = Image.fromarray(picture(*size))
+def test_center_crop_equals_the_clip_processor(size):
+    image, side = Image.fromarray(picture(*size)), 224
     processor = CLIPImageProcessorPil(
         size={"shortest_edge": side}, crop_size={"height": side, "width": side}, do_normalize=False
     )

@@ -43,6 +43,7 @@ def test_five_runs_are_identical_and_leave_the_model_alone(base, model, adapter,
     torch.testing.assert_close(tiny.sample(model, base), before, **SAME)
 
 
+@pytest.mark.parametrize("base", ["SD1.5", "SDXL"])
 def test_every_cross_attention_is_patched_the_middle_included(base, model, adapter, features, apply):
     layers = sorted(patch.parts[0][1] for patch in slots(apply(model, adapter, features)).values())
     assert layers == list(range({"SD1.5": 16, "SDXL": 70}[base]))
@@ -136,7 +137,7 @@ def test_several_negative_images_act_together(base, model, adapter, features, tw
     assert not torch.allclose(two, one, rtol=1e-2)
 
 
-@pytest.mark.parametrize("size", [(8, 8), (9, 7), (12, 8)])
+@pytest.mark.parametrize(("base", "size"), [("SD1.5", (8, 8)), ("SD1.5", (9, 7)), ("SDXL", (12, 8))])
 def test_a_mask_of_ones_is_no_mask_and_of_zeros_no_prompt(base, model, adapter, features, apply, size):
     full = tiny.sample(apply(model, adapter, features), base, size=size)
     none = tiny.sample(model, base, size=size)
@@ -292,7 +293,7 @@ def join(model):
     return clone
 
 
-@pytest.mark.parametrize("foreign", [wrap, join])
+@pytest.mark.parametrize(("base", "foreign"), [("SD1.5", wrap), ("SDXL", wrap), ("SDXL", join)])
 def test_two_adapters_and_another_packs_patch_act_in_any_order(model, base, two_references, apply, foreign):
     first, second = tiny.adapter(model, seed=5), tiny.adapter(model, seed=6)
     one, two = (lambda m: apply(m, first, two_references, weight=0.7)), (lambda m: apply(m, second, two_references))

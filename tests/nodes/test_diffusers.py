@@ -217,9 +217,9 @@ def test_without_an_adapter_the_unets_agree(base):
     assert 0.1 < ours[0].std() < 10  # or the tolerance would say nothing
 
 
-@pytest.mark.parametrize("scale", [1.0, 0.6])
 @pytest.mark.parametrize("family", ["base", "plus", "full-face"])
-def test_noise_prediction_equals_diffusers(base, family, scale, apply):
+def test_noise_prediction_equals_diffusers(base, family, apply):
+    scale = 0.6
     given, file = inputs(base, family), adapter_file(base, family)
     scaled, *ours = predict_here(base, with_adapter(apply, base, family, given, scale), given)
     theirs = predict_diffusers(base, given, scaled, file, scale)
@@ -233,10 +233,9 @@ def test_two_references_together_equal_diffusers(base, apply):
     assert_close(tuple(ours), predict_diffusers(base, given, scaled, file, 0.6))
 
 
-@pytest.mark.parametrize("family", ["base", "plus", "full-face"])
-def test_leaving_out_the_middle_block_is_noticed(base, family, apply):
-    given, file = inputs(base, family), adapter_file(base, family)
-    patched = with_adapter(apply, base, family, given, 1.0)
+def test_leaving_out_the_middle_block_is_noticed(base, apply):
+    given, file = inputs(base, "base"), adapter_file(base, "base")
+    patched = with_adapter(apply, base, "base", given, 1.0)
     slots = patched.model_options["transformer_options"]["patches_replace"]["attn2"]
     middle = [slot for slot in slots if slot[0] == "middle"]
     for slot in middle:

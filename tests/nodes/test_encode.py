@@ -10,7 +10,7 @@ import tiny
 import torch
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, SiglipVisionConfig, SiglipVisionModel
 
-from image_prompt.clip_vision import CROPS, load_encoder
+from image_prompt.clip_vision import load_encoder
 from image_prompt.nodes.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoder import ImageEncoder
 
@@ -82,7 +82,7 @@ def test_our_encoding_is_transformers(encoder, pictures):
     torch.testing.assert_close(features.negative_penultimate, zeros.hidden_states[-2], **near)
 
 
-@pytest.mark.parametrize("crop", CROPS)
+@pytest.mark.parametrize("crop", ["center", "pad"])
 def test_an_encoder_that_core_loaded_gives_the_same(encoder, core_encoder, pictures, crop):
     ours, seen = encode(encoder, pictures, crop=crop, background="grey")
     theirs, also_seen = encode(core_encoder, pictures, crop=crop, background="grey")

@@ -9,7 +9,6 @@ from image_prompt.nodes.apply import ApplyImagePrompt
 from image_prompt.nodes.unet_patch import cross_attentions
 
 SAME = {"rtol": 0.0, "atol": 0.0}
-PARTS = [name for name in LAYER_SET_NAMES if name != "all"]
 
 
 def slots(model):
@@ -28,12 +27,15 @@ def other(model):
     return tiny.adapter(model, seed=6)
 
 
+@pytest.mark.parametrize("base", ["SD1.5", "SDXL"])
 @pytest.mark.parametrize("name", LAYER_SET_NAMES)
-def test_exactly_the_blocks_of_the_set_are_patched(base, model, adapter, features, apply, name):
-    found = slots(apply(model, adapter, features, layers=name))
-    blocks = chosen(model, base, name)
+def test_exactly_the_blocks_of_the_set_are_patched_and_kept(base, model, adapter, features, apply, name):
+    patched = apply(model, adapter, features, layers=name)
+    found, blocks = slots(patched), chosen(model, base, name)
     assert {slot[:2] for slot in found} == {(block.kind, block.index) for block in blocks}
     assert len(found) == len(blocks)  # every depth
+    (bank,) = {id(bank): bank for bank in patched.model_patches_models()}.values()
+    assert bank.model_size() == sum(2 * 2 * 4 * block.width * 4 for block in blocks)  # k, v; sides; tokens; fp32
 
 
 def test_all_is_no_argument_to_the_bit(base, model, adapter, features, apply):
@@ -50,7 +52,7 @@ def test_every_part_changes_the_picture_in_its_own_way(base, model, adapter, fea
         assert all((picture - previous).abs().mean() > 0.1 for previous in pictures[:number])
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize(("base", "name"), [("SD1.5", "style"), ("SDXL", "composition")])
 def test_a_block_looks_at_the_keys_and_values_of_its_own_layer(base, model, adapter, features, apply, name):
     every, part = slots(apply(model, adapter, features)), slots(apply(model, adapter, features, layers=name))
     assert part
@@ -59,13 +61,6 @@ def test_a_block_looks_at_the_keys_and_values_of_its_own_layer(base, model, adap
             (influence, layer), (whole, whole_layer) = patch.parts[0], every[slot].parts[0]
             found, expected = influence.bank.model.layer(side, layer), whole.bank.model.layer(side, whole_layer)
             torch.testing.assert_close(found, expected, **SAME)
-
-
-@pytest.mark.parametrize("name", LAYER_SET_NAMES)
-def test_only_the_layers_of_the_set_are_kept(base, model, adapter, features, apply, name):
-    (bank,) = {id(bank): bank for bank in apply(model, adapter, features, layers=name).model_patches_models()}.values()
-    expected = sum(2 * 2 * 4 * block.width * 4 for block in chosen(model, base, name))
-    assert bank.model_size() == expected  # k, v; two sides; 4 tokens; fp32
 
 
 def test_the_union_is_one_node_for_each_part(base, model, adapter, features, apply):
