@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,10 +30,8 @@ def arguments():
 
 OPTIONS = arguments()
 host.start(OPTIONS)
-sys.path.append(str(host.ROOT / "tests" / "model_files"))
 
-from published import LAYOUTS, VIT_H, VIT_L, bigger, shapes, write  # noqa: E402
-
+from image_prompt.devtools.published import VIT_H, VIT_L, bigger, layouts, shapes, write_header  # noqa: E402
 from image_prompt.model_files.catalogue import Catalogue  # noqa: E402
 from image_prompt.model_files.folders import ModelFolders  # noqa: E402
 from image_prompt.model_files.index import Index  # noqa: E402
@@ -59,18 +56,20 @@ def unet(blocks: int) -> dict[str, tuple[int, ...]]:
 def templates(folder: Path) -> dict[str, list[Path]]:
     """Of each type, a few files to link to."""
     adapters = [
-        write(folder / f"{name}.safetensors", shapes(name)) for name, layout in LAYOUTS.items() if "family" in layout
+        write_header(folder / f"{name}.safetensors", shapes(name))
+        for name, layout in layouts().items()
+        if "family" in layout
     ]
     encoders = {"h": shapes(VIT_H), "l": shapes(VIT_L), "g": bigger()}
-    models = [write(folder / f"model{blocks}.safetensors", unet(blocks)) for blocks in (12, 40)]
+    models = [write_header(folder / f"model{blocks}.safetensors", unet(blocks)) for blocks in (12, 40)]
     loras = ["ip-adapter-faceid_sd15_lora", "ip-adapter-faceid_sdxl_lora"]
     return {
         "ipadapter": adapters,
-        "clip_vision": [write(folder / f"{name}.safetensors", tensors) for name, tensors in encoders.items()],
+        "clip_vision": [write_header(folder / f"{name}.safetensors", tensors) for name, tensors in encoders.items()],
         "checkpoints": models,
         "diffusion_models": models,
         "loras": [
-            write(folder / f"{name}.safetensors", {f"{key}.x": shape for key, shape in shapes(name).items()})
+            write_header(folder / f"{name}.safetensors", {f"{key}.x": shape for key, shape in shapes(name).items()})
             for name in loras
         ],
     }

@@ -2,7 +2,6 @@
 
 import json
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +10,9 @@ from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
 from witness import ROWS
 
 from image_prompt.clip_vision import PRESETS, describe, load_encoder
+from image_prompt.devtools.published import shapes
 
 CLIP, SIGLIP = ROWS["CLIP ViT-B/32"], ROWS["SigLIP base/16-224"]
-FILES = Path(__file__).resolve().parents[1] / "checkpoints"
 
 
 @cache
@@ -31,8 +30,7 @@ def load_narrow(sd, row=CLIP, **options):
 
 
 def stored(name):
-    shapes = json.loads((FILES / f"{name}.json").read_text())["tensors"][""]
-    return {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+    return {key: torch.empty(shape, device="meta") for key, shape in shapes(name).items()}
 
 
 @pytest.mark.parametrize("row", PRESETS, ids=lambda row: row.name)

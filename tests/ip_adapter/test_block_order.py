@@ -1,16 +1,13 @@
 """Layer numbers of the files, against the order in which diffusers walks its own UNets."""
 
-import json
 import random
-from pathlib import Path
 
 import pytest
 
+from image_prompt.devtools.published import shapes
 from image_prompt.ip_adapter import Block, file_order, match_layers
 
 from .unets import comfy_block, diffusers_layers
-
-CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
 
 
 @pytest.mark.parametrize("unet, count", [("sd15", 16), ("sdxl", 70)])
@@ -23,8 +20,9 @@ def test_file_order_is_that_of_diffusers(unet, count):
 
 @pytest.mark.parametrize("unet", ["sd15", "sdxl"])
 def test_published_widths_match_every_block(unet):
-    shapes = json.loads((CHECKPOINTS / f"ip-adapter_{unet}.json").read_text())["tensors"]["ip_adapter"]
-    widths = [shapes[f"{n}.to_k_ip.weight"][0] for n in range(1, len(shapes), 2)]
+    found = shapes(f"ip-adapter_{unet}")
+    count = sum(key.endswith("to_k_ip.weight") for key in found)
+    widths = [found[f"ip_adapter.{2 * n + 1}.to_k_ip.weight"][0] for n in range(count)]
     layers = diffusers_layers(unet)
     assert widths == [width for _, width in layers]
     blocks = [comfy_block(path, width) for path, width in layers]

@@ -1,15 +1,12 @@
 """Every published file, by its keys and shapes: those of our families load strictly, all others say what they are."""
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
+from image_prompt.devtools.published import layouts
 from image_prompt.ip_adapter import FAMILIES, identify, load_adapter
 
-CHECKPOINTS = sorted((Path(__file__).resolve().parents[1] / "checkpoints").glob("*.json"))
-LAYOUTS = {path.stem: json.loads(path.read_text()) for path in CHECKPOINTS}
+LAYOUTS = layouts()
 ADAPTERS = [name for name, layout in LAYOUTS.items() if "family" in layout]
 OTHERS = [name for name, layout in LAYOUTS.items() if "refused" in layout]
 

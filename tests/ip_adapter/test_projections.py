@@ -8,8 +8,8 @@ from image_prompt.ip_adapter import load_adapter
 
 CASES = [  # family, unet, sizes, features
     ("base", "SD1.5", {}, (3, 1024)),
-    ("base", "SD1.5", {"embeds": 1280}, (3, 1280)),
-    ("base", "SDXL", {"embeds": 1280}, (3, 1280)),
+    ("base", "SD1.5", {"width": 1280}, (3, 1280)),
+    ("base", "SDXL", {"width": 1280}, (3, 1280)),
     ("full-face", "SD1.5", {}, (2, 257, 1280)),
     ("plus", "SD1.5", {}, (2, 257, 1280)),
     ("plus", "SDXL", {"width": 1664}, (2, 257, 1664)),

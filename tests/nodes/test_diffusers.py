@@ -20,6 +20,7 @@ from comfy.model_patcher import ModelPatcher
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
+from image_prompt.devtools import published
 from image_prompt.ip_adapter import load_adapter
 from image_prompt.nodes.adapter import ImagePromptAdapter
 
@@ -66,48 +67,22 @@ def unets(base: str) -> tuple[UNet2DConditionModel, ModelPatcher]:
     return theirs, ours
 
 
-def linear(key: str, out: int, width: int, bias: bool = True) -> dict[str, Tensor]:
-    weights = {f"{key}.weight": torch.randn(out, width) / width**0.5}
-    return weights | {f"{key}.bias": torch.randn(out) * 0.02} if bias else weights
-
-
-def norm(key: str, width: int) -> dict[str, Tensor]:
-    return {f"{key}.weight": 1 + 0.1 * torch.randn(width), f"{key}.bias": 0.1 * torch.randn(width)}
-
-
-def resampler(context: int, dim: int = 64, heads: int = 2) -> dict[str, Tensor]:
-    sd = {"latents": torch.randn(1, 16, dim)}
-    sd |= linear("proj_in", dim, 1280) | linear("proj_out", context, dim) | norm("norm_out", context)
-    for layer in (f"layers.{n}" for n in range(4)):
-        sd |= norm(f"{layer}.0.norm1", dim) | norm(f"{layer}.0.norm2", dim) | norm(f"{layer}.1.0", dim)
-        sd |= linear(f"{layer}.0.to_q", heads * 64, dim, bias=False)
-        sd |= linear(f"{layer}.0.to_kv", heads * 128, dim, bias=False)
-        sd |= linear(f"{layer}.0.to_out", dim, heads * 64, bias=False)
-        sd |= linear(f"{layer}.1.1", dim * 4, dim, bias=False) | linear(f"{layer}.1.3", dim, dim * 4, bias=False)
-    return sd
-
-
 PROJECTIONS = {
-    "base": lambda context: linear("proj", 4 * context, 1024) | norm("norm", context),
-    "plus": resampler,
-    "full-face": lambda context: (
-        linear("proj.0", 1280, 1280) | linear("proj.2", context, 1280) | norm("proj.3", context)
-    ),
+    "base": published.base,
+    "plus": lambda context: published.resampler(context, heads=2),
+    "full-face": published.full_face,
 }
 
 
 @cache
 def adapter_file(base: str, family: str) -> dict[str, dict[str, Tensor]]:
     """A nested .bin; its layers are numbered as diffusers numbers its attention processors."""
-    torch.manual_seed(1)
     unet, _ = unets(base)
-    context, layers = unet.config.cross_attention_dim, {}
-    for number, name in enumerate(unet.attn_processors):
-        if ".attn2." in name:
-            width = unet.get_submodule(name.removesuffix(".processor")).to_q.out_features
-            for letter in "kv":
-                layers |= linear(f"{number}.to_{letter}_ip", width, context, bias=False)
-    return {"image_proj": PROJECTIONS[family](context), "ip_adapter": layers}
+    context = unet.config.cross_attention_dim
+    paths = [name.removesuffix(".processor") for name in unet.attn_processors if ".attn2." in name]
+    widths = [unet.get_submodule(path).to_q.out_features for path in paths]
+    shapes = published.adapter(PROJECTIONS[family](context), widths, context)
+    return published.nested(published.fill(shapes, seed=1, spread=0.1))
 
 
 @cache

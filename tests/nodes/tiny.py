@@ -1,5 +1,6 @@
 """Small random UNets, adapters and encoders of the true topology, for the node tests: seeded, built without files."""
 
+from collections.abc import Callable
 from typing import Any
 
 import comfy.model_management
@@ -12,6 +13,8 @@ from comfy.model_patcher import ModelPatcher
 
 from image_prompt.clip_vision import VisionEncoder, load_encoder
 from image_prompt.demo.nodes.topologies import TOPOLOGIES, unet_config
+from image_prompt.devtools import published
+from image_prompt.devtools.published import Shapes
 from image_prompt.ip_adapter import load_adapter
 from image_prompt.nodes.adapter import ImagePromptAdapter
 from image_prompt.nodes.encoder import ImageEncoder
@@ -80,29 +83,18 @@ def sample(
     )
 
 
-def base_file(model: ModelPatcher, tokens: int = 4, embed: int = 24, seed: int = 5) -> dict[str, torch.Tensor]:
-    """An IP-Adapter of the base family with the published keys, as wide as the model is."""
+def file_for(model: ModelPatcher, projection: Callable[[int], Shapes], seed: int = 5) -> dict[str, torch.Tensor]:
+    """An IP-Adapter with the published keys, as wide as the model is, around the projection for its context."""
     attentions = sorted(
         cross_attentions(model.model.diffusion_model),
         key=lambda found: ("input", "output", "middle").index(found.block.kind),
     )
-    context = attentions[0].context
-    generator = torch.Generator().manual_seed(seed)
+    context, widths = attentions[0].context, [found.block.width for found in attentions]
+    return published.fill(published.adapter(projection(context), widths, context), seed, louder={"to_v_ip": 3.0})
 
-    def matrix(rows: int, columns: int) -> torch.Tensor:
-        return torch.randn(rows, columns, generator=generator) / columns**0.5
 
-    file = {
-        "image_proj.proj.weight": matrix(tokens * context, embed),
-        "image_proj.proj.bias": torch.zeros(tokens * context),
-        "image_proj.norm.weight": torch.ones(context),
-        "image_proj.norm.bias": torch.zeros(context),
-    }
-    for number, found in enumerate(attentions):
-        for letter in "kv":
-            key = f"ip_adapter.{2 * number + 1}.to_{letter}_ip.weight"
-            file[key] = matrix(found.block.width, context) * (3.0 if letter == "v" else 1.0)
-    return file
+def base_file(model: ModelPatcher, tokens: int = 4, embed: int = 24, seed: int = 5) -> dict[str, torch.Tensor]:
+    return file_for(model, lambda context: published.base(context, embed, tokens), seed)
 
 
 def wrapped(file: dict[str, torch.Tensor]) -> ImagePromptAdapter:
@@ -114,35 +106,8 @@ def adapter(model: ModelPatcher, **options: Any) -> ImagePromptAdapter:
 
 
 def plus_adapter(model: ModelPatcher, embed: int = 32, seed: int = 5) -> ImagePromptAdapter:
-    """The same with a resampler of one layer, which reads the penultimate hidden states."""
-    file = {key: value for key, value in base_file(model, seed=seed).items() if key.startswith("ip_adapter")}
-    context = file["ip_adapter.1.to_k_ip.weight"].shape[1]
-    width = 64
-    shapes = {
-        "latents": (1, 16, width),
-        "proj_in.weight": (width, embed),
-        "proj_in.bias": (width,),
-        "proj_out.weight": (context, width),
-        "proj_out.bias": (context,),
-        "norm_out.weight": (context,),
-        "norm_out.bias": (context,),
-        "layers.0.0.norm1.weight": (width,),
-        "layers.0.0.norm1.bias": (width,),
-        "layers.0.0.norm2.weight": (width,),
-        "layers.0.0.norm2.bias": (width,),
-        "layers.0.0.to_q.weight": (64, width),
-        "layers.0.0.to_kv.weight": (128, width),
-        "layers.0.0.to_out.weight": (width, 64),
-        "layers.0.1.0.weight": (width,),
-        "layers.0.1.0.bias": (width,),
-        "layers.0.1.1.weight": (4 * width, width),
-        "layers.0.1.3.weight": (width, 4 * width),
-    }
-    generator = torch.Generator().manual_seed(seed)
-    for key, shape in shapes.items():
-        scale = shape[-1] ** -0.5 if len(shape) > 1 else 0.1
-        file[f"image_proj.{key}"] = torch.randn(shape, generator=generator) * scale
-    return wrapped(file)
+    """With a resampler of one layer, which reads the penultimate hidden states."""
+    return wrapped(file_for(model, lambda context: published.resampler(context, embed, depth=1), seed))
 
 
 def dit() -> ModelPatcher:
@@ -177,19 +142,7 @@ def encoder_file(
     width: int = 32, depth: int = 2, projection: int = 24, patch: int = 8, size: int = 32, seed: int = 7
 ) -> dict[str, torch.Tensor]:
     """A CLIP vision tower in the transformers layout."""
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-
-    torch.manual_seed(seed)
-    config = CLIPVisionConfig(
-        hidden_size=width,
-        intermediate_size=2 * width,
-        projection_dim=projection,
-        num_hidden_layers=depth,
-        num_attention_heads=4,
-        image_size=size,
-        patch_size=patch,
-    )
-    return {key: value.clone() for key, value in CLIPVisionModelWithProjection(config).state_dict().items()}
+    return published.fill(published.encoder(width, depth, 2 * width, projection, patch, size), seed)
 
 
 DESCRIPTION = {"vision_config": '{"heads": 4, "activation": "quick_gelu", "name": "tiny CLIP"}'}

@@ -1,0 +1,191 @@
+"""Model files in the published layouts, for tests, benchmarks and the demo: their keys and shapes, and values for them.
+
+`tests/checkpoints` has the keys and shapes of published files; the builders below give the same keys in any size.
+`fill` gives them values, `save` writes them, and `write_header` writes a file of full length whose data are a hole.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .stages import ROOT
+
+Shapes = dict[str, tuple[int, ...]]
+
+CHECKPOINTS = ROOT / "tests" / "checkpoints"
+VIT_H = "CLIP-ViT-H-14-laion2B-s32B-b79K"
+VIT_L = "clip-vit-large-patch14"
+BYTES = {"F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "I8": 1}
+
+
+# ------------------------------------------------------------------------------------------------------ as published
+
+
+@cache
+def layouts() -> dict[str, Any]:
+    """{file in tests/checkpoints: its keys and shapes by part, and what it is}"""
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(CHECKPOINTS.glob("*.json"))}
+
+
+def shapes(layout: str) -> Shapes:
+    """Of a file in tests/checkpoints; nested parts are joined with dots, part "" is the top level."""
+    return {
+        f"{part}.{key}" if part else key: tuple(shape)
+        for part, tensors in layouts()[layout]["tensors"].items()
+        for key, shape in tensors.items()
+    }
+
+
+def bigger(layout: str = VIT_H) -> Shapes:
+    """CLIP ViT-bigG/14 out of ViT-H/14: the names are the same."""
+    tensors: Shapes = {}
+    for layer in range(48):
+        for key, shape in shapes(layout).items():
+            if "layers." not in key or "layers.0." in key:
+                tensors[key.replace("layers.0.", f"layers.{layer}.")] = tuple(
+                    {1280: 1664, 5120: 8192, 1024: 1280}.get(size, size) for size in shape
+                )
+    return tensors
+
+
+def headless(tensors: Shapes) -> Shapes:
+    """Without the visual projection, as some save it who need hidden states alone."""
+    return {key: shape for key, shape in tensors.items() if key != "visual_projection.weight"}
+
+
+# ----------------------------------------------------------------------------------------------------- of any size
+
+
+def linear(name: str, rows: int, columns: int, bias: bool = True) -> Shapes:
+    return {f"{name}.weight": (rows, columns), **({f"{name}.bias": (rows,)} if bias else {})}
+
+
+def norm(name: str, width: int) -> Shapes:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def base(context: int, width: int = 1024, tokens: int = 4) -> Shapes:
+    """The projection of the base adapters."""
+    return linear("proj", tokens * context, width) | norm("norm", context)
+
+
+def full_face(context: int, width: int = 1280) -> Shapes:
+    return linear("proj.0", width, width) | linear("proj.2", context, width) | norm("proj.3", context)
+
+
+def resampler(
+    context: int, width: int = 1280, dim: int = 64, heads: int = 1, depth: int = 4, tokens: int = 16
+) -> Shapes:
+    """The projection of the plus adapters; heads are 64 wide."""
+    inner = 64 * heads
+    found: Shapes = {"latents": (1, tokens, dim), **linear("proj_in", dim, width)}
+    found |= linear("proj_out", context, dim) | norm("norm_out", context)
+    for attention, mlp in ((f"layers.{number}.0", f"layers.{number}.1") for number in range(depth)):
+        found |= norm(f"{attention}.norm1", dim) | norm(f"{attention}.norm2", dim)
+        found |= linear(f"{attention}.to_q", inner, dim, bias=False)
+        found |= linear(f"{attention}.to_kv", 2 * inner, dim, bias=False)
+        found |= linear(f"{attention}.to_out", dim, inner, bias=False)
+        found |= norm(f"{mlp}.0", dim) | linear(f"{mlp}.1", 4 * dim, dim, bias=False)
+        found |= linear(f"{mlp}.3", dim, 4 * dim, bias=False)
+    return found
+
+
+def adapter(projection: Shapes, widths: Sequence[int], context: int) -> Shapes:
+    """A whole IP-Adapter; widths: of its layers, in file order."""
+    found = {f"image_proj.{key}": shape for key, shape in projection.items()}
+    for number, width in enumerate(widths):
+        for letter in "kv":
+            found |= linear(f"ip_adapter.{2 * number + 1}.to_{letter}_ip", width, context, bias=False)
+    return found
+
+
+def encoder(width: int, depth: int, mlp: int, projection: int, patch: int, size: int = 224) -> Shapes:
+    """CLIPVisionModelWithProjection."""
+    found: Shapes = {
+        "vision_model.embeddings.class_embedding": (width,),
+        "vision_model.embeddings.patch_embedding.weight": (width, 3, patch, patch),
+        "vision_model.embeddings.position_embedding.weight": ((size // patch) ** 2 + 1, width),
+        **norm("vision_model.pre_layrnorm", width),
+        **norm("vision_model.post_layernorm", width),
+        **linear("visual_projection", projection, width, bias=False),
+    }
+    for layer in (f"vision_model.encoder.layers.{number}" for number in range(depth)):
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            found |= linear(f"{layer}.self_attn.{name}", width, width)
+        found |= norm(f"{layer}.layer_norm1", width) | norm(f"{layer}.layer_norm2", width)
+        found |= linear(f"{layer}.mlp.fc1", mlp, width) | linear(f"{layer}.mlp.fc2", width, mlp)
+    return found
+
+
+# ----------------------------------------------------------------------------------------------------------- values
+
+
+def fill(
+    tensors: Shapes, seed: int, *, spread: float = 0.0, louder: Mapping[str, float] | None = None
+) -> dict[str, Tensor]:
+    """Equal values on every run: normal weights scaled by their fan-in, norms around 1 and biases around 0.
+
+    spread: how far from 1 and 0. louder: a factor for weights with a word in their key.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return {key: _value(key, tensors[key], generator, spread, louder or {}) for key in sorted(tensors)}
+
+
+def _value(
+    key: str, shape: tuple[int, ...], generator: torch.Generator, spread: float, louder: Mapping[str, float]
+) -> Tensor:
+    if len(shape) == 1 and "class_embedding" not in key:
+        middle = torch.full(shape, float(key.endswith("weight")))
+        return middle + spread * torch.randn(shape, generator=generator) if spread else middle
+    fan_in = 1 if key.endswith("embedding.weight") and len(shape) == 2 else math.prod(shape[1:])
+    factor = next((factor for word, factor in louder.items() if word in key), 1.0)
+    return torch.randn(shape, generator=generator) * factor / fan_in**0.5
+
+
+def halves(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: tensor.half() for key, tensor in tensors.items()}
+
+
+def nested(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """{"image_proj": {...}, "ip_adapter": {...}} as in a published .bin, of the flat keys of a .safetensors."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        part, _, name = key.partition(".")
+        parts.setdefault(part, {})[name] = tensor
+    return parts
+
+
+# ------------------------------------------------------------------------------------------------------------ files
+
+
+def save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
+    """A safetensors file. An interrupted run leaves no half file under the final name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    save_file(tensors, part, metadata)
+    part.replace(path)
+    return path
+
+
+def write_header(path: Path, tensors: Shapes, dtype: str = "F16", **metadata: str) -> Path:
+    """A safetensors file of full length, and with nothing but the header on the disk."""
+    table: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    end = 0
+    for key, shape in tensors.items():
+        start, end = end, end + math.prod(shape) * BYTES[dtype]
+        table[key] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(table).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)
+    return path
