@@ -286,7 +286,7 @@ def test_a_byte_order_mark_does_not_matter(tmp_path):
 
 
 WRONG = {  # a value for each part of the field's rule
-    "id": ["", "a b", "..", 7, None, "ä", "a\n"],
+    "id": ["", "a b", "..", 7, None, "aä", "a\n"],
     "title": ["", " ", None, "two\nlines", "\x1b[31mred"],
     "kind": ["", "Adapter", "checkpoint", None],
     "family": ["", None],

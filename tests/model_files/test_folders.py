@@ -269,6 +269,7 @@ YAML = {
     "old names": "a:\n  base_path: /data\n  unet: u\n  clip: c\n  diffusion_models: d\n  text_encoders: t\n",
     "its own again": "a:\n  base_path: .\n  is_default: true\n  clip: models/clip/\n  unet: models/unet\n",
     "byte order mark": "\ufeffa:\n  loras: /data/loras\n",
+    "line of blanks": "a:\n  base_path: /data\n  loras: |\n    one\n      \n    two\n",
     "key twice": "a:\n  loras: /one\n  loras: /two\n",
     "number as key": "a:\n  base_path: /data\n  7: seven\n",
     "doubles": "a:\n  base_path: /data\n  loras: |\n    one\n    one/\n    ./one\n    two/../one\n",

@@ -248,9 +248,10 @@ def test_a_lora_of_another_rank_or_reach_or_with_alphas_is_no_companion():
 
 
 def test_what_a_trainer_put_around_a_state_dict_is_taken_off():
-    around = {f"state_dict.{key}": TensorInfo("F16", shape) for key, shape in shapes(VIT_L).items()}
-    found = identify(Header("torch archive", around | {"optimizer.state": TensorInfo("F32", (3,))}, {}))
-    assert found.encoder == "CLIP ViT-L/14"
+    plain = header_of(shapes(VIT_L)).tensors
+    around = {f"state_dict.{key}": info for key, info in plain.items()} | {"optimizer.state": TensorInfo("F32", (3,))}
+    for tensors in (plain, around):
+        assert identify(Header("torch archive", tensors, {})).encoder == "CLIP ViT-L/14"
 
 
 def test_a_checkpoint_of_very_many_tensors_is_decided_by_one_of_each_row(monkeypatch):
