@@ -10,6 +10,7 @@ that was overwritten in place, is found by a pass in the background, at most eve
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -46,6 +47,8 @@ DIRECTORIES = 16  # whose times a lookup may ask for
 REFRESH_SECONDS = 5.0  # between two passes over everything, while the index is used
 REST = 10  # a pass that took long is followed by so many times its length of rest
 SAVE_SECONDS = 10.0  # a first pass may take minutes and be cut off
+PASSING = (OSError, MemoryError)  # a disk that fails, a file that may not be read: it may be otherwise next time
+AGAIN = -1  # in place of a file's time, where the next pass is to look into it again
 
 
 @dataclass(frozen=True)
@@ -226,12 +229,14 @@ class Index:
         return IndexedFile(file, known.identity, known.problem or (known.identity.problem if known.identity else ""))
 
     def _look_into(self, file: ModelFile) -> Known | None:
+        """What it is, or why that cannot be said; None if it has gone meanwhile."""
         try:
             identity = ONNX if file.path.suffix.lower() == ".onnx" else self._identify(self._read(file.path), file.name)
-        except ValueError as error:
-            return Known(file.size, file.mtime_ns, None, str(error))
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except Exception as error:  # whatever a strange file brings about must not hide the others
+            passing = isinstance(error, PASSING) or isinstance(error.__cause__, PASSING)
+            return Known(file.size, AGAIN if passing else file.mtime_ns, None, _why_not(file, error))
         return Known(file.size, file.mtime_ns, identity)
 
     def _save(self) -> None:
@@ -245,6 +250,19 @@ class Index:
                 self._known = {path: known for path, known in self._known.items() if path in here}
         save(self._cache_file, self._known)
         self._unsaved = False
+
+
+def _why_not(file: ModelFile, error: Exception) -> str:
+    """Why it is not known what a file is, and what to do."""
+    if isinstance(error, ValueError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{file.path.name} could not be read: {error.strerror or error}. Check the disk and its permissions."
+    logging.getLogger(__name__).error("%s could not be identified.", file.path, exc_info=error)
+    return (
+        f"{file.path.name} could not be identified ({type(error).__name__}: {error}). Get the file again; if that does "
+        "not help, report it to the authors of this pack."
+    )
 
 
 def _time(directory: str) -> int:

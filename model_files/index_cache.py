@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +18,25 @@ from .identify import Identity
 
 FORMAT = 1
 MAX_BYTES = 256 << 20
-RULES = ("model_files", "ip_adapter", "clip_vision")  # the packages that decide what a file is
+PART = re.compile(r"\.[0-9a-f]{8}\.part")
+LEFT_OVER_SECONDS = 3600.0
+DECIDING = ("model_files", "ip_adapter", "clip_vision")  # the packages that decide what a file is
+
+
+def sources() -> Iterable[Path]:
+    pack = Path(__file__).resolve().parents[1]
+    return (file for package in DECIDING for file in sorted((pack / package).glob("*.py")))
+
+
+def digest(files: Iterable[Path]) -> str:
+    """Changes with every change of these files."""
+    whole = hashlib.sha256(f"{FORMAT}".encode())
+    for file in files:
+        whole.update(file.read_bytes())
+    return whole.hexdigest()
+
+
+RULES = digest(sources())  # once, of the code that runs: an update may replace the files under a running ComfyUI
 
 
 @dataclass(frozen=True)
@@ -34,7 +55,7 @@ def load(path: Path) -> dict[str, Known]:
         if os.path.getsize(path) > MAX_BYTES:
             return {}
         table = json.loads(path.read_bytes())
-        if table["rules"] != rules():
+        if table["rules"] != RULES:
             return {}
         return {str(file): _known(*row) for file, row in table["files"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -45,28 +66,23 @@ def save(path: Path, known: Mapping[str, Known]) -> None:
     """Write all or nothing: readers, and other processes that write, see a whole file. A full disk is no error."""
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        table = {"rules": rules(), "files": {file: _row(each) for file, each in known.items()}}
+        table = {"rules": RULES, "files": {file: _row(each) for file, each in known.items()}}
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_over(path)
         part.write_text(json.dumps(table, separators=(",", ":")), encoding="utf-8")
         os.replace(part, path)
     except OSError:
-        try:
+        with suppress(OSError):
             part.unlink(missing_ok=True)
-        except OSError:
-            pass
 
 
-def rules() -> str:
-    """Changes with every change of the code that decides what a file is."""
-    digest = hashlib.sha256(f"{FORMAT}".encode())
-    for file in _sources():
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def _sources() -> Iterable[Path]:
-    pack = Path(__file__).resolve().parents[1]
-    return (file for package in RULES for file in sorted((pack / package).glob("*.py")))
+def _remove_left_over(path: Path) -> None:
+    """What processes that were killed had half written. One that writes now takes seconds."""
+    for part in path.parent.iterdir():
+        if PART.fullmatch(part.name.removeprefix(path.name)):
+            with suppress(OSError):  # it has gone: another process has finished it, or removed it
+                if time.time() - part.stat().st_mtime > LEFT_OVER_SECONDS:
+                    part.unlink()
 
 
 def _row(known: Known) -> list[object]:

@@ -1,0 +1,123 @@
+"""What an index makes of files, of folders and of processes that do not behave."""
+
+import errno
+import logging
+import os
+import time
+from pathlib import Path
+
+import pytest
+from published import header_of
+
+from image_prompt.model_files import index_cache
+from image_prompt.model_files.folders import ModelFolders
+from image_prompt.model_files.header import read_header
+from image_prompt.model_files.identify import Identity
+from image_prompt.model_files.index import Index
+
+HEADER = header_of({"a": (1,)})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two files of a type."""
+    folder = tmp_path / "ipadapter"
+    folder.mkdir()
+    for name in ("bad", "good"):
+        (folder / f"{name}.safetensors").write_text(name)
+    return folder
+
+
+@pytest.fixture
+def open_index(folder):
+    made = []
+
+    def open_index(*cache, read=lambda path: HEADER, identify=lambda header, name: Identity("other", "known")):
+        folders = ModelFolders({"ipadapter": [folder]})
+        made.append(Index(folders, *cache, read=read, identify=identify, types=("ipadapter",)))
+        return made[-1]
+
+    yield open_index
+    for index in made:
+        index.close()
+
+
+def listed(index):
+    return {found.file.path.stem: found.problem for found in index.files("ipadapter")}
+
+
+def fails_for_bad(error):
+    def look(subject, name=None):
+        if "bad" in str(name or subject):
+            raise error
+        return HEADER if name is None else Identity("other", "known")
+
+    return look
+
+
+@pytest.mark.parametrize("step", ["read", "identify"])
+def test_an_unexpected_error_over_one_file_is_that_files_alone(open_index, step, caplog):
+    with caplog.at_level(logging.ERROR):
+        problems = listed(open_index(**{step: fails_for_bad(KeyError("a kind of file"))}))
+    assert problems["good"] == ""
+    assert problems["bad"].startswith("bad.safetensors could not be identified (KeyError: 'a kind of file'). Get the")
+    assert "KeyError" in caplog.text
+
+
+def test_a_file_that_cannot_be_read_now_is_listed_and_looked_at_again(open_index, folder, tmp_path):
+    cache = tmp_path / "index.json"
+    error = OSError(errno.EIO, "Input/output error")
+    first = open_index(cache, read=fails_for_bad(error))
+    assert listed(first) == {
+        "bad": "bad.safetensors could not be read: Input/output error. Check the disk and its permissions.",
+        "good": "",
+    }
+    first.close()
+    assert listed(open_index(cache)) == {"bad": "", "good": ""}
+
+
+def test_a_permission_that_is_given_is_noticed(open_index, folder, monkeypatch):
+    real, denied = os.open, [folder / "bad.safetensors"]
+
+    def guarded(path, *arguments):
+        if Path(path) in denied:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *arguments)
+
+    monkeypatch.setattr(os, "open", guarded)
+    index = open_index(read=lambda path: (read_header(path), HEADER)[1] if path.stem == "bad" else HEADER)
+    assert "permission denied" in listed(index)["bad"]
+    denied.clear()
+    index.rescan("ipadapter")
+    assert "permission denied" not in listed(index)["bad"]
+
+
+def test_an_update_of_the_pack_under_a_running_index_changes_no_rules(tmp_path, monkeypatch):
+    cache = tmp_path / "index.json"
+    known = {"a": index_cache.Known(1, 1, None, "as the code that runs sees it")}
+    monkeypatch.setattr(Path, "read_bytes", lambda path: b"another version")
+    index_cache.save(cache, known)
+    monkeypatch.undo()
+    assert index_cache.load(cache) == known
+
+
+def test_other_code_that_decides_what_a_file_is_makes_other_rules(tmp_path):
+    file = tmp_path / "rule.py"
+    file.write_text("a")
+    before = index_cache.digest([file])
+    file.write_text("b")
+    assert index_cache.digest([file]) != before
+    assert {"identify.py", "families.py", "presets.py"} <= {path.name for path in index_cache.sources()}
+
+
+def test_what_a_killed_process_left_half_written_is_removed_and_what_is_being_written_is_not(tmp_path):
+    cache = tmp_path / "index.json"
+    names = ("index.json.00000000.part", "index.json.11111111.part", "other.json.00000000.part")
+    old, young, foreign = (tmp_path / name for name in names)
+    for path in (old, young, foreign):
+        path.touch()
+    yesterday = time.time() - 24 * 3600
+    for path in (old, foreign):
+        os.utime(path, (yesterday, yesterday))
+    index_cache.save(cache, {})
+    assert sorted(tmp_path.iterdir()) == sorted([cache, young, foreign])
