@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 
 from .catalogue import Catalogue
-from .explain import named
-from .index import Index, IndexedFile
+from .explain import about, named
+from .index import Index
 from .report import Report, Row, table
 from .terminal import Answer, ProgressLine, described, section, size_text, wrapped
 from .whereabouts import Whereabouts
-from .words import identity_words
 
 TITLES = {
     "found": "Found",
@@ -55,7 +54,7 @@ def _files(report: Report) -> list[str]:
     for status, title in TITLES.items():
         rows = [row for row in report.rows if row.status == status]
         lines += section(f"{title} ({len(rows)})", described([_row(row) for row in rows]))
-    others = [(named(file), _about(file)) for file in report.others]
+    others = [(named(file), about(file)) for file in report.others]
     lines += section(f"Other files ({len(others)})", described(others))
     counts = report.counts()
     return [*lines, ", ".join(f"{counts[status]} {title[0].lower()}{title[1:]}" for status, title in TITLES.items())]
@@ -66,7 +65,3 @@ def _row(row: Row) -> tuple[str, str]:
     if row.file is None:
         return row.entry.id, ", ".join(filter(None, (row.entry.title, size_text(row.entry.size))))
     return row.entry.id, ": ".join(filter(None, (named(row.file), row.why)))
-
-
-def _about(file: IndexedFile) -> str:
-    return file.problem or (identity_words(file.identity) if file.identity else "")

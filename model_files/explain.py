@@ -79,7 +79,12 @@ def named(file: IndexedFile) -> str:
 
 def reason(file: IndexedFile, why: str) -> str:
     """Without the file's name, which stands before it."""
-    return why.removeprefix(file.file.path.name).strip()
+    return why.removeprefix(file.file.path.name).lstrip(": ")
+
+
+def about(file: IndexedFile) -> str:
+    """What is wrong with a file whose name stands before it; what it is if nothing is."""
+    return reason(file, file.problem) or (identity_words(file.identity) if file.identity else "")
 
 
 def _what(file: IndexedFile) -> str:

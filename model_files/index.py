@@ -14,7 +14,8 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -96,6 +97,7 @@ class Index:
         self.types = tuple(types)
         self._cache_file, self._read, self._identify = cache_file, read, identify
         self._views: dict[str, View] = {}
+        self._refused: dict[tuple[int, int], dict[str, tuple[str, str]]] = {}  # size, time -> path -> kind, why
         self._passes = Passes(self._scan, self._save)
         self._progress: Progress | None = None
         self._reads = self._kept = self._lookups = 0
@@ -125,7 +127,13 @@ class Index:
             self._passes.wait(tickets, timeout, lambda: self._tell(on_progress))
         else:
             self._slowest = max(self._slowest, time.perf_counter() - begin)
-        return [file for each in types if (view := self._views.get(each)) for file in view.files]
+        return [self._as_loaded(file) for each in types if (view := self._views.get(each)) for file in view.files]
+
+    def refuse(self, path: str | Path, kind: str, why: str) -> None:
+        """Loading a file as such a kind has failed, whatever its header promises: it is unusable until it changes."""
+        with suppress(OSError):
+            status = os.stat(path)
+            self._refused.setdefault((status.st_size, status.st_mtime_ns), {})[str(path)] = kind, why
 
     def is_current(self, found: IndexedFile) -> bool:
         """Whether the file is still there, in the size and of the time that it was read with."""
@@ -177,6 +185,15 @@ class Index:
     def close(self) -> None:
         """Stop reading. Lookups, waiting ones too, answer what is known."""
         self._passes.close()
+
+    def _as_loaded(self, found: IndexedFile) -> IndexedFile:
+        """With what came of loading it."""
+        refused = self._refused.get((found.file.size, found.file.mtime_ns), {})
+        for path, (kind, why) in tuple(refused.items()):
+            with suppress(OSError):
+                if found.identity and found.identity.kind == kind and os.path.samefile(path, found.file.path):
+                    return replace(found, problem=why)
+        return found
 
     def _has_changed(self, type: str, directories: int) -> bool:
         view = self._views.get(type)

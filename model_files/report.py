@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .catalogue import Catalogue, Entry
-from .explain import advice, named, reason
+from .explain import about, advice, named, reason
 from .index import Index, IndexedFile, Progress
 from .judge import Judge, full_name, is_content_of, is_ours
 from .need import Need, entry_as_dict, file_as_dict
 from .printable import printable
 from .support import is_of_use
-from .words import identity_words
 
 STATUSES = ("found", "misplaced", "unusable", "missing")
 SHOWN = ("misplaced", "unusable", "found", "missing")
@@ -64,7 +63,7 @@ class Report:
             status: [f"{row.entry.id}: {_about_row(row)}" for row in self.rows if row.status == status]
             for status in SHOWN
         }
-        groups["other files"] = [f"{named(file)}: {_about(file)}" for file in self.others]
+        groups["other files"] = [f"{named(file)}: {about(file)}" for file in self.others]
         groups["still being read"] = list(self.unread)
         counts = ", ".join(f"{number} {status}" for status, number in self.counts().items())
         lists = [
@@ -123,7 +122,3 @@ def _is_its_content(entry: Entry, file: IndexedFile) -> bool:
 
 def _about_row(row: Row) -> str:
     return ": ".join(filter(None, (named(row.file) if row.file else "", row.why)))
-
-
-def _about(file: IndexedFile) -> str:
-    return file.problem or (identity_words(file.identity) if file.identity else "")

@@ -1,6 +1,8 @@
 """What lies in ComfyUI's model folders, by content: one index and one catalogue for the process."""
 
+import os
 import threading
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,11 +11,11 @@ import folder_paths
 
 from ..ip_adapter import IPAdapter
 from ..model_files.catalogue import BrokenCatalogue, Catalogue
-from ..model_files.explain import explain
+from ..model_files.explain import explain, named
 from ..model_files.folders import ModelFolders
 from ..model_files.index import TYPES, Index, Progress
 from ..model_files.judge import full_name
-from ..model_files.need import Need, Resolution
+from ..model_files.need import HOMES, Need, Resolution
 from ..model_files.report import Report, table
 from ..model_files.resolve import PATIENCE, resolve
 from ..model_files.whereabouts import CATALOGUE, INDEX
@@ -73,12 +75,17 @@ def interruptible(_: Progress) -> None:
 
 
 def explained_file(error: ValueError, kind: str, name: str) -> ValueError:
-    """Likewise of a file that cannot be loaded: under a published name, it is that file that is needed."""
+    """The error, plus which file to take or to get, when a file cannot be loaded. That file itself is never advised."""
+    folder, said = HOMES[kind], str(error)
+    index().refuse(folder_paths.get_full_path(folder, name) or "", kind, said.removeprefix(f"{name}: "))
     try:
         entry = next((entry for entry in catalogue().named(name) if entry.kind == kind), None)
-    except BrokenCatalogue:
-        entry = None
-    return explained(error, Need.for_entry(entry) if entry else Need(kind))
+        resolution = look_for(Need.for_entry(entry) if entry else Need(kind))
+    except BrokenCatalogue as broken:
+        return ValueError(f"{said}\n{broken}")
+    failed = f"{folder}/{name}".replace(os.sep, "/")
+    others = [(file, why) for file, why in resolution.rejected if named(file) != failed]  # which `said` is about
+    return ValueError(explain(replace(resolution, rejected=others), said))
 
 
 def explained(error: ValueError, need: Need) -> ValueError:

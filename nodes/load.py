@@ -88,6 +88,8 @@ def load_encoder(name: str, variant: str = "auto", dtype: str = "auto") -> Image
     try:
         return shared(ENCODERS, name, (variant, dtype), build)
     except ValueError as error:
+        if variant != "auto":  # another choice may do: nothing is said against the file
+            raise
         raise explained_file(error, "encoder", name) from error
 
 

@@ -1,5 +1,6 @@
 """Tiny models that every node test may use; `tiny` itself is importable beside the tests."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import torch
 sys.path.append(str(Path(__file__).parent))
 
 import tiny  # noqa: E402
+from own_files import OWN  # noqa: E402
 
+from image_prompt.nodes import library  # noqa: E402
 from image_prompt.nodes.apply import ApplyImagePrompt  # noqa: E402
 from image_prompt.nodes.encode import EncodeImagePrompt  # noqa: E402
+from image_prompt.nodes.host import register_folders  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +31,28 @@ def user_folder(tmp_path, monkeypatch):
     """An explanation keeps what it has learnt about the files there."""
     (tmp_path / "user").mkdir()
     monkeypatch.setattr(folder_paths, "user_directory", str(tmp_path / "user"))
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """ComfyUI's model folders, empty."""
+    register_folders()
+    for name in library.TYPES:
+        if name in folder_paths.folder_names_and_paths:
+            extensions = folder_paths.folder_names_and_paths[name][1]
+            (tmp_path / "models" / name).mkdir(parents=True)
+            known = ([str(tmp_path / "models" / name)], extensions)
+            monkeypatch.setitem(folder_paths.folder_names_and_paths, name, known)
+            monkeypatch.delitem(folder_paths.filename_list_cache, name, raising=False)
+    yield tmp_path / "models"
+    library._index.cache_clear()
+    for name in library.TYPES:
+        folder_paths.filename_list_cache.pop(name, None)
+
+
+@pytest.fixture
+def catalogue(folders):
+    (folders.parent / "user" / library.CATALOGUE).write_text(json.dumps({"entries": [OWN]}))
 
 
 @pytest.fixture

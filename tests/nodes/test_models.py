@@ -6,67 +6,18 @@ import threading
 
 import comfy.lora
 import comfy.model_management
-import folder_paths
 import pytest
 import tiny
 import torch
 from nodes import LoraLoaderModelOnly
+from own_files import OWN, put_adapter, put_encoder
 from safetensors.torch import save_file
 
 from image_prompt.model_files import passes
 from image_prompt.nodes import library, models
 from image_prompt.nodes.encode import EncodeImagePrompt
-from image_prompt.nodes.host import register_folders
 from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
 from image_prompt.nodes.models import PURPOSES, LoadImagePromptModels, ModelPathsReport
-
-OWN = {  # what a user would write about an adapter of their own
-    "id": "tiny",
-    "title": "A tiny adapter",
-    "kind": "adapter",
-    "family": "base",
-    "base_model": "SD1.5",
-    "encoder": "an encoder whose image_embeds is 24 wide",
-    "purposes": ["standard"],
-    "folder": "ipadapter",
-    "files": ["tiny.safetensors"],
-    "licence": "Apache-2.0",
-    "commercial": True,
-}
-
-
-@pytest.fixture
-def folders(tmp_path, monkeypatch):
-    """ComfyUI's model folders, empty."""
-    register_folders()
-    for name in library.TYPES:
-        if name in folder_paths.folder_names_and_paths:
-            extensions = folder_paths.folder_names_and_paths[name][1]
-            (tmp_path / "models" / name).mkdir(parents=True)
-            known = ([str(tmp_path / "models" / name)], extensions)
-            monkeypatch.setitem(folder_paths.folder_names_and_paths, name, known)
-            monkeypatch.delitem(folder_paths.filename_list_cache, name, raising=False)
-    yield tmp_path / "models"
-    library._index.cache_clear()
-    for name in library.TYPES:
-        folder_paths.filename_list_cache.pop(name, None)
-
-
-@pytest.fixture
-def catalogue(folders):
-    (folders.parent / "user" / library.CATALOGUE).write_text(json.dumps({"entries": [OWN]}))
-
-
-def put_adapter(folders, name="tiny.safetensors", base="SD1.5"):
-    path = folders / "ipadapter" / name
-    path.parent.mkdir(exist_ok=True)
-    save_file(tiny.base_file(tiny.unet(base)), path)
-
-
-def put_encoder(folders, name="clip_vision/anything.safetensors"):
-    path = folders / name
-    path.parent.mkdir(exist_ok=True)
-    save_file(tiny.encoder_file(), path, metadata=tiny.DESCRIPTION)
 
 
 def test_adapter_and_encoder_are_found_under_any_name_and_shared(folders, catalogue):

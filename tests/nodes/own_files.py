@@ -1,0 +1,30 @@
+"""Tiny model files in ComfyUI's folders, as a user may have them there."""
+
+import tiny
+from safetensors.torch import save_file
+
+OWN = {  # what a user would write about an adapter of their own
+    "id": "tiny",
+    "title": "A tiny adapter",
+    "kind": "adapter",
+    "family": "base",
+    "base_model": "SD1.5",
+    "encoder": "an encoder whose image_embeds is 24 wide",
+    "purposes": ["standard"],
+    "folder": "ipadapter",
+    "files": ["tiny.safetensors"],
+    "licence": "Apache-2.0",
+    "commercial": True,
+}
+
+
+def put_adapter(folders, name="tiny.safetensors", base="SD1.5"):
+    path = folders / "ipadapter" / name
+    path.parent.mkdir(exist_ok=True)
+    save_file(tiny.base_file(tiny.unet(base)), path)
+
+
+def put_encoder(folders, name="clip_vision/anything.safetensors"):
+    path = folders / name
+    path.parent.mkdir(exist_ok=True)
+    save_file(tiny.encoder_file(), path, metadata=tiny.DESCRIPTION)
