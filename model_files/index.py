@@ -24,6 +24,7 @@ from .header import Header, read_header
 from .identify import Identity, identify
 from .index_cache import Known, load, save
 from .passes import Passes
+from .scan import modified
 
 TYPES = (  # the homes of adapters and encoders, of their relatives, and where they are put by mistake; large ones last
     "ipadapter",
@@ -198,7 +199,7 @@ class Index:
     def _has_changed(self, type: str, directories: int) -> bool:
         view = self._views.get(type)
         return view is None or any(
-            _time(path) != before for path, before in islice(view.directories.items(), directories)
+            modified(path) != before for path, before in islice(view.directories.items(), directories)
         )
 
     def _request(self, changed: Sequence[str], wait: bool) -> dict[str, int]:
@@ -212,7 +213,7 @@ class Index:
     def _scan(self, type: str) -> bool:
         """One pass over the files of a type; False if it had to yield."""
         begin = time.monotonic()
-        directories = {str(path): _time(str(path)) for path in self.paths(type)}
+        directories = {str(path): modified(str(path)) for path in self.paths(type)}
         found = self.folders.scan(type) if directories else []
         files: list[IndexedFile] = []
         for number, file in enumerate(found):
@@ -224,7 +225,7 @@ class Index:
             if time.monotonic() - self._saved_at > SAVE_SECONDS:
                 self._save()
         for path in dict.fromkeys(str(file.path.parent) for file in found):
-            directories.setdefault(path, _time(path))
+            directories.setdefault(path, modified(path))
         now = time.monotonic()
         self._views[type], self._progress = View(tuple(files), directories, now, now - begin), None
         return True
@@ -280,11 +281,3 @@ def _why_not(file: ModelFile, error: Exception) -> str:
         f"{file.path.name} could not be identified ({type(error).__name__}: {error}). Get the file again; if that does "
         "not help, report it to the authors of this pack."
     )
-
-
-def _time(directory: str) -> int:
-    """When something in it was added or removed; -1 where there is none."""
-    try:
-        return os.stat(directory).st_mtime_ns
-    except OSError:
-        return -1

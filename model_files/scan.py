@@ -30,7 +30,7 @@ def model_files(folder: str, extensions: Collection[str], seen: set[Hashable]) -
         if (here := place(path)) in seen:
             continue
         seen.add(here)
-        for entry in _entries(path):
+        for entry in entries(path):
             name = prefix + entry.name
             try:
                 if entry.is_dir():
@@ -46,12 +46,21 @@ def _is_model(name: str, extensions: Collection[str]) -> bool:
     return os.path.splitext(name)[1].lower() in extensions and not name.startswith(APPLE_DOUBLE)
 
 
-def _entries(path: str) -> list[os.DirEntry[str]]:
-    entries: list[os.DirEntry[str]] = []
+def modified(directory: str) -> int:
+    """When something in it was added or removed; -1 where there is none."""
+    try:
+        return os.stat(directory).st_mtime_ns
+    except OSError:
+        return -1
+
+
+def entries(path: str) -> list[os.DirEntry[str]]:
+    """Of a folder, by name; those that can be read."""
+    read: list[os.DirEntry[str]] = []
     try:
         with os.scandir(path) as found:
             for entry in found:  # one by one, to keep those before an error
-                entries.append(entry)
+                read.append(entry)
     except OSError:
         pass
-    return sorted(entries, key=lambda entry: entry.name)
+    return sorted(read, key=lambda entry: entry.name)

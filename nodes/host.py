@@ -12,6 +12,7 @@ import comfy.utils
 import folder_paths
 
 from ..model_files import read_header
+from ..model_files.listing import Listing
 from .activity import count, timed
 
 ADAPTERS = "ipadapter"
@@ -20,6 +21,7 @@ ENCODERS = "clip_vision"
 Loaded = TypeVar("Loaded")
 _loaded: weakref.WeakValueDictionary[tuple[Hashable, ...], Any] = weakref.WeakValueDictionary()
 _changing = threading.Lock()
+_listed: dict[str, Listing] = {}
 
 
 def register_folders() -> None:
@@ -29,6 +31,15 @@ def register_folders() -> None:
     if not extensions:  # a folder that ComfyUI does not know lists every file
         extensions.update(folder_paths.supported_pt_extensions)
         folder_paths.filename_list_cache.pop(ADAPTERS, None)
+
+
+def model_names(folder: str) -> list[str]:
+    """What `folder_paths.get_filename_list` gives, also where links lead in a circle."""
+    paths, extensions = folder_paths.folder_names_and_paths[folder]
+    known = _listed.get(folder)
+    if known is None or not known.is_current(paths, extensions):
+        known = _listed[folder] = Listing.of(paths, extensions)
+    return list(known.names)
 
 
 def shared(folder: str, name: str, options: Hashable, build: Callable[[str], Loaded]) -> Loaded:

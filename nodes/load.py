@@ -3,14 +3,13 @@
 import os
 from functools import partial
 
-import folder_paths
 import torch
 from comfy_api.latest import io
 
 from ..clip_vision import PRESETS
 from .adapter import ImagePromptAdapter
 from .encoder import ImageEncoder
-from .host import ADAPTERS, ENCODERS, shared
+from .host import ADAPTERS, ENCODERS, model_names, shared
 from .library import explained_file
 from .sockets import CATEGORY, Adapter
 
@@ -30,7 +29,7 @@ class LoadImageEncoder(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "encoder_name",
-                    options=folder_paths.get_filename_list(ENCODERS),
+                    options=model_names(ENCODERS),
                     tooltip="File in models/clip_vision. Most IP-Adapters need CLIP ViT-H/14, some ViT-bigG/14.",
                 ),
                 io.Combo.Input(
@@ -71,7 +70,7 @@ class LoadImagePromptAdapter(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "adapter_name",
-                    options=folder_paths.get_filename_list(ADAPTERS),
+                    options=model_names(ADAPTERS),
                     tooltip=f"File in models{os.sep}ipadapter, for example ip-adapter-plus_sd15.safetensors.",
                 ),
             ],
