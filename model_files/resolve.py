@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .catalogue import Catalogue
+from .catalogue import Catalogue, Entry
 from .explain import explain
-from .index import Index, Progress
+from .index import Index, IndexedFile, Progress
 from .judge import Choice, Judge, is_ours
 from .need import HOMES, Need, Resolution
 from .report import Report, Row, table
 
-__all__ = ["HOMES", "Need", "Report", "Resolution", "Row", "explain", "resolve", "table"]
+__all__ = ["HOMES", "Need", "Report", "Resolution", "Row", "explain", "glance", "resolve", "table"]
 
 OnProgress = Callable[[Progress], None] | None
 
@@ -33,7 +33,7 @@ def resolve(
     meanwhile, and may raise.
     """
     wanted = need.wanted(catalogue)
-    homes = list(dict.fromkeys([entry.folder for entry in wanted] or [HOMES[need.kind]]))
+    homes = _homes(need, wanted)
     judge = Judge(need, wanted, catalogue)
     good, rejected = _choose(judge, index, homes, on_progress)
     everything = [] if good else index.files(timeout=patience, on_progress=on_progress)
@@ -57,12 +57,36 @@ def resolve(
     )
 
 
+def glance(need: Need, index: Index, catalogue: Catalogue, patience: float) -> Resolution:
+    """What `resolve` would find by what is known of the folders: no file is looked for elsewhere, nor twice.
+
+    Waits for a look into the folders in which it belongs, where they have changed, for `patience` seconds at most.
+    """
+    wanted = need.wanted(catalogue)
+    homes = _homes(need, wanted)
+    judge = Judge(need, wanted, catalogue)
+    good, rejected = judge.choose(_files(index, homes, timeout=patience))
+    if good and not index.is_current(good[0]):
+        index.rescan(*homes, timeout=patience)
+        good, rejected = judge.choose(_files(index, homes, timeout=0.0))
+    return Resolution(need, good[0] if good else None, rejected, [], wanted, homes, [])
+
+
+def _homes(need: Need, wanted: Sequence[Entry]) -> list[str]:
+    return list(dict.fromkeys([entry.folder for entry in wanted] or [HOMES[need.kind]]))
+
+
+def _files(
+    index: Index, homes: Sequence[str], timeout: float | None = None, on_progress: OnProgress = None
+) -> list[IndexedFile]:
+    return [file for type in homes for file in index.files(type, timeout=timeout, on_progress=on_progress)]
+
+
 def _choose(judge: Judge, index: Index, homes: Sequence[str], on_progress: OnProgress) -> Choice:
     """Nothing is called missing, and nothing found, by what the folders held some time ago."""
     for _ in range(3):
-        files = [file for type in homes for file in index.files(type, on_progress=on_progress)]
-        good, rejected = judge.choose(files)
+        good, rejected = judge.choose(_files(index, homes, on_progress=on_progress))
         if index.is_current(good[0]) if good else not any(map(index.is_old, homes)):
             return good, rejected
         index.rescan(*homes, on_progress=on_progress)
-    return judge.choose([file for type in homes for file in index.files(type)])
+    return judge.choose(_files(index, homes))

@@ -2,6 +2,8 @@
 
 import os
 import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,11 +15,11 @@ from ..ip_adapter import IPAdapter
 from ..model_files.catalogue import BrokenCatalogue, Catalogue
 from ..model_files.explain import explain, named
 from ..model_files.folders import ModelFolders
-from ..model_files.index import TYPES, Index, Progress
+from ..model_files.index import TYPES, Index, IndexedFile, Progress
 from ..model_files.judge import full_name
 from ..model_files.need import HOMES, Need, Resolution
 from ..model_files.report import Report, table
-from ..model_files.resolve import PATIENCE, resolve
+from ..model_files.resolve import PATIENCE, glance, resolve
 from ..model_files.whereabouts import CATALOGUE, INDEX
 
 Folders = tuple[tuple[str, tuple[str, ...]], ...]
@@ -51,9 +53,9 @@ def encoder_need(adapter: IPAdapter) -> Need:
     return Need("encoder", encoder=adapter.encoder_name, needs_projection=adapter.feature == "image_embeds")
 
 
-def companion_need(adapter: Resolution) -> Need | None:
+def companion_need(adapter: Resolution, known: Catalogue | None = None) -> Need | None:
     """The LoRA that belongs to an adapter that was found, where one does."""
-    known = catalogue()
+    known = known or catalogue()
     named = known.named(full_name(adapter.found)) if adapter.found else []
     entry = next((entry for entry in adapter.wanted if entry in named), next(iter(adapter.wanted), None))
     companion = next((each for each in known.entries if entry and each.id == entry.companion), None)
@@ -62,6 +64,27 @@ def companion_need(adapter: Resolution) -> Need | None:
 
 def look_for(need: Need, patience: float = PATIENCE) -> Resolution:
     return resolve(need, index(), catalogue(), patience, interruptible)
+
+
+def chosen(choices: Iterable[Sequence[Need]], patience: float) -> list[list[IndexedFile]]:
+    """For each choice the first adapter that is there, its encoder and its LoRA, as far as they are there.
+
+    By what is known of the folders after `patience` seconds at most.
+    """
+    known, end = catalogue(), time.monotonic() + patience
+
+    def look(need: Need) -> Resolution:
+        return glance(need, index(), known, max(0.0, end - time.monotonic()))
+
+    def files(needs: Sequence[Need]) -> Iterator[IndexedFile | None]:
+        adapter = next((found for found in map(look, needs) if found.found), None)
+        if adapter and adapter.found and adapter.found.identity:
+            companion = companion_need(adapter, known)
+            yield adapter.found
+            yield look(Need.encoder_of(adapter.found.identity)).found
+            yield look(companion).found if companion else None
+
+    return [list(filter(None, files(needs))) for needs in choices]
 
 
 def report(timeout: float | None = None) -> Report:

@@ -12,8 +12,8 @@ from ..ip_adapter import BASE_MODELS, KOLORS
 from ..model_files.index import IndexedFile
 from ..model_files.need import Need, Resolution
 from ..model_files.resolve import explain
-from .host import ADAPTERS, ENCODERS, prompt_server
-from .library import companion_need, encoder_need, look_for, report, user_catalogue
+from .host import prompt_server
+from .library import chosen, companion_need, encoder_need, look_for, report
 from .load import load_adapter, load_encoder
 from .sockets import CATEGORY, Adapter
 from .unet_patch import base_model
@@ -35,6 +35,7 @@ PURPOSES = (  # as in the catalogue; 'auto' tries those that suit any picture, i
     "FaceID portrait unnorm",
 )
 AUTOMATIC = PURPOSES[:4]
+GLANCE = 2.0  # seconds for a folder of which nothing is known yet
 APPLIED_TO = tuple(base.name for base in (*BASE_MODELS, KOLORS))
 
 
@@ -67,22 +68,23 @@ class LoadImagePromptModels(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, **_: object) -> list[object]:
-        """A file that came, went or changed changes the answer."""
-        folders = [
-            [_state(folder, name) for name in folder_paths.get_filename_list(folder)] for folder in (ADAPTERS, ENCODERS)
-        ]
-        return [*folders, folder_paths.get_filename_list("loras"), file_state(str(user_catalogue()))]
+    def fingerprint_inputs(cls, purpose: str | None = AUTO, **_: object) -> object:
+        """The files that would be chosen, for any model: which one comes over the link is not known here."""
+        choices = [_needs(base, each) for base in APPLIED_TO for each in ([purpose] if purpose else PURPOSES)]
+        try:
+            return [[_state(file) for file in files] for files in chosen(choices, GLANCE)]
+        except ValueError:  # a broken catalogue, of which the node tells when it runs
+            return float("nan")
 
     @classmethod
     def execute(cls, model: ModelPatcher, purpose: str = AUTO) -> io.NodeOutput:
         base = base_model(model)
-        chosen = _adapter(base, purpose)
-        adapter = load_adapter(_listed(_required(chosen)))
+        found = _adapter(base, purpose)
+        adapter = load_adapter(_listed(_required(found)))
         needed = encoder_need(adapter.module)
         given = f"{adapter.name} is an IP-Adapter for {base} that reads {needed.encoder}."
         encoder = _required(look_for(needed), given)
-        if companion := companion_need(chosen):
+        if companion := companion_need(found):
             model = with_lora(model, _required(look_for(companion), f"{adapter.name} was trained with a LoRA."))
         return io.NodeOutput(model, adapter, load_encoder(_listed(encoder)))
 
@@ -138,9 +140,13 @@ def _adapter(base: str, purpose: str) -> Resolution:
             f"The model is {base}: IP-Adapters are applied to {', '.join(APPLIED_TO)} models here. "
             "Connect such a model."
         )
-    needs = [Need("adapter", purpose=each, base_model=base) for each in (AUTOMATIC if purpose == AUTO else (purpose,))]
+    needs = _needs(base, purpose)
     found = (resolution for need in needs if (resolution := look_for(need, patience=0)).found)
     return next(found, None) or look_for(needs[0])
+
+
+def _needs(base: str, purpose: str) -> list[Need]:
+    return [Need("adapter", purpose=each, base_model=base) for each in (AUTOMATIC if purpose == AUTO else (purpose,))]
 
 
 def _required(resolution: Resolution, given: str = "") -> IndexedFile:
@@ -149,17 +155,8 @@ def _required(resolution: Resolution, given: str = "") -> IndexedFile:
     return resolution.found
 
 
-def _state(folder: str, name: str) -> tuple[object, ...]:
-    return name, *file_state(folder_paths.get_full_path(folder, name) or "")
-
-
-def file_state(path: str) -> tuple[int, ...]:
-    """Size and time of a file; nothing where there is none."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return ()
-    return status.st_size, status.st_mtime_ns
+def _state(found: IndexedFile) -> list[object]:
+    return [str(found.file.path), found.file.size, found.file.mtime_ns]
 
 
 def _listed(found: IndexedFile) -> str:

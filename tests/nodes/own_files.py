@@ -1,5 +1,7 @@
 """Tiny model files in ComfyUI's folders, as a user may have them there."""
 
+from functools import lru_cache
+
 import tiny
 from safetensors.torch import save_file
 
@@ -18,10 +20,15 @@ OWN = {  # what a user would write about an adapter of their own
 }
 
 
+@lru_cache
+def adapter_tensors(base):
+    return tiny.base_file(tiny.unet(base))
+
+
 def put_adapter(folders, name="tiny.safetensors", base="SD1.5"):
     path = folders / "ipadapter" / name
     path.parent.mkdir(exist_ok=True)
-    save_file(tiny.base_file(tiny.unet(base)), path)
+    save_file(adapter_tensors(base), path)
 
 
 def put_encoder(folders, name="clip_vision/anything.safetensors"):

@@ -115,27 +115,6 @@ def test_a_model_that_no_adapter_is_made_for(folders):
         LoadImagePromptModels.execute(tiny.dit())
 
 
-def test_a_new_file_is_noticed(folders, catalogue):
-    with pytest.raises(ValueError, match="Not found"):
-        LoadImagePromptModels.execute(tiny.unet("SD1.5"), "standard")
-    before = LoadImagePromptModels.fingerprint_inputs(model=None, purpose="standard")
-    put_adapter(folders)
-    put_encoder(folders)
-    assert LoadImagePromptModels.fingerprint_inputs(model=None, purpose="standard") != before
-    assert LoadImagePromptModels.execute(tiny.unet("SD1.5"), "standard").args[1].name == "tiny.safetensors"
-
-
-def test_a_file_that_was_replaced_is_noticed(folders, catalogue):
-    put_adapter(folders)
-    before = LoadImagePromptModels.fingerprint_inputs(model=None, purpose="standard")
-    path = folders / "ipadapter" / "tiny.safetensors"
-    path.write_bytes(path.read_bytes()[:1000])
-    assert LoadImagePromptModels.fingerprint_inputs(model=None, purpose="standard") != before
-    before = LoadImagePromptModels.fingerprint_inputs(model=None, purpose="standard")
-    library.user_catalogue().write_text('{"entries": []}')
-    assert LoadImagePromptModels.fingerprint_inputs(model=None, purpose="standard") != before
-
-
 def test_auto_looks_no_further_than_what_it_takes(folders, catalogue, monkeypatch):
     put_adapter(folders)
     put_encoder(folders)
