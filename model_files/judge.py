@@ -68,7 +68,19 @@ class Judge:
         return _differ(self.need.encoder, identity.encoder) and self.need.encoder not in identity.also
 
     def _is_content_of_wanted(self, identity: Identity) -> bool:
-        return any(is_content_of(entry, identity) for entry in self.wanted)
+        return any(self._is_content_of(entry, identity) for entry in self.wanted)
+
+    def _is_content_of(self, entry: Entry, identity: Identity) -> bool:
+        """An adapter of an encoder of its own serves the purpose of those that are built like it."""
+        return is_content_of(entry, replace(identity, encoder="") if self._reads_its_own(identity) else identity)
+
+    def _reads_its_own(self, identity: Identity) -> bool:
+        """Whether no published adapter or encoder is of such an encoder."""
+        return identity.kind == "adapter" and identity.encoder not in self._encoders
+
+    @cached_property
+    def _encoders(self) -> frozenset[str]:
+        return frozenset(entry.encoder for entry in self.catalogue.entries)
 
     def _projection_missing(self, identity: Identity) -> str:
         if not self.need.needs_projection or identity.projection:
@@ -81,7 +93,9 @@ class Judge:
             return ""
         if self._named(file) or self._has_the_name(file):
             return ""
-        if of_others := [entry for entry in self.catalogue.named(full_name(file)) if is_content_of(entry, identity)]:
+        if of_others := [
+            entry for entry in self.catalogue.named(full_name(file)) if self._is_content_of(entry, identity)
+        ]:
             return f"is {of_others[0].title}, by its name"
         if self.need.kind == "face pack":
             return "is of another face pack, or of none, by its name"
@@ -101,7 +115,7 @@ class Judge:
             (
                 purpose
                 for entry in self.catalogue.entries
-                if is_content_of(entry, identity)
+                if self._is_content_of(entry, identity)
                 for purpose in entry.purposes
             ),
             "",
@@ -110,7 +124,10 @@ class Judge:
     def _said_purpose(self, file: IndexedFile, identity: Identity) -> str:
         """The longest of the purposes that adapters of this content have, that is in the name."""
         purposes = {
-            purpose for entry in self.catalogue.entries if is_content_of(entry, identity) for purpose in entry.purposes
+            purpose
+            for entry in self.catalogue.entries
+            if self._is_content_of(entry, identity)
+            for purpose in entry.purposes
         } | {self.need.purpose}
         return max(
             (purpose for purpose in purposes if squeezed(purpose) in _words(file.file.name)), key=len, default=""
@@ -131,7 +148,9 @@ class Judge:
             if named := [entry.id for entry in catalogue.named(full_name(file))]:
                 if known := [number for number, entry in enumerate(self.wanted) if entry.id in named]:
                     return 1 + school, known[0]
-        said = self._said_purpose(file, file.identity) if file.identity else ""
+        if file.identity is None or self._reads_its_own(file.identity):
+            return 5, 0
+        said = self._said_purpose(file, file.identity)
         return 3 if said and said == self.need.purpose else 4, 0
 
     def _named(self, file: IndexedFile) -> bool:

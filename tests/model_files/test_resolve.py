@@ -674,3 +674,22 @@ def test_where_anything_will_do_an_adapter_of_ones_own_does(root, open_index):
     rows, _ = tensors["image_proj.proj.weight"]
     write(root / "ipadapter" / "own.safetensors", {**tensors, "image_proj.proj.weight": (rows, 24)})
     assert found(Need("adapter"), open_index()) == "own.safetensors"
+
+
+OWN_ENCODER = {
+    "mine.safetensors": {**CONTENT["plus"], "image_proj.proj_in.weight": (768, 24)},
+    "base.safetensors": {**CONTENT["base"], "image_proj.proj.weight": (4 * 768, 24)},
+}
+
+
+def test_an_adapter_of_an_encoder_of_its_own_serves_the_purpose_that_it_is_built_for(root, put, open_index):
+    for name, tensors in OWN_ENCODER.items():
+        write(root / "ipadapter" / name, tensors)
+    index = open_index()
+    assert found(adapter("plus"), index) == "mine.safetensors"
+    assert found(adapter("standard"), index) == "base.safetensors"
+    assert found(adapter("plus face"), index) is None
+    assert found(adapter("plus", "SDXL"), index) is None
+    assert {row.status for row in table(index, CATALOGUE).rows} == {"missing"}  # it is none of the published files
+    put({"ipadapter/zzz.safetensors": "plus"})
+    assert found(adapter("plus"), index) == "zzz.safetensors"  # whose encoder can be had
