@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -85,11 +86,13 @@ def table(
 
     wait: for a look at everything that was not looked at within seconds; at most `timeout` seconds
     """
+    end = None if timeout is None else time.monotonic() + timeout
     old = [type for type in index.types if index.is_old(type)]
     if wait and old:
         index.rescan(*old, timeout=timeout, on_progress=on_progress)
+    left = None if end is None else max(0.0, end - time.monotonic())
     files: dict[str, list[IndexedFile]] = {}
-    for file in index.files(None, wait, timeout, on_progress):
+    for file in index.files(None, wait, left, on_progress):
         files.setdefault(file.file.type, []).append(file)
     rows = [_row(entry, files, catalogue) for entry in catalogue.entries]
     told = {row.file for row in rows if row.file}

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import comfy.model_management
@@ -24,19 +23,25 @@ from ..model_files.whereabouts import CATALOGUE, INDEX
 
 Folders = tuple[tuple[str, tuple[str, ...]], ...]
 _one_at_a_time = threading.Lock()
+_open: dict[tuple[Folders, str], Index] = {}  # one at most
 
 
 def index() -> Index:
     """The index of the folders that ComfyUI has now: extra_model_paths.yaml and other packs add some."""
     known = (type for type in TYPES if type in folder_paths.folder_names_and_paths)
     folders = tuple((type, tuple(folder_paths.get_folder_paths(type))) for type in known)
+    place = folders, folder_paths.get_user_directory()
     with _one_at_a_time:
-        return _index(folders, folder_paths.get_user_directory())
+        if place not in _open:
+            close_index()
+            _open[place] = Index(ModelFolders(dict(folders)), Path(place[1]) / INDEX)
+        return _open[place]
 
 
-@lru_cache(maxsize=1)
-def _index(folders: Folders, user: str) -> Index:
-    return Index(ModelFolders(dict(folders)), Path(user) / INDEX)
+def close_index() -> None:
+    """End what an index reads, so that one alone writes its file."""
+    while _open:
+        _open.popitem()[1].close()
 
 
 def catalogue() -> Catalogue:

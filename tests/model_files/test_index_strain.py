@@ -10,10 +10,12 @@ import pytest
 from published import header_of
 
 from image_prompt.model_files import index_cache
+from image_prompt.model_files.catalogue import Catalogue
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.header import read_header
 from image_prompt.model_files.identify import Identity
 from image_prompt.model_files.index import Index
+from image_prompt.model_files.report import table
 
 HEADER = header_of({"a": (1,)})
 
@@ -121,3 +123,18 @@ def test_what_a_killed_process_left_half_written_is_removed_and_what_is_being_wr
         os.utime(path, (yesterday, yesterday))
     index_cache.save(cache, {})
     assert sorted(tmp_path.iterdir()) == sorted([cache, young, foreign])
+
+
+def test_a_report_has_one_deadline_for_all_it_waits_for(open_index, monkeypatch):
+    index, waits, now = open_index(), [], [0.0]
+    monkeypatch.setattr("image_prompt.model_files.report.time.monotonic", lambda: now[0])
+
+    def wait(tickets, timeout=None, tick=None):
+        waits.append(timeout)
+        now[0] += 4.0
+
+    monkeypatch.setattr(index._passes, "wait", wait)
+    table(index, Catalogue(()), timeout=5.0)
+    assert waits == [5.0, 1.0]
+    table(index, Catalogue(()))
+    assert waits[2:] == [None, None]

@@ -45,7 +45,7 @@ def folders(tmp_path, monkeypatch):
             monkeypatch.setitem(folder_paths.folder_names_and_paths, name, known)
             monkeypatch.delitem(folder_paths.filename_list_cache, name, raising=False)
     yield tmp_path / "models"
-    library._index.cache_clear()
+    library.close_index()
     for name in library.TYPES:
         folder_paths.filename_list_cache.pop(name, None)
 
