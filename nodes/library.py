@@ -71,7 +71,7 @@ def look_for(need: Need, patience: float = PATIENCE) -> Resolution:
     return resolve(need, index(), catalogue(), patience, interruptible)
 
 
-def chosen(choices: Iterable[Sequence[Need]], patience: float) -> list[list[IndexedFile]]:
+def chosen_files(choices: Iterable[Sequence[Need]], patience: float) -> list[list[IndexedFile]]:
     """For each choice the first adapter that is there, its encoder and its LoRA, as far as they are there.
 
     By what is known of the folders after `patience` seconds at most.
@@ -102,16 +102,22 @@ def interruptible(_: Progress) -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
-def explained_file(error: ValueError, kind: str, name: str) -> ValueError:
-    """The error, plus which file to take or to get, when a file cannot be loaded. That file itself is never advised."""
+def explained_file(error: ValueError, kind: str, name: str, lasting: bool = True) -> ValueError:
+    """The error, plus which file to take or to get, when a file cannot be loaded. That file itself is never advised.
+
+    lasting: it cannot be used as long as it stays as it is, whatever else is chosen beside it.
+    """
     folder, said = HOMES[kind], str(error)
-    index().refuse(folder_paths.get_full_path(folder, name) or "", kind, said.removeprefix(f"{name}: "))
+    if lasting:
+        index().refuse(folder_paths.get_full_path(folder, name) or "", kind, said.removeprefix(f"{name}: "))
     try:
         entry = next((entry for entry in catalogue().named(name) if entry.kind == kind), None)
         resolution = look_for(Need.for_entry(entry) if entry else Need(kind))
     except BrokenCatalogue as broken:
         return ValueError(f"{said}\n{broken}")
     failed = f"{folder}/{name}".replace(os.sep, "/")
+    if resolution.found and named(resolution.found) == failed:
+        return ValueError(said)
     others = [(file, why) for file, why in resolution.rejected if named(file) != failed]  # which `said` is about
     return ValueError(explain(replace(resolution, rejected=others), said))
 

@@ -87,9 +87,7 @@ def load_encoder(name: str, variant: str = "auto", dtype: str = "auto") -> Image
     try:
         return shared(ENCODERS, name, (variant, dtype), build)
     except ValueError as error:
-        if variant != "auto":  # another choice may do: nothing is said against the file
-            raise
-        raise explained_file(error, "encoder", name) from error
+        raise explained_file(error, "encoder", name, lasting=variant == "auto") from error
 
 
 def load_adapter(name: str) -> ImagePromptAdapter:

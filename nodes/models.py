@@ -13,7 +13,7 @@ from ..model_files.index import IndexedFile
 from ..model_files.need import Need, Resolution
 from ..model_files.resolve import explain
 from .host import prompt_server
-from .library import chosen, companion_need, encoder_need, look_for, report
+from .library import chosen_files, companion_need, encoder_need, look_for, report
 from .load import load_adapter, load_encoder
 from .sockets import CATEGORY, Adapter
 from .unet_patch import base_model
@@ -72,19 +72,19 @@ class LoadImagePromptModels(io.ComfyNode):
         """The files that would be chosen, for any model: which one comes over the link is not known here."""
         choices = [_needs(base, each) for base in APPLIED_TO for each in ([purpose] if purpose else PURPOSES)]
         try:
-            return [[_state(file) for file in files] for files in chosen(choices, GLANCE)]
+            return [[_state(file) for file in files] for files in chosen_files(choices, GLANCE)]
         except ValueError:  # a broken catalogue, of which the node tells when it runs
             return float("nan")
 
     @classmethod
     def execute(cls, model: ModelPatcher, purpose: str = AUTO) -> io.NodeOutput:
         base = base_model(model)
-        found = _adapter(base, purpose)
-        adapter = load_adapter(_listed(_required(found)))
+        chosen = _adapter(base, purpose)
+        adapter = load_adapter(_listed(_required(chosen)))
         needed = encoder_need(adapter.module)
         given = f"{adapter.name} is an IP-Adapter for {base} that reads {needed.encoder}."
         encoder = _required(look_for(needed), given)
-        if companion := companion_need(found):
+        if companion := companion_need(chosen):
             model = with_lora(model, _required(look_for(companion), f"{adapter.name} was trained with a LoRA."))
         return io.NodeOutput(model, adapter, load_encoder(_listed(encoder)))
 
