@@ -7,6 +7,7 @@ import os
 from .catalogue import Catalogue
 from .explain import about, named
 from .index import Index
+from .index_cache import take_over
 from .report import Report, Row, table
 from .terminal import Answer, ProgressLine, described, section, size_text, wrapped
 from .whereabouts import Whereabouts
@@ -20,7 +21,8 @@ TITLES = {
 
 
 def answer(where: Whereabouts, catalogue: Catalogue) -> Answer:
-    index, line = Index(where.folders, where.index_file), ProgressLine()
+    file, line = where.index_file, ProgressLine()
+    index = Index(where.folders, file and take_over(file))
     try:
         index.files(on_progress=lambda now: line.show(f"Reading {now.type}: {now.done} of {now.total}"))
         report = table(index, catalogue)

@@ -76,6 +76,17 @@ def save(path: Path, known: Mapping[str, Known]) -> None:
             part.unlink(missing_ok=True)
 
 
+def take_over(path: Path) -> Path:
+    """The same path; what an earlier version kept one folder above moves there."""
+    old = path.parent.parent / path.name
+    with suppress(OSError):
+        if old.is_file() and not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            os.replace(old, path)
+        _remove_left_over(old)
+    return path
+
+
 def _remove_left_over(path: Path) -> None:
     """What processes that were killed had half written. One that writes now takes seconds."""
     for part in path.parent.iterdir():

@@ -10,14 +10,20 @@ from pathlib import Path
 from .catalogue import Catalogue
 from .folders import ModelFolders
 
-INDEX = "image-prompt-index.json"  # both in ComfyUI's user folder
+SYSTEM_USER = "image_prompt"  # whose folder in ComfyUI's user folder is never served: `user/__image_prompt`
+INDEX = "image-prompt-index.json"  # both in that folder; earlier versions had them in the user folder itself
 CATALOGUE = "image-prompt-catalogue.json"
+
+
+def user_catalogues(private: Path) -> list[Path]:
+    """Those that are there; what a later one says counts."""
+    return [path for path in (private.parent / CATALOGUE, private / CATALOGUE) if path.is_file()]
 
 
 @dataclass(frozen=True)
 class Whereabouts:
     folders: ModelFolders
-    user: Path | None  # None: no ComfyUI with a user folder is known
+    private: Path | None  # the pack's folder in the user folder; None: no ComfyUI with a user folder is known
 
     @classmethod
     def find(cls, root: str | None = None, extra: Sequence[str] = (), needed: bool = True) -> Whereabouts:
@@ -30,15 +36,16 @@ class Whereabouts:
             if not os.path.isfile(file):
                 raise ValueError(f"There is no file {file}. Give one like ComfyUI's extra_model_paths.yaml.")
             folders.add_extra_paths(file)
-        return cls(folders, _user_folder(folders, root))
+        user = _user_folder(folders, root)
+        return cls(folders, user and user / f"__{SYSTEM_USER}")
 
     @property
     def index_file(self) -> Path | None:
-        return self.user and self.user / INDEX
+        return self.private and self.private / INDEX
 
     def catalogue(self, *files: str) -> Catalogue:
         """The pack's own, with the user's file and those that are given."""
-        own = [self.user / CATALOGUE] if self.user and os.path.isfile(self.user / CATALOGUE) else []
+        own = user_catalogues(self.private) if self.private else []
         return Catalogue.load(*own, *map(Path, files))
 
 

@@ -15,11 +15,12 @@ from ..model_files.catalogue import BrokenCatalogue, Catalogue
 from ..model_files.explain import explain, named
 from ..model_files.folders import ModelFolders
 from ..model_files.index import TYPES, Index, IndexedFile, Progress
+from ..model_files.index_cache import take_over
 from ..model_files.judge import full_name
 from ..model_files.need import HOMES, Need, Resolution
 from ..model_files.report import Report, table
 from ..model_files.resolve import PATIENCE, glance, resolve
-from ..model_files.whereabouts import CATALOGUE, INDEX
+from ..model_files.whereabouts import INDEX, SYSTEM_USER, user_catalogues
 
 Folders = tuple[tuple[str, tuple[str, ...]], ...]
 _one_at_a_time = threading.Lock()
@@ -30,11 +31,11 @@ def index() -> Index:
     """The index of the folders that ComfyUI has now: extra_model_paths.yaml and other packs add some."""
     known = (type for type in TYPES if type in folder_paths.folder_names_and_paths)
     folders = tuple((type, tuple(folder_paths.get_folder_paths(type))) for type in known)
-    place = folders, folder_paths.get_user_directory()
+    place = folders, str(_private() / INDEX)
     with _one_at_a_time:
         if place not in _open:
             close_index()
-            _open[place] = Index(ModelFolders(dict(folders)), Path(place[1]) / INDEX)
+            _open[place] = Index(ModelFolders(dict(folders)), take_over(Path(place[1])))
         return _open[place]
 
 
@@ -45,13 +46,12 @@ def close_index() -> None:
 
 
 def catalogue() -> Catalogue:
-    """The pack's, changed and continued by a file in ComfyUI's user folder."""
-    own = user_catalogue()
-    return Catalogue.load(*([own] if own.is_file() else []))
+    """The pack's, changed and continued by a file of the user's."""
+    return Catalogue.load(*user_catalogues(_private()))
 
 
-def user_catalogue() -> Path:
-    return Path(folder_paths.get_user_directory()) / CATALOGUE
+def _private() -> Path:
+    return Path(folder_paths.get_system_user_directory(SYSTEM_USER))
 
 
 def encoder_need(adapter: IPAdapter) -> Need:

@@ -96,7 +96,7 @@ def test_paths_tells_people_and_programs_what_is_there_and_what_is_not(comfyui, 
     assert "ip-adapter_sdxl_vit-h\n    IP-Adapter for SDXL, 698.4 MB" in sections["Not found"]
     assert "1 in the wrong folder, 1 not usable" in out.splitlines()[-1]
     assert all(len(line) < 80 or len(line.split()) == 1 for line in out.splitlines())
-    assert (comfyui / "user" / INDEX).is_file()
+    assert (comfyui / "user" / "__image_prompt" / INDEX).is_file()
 
     code, out, said = call("paths", "--json", "--comfyui", comfyui)
     told = json.loads(out)
@@ -187,7 +187,7 @@ def test_status_tells_versions_parts_and_folders(comfyui, call):
     assert all(part["detail"] for part in told["optional"])
     assert told["folders"]["ipadapter"] == {"files": 2, "paths": [str(comfyui / "models" / "ipadapter")]}
     assert told["index"] == {
-        "file": str(comfyui / "user" / INDEX),
+        "file": str(comfyui / "user" / "__image_prompt" / INDEX),
         "files": 0,
         "state": "not made yet: the first look makes it",
     }
@@ -196,8 +196,19 @@ def test_status_tells_versions_parts_and_folders(comfyui, call):
 def test_status_tells_what_the_index_knows(comfyui, call):
     call("paths", "--comfyui", comfyui)
     assert "knows 4 files" in call("status", "--comfyui", comfyui)[1]
-    (comfyui / "user" / INDEX).write_text("{")
+    (comfyui / "user" / "__image_prompt" / INDEX).write_text("{")
     assert "the next look makes it anew" in " ".join(call("status", "--comfyui", comfyui)[1].split())
+
+
+def test_the_index_of_an_earlier_version_is_taken_over(comfyui, call):
+    call("paths", "--comfyui", comfyui)
+    index = comfyui / "user" / "__image_prompt" / INDEX
+    before = index.read_bytes()
+    index.rename(comfyui / "user" / INDEX)
+    index.parent.rmdir()
+    call("paths", "--comfyui", comfyui)
+    assert index.read_bytes() == before
+    assert not (comfyui / "user" / INDEX).exists()
 
 
 def test_an_optional_part_that_is_there_has_its_version(monkeypatch):
@@ -268,10 +279,13 @@ def test_the_catalogue_for_programs_is_the_catalogue(comfyui, call):
 
 
 def test_entries_of_the_user_are_added(comfyui, call, tmp_path):
-    (comfyui / "user" / CATALOGUE).write_text(user_entry("mine"))
+    private = comfyui / "user" / "__image_prompt"
+    private.mkdir()
+    (private / CATALOGUE).write_text(user_entry("mine"))
+    (comfyui / "user" / CATALOGUE).write_text(user_entry("older"))  # where earlier versions looked
     (tmp_path / "more.json").write_text(user_entry("more"))
     told = json.loads(call("catalogue", "--json", "--comfyui", comfyui, "--catalogue", tmp_path / "more.json")[1])
-    assert [entry["id"] for entry in told[-2:]] == ["mine", "more"]
+    assert [entry["id"] for entry in told[-3:]] == ["older", "mine", "more"]
 
 
 @pytest.mark.parametrize(
@@ -605,6 +619,6 @@ def test_long_names_stay_in_one_piece_and_are_not_mixed_with_their_text():
 def test_the_user_folder_of_desktop_has_no_main_py_beside_it(tmp_path):
     for folder in ("models/loras", "custom_nodes", "user"):
         (tmp_path / folder).mkdir(parents=True)
-    assert Whereabouts.find(str(tmp_path)).index_file == tmp_path / "user" / "image-prompt-index.json"
+    assert Whereabouts.find(str(tmp_path)).index_file == tmp_path / "user" / "__image_prompt" / INDEX
     (tmp_path / "custom_nodes").rmdir()
     assert Whereabouts.find(str(tmp_path)).index_file is None

@@ -1,6 +1,5 @@
 """Tiny models that every node test may use; `tiny` itself is importable beside the tests."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 sys.path.append(str(Path(__file__).parent))
 
 import tiny  # noqa: E402
-from own_files import OWN  # noqa: E402
+from own_files import OWN, put_catalogue  # noqa: E402
 
 from image_prompt.nodes import library  # noqa: E402
 from image_prompt.nodes.apply import ApplyImagePrompt  # noqa: E402
@@ -29,7 +28,7 @@ def inference():
 @pytest.fixture(autouse=True)
 def user_folder(tmp_path, monkeypatch):
     """An explanation keeps what it has learnt about the files there."""
-    (tmp_path / "user").mkdir()
+    (tmp_path / "user" / "__image_prompt").mkdir(parents=True)
     monkeypatch.setattr(folder_paths, "user_directory", str(tmp_path / "user"))
 
 
@@ -52,7 +51,7 @@ def folders(tmp_path, monkeypatch):
 
 @pytest.fixture
 def catalogue(folders):
-    (folders.parent / "user" / library.CATALOGUE).write_text(json.dumps({"entries": [OWN]}))
+    put_catalogue(folders, OWN)
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
 """Tiny model files in ComfyUI's folders, as a user may have them there."""
 
+import json
 from functools import lru_cache
 
 import tiny
 from safetensors.torch import save_file
+
+from image_prompt.model_files.whereabouts import CATALOGUE
 
 OWN = {  # what a user would write about an adapter of their own
     "id": "tiny",
@@ -35,3 +38,8 @@ def put_encoder(folders, name="clip_vision/anything.safetensors"):
     path = folders / name
     path.parent.mkdir(exist_ok=True)
     save_file(tiny.encoder_file(), path, metadata=tiny.DESCRIPTION)
+
+
+def put_catalogue(folders, *entries, text=None):
+    """The user's own."""
+    (folders.parent / "user" / "__image_prompt" / CATALOGUE).write_text(text or json.dumps({"entries": entries}))

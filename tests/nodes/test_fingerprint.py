@@ -1,13 +1,12 @@
 """Load Image Prompt Models runs again when it would choose other files, and only then."""
 
-import json
 import math
 import os
 
 import pytest
 import tiny
 import torch
-from own_files import OWN, put_adapter, put_encoder
+from own_files import OWN, put_adapter, put_catalogue, put_encoder
 from safetensors.torch import save_file
 
 from image_prompt.nodes import library
@@ -63,7 +62,7 @@ def test_what_is_chosen_counts(folders, chosen, change):
 
 def test_the_lora_counts(folders, chosen, monkeypatch):
     own = {**OWN, "companion": "ip-adapter-faceid_sd15_lora"}
-    library.user_catalogue().write_text(json.dumps({"entries": [own]}))
+    put_catalogue(folders, own)
     before = fingerprint()
     monkeypatch.setattr(library, "companion_need", lambda found, known: library.Need("encoder"))  # which is there
     assert fingerprint() != before
@@ -76,5 +75,5 @@ def test_it_is_of_what_the_node_loads(folders, chosen):
 
 
 def test_a_broken_catalogue_makes_the_node_run_and_tell(folders, chosen):
-    library.user_catalogue().write_text("{")
+    put_catalogue(folders, text="{")
     assert math.isnan(fingerprint())

@@ -1,6 +1,5 @@
 """Models found by content: loaded, shared, explained where they are missing, reported."""
 
-import json
 import re
 import threading
 
@@ -10,7 +9,7 @@ import pytest
 import tiny
 import torch
 from nodes import LoraLoaderModelOnly
-from own_files import OWN, put_adapter, put_encoder
+from own_files import OWN, put_adapter, put_catalogue, put_encoder
 from safetensors.torch import save_file
 
 from image_prompt.model_files import passes
@@ -59,7 +58,7 @@ def companion_file(folders, model):
 @pytest.fixture
 def with_companion(folders):
     own = {**OWN, "companion": "ip-adapter-faceid_sd15_lora"}
-    (folders.parent / "user" / library.CATALOGUE).write_text(json.dumps({"entries": [own]}))
+    put_catalogue(folders, own)
     put_adapter(folders)
     put_encoder(folders)
 
@@ -167,7 +166,7 @@ def test_a_broken_file_under_a_published_name_is_to_be_got_again(folders):
 
 
 def test_a_broken_catalogue_does_not_hide_the_error(folders, pictures, apply):
-    library.user_catalogue().write_text("{")
+    put_catalogue(folders, text="{")
     model = tiny.unet("SD1.5")
     wrong = EncodeImagePrompt.execute(tiny.encoder(projection=16), pictures[:1]).args[0]
     with pytest.raises(ValueError, match=r"(?s)was given 16 wide ones.*image-prompt-catalogue\.json cannot be read"):
