@@ -60,9 +60,13 @@ class Catalogue:
         """
         known: dict[str, Entry] = {}
         for path in (OWN, *user_files):
-            for id, given in read_entries(path).items():
-                known[id] = _entry(path, given, known.get(id))
-            _check_companions(path, known)
+            try:
+                _add(path, known)
+            except BrokenCatalogue as error:
+                where = f"{path.parent.name}/{path.name}"
+                raise BrokenCatalogue(
+                    f"{error} Correct {where}, or remove it: it only adds to the pack's own."
+                ) from error
         return cls(tuple(known.values()))
 
     def named(self, file_name: str) -> list[Entry]:
@@ -110,6 +114,12 @@ def _key(name: str) -> Key:
     *folders, file = ("".join(part.split()) for part in name.casefold().replace("\\", "/").split("/"))
     ending = next((ending for ending in ALIKE if file.endswith(ending)), "")
     return (*folders, file.removesuffix(ending))
+
+
+def _add(path: Path, known: dict[str, Entry]) -> None:
+    for id, given in read_entries(path).items():
+        known[id] = _entry(path, given, known.get(id))
+    _check_companions(path, known)
 
 
 def _entry(path: Path, given: Fields, known: Entry | None) -> Entry:

@@ -8,7 +8,7 @@ from .catalogue import Entry
 from .index import IndexedFile
 from .need import Resolution, short
 from .printable import printable
-from .support import refusal
+from .support import APPLIED_TO, refusal
 from .words import entry_words, identity_words
 
 REJECTED, MISPLACED, WANTED = 4, 2, 2  # lines each
@@ -27,6 +27,10 @@ def _lines(resolution: Resolution, given: str) -> Iterator[str]:
         yield given
     if resolution.found:
         yield f"Needed: {resolution.need}. On this disk: {named(resolution.found)}, {_what(resolution.found)}."
+        return
+    base = resolution.need.base_model
+    if resolution.need.kind == "adapter" and base and base not in APPLIED_TO and not resolution.wanted:
+        yield f"IP-Adapters are applied to {', '.join(APPLIED_TO)} models here, not to {base}. Connect such a model."
         return
     yield f"Not found: {resolution.need}. {_searched(resolution)}"
     yield from _some([f"- {named(file)}: {reason(file, why)}" for file, why in resolution.rejected], REJECTED)

@@ -50,8 +50,20 @@ DTYPES = {
     "BF16": torch.bfloat16,
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
+    "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
+    "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
+    "BOOL": torch.bool,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "I16": torch.int16,
+    "U16": torch.uint16,
+    "I32": torch.int32,
+    "U32": torch.uint32,
+    "I64": torch.int64,
+    "U64": torch.uint64,
+    "C64": torch.complex64,
 }
-QUANTISED = torch.uint8  # stands for every dtype that weights cannot be computed in as they are
+QUANTISED = torch.uint8  # stands for those that are none of torch's own numbers
 
 ENCODER_OF_PRESET = {
     "CLIP ViT-B/32": "CLIP ViT-B",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ..ip_adapter import FAMILIES
+from ..ip_adapter import BASE_MODELS, FAMILIES, KOLORS
 from ..ip_adapter.foreign import FACE, UNSUPPORTED
 from .catalogue import Catalogue, Entry
 from .identify import FACE_FAMILIES
 
+APPLIED_TO = tuple(base.name for base in (*BASE_MODELS, KOLORS))  # models
 APPLIED = frozenset(family.name for family in FAMILIES)
 OF_FACES = {family for family, _ in FACE_FAMILIES.values()} | {"FaceID plus v2", "InstantID"}  # told by their names
 

@@ -8,10 +8,10 @@ import folder_paths
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..ip_adapter import BASE_MODELS, KOLORS
 from ..model_files.index import IndexedFile
 from ..model_files.need import Need, Resolution
 from ..model_files.resolve import explain
+from ..model_files.support import APPLIED_TO
 from .host import prompt_server
 from .library import chosen_files, companion_need, encoder_need, look_for, report
 from .load import load_adapter, load_encoder
@@ -36,7 +36,6 @@ PURPOSES = (  # as in the catalogue; 'auto' tries those that suit any picture, i
 )
 AUTOMATIC = PURPOSES[:4]
 GLANCE = 2.0  # seconds for a folder of which nothing is known yet
-APPLIED_TO = tuple(base.name for base in (*BASE_MODELS, KOLORS))
 
 
 class LoadImagePromptModels(io.ComfyNode):
