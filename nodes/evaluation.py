@@ -47,12 +47,14 @@ class Group:
     """Neighbouring rows of a batch that take the same image tokens and the same part of a mask.
 
     frames: which picture of the batch each row is
+    tiles: how many parts of the latent another node stacked along the batch; 1: none
     """
 
     rows: slice
     negative: bool
     area: Area | None
     frames: tuple[int, ...]
+    tiles: int = 1
 
 
 @dataclass
@@ -65,6 +67,7 @@ class Evaluation:
     latent_size: tuple[int, int]
     timestep: Any  # (B,) sigmas on the sampler's device
     model_sampling: Any
+    batch: int = 0  # pictures; 0: not known
     grouped: dict[Hashable, list[Group]] = field(default_factory=dict)
 
     @cached_property
@@ -82,23 +85,44 @@ class Evaluation:
         return last < self.sigma <= first
 
     def groups(self, rows: int, extra_options: dict[str, Any]) -> list[Group]:
-        """How a block's `rows` fall into groups: one chunk for each condition, worked out for the first block only."""
+        """How a block's `rows` fall into groups, worked out for the first block only.
+
+        A chunk for each condition; where tiles are stacked along the batch, these chunks for each tile.
+        """
         conditions = extra_options["cond_or_uncond"]
         uuids = extra_options.get("uuids") or conditions
         key = (rows, *conditions, *uuids)
         if key not in self.grouped:
-            self.grouped[key] = self._groups(rows // len(conditions), list(zip(uuids, conditions)), extra_options)
+            frames = _frames(extra_options, self.batch or rows // len(conditions))
+            tiles = _tiles(rows, len(conditions), len(frames), extra_options["original_shape"][0])
+            self.grouped[key] = self._groups(list(zip(uuids, conditions)), frames, tiles)
         return self.grouped[key]
 
-    def _groups(self, rows: int, chunks: list[tuple[Hashable, int]], extra_options: dict[str, Any]) -> list[Group]:
-        kinds = [(self.negative[index], self.areas.get((uuid, index))) for uuid, index in chunks]
-        groups, first = list[Group](), 0
+    def _groups(self, chunks: list[tuple[Hashable, int]], frames: tuple[int, ...], tiles: int) -> list[Group]:
+        kinds = [(self.negative[index], self.areas.get((uuid, index))) for uuid, index in chunks] * tiles
+        groups, first, rows = list[Group](), 0, len(frames)
         for last in range(1, len(kinds) + 1):
             if last == len(kinds) or kinds[last] != kinds[first]:
-                frames = _frames(extra_options, rows) * (last - first)
-                groups.append(Group(slice(first * rows, last * rows), *kinds[first], frames))
+                groups.append(
+                    Group(slice(first * rows, last * rows), *kinds[first], frames * (last - first), tiles=tiles)
+                )
                 first = last
         return groups
+
+
+def _tiles(rows: int, conditions: int, pictures: int, called: int) -> int:
+    """How many times the rows of an evaluation lie in those of a block, which has as many as the model was called with.
+
+    Raises:
+        ValueError: another node gave the block rows of its own.
+    """
+    if not pictures or rows % (conditions * pictures) or rows != called:
+        raise ValueError(
+            f"A block of the model has {rows} rows for {conditions} conditions and {pictures} pictures (the model was "
+            f"called with {called}), so an applied IP-Adapter cannot tell the positive rows from the negative ones: "
+            "another node changes the batch. Remove that node or the IP-Adapter."
+        )
+    return rows // (conditions * pictures)
 
 
 def current(extra_options: dict[str, Any]) -> Evaluation:
@@ -143,6 +167,7 @@ def _evaluate(
         latent_size=(x.shape[-2], x.shape[-1]),
         timestep=timestep,
         model_sampling=model.model_sampling,
+        batch=len(x),
     )
     return executor(model, conds, x, timestep, _with(model_options, KEY, evaluation))
 

@@ -91,6 +91,11 @@ class Influence:
         """(1 or B, L), made once a run."""
         if self.mask is None:
             return None
+        if group.tiles > 1:
+            raise ValueError(
+                f"Another node runs the model on {group.tiles} parts of the latent at once and does not say where they "
+                "lie, so the mask of the image prompt cannot be placed: remove the mask or that node."
+            )
         grid, size = tuple(extra_options["activations_shape"][-2:]), tuple(extra_options["original_shape"][-2:])
         expected = group.area[:2] if group.area else evaluation.latent_size
         if size != expected:

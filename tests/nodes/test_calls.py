@@ -1,0 +1,72 @@
+"""How the rows of a call of the model are told apart, whoever makes it: tiles, windows of frames, other packs."""
+
+import comfy.utils
+import pytest
+import tiny
+import torch
+
+CLOSE = {"rtol": 1e-4, "atol": 1e-3}
+
+
+def tiled(model, at_once):
+    """As a tiled diffusion runs a model: `at_once` tiles in one call, stacked along the batch."""
+
+    def run(apply_model, call):
+        parts = call["input"].chunk(2, dim=3)
+        done = []
+        for start in range(0, len(parts), at_once):
+            x = torch.cat(list(parts[start : start + at_once]))
+            repeated = {
+                key: comfy.utils.repeat_to_batch_size(value, len(x)) if isinstance(value, torch.Tensor) else value
+                for key, value in call["c"].items()
+            }
+            timestep = comfy.utils.repeat_to_batch_size(call["timestep"], len(x))
+            done += apply_model(x, timestep, **repeated).split(len(call["input"]))
+        return torch.cat(done, dim=3)
+
+    model = model.clone()
+    model.set_model_unet_function_wrapper(run)
+    return model
+
+
+def test_tiles_stacked_along_the_batch_are_mapped_tile_by_tile(base, model, adapter, two_references, apply):
+    patched = apply(model, adapter, two_references, batch="one per image")
+    one, two = (tiny.sample(tiled(patched, at_once), base, steps=1, batch=2) for at_once in (1, 2))
+    torch.testing.assert_close(two, one, **CLOSE)
+
+
+def test_stacked_tiles_leave_no_place_for_a_mask(features, apply):
+    model = tiny.unet("SD1.5")
+    patched = apply(model, tiny.adapter(model), features, mask=torch.ones(1, 8, 8))
+
+    def twice(apply_model, call):
+        c = {**call["c"], "c_crossattn": call["c"]["c_crossattn"].repeat(2, 1, 1)}
+        return apply_model(call["input"].repeat(2, 1, 1, 1), call["timestep"].repeat(2), **c)[: len(call["input"])]
+
+    patched.set_model_unet_function_wrapper(twice)
+    with pytest.raises(ValueError, match="on 2 parts of the latent at once.*remove the mask or that node"):
+        tiny.sample(patched, "SD1.5")
+
+
+def test_a_batch_that_is_no_multiple_is_refused(features, apply):
+    model = tiny.unet("SD1.5")
+    patched = apply(model, tiny.adapter(model), features)
+
+    def one_more(apply_model, call):
+        c = {**call["c"], "c_crossattn": call["c"]["c_crossattn"][[0, 1, 1]]}
+        return apply_model(call["input"][[0, 1, 1]], call["timestep"][[0, 1, 1]], **c)[:2]
+
+    patched.set_model_unet_function_wrapper(one_more)
+    with pytest.raises(ValueError, match="3 rows for 2 conditions and 1 pictures.*Remove that node"):
+        tiny.sample(patched, "SD1.5")
+
+
+def test_a_block_with_rows_of_its_own_is_refused(features, apply):
+    """A regional prompter that repeats the positive row: these four are not two tiles of a positive and a negative."""
+    model = tiny.unet("SD1.5")
+    patched = apply(model, tiny.adapter(model), features)
+    rows = [0, 1, 1, 1]
+    patched.set_model_patch(lambda n, context, value, options: (n[rows], context[rows], value[rows]), "attn2_patch")
+    patched.set_model_patch(lambda n, options: n[:2], "attn2_output_patch")
+    with pytest.raises(ValueError, match="4 rows for 2 conditions and 1 pictures .the model was called with 2."):
+        tiny.sample(patched, "SD1.5")
