@@ -91,9 +91,10 @@ class Evaluation:
         """
         conditions = extra_options["cond_or_uncond"]
         uuids = extra_options.get("uuids") or conditions
-        key = (rows, *conditions, *uuids)
+        window = _window(extra_options)
+        key = (rows, window, *conditions, *uuids)
         if key not in self.grouped:
-            frames = _frames(extra_options, self.batch or rows // len(conditions))
+            frames = tuple(range(self.batch or rows // len(conditions))) if window is None else window
             tiles = _tiles(rows, len(conditions), len(frames), extra_options["original_shape"][0])
             self.grouped[key] = self._groups(list(zip(uuids, conditions)), frames, tiles)
         return self.grouped[key]
@@ -214,11 +215,11 @@ def _clamped(area: Sequence[int], shape: Sequence[int]) -> Area:
     return min(shape[-2] - top, height), min(shape[-1] - left, width), top, left
 
 
-def _frames(extra_options: dict[str, Any], rows: int) -> tuple[int, ...]:
-    """Which pictures of the batch the rows of one condition are; a context window takes some of them."""
+def _window(extra_options: dict[str, Any]) -> tuple[int, ...] | None:
+    """The pictures of the batch that a window of frames takes, ComfyUI's or AnimateDiff-Evolved's; None: no window."""
     window = extra_options.get("context_window")
     if window is None or window.dim != 0:
-        return tuple(range(rows))
-    frames = tuple(window.index_list)
+        frames = extra_options.get("ad_params", {}).get("sub_idxs")
+        return None if frames is None else tuple(frames)
     anchor = getattr(window, "causal_anchor_index", None)
-    return frames if anchor is None or anchor < 0 else (anchor, *frames)
+    return tuple(window.index_list) if anchor is None or anchor < 0 else (anchor, *window.index_list)

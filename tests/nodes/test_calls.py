@@ -1,9 +1,11 @@
 """How the rows of a call of the model are told apart, whoever makes it: tiles, windows of frames, other packs."""
 
+import comfy.context_windows
 import comfy.utils
 import pytest
 import tiny
 import torch
+from comfy.patcher_extension import WrappersMP
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-3}
 
@@ -70,3 +72,41 @@ def test_a_block_with_rows_of_its_own_is_refused(features, apply):
     patched.set_model_patch(lambda n, options: n[:2], "attn2_output_patch")
     with pytest.raises(ValueError, match="4 rows for 2 conditions and 1 pictures .the model was called with 2."):
         tiny.sample(patched, "SD1.5")
+
+
+def core_window(options, frames):
+    options["context_window"] = comfy.context_windows.IndexListContextWindow(frames, dim=0, total_frames=4)
+
+
+def animatediff_window(options, frames):
+    options["ad_params"]["sub_idxs"] = frames
+
+
+def windows(mark, frames):
+    """A wrapper that runs the model on some frames after the others, as AnimateDiff-Evolved's does."""
+
+    def run(executor, model, conds, x, timestep, model_options):
+        found = [torch.zeros_like(x) for _ in conds]
+        for window in frames:
+            mark(model_options["transformer_options"], window)
+            for each, part in zip(found, executor(model, conds, x[window], timestep[window], model_options)):
+                each[window] = part
+        return found
+
+    return run
+
+
+@pytest.mark.parametrize("mark", [core_window, animatediff_window])
+@pytest.mark.parametrize("inside", [True, False])
+def test_windows_in_one_evaluation_take_the_references_of_their_frames(two_references, apply, mark, inside):
+    """Whichever of the two wrappers, that of the windows or ours, runs inside the other."""
+    model = tiny.unet("SD1.5")
+    model.model_options["transformer_options"]["ad_params"] = {"sub_idxs": None}
+    adapter, masks = tiny.adapter(model), torch.rand(4, 8, 8)
+    expected = tiny.sample(apply(model, adapter, two_references, batch="one per image", mask=masks), "SD1.5", batch=4)
+    if inside:
+        model = apply(model, adapter, two_references, batch="one per image", mask=masks)
+    model.add_wrapper(WrappersMP.CALC_COND_BATCH, windows(mark, [[0, 2], [3, 1]]))
+    if not inside:
+        model = apply(model, adapter, two_references, batch="one per image", mask=masks)
+    torch.testing.assert_close(tiny.sample(model, "SD1.5", batch=4), expected, **CLOSE)
