@@ -235,12 +235,10 @@ def _configure(sizes: Sizes, variant: str, description: Mapping[str, Any], name:
 
 
 def _of_row(row: Preset, sizes: Sizes) -> dict[str, Any]:
-    listed = row.grid == sizes.grid
-    size = row.image_size if listed else sizes.grid * sizes.patch
     return {
-        "name": row.name if listed else f"{row.name} at {size} pixels",
+        "name": row.name,  # of the training: position embeddings stretched to another picture size change nothing else
         "heads": row.heads,
-        "image_size": size,
+        "image_size": row.image_size if row.grid == sizes.grid else sizes.grid * sizes.patch,
         "activation": row.activation,
         "mean": row.mean,
         "std": row.std,

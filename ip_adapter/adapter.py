@@ -92,6 +92,11 @@ class IPAdapter(nn.Module):
         return encoder_name(self.feature, self.feature_width)
 
     @property
+    def title(self) -> str:
+        """For messages."""
+        return f"{self.name or 'This adapter'} ({self.family.name}, {self.base_model})"
+
+    @property
     def negative(self) -> Negative:
         return self.family.negative
 
@@ -101,8 +106,7 @@ class IPAdapter(nn.Module):
         if features.ndim == rank and features.shape[-1] == self.feature_width and features.numel():
             return
         dims = "(batch, width)" if rank == 2 else "(batch, positions, width)"
-        adapter = f"{self.name or 'This adapter'} ({self.family.name}, {self.base_model})"
-        wanted = f"{adapter} was made for {self.encoder_name}"
+        wanted = f"{self.title} was made for {self.encoder_name}"
         reads = f"it reads {self.feature} {dims}, {self.feature_width} wide"
         if features.ndim != rank or not features.numel():
             raise ValueError(f"{wanted}: {reads}, and was given a tensor of shape {given}.")

@@ -13,6 +13,7 @@ from ..clip_vision.layouts import LAYOUTS
 from ..ip_adapter import BASE_MODELS, ENCODERS, ForeignFile, encoder_name, load_adapter
 from ..ip_adapter.containers import PREFIXES
 from ..ip_adapter.foreign import FACE, LORA
+from .encoders import encoder_word
 from .header import Header, TensorInfo
 from .printable import printable
 
@@ -64,12 +65,6 @@ DTYPES = {
     "C64": torch.complex64,
 }
 QUANTISED = torch.uint8  # stands for those that are none of torch's own numbers
-
-ENCODER_OF_PRESET = {
-    "CLIP ViT-B/32": "CLIP ViT-B",
-    "CLIP ViT-B/16": "CLIP ViT-B",
-    "SigLIP so400m/14-384": "SigLIP so400m",
-}
 
 FACE_FAMILIES = {  # kind in ip_adapter.FOREIGN -> family, and the base model where the layers do not tell
     "a FaceID adapter": ("FaceID", ""),
@@ -216,7 +211,7 @@ def _encoder(tensors: Tensors, metadata: Mapping[str, str], name: str) -> Identi
     return Identity(
         "encoder",
         config.name,
-        encoder=ENCODER_OF_PRESET.get(config.name, config.name),
+        encoder=encoder_word(config.name),
         projection=projection,
         also=also,
     )

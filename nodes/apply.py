@@ -11,7 +11,6 @@ from comfy_api.latest import io
 from ..ip_adapter import (
     LAYER_SET_NAMES,
     ImageKeyValues,
-    IPAdapter,
     fold,
     match_layers,
     select_layers,
@@ -19,11 +18,11 @@ from ..ip_adapter import (
 from ..model_files.need import Need
 from .activity import timed
 from .adapter import ImagePromptAdapter
-from .library import encoder_need, explained
+from .library import explained
+from .references import negative_features, reference_features
 from .sockets import CATEGORY, Adapter
 from .unet_patch import CrossAttention, Influence, bank, base_model, cross_attentions, install
 
-FIELDS = {"image_embeds": "image_embeds", "penultimate": "penultimate_hidden_states"}  # the adapter's word -> core's
 BATCHES = ("together", "one per image")
 
 
@@ -162,50 +161,6 @@ def project(
         for pairs in sides
     )
     return ImageKeyValues(*folded)
-
-
-def reference_features(adapter: IPAdapter, features: Output) -> torch.Tensor:
-    """The field of the references that the adapter reads: (R, D) or (R, N, W)."""
-    found = getattr(features, FIELDS[adapter.feature], None)
-    try:
-        if found is None:
-            raise ValueError(
-                f"This adapter reads {FIELDS[adapter.feature]}, which the features do not have: "
-                f"encode the image with {adapter.encoder_name}."
-            )
-        adapter.check_features(found)
-    except ValueError as error:
-        raise explained(error, encoder_need(adapter)) from None
-    return _finite(found)
-
-
-def negative_features(adapter: IPAdapter, features: Output, negative: Output | None) -> torch.Tensor:
-    """The same field for the unconditional rows: of the negative image, else by the family's own rule, (1, ...)."""
-    references = reference_features(adapter, features)
-    if negative is not None:
-        found = reference_features(adapter, negative)
-    elif adapter.negative == "zeros":
-        return torch.zeros_like(references[:1])
-    else:
-        found = getattr(features, "negative_penultimate", None)
-    if found is None:
-        raise ValueError(
-            "This adapter needs the encoder's answer to an empty image as well, which core's CLIP Vision Encode does "
-            "not give: use Encode Image Prompt (it takes the same encoder), or connect a negative."
-        )
-    if found.shape[1:] != references.shape[1:]:
-        wrong = (
-            f"The negative has features of shape {tuple(found.shape)}, the references {tuple(references.shape)}: "
-            "encode both with the same encoder."
-        )
-        raise explained(ValueError(wrong), encoder_need(adapter))
-    return _finite(found)
-
-
-def _finite(features: torch.Tensor) -> torch.Tensor:
-    if not torch.isfinite(features).all():
-        raise ValueError("The features hold NaN or infinite numbers: encode the image again, in another dtype.")
-    return features
 
 
 def _attentions(model: ModelPatcher, adapter: ImagePromptAdapter) -> list[CrossAttention]:

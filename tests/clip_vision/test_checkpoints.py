@@ -235,9 +235,9 @@ def test_siglip2_is_named_by_its_file_name():
     assert load_encoder(sd, name="siglip2-base-patch16-512.safetensors").config.name == "SigLIP2 base/16-512"
 
 
-def test_another_picture_size_of_a_known_encoder_keeps_its_heads():
-    config = load_encoder(resized(ROWS["CLIP ViT-H/14"], 336)).config
-    assert (config.heads, config.image_size, config.name) == (16, 336, "CLIP ViT-H/14 at 336 pixels")
+def test_another_picture_size_of_a_known_encoder_keeps_its_heads_and_its_name():
+    config = load_encoder(resized(ROWS["CLIP ViT-H/14"], 448)).config
+    assert (config.heads, config.image_size, config.name) == (16, 448, "CLIP ViT-H/14")
 
 
 def test_an_unlisted_encoder_has_heads_of_64_and_the_activation_of_its_layout():

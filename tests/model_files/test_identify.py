@@ -106,6 +106,14 @@ def test_the_name_decides_where_shapes_are_equal(name, file, dtype, family):
     assert identify(published.published(name, dtype), file).family == family
 
 
+def stretched():
+    """ViT-H with the position embeddings of pictures of 448 pixels."""
+    return {
+        key: (1025, 1280) if key.endswith("position_embedding.weight") else shape
+        for key, shape in shapes(VIT_H).items()
+    }
+
+
 @pytest.mark.parametrize(
     ("tensors", "file", "family", "encoder", "projection"),
     [
@@ -118,6 +126,7 @@ def test_the_name_decides_where_shapes_are_equal(name, file, dtype, family):
             True,
         ),
         (bigger(), "model.safetensors", "CLIP ViT-bigG/14", "CLIP ViT-bigG/14", True),
+        (stretched(), "model.safetensors", "CLIP ViT-H/14", "CLIP ViT-H/14", True),
         (
             shapes(VIT_L),
             "CLIP-ViT-L-14-laion2B/model.safetensors",

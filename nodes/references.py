@@ -1,0 +1,81 @@
+"""What an adapter reads of the image features it is given, and whether the right encoder made them."""
+
+import torch
+from comfy.clip_vision import Output
+
+from ..clip_vision import PRESETS
+from ..ip_adapter import ENCODERS, IPAdapter
+from ..model_files.encoders import encoder_word
+from .library import encoder_need, explained
+
+FIELDS = {"image_embeds": "image_embeds", "penultimate": "penultimate_hidden_states"}  # the adapter's word -> core's
+
+
+def reference_features(adapter: IPAdapter, features: Output, name: str = "features") -> torch.Tensor:
+    """The field of the references that the adapter reads: (R, D) or (R, N, W). `name`: what they are, in words."""
+    found = getattr(features, FIELDS[adapter.feature], None)
+    try:
+        _check_encoder(adapter, features, name)
+        if found is None:
+            raise ValueError(
+                f"This adapter reads {FIELDS[adapter.feature]}, which the {name} do not have: "
+                f"encode the image with {adapter.encoder_name}."
+            )
+        adapter.check_features(found)
+    except ValueError as error:
+        raise explained(error, encoder_need(adapter)) from None
+    return _finite(found)
+
+
+def negative_features(adapter: IPAdapter, features: Output, negative: Output | None) -> torch.Tensor:
+    """The same field for the unconditional rows: of the negative image, else by the family's own rule, (1, ...)."""
+    references = reference_features(adapter, features)
+    if negative is not None:
+        found = reference_features(adapter, negative, "features of the negative")
+        _check_same_encoder(adapter, features, negative)
+    elif adapter.negative == "zeros":
+        return torch.zeros_like(references[:1])
+    else:
+        found = getattr(features, "negative_penultimate", None)
+    if found is None:
+        raise ValueError(
+            "This adapter needs the encoder's answer to an empty image as well, which core's CLIP Vision Encode does "
+            "not give: use Encode Image Prompt (it takes the same encoder), or connect a negative."
+        )
+    if found.shape[1:] != references.shape[1:]:
+        wrong = (
+            f"The negative has features of shape {tuple(found.shape)}, the references {tuple(references.shape)}: "
+            "encode both with the same encoder."
+        )
+        raise explained(ValueError(wrong), encoder_need(adapter))
+    return _finite(found)
+
+
+def _check_encoder(adapter: IPAdapter, features: Output, name: str) -> None:
+    """ValueError if another encoder than the adapter's made the features, as far as both are known by name."""
+    made_by = _encoder(features)
+    if made_by in {preset.name for preset in PRESETS} and adapter.encoder_name in ENCODERS.values():
+        if encoder_word(made_by) != adapter.encoder_name:
+            raise ValueError(
+                f"{adapter.title} was made for {adapter.encoder_name}, and the {name} were made by {made_by}: encode "
+                f"the image with {adapter.encoder_name}. If {made_by} is not what that file holds, say what it is with "
+                "the input variant of Load Image Encoder."
+            )
+
+
+def _check_same_encoder(adapter: IPAdapter, features: Output, negative: Output) -> None:
+    made_by, other = _encoder(features), _encoder(negative)
+    if made_by and other and made_by != other:
+        wrong = f"The references were made by {made_by}, the negative by {other}: encode both with the same encoder."
+        raise explained(ValueError(wrong), encoder_need(adapter))
+
+
+def _encoder(features: Output) -> str:
+    """By its training, whatever its resolution; "" where it is not known, as of core's encoders."""
+    return getattr(features, "encoder", "")
+
+
+def _finite(features: torch.Tensor) -> torch.Tensor:
+    if not torch.isfinite(features).all():
+        raise ValueError("The features hold NaN or infinite numbers: encode the image again, in another dtype.")
+    return features
