@@ -1,6 +1,5 @@
 """Apply an IP-Adapter to a model."""
 
-import math
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from ..ip_adapter import (
     select_layers,
 )
 from ..model_files.need import Need
+from . import inputs
 from .activity import timed
 from .adapter import ImagePromptAdapter
 from .library import explained
@@ -24,6 +24,7 @@ from .sockets import CATEGORY, Adapter
 from .unet_patch import CrossAttention, Influence, bank, base_model, cross_attentions, install
 
 BATCHES = ("together", "one per image")
+WEIGHT_LIMIT = 5.0  # either way, typed in or over a link; a model cannot take much more in half precision
 
 
 class ApplyImagePrompt(io.ComfyNode):
@@ -42,8 +43,8 @@ class ApplyImagePrompt(io.ComfyNode):
                 io.Float.Input(
                     "weight",
                     default=1.0,
-                    min=-5.0,
-                    max=5.0,
+                    min=-WEIGHT_LIMIT,
+                    max=WEIGHT_LIMIT,
                     step=0.05,
                     tooltip="How strongly the references act. About 0.5 leaves room for a text prompt; "
                     "0 does nothing, below 0 pushes away.",
@@ -104,7 +105,7 @@ class ApplyImagePrompt(io.ComfyNode):
     def validate_inputs(cls, start: float | None, end: float | None) -> bool | str:
         """Before the prompt is queued; linked values come as None and are checked when they are known."""
         try:
-            _check_range(0.0 if start is None else start, 1.0 if end is None else end)
+            _range(0.0 if start is None else start, 1.0 if end is None else end)
         except ValueError as error:
             return str(error)
         return True
@@ -123,10 +124,15 @@ class ApplyImagePrompt(io.ComfyNode):
         batch: str = BATCHES[0],
         layers: str = LAYER_SET_NAMES[0],
     ) -> io.NodeOutput:
-        _check_range(start, end)
-        _check_mask(mask)
-        if not math.isfinite(weight):
-            raise ValueError(f"The weight is {weight}: it must be a finite number.")
+        inputs.diffusion_model(model)
+        inputs.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter")
+        inputs.image_features(features)
+        weight = inputs.number(weight, -WEIGHT_LIMIT, WEIGHT_LIMIT, "weight")
+        start, end = _range(start, end)
+        mask = None if mask is None else inputs.mask(mask)
+        negative = None if negative is None else inputs.image_features(negative, "negative")
+        inputs.choice(batch, BATCHES, "batch")
+        inputs.choice(layers, LAYER_SET_NAMES, "layers")
         attentions = _attentions(model, adapter)
         cond = reference_features(adapter.module, features)
         uncond = negative_features(adapter.module, features, negative)
@@ -137,7 +143,6 @@ class ApplyImagePrompt(io.ComfyNode):
         if weight != 0.0 and start < end:  # else the same bits as without this node
             with timed("apply"):
                 key_values = project(adapter, cond, uncond, batch == BATCHES[0], weight, chosen, heads, _dtype(model))
-            mask = None if mask is None else mask.float()
             kept = {block: number for number, block in enumerate(chosen)}
             install(patched, Influence(bank(key_values, model.load_device), start, end, mask), kept, heads)
         return io.NodeOutput(patched)
@@ -188,19 +193,8 @@ def _dtype(model: ModelPatcher) -> torch.dtype:
     return dtype or model.model_dtype()
 
 
-def _check_range(start: float, end: float) -> None:
-    if not 0.0 <= start <= 1.0 or not 0.0 <= end <= 1.0:
-        raise ValueError(f"start {start} and end {end} must lie between 0 and 1.")
+def _range(start: float, end: float) -> tuple[float, float]:
+    start, end = inputs.number(start, 0.0, 1.0, "start"), inputs.number(end, 0.0, 1.0, "end")
     if start > end:
         raise ValueError(f"start {start} lies after end {end}: start must not be greater than end.")
-
-
-def _check_mask(mask: torch.Tensor | None) -> None:
-    if mask is None:
-        return
-    if mask.ndim != 3 or not mask.numel():
-        raise ValueError(
-            f"The mask has shape {tuple(mask.shape)}, expected (masks, height, width): connect a MASK output."
-        )
-    if not torch.isfinite(mask).all():
-        raise ValueError("The mask holds NaN or infinite numbers.")
+    return start, end

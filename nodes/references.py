@@ -16,7 +16,7 @@ def reference_features(adapter: IPAdapter, features: Output, name: str = "featur
     found = getattr(features, FIELDS[adapter.feature], None)
     try:
         _check_encoder(adapter, features, name)
-        if found is None:
+        if not isinstance(found, torch.Tensor):
             raise ValueError(
                 f"This adapter reads {FIELDS[adapter.feature]}, which the {name} do not have: "
                 f"encode the image with {adapter.encoder_name}."
@@ -24,7 +24,7 @@ def reference_features(adapter: IPAdapter, features: Output, name: str = "featur
         adapter.check_features(found)
     except ValueError as error:
         raise explained(error, encoder_need(adapter)) from None
-    return _finite(found)
+    return _finite(found, name)
 
 
 def negative_features(adapter: IPAdapter, features: Output, negative: Output | None) -> torch.Tensor:
@@ -48,7 +48,7 @@ def negative_features(adapter: IPAdapter, features: Output, negative: Output | N
             "encode both with the same encoder."
         )
         raise explained(ValueError(wrong), encoder_need(adapter))
-    return _finite(found)
+    return _finite(found, "features of the negative")
 
 
 def _check_encoder(adapter: IPAdapter, features: Output, name: str) -> None:
@@ -75,7 +75,7 @@ def _encoder(features: Output) -> str:
     return getattr(features, "encoder", "")
 
 
-def _finite(features: torch.Tensor) -> torch.Tensor:
+def _finite(features: torch.Tensor, name: str) -> torch.Tensor:
     if not torch.isfinite(features).all():
-        raise ValueError("The features hold NaN or infinite numbers: encode the image again, in another dtype.")
+        raise ValueError(f"The {name} hold NaN or infinite numbers: encode the image again, in another dtype.")
     return features

@@ -92,12 +92,6 @@ def test_sets_that_overlap_act_together_where_they_do(base, model, adapter, othe
     torch.testing.assert_close(tiny.sample(patched, base), tiny.sample(turned, base), rtol=1e-4, atol=1e-3)
 
 
-def test_a_linked_name_that_is_not_there_is_refused(features, apply):
-    model = tiny.unet("SD1.5")
-    with pytest.raises(ValueError, match="no layers named 'colour'"):
-        apply(model, tiny.adapter(model), features, layers="colour")
-
-
 def test_saved_workflows_keep_their_inputs():
     """A workflow lists the values of the widgets in order, so a new one comes last and has a default."""
     inputs = ApplyImagePrompt.define_schema().inputs

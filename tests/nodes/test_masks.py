@@ -4,6 +4,7 @@ import pytest
 import tiny
 import torch
 
+from image_prompt.nodes import inputs
 from image_prompt.nodes.masks import token_mask
 from image_prompt.nodes.unet_patch import CrossAttentionPatch
 
@@ -25,6 +26,12 @@ def test_an_area_is_cut_out_of_the_latent():
     mask[:, 2:4, 7:] = 1.0
     cut = token_mask(mask, (6, 10), (2, 4, 2, 6), (2, 4))  # height, width, top, left
     torch.testing.assert_close(cut.view(2, 4), torch.tensor([[0.0, 1, 1, 1]] * 2))
+
+
+def test_a_mask_just_outside_is_clamped_and_inside_is_left_as_it_is():
+    """Resizing and compositing overshoot; what lies further out is refused (bad_inputs.py)."""
+    torch.testing.assert_close(inputs.mask(torch.tensor([[[-0.01, 0.3, 1.01]]])), torch.tensor([[[0.0, 0.3, 1.0]]]))
+    assert torch.equal(inputs.mask(torch.tensor([[[True, False]]])), torch.tensor([[[1.0, 0.0]]]))
 
 
 @pytest.mark.parametrize("rows", [slice(0, 4), slice(5, 12)])

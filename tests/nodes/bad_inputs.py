@@ -1,0 +1,170 @@
+"""The one table of bad inputs: what a node refuses, and the message that it gives. test_bad_inputs.py runs it.
+
+A row adds to, or takes the place of, inputs with which the node works (`good`). A function makes a value of these.
+"""
+
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import tiny
+import torch
+from comfy.clip_vision import Output
+
+from image_prompt.nodes.apply import ApplyImagePrompt
+from image_prompt.nodes.encode import EncodeImagePrompt
+
+Inputs = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bad:
+    """message: a regular expression"""
+
+    node: type
+    inputs: Mapping[str, Any]
+    message: str
+
+
+def good(node: type) -> Inputs:
+    """Inputs with which it works, made anew."""
+    return GOOD[node]()
+
+
+_unet = cache(tiny.unet)
+
+
+@cache
+def _encoded(projection: int) -> Output:
+    picture = torch.rand(1, 40, 60, 3, generator=torch.Generator().manual_seed(11))
+    return EncodeImagePrompt.execute(tiny.encoder(projection=projection), picture).args[0]
+
+
+def _features(projection: int = 24) -> Output:
+    return copy(_encoded(projection))
+
+
+def _apply() -> Inputs:
+    model = _unet("SD1.5")
+    return {
+        "model": model,
+        "adapter": tiny.adapter(model),
+        "features": _features(),
+        "weight": 1.0,
+        "start": 0.0,
+        "end": 1.0,
+    }
+
+
+GOOD: dict[type, Callable[[], Inputs]] = {
+    ApplyImagePrompt: _apply,
+}
+
+
+def _named(base: str, vector: int) -> dict[str, Callable[[Inputs], Any]]:
+    """An adapter of this base model on an SDXL whose vector is this wide."""
+
+    def model(_: Inputs) -> Any:
+        unet = _unet("SDXL").clone()
+        unet.model = copy(unet.model)
+        unet.model.adm_channels = vector
+        return unet
+
+    def adapter(_: Inputs) -> Any:
+        found = tiny.adapter(_unet("SDXL"))
+        found.module.base_model = base
+        return found
+
+    return {"model": model, "adapter": adapter}
+
+
+def _narrow(inputs: Inputs) -> Any:
+    file = tiny.base_file(inputs["model"])
+    return tiny.wrapped({key: value[:16] if key.endswith("_ip.weight") else value for key, value in file.items()})
+
+
+def _plus(inputs: Inputs) -> Any:
+    return tiny.plus_adapter(inputs["model"])
+
+
+def _with(**changes: Callable[[Any], Any]) -> Callable[[Inputs], Any]:
+    """The features with other fields."""
+
+    def changed(inputs: Inputs) -> Any:
+        for name, change in changes.items():
+            setattr(inputs["features"], name, change(getattr(inputs["features"], name)))
+        return inputs["features"]
+
+    return changed
+
+
+def _shorter_states(inputs: Inputs) -> Any:
+    states = inputs["features"].penultimate_hidden_states[:, :5]
+    return type(inputs["features"])(negative_penultimate=None, encoder="", penultimate_hidden_states=states)
+
+
+A = ApplyImagePrompt
+NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
+OF_THE_ENCODER = "(?s:.*)image encoder"  # and which file would do
+
+BAD_INPUTS = (
+    # model
+    Bad(A, {"model": NOTHING}, r"The model is nothing: connect a SD1\.5 or SDXL model\."),
+    Bad(A, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5"),
+    Bad(
+        A, {"model": lambda inputs: inputs["adapter"].patcher}, "The model is an object of the type IPAdapter: connect"
+    ),
+    Bad(A, {"model": lambda _: tiny.dit()}, "the model is Flux: IP-Adapter is applied to SD1.5 and SDXL"),
+    Bad(A, {"model": lambda _: _unet("SDXL")}, r"for SD1\.5, the model is SDXL: use one made for SDXL\."),
+    # adapter
+    Bad(A, {"adapter": NOTHING}, r"The adapter is nothing: connect the output of Load IP-Adapter\."),
+    Bad(A, {"adapter": TEXT}, "The adapter is the text 'a word': connect"),
+    Bad(A, {"adapter": DICT}, "The adapter is a dict with image_proj, ip_adapter: connect"),
+    Bad(A, {"adapter": lambda _: tiny.adapter(_unet("SDXL"))}, r"for SDXL, the model is SD1\.5: use one made for"),
+    Bad(A, _named("Kolors", 2816), "IP-Adapter for Kolors, the model is SDXL"),
+    Bad(A, _named("SDXL", 5632), "IP-Adapter for SDXL, the model is Kolors"),
+    Bad(A, {"adapter": _narrow}, "is 16 wide.*made for a model of another size"),
+    # features
+    Bad(A, {"features": NOTHING}, r"The input features is nothing: connect the features of Encode Image Prompt\."),
+    Bad(A, {"features": TEXT}, "The input features is the text 'a word': connect"),
+    Bad(A, {"features": DICT}, "The input features is a dict with image_proj, ip_adapter: connect"),
+    Bad(A, {"features": lambda _: torch.zeros(1, 24)}, r"The input features is a tensor of shape \(1, 24\): connect"),
+    Bad(A, {"features": lambda _: _features(projection=16)}, f"24 wide.*16 wide{OF_THE_ENCODER}"),
+    Bad(A, {"features": _with(image_embeds=lambda t: t[None])}, f"was given a tensor of shape{OF_THE_ENCODER}"),
+    Bad(A, {"features": _with(image_embeds=list)}, f"reads image_embeds, which the features do not{OF_THE_ENCODER}"),
+    Bad(A, {"features": _with(image_embeds=lambda t: t / 0)}, "features hold NaN or infinite.*encode the image again"),
+    Bad(A, {"adapter": _plus, "features": _with(negative_penultimate=lambda _: None)}, "use Encode Image Prompt"),
+    Bad(
+        A, {"adapter": _plus, "features": _with(negative_penultimate=lambda t: t[..., :8])}, "encode both with the same"
+    ),
+    Bad(A, {"adapter": _plus, "features": _with(negative_penultimate=lambda t: t / 0)}, "of the negative hold NaN"),
+    # negative
+    Bad(A, {"negative": DICT}, "The input negative is a dict with image_proj, ip_adapter: connect the features of"),
+    Bad(A, {"adapter": _plus, "negative": _shorter_states}, f"encode both with the same encoder{OF_THE_ENCODER}"),
+    # weight, start, end
+    Bad(A, {"weight": NOTHING}, r"The weight is nothing: it must be a number between -5 and 5\."),
+    Bad(A, {"weight": "1.0"}, r"The weight is the text '1\.0': it must be a number"),
+    Bad(A, {"weight": float("nan")}, "The weight is nan: it must be a number between -5 and 5"),
+    Bad(A, {"weight": float("-inf")}, "The weight is -inf: it must be a number between -5 and 5"),
+    Bad(A, {"weight": 1e38}, r"The weight is 1e\+38: it must be a number between -5 and 5"),
+    Bad(A, {"start": TEXT}, r"The start is the text 'a word': it must be a number between 0 and 1\."),
+    Bad(A, {"end": NOTHING}, r"The end is nothing: it must be a number between 0 and 1\."),
+    Bad(A, {"end": 1.5}, r"The end is 1\.5: it must be a number between 0 and 1\."),
+    Bad(A, {"start": 0.6, "end": 0.5}, "start 0.6 lies after end 0.5: start must not be greater"),
+    # mask
+    Bad(A, {"mask": LIST}, r"The mask is a list of 2: connect a MASK output"),
+    Bad(A, {"mask": TEXT}, "The mask is the text 'a word': connect a MASK output"),
+    Bad(A, {"mask": torch.zeros(8, 8)}, r"The mask is a tensor of shape \(8, 8\): connect a MASK output"),
+    Bad(A, {"mask": torch.zeros(1, 8, 8, 3)}, r"tensor of shape \(1, 8, 8, 3\): connect a MASK output"),
+    Bad(A, {"mask": torch.zeros(0, 8, 8)}, r"tensor of shape \(0, 8, 8\): connect a MASK output"),
+    Bad(A, {"mask": torch.full((1, 8, 8), float("nan"))}, "mask holds NaN or infinite numbers: check the node"),
+    Bad(A, {"mask": torch.arange(256).view(1, 16, 16)}, "mask holds values from 0 to 255, .*divided by 255"),
+    Bad(A, {"mask": torch.full((1, 8, 8), -0.02)}, r"mask holds values from -0\.02 to -0\.02, expected are 0"),
+    # words
+    Bad(A, {"batch": "each"}, r"The input batch is the text 'each': choose one of together, one per image\."),
+    Bad(A, {"batch": NOTHING}, "The input batch is nothing: choose one of"),
+    Bad(A, {"layers": "colour"}, "The input layers is the text 'colour': choose one of all, style, composition, style"),
+    Bad(A, {"layers": LIST}, "The input layers is a list of 2: choose one of"),
+)
