@@ -5,7 +5,7 @@ features = encode(encoder, PIL.Image.open("photo.jpg"), want=("image_embeds", "p
 """
 
 from .checkpoint import describe, load_encoder, to_transformers
-from .combine import COMBINE_METHODS, combine
+from .combine import COMBINE_METHODS, COMBINE_ROWS, combine
 from .config import VisionConfig
 from .dtypes import best_dtype
 from .encode import encode, encode_pixels
@@ -17,6 +17,7 @@ from .presets import PRESETS, Preset
 
 __all__ = [
     "COMBINE_METHODS",
+    "COMBINE_ROWS",
     "CROPS",
     "FEATURES",
     "PRESETS",

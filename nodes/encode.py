@@ -6,7 +6,8 @@ import torch
 from comfy.clip_vision import Output
 from comfy_api.latest import io
 
-from ..clip_vision import COMBINE_METHODS, CROPS
+from ..clip_vision import COMBINE_METHODS, COMBINE_ROWS, CROPS
+from . import inputs
 from .activity import count, timed
 from .encoder import as_encoder, encode_picture, seen
 from .features import join
@@ -84,11 +85,25 @@ class CombineImagePrompts(io.ComfyNode):
                     io.ClipVisionOutput.Input(name, optional=number > 0, tooltip=f"Reference {number + 1}, or a batch.")
                     for number, name in enumerate(REFERENCES)
                 ),
+                io.Combo.Input(
+                    "rows",
+                    options=list(COMBINE_ROWS),
+                    default=COMBINE_ROWS[0],
+                    optional=True,
+                    tooltip="What the pictures of a batch are. all together: references like all others, so that one "
+                    "blend comes out; row by row: the first pictures of all batches make the first result, the "
+                    "second the second; auto: all together if one batch is connected, row by row if several are.",
+                    advanced=True,
+                ),
             ],
             outputs=[io.ClipVisionOutput.Output(display_name="features", tooltip="The references as one prompt.")],
         )
 
     @classmethod
-    def execute(cls, method: str, **features: Output) -> io.NodeOutput:
-        given = [features[name] for name in REFERENCES if features.get(name) is not None]
-        return io.NodeOutput(join(given, method))
+    def execute(cls, method: str, rows: str = COMBINE_ROWS[0], **features: Output) -> io.NodeOutput:
+        inputs.choice(method, COMBINE_METHODS, "method")
+        inputs.choice(rows, COMBINE_ROWS, "rows")
+        first, *others = REFERENCES
+        connected = [first, *(name for name in others if features.get(name) is not None)]
+        given = [inputs.image_features(features.get(name), name) for name in connected]
+        return io.NodeOutput(join(given, method, rows))

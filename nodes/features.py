@@ -25,8 +25,8 @@ class ImageFeatures(Output):
             setattr(self, name, value)
 
 
-def join(references: Sequence[Output], method: str) -> ImageFeatures:
-    """Several references as one, field by field; a batch on its own is a row of references.
+def join(references: Sequence[Output], method: str, rows: str = "auto") -> ImageFeatures:
+    """Several references as one, field by field, by the words of `clip_vision.combine`.
 
     Raises:
         ValueError: the references come from different encoders.
@@ -39,16 +39,16 @@ def join(references: Sequence[Output], method: str) -> ImageFeatures:
     fields: dict[str, torch.Tensor] = {}
     for name in FIELDS:
         values = [getattr(reference, name, None) for reference in references]
-        if all(value is not None for value in values):
-            fields[name] = combine(values if len(values) > 1 else values[0].split(1), method)
+        if all(isinstance(value, torch.Tensor) for value in values):
+            fields[name] = combine(values, method, rows)
     if not fields:
         raise ValueError("The references have no features in common: encode all of them with the same encoder.")
     sizes = [size for reference in references for size in getattr(reference, "image_sizes", [])]
-    rows = len(next(iter(fields.values())))
+    pictures = len(next(iter(fields.values())))
     negatives = [getattr(reference, "negative_penultimate", None) for reference in references]
     return ImageFeatures(
         negative_penultimate=next((negative for negative in negatives if negative is not None), None),
         encoder=next(iter(encoders), ""),
-        image_sizes=(sizes or [(3, 224, 224)])[:1] * rows,
+        image_sizes=(sizes or [(3, 224, 224)])[:1] * pictures,
         **fields,
     )

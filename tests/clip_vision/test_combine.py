@@ -55,10 +55,30 @@ def test_one_reference_stays_what_it_is(method):
         ([torch.zeros(1, 257, 1280), torch.zeros(1, 50, 1280)], "average", "different encoders"),
         ([torch.zeros(1, 8), torch.zeros(1, 1, 8)], "add", "different encoders"),
         ([], "concat", "at least one"),
-        ([torch.zeros(1, 8)], "subtract", "two or more"),
+        ([torch.zeros(1, 8)], "subtract", "two or more.*there is one: connect another"),
         ([torch.zeros(1, 8)], "mean", "Known: concat"),
     ],
 )
 def test_what_cannot_be_combined_is_refused(features, method, message):
     with pytest.raises(ValueError, match=message):
         combine(features, method)
+
+
+def test_a_way_to_take_rows_that_there_is_not():
+    with pytest.raises(ValueError, match="rows 'both'. Known: auto, all together, row by row"):
+        combine(TOKENS, "add", "both")
+
+
+@pytest.mark.parametrize("rows, groups", [("all together", 1), ("row by row", 2), ("auto", 2)])
+def test_the_rows_of_several_batches(rows, groups):
+    """Two batches of two, with the numbers 1, 2 and 3, 4."""
+    batches = [torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [4.0]])]
+    expected = {1: [[2.5]], 2: [[2.0], [3.0]]}[groups]
+    torch.testing.assert_close(combine(batches, "average", rows), torch.tensor(expected))
+
+
+@pytest.mark.parametrize(
+    "rows, expected", [("all together", [[1.5]]), ("row by row", [[1.0], [2.0]]), ("auto", [[1.5]])]
+)
+def test_the_rows_of_a_single_batch(rows, expected):
+    torch.testing.assert_close(combine([torch.tensor([[1.0], [2.0]])], "average", rows), torch.tensor(expected))

@@ -14,7 +14,7 @@ import torch
 from comfy.clip_vision import Output
 
 from image_prompt.nodes.apply import ApplyImagePrompt
-from image_prompt.nodes.encode import EncodeImagePrompt
+from image_prompt.nodes.encode import CombineImagePrompts, EncodeImagePrompt
 
 Inputs = dict[str, Any]
 
@@ -60,6 +60,7 @@ def _apply() -> Inputs:
 
 GOOD: dict[type, Callable[[], Inputs]] = {
     ApplyImagePrompt: _apply,
+    CombineImagePrompts: lambda: {"method": "average", "features_1": _features(), "features_2": _features()},
 }
 
 
@@ -105,7 +106,7 @@ def _shorter_states(inputs: Inputs) -> Any:
     return type(inputs["features"])(negative_penultimate=None, encoder="", penultimate_hidden_states=states)
 
 
-A = ApplyImagePrompt
+A, C = ApplyImagePrompt, CombineImagePrompts
 NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
 OF_THE_ENCODER = "(?s:.*)image encoder"  # and which file would do
 
@@ -167,4 +168,12 @@ BAD_INPUTS = (
     Bad(A, {"batch": NOTHING}, "The input batch is nothing: choose one of"),
     Bad(A, {"layers": "colour"}, "The input layers is the text 'colour': choose one of all, style, composition, style"),
     Bad(A, {"layers": LIST}, "The input layers is a list of 2: choose one of"),
+    # Combine Image Prompts
+    Bad(C, {"method": "mean"}, "The input method is the text 'mean': choose one of concat, add, subtract"),
+    Bad(C, {"method": LIST}, "The input method is a list of 2: choose one of"),
+    Bad(C, {"rows": "both"}, "The input rows is the text 'both': choose one of auto, all together, row by row"),
+    Bad(C, {"features_1": NOTHING}, "The input features_1 is nothing: connect the features of Encode Image Prompt"),
+    Bad(C, {"features_2": DICT}, "The input features_2 is a dict with image_proj, ip_adapter: connect"),
+    Bad(C, {"features_2": lambda _: Output()}, "no features in common: encode all of them with the same encoder"),
+    Bad(C, {"method": "subtract", "features_2": NOTHING}, "there is one: connect another, choose another method"),
 )

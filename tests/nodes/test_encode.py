@@ -138,6 +138,23 @@ def test_combine_takes_a_lone_batch_apart(encoder, pictures):
     torch.testing.assert_close(apart.image_embeds, joined.image_embeds, rtol=1e-5, atol=1e-5)
 
 
+def test_combine_says_what_the_rows_of_batches_are(encoder, pictures):
+    batch, one = encode(encoder, pictures)[0], encode(encoder, pictures[:1])[0]
+    method, *_, rows = CombineImagePrompts.define_schema().inputs
+    assert (method.id, rows.id, rows.default, rows.optional) == ("method", "rows", "auto", True)  # new inputs come last
+    lengths = {
+        rows: len(
+            CombineImagePrompts.execute("average", **options, features_1=batch, features_2=one).args[0].image_embeds
+        )
+        for rows, options in {
+            "": {},
+            "all together": {"rows": "all together"},
+            "row by row": {"rows": "row by row"},
+        }.items()
+    }
+    assert lengths == {"": 2, "all together": 1, "row by row": 2}
+
+
 def test_combine_refuses_two_encoders(encoder, pictures):
     other = encode(tiny.encoder(projection=16), pictures)[0]
     with pytest.raises(ValueError, match="different encoders"):
