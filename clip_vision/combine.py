@@ -41,7 +41,7 @@ def _row_by_row(features: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def _all_together(features: Sequence[Tensor]) -> Sequence[Tensor]:
-    return [row for feature in features for row in feature.split(1)]
+    return [row for feature in features for row in torch.split(feature, 1)]
 
 
 def _auto(features: Sequence[Tensor]) -> Sequence[Tensor]:
