@@ -12,6 +12,7 @@ from .adapter import IPAdapter
 from .attention import ImagePrompt, fold, image_attention
 from .block_order import Block, file_order, match_layers
 from .checkpoint import identify, load_adapter
+from .chunks import project, working_memory
 from .containers import AdapterParts, normalise
 from .families import BASE_MODELS, ENCODERS, FAMILIES, KOLORS, BaseModel, Family, encoder_name
 from .foreign import ForeignFile
@@ -41,5 +42,7 @@ __all__ = [
     "load_adapter",
     "match_layers",
     "normalise",
+    "project",
     "select_layers",
+    "working_memory",
 ]

@@ -115,6 +115,10 @@ class IPAdapter(nn.Module):
             f"{encoder_name(self.feature, features.shape[-1])}. Load the image encoder it was made for."
         )
 
+    def count_tokens(self, features: Tensor) -> int:
+        """T for features like these."""
+        return self.image_proj.count_tokens(features)
+
     def tokens(self, features: Tensor) -> Tensor:
         """Features of B references, (B, D) or (B, N, W) -> image tokens (B, T, C). ValueError as `check_features`."""
         self.check_features(features)

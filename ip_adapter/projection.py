@@ -45,6 +45,9 @@ class LinearProjection(nn.Module):
         rows, features = shape_of(sd, "proj.weight", 2)
         return cls(features, context, divide(rows, context, "proj.weight"), ops=ops, device=device, dtype=dtype)
 
+    def count_tokens(self, features: Tensor) -> int:
+        return self.num_tokens
+
     def forward(self, features: Tensor) -> Tensor:
         tokens = self.proj(features).unflatten(-1, (self.num_tokens, self.context_width))  # (B, D) -> (B, T, C)
         return self.norm(tokens)
@@ -86,6 +89,9 @@ class TokenMLP(nn.Module):
         (context,) = shape_of(sd, "norm.weight", 1)
         hidden, features = shape_of(sd, "proj.0.weight", 2)
         return cls(features, hidden, context, ops=ops, device=device, dtype=dtype)
+
+    def count_tokens(self, features: Tensor) -> int:
+        return features.shape[1]
 
     def forward(self, features: Tensor) -> Tensor:
         return self.norm(self.proj(features))  # (B, N, W) -> (B, N, C)

@@ -103,6 +103,9 @@ class Resampler(nn.Module):
         depth = sum(bool(re.fullmatch(r"layers\.\d+\.to_q\.weight", key)) for key in sd)
         return cls(features, width, heads, ff_width, depth, num_tokens, context, ops=ops, device=device, dtype=dtype)
 
+    def count_tokens(self, features: Tensor) -> int:
+        return self.num_tokens
+
     def forward(self, features: Tensor) -> Tensor:
         image = self.proj_in(features)  # (B, N, W) -> (B, N, M)
         latents = self.latents.to(image).expand(len(image), -1, -1)  # (B, T, M)

@@ -9,8 +9,7 @@ import comfy.ops
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ..ip_adapter import IPAdapter, load_adapter
-from ..ip_adapter.key_values import KeyValue
+from ..ip_adapter import ImageKeyValues, IPAdapter, load_adapter, project, working_memory
 from .host import read_tensors
 
 
@@ -43,34 +42,36 @@ class ImagePromptAdapter:
         return self.patcher.is_dynamic()
 
     def project(
-        self, cond: torch.Tensor, uncond: torch.Tensor, together: bool, layers: Sequence[int]
-    ) -> tuple[list[KeyValue], list[KeyValue]]:
-        """Per-layer keys and values of the reference features and of the negative ones, in fp32.
-
-        Args:
-            cond: (R, D) or (R, N, W) features of the references
-            uncond: the same of the negative
-            together: join the tokens of all rows of a side into one prompt, instead of one prompt each
-            layers: numbers of the layers to project, in the order in which they are wanted
-        """
-        comfy.model_management.load_models_gpu([self.patcher])
-        device = self.patcher.load_device
-        features = torch.cat([cond, uncond]).to(device, torch.float32)  # one pass: each weight is read and cast once
-        tokens = self.module.tokens(features)  # (rows, T, C)
-        pairs = self.module.key_value(tokens.flatten(0, 1).unsqueeze(0), layers)  # (1, rows * T, I)
-        # Sampling needs none of these weights: their room is the model's.
-        comfy.model_management.unload_model_and_clones(self.patcher)
-        split = len(cond) * tokens.shape[1]
-        sides = [[(k[:, :split], v[:, :split]) for k, v in pairs], [(k[:, split:], v[:, split:]) for k, v in pairs]]
-        if together:
-            return sides[0], sides[1]
-        cond_rows, uncond_rows = (
-            [(_rows(k, count), _rows(v, count)) for k, v in side]
-            for side, count in zip(sides, (len(cond), len(uncond)))
-        )
-        return cond_rows, uncond_rows
-
-
-def _rows(tokens: torch.Tensor, count: int) -> torch.Tensor:
-    """(1, R * T, I) -> (R, T, I)."""
-    return tokens[0].unflatten(0, (count, -1))
+        self,
+        cond: torch.Tensor,
+        uncond: torch.Tensor,
+        layers: Sequence[int],
+        heads: Sequence[int],
+        *,
+        together: bool,
+        weight: float,
+        dtype: torch.dtype,
+    ) -> ImageKeyValues:
+        """As `ip_adapter.project`, on the device; what comes out lies where ComfyUI keeps what it may load later."""
+        device, keep_on = self.patcher.load_device, comfy.model_management.unet_offload_device()
+        needed = working_memory(self.module, cond, uncond)
+        if keep_on == device:
+            widths = sum(self.module.layer_widths[layer] for layer in layers)
+            count = self.module.count_tokens(cond) * (len(cond) + len(uncond))
+            needed += 2 * count * widths * dtype.itemsize
+        comfy.model_management.load_models_gpu([self.patcher], memory_required=needed)
+        try:
+            return project(
+                self.module,
+                cond,
+                uncond,
+                layers,
+                heads,
+                together=together,
+                weight=weight,
+                dtype=dtype,
+                device=device,
+                keep_on=keep_on,
+            )
+        finally:  # sampling needs none of these weights: their room is the model's
+            comfy.model_management.unload_model_and_clones(self.patcher)

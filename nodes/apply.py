@@ -1,7 +1,5 @@
 """Apply an IP-Adapter to a model."""
 
-from typing import Any
-
 import torch
 from comfy.clip_vision import Output
 from comfy.model_patcher import ModelPatcher
@@ -9,8 +7,6 @@ from comfy_api.latest import io
 
 from ..ip_adapter import (
     LAYER_SET_NAMES,
-    ImageKeyValues,
-    fold,
     match_layers,
     select_layers,
 )
@@ -142,30 +138,18 @@ class ApplyImagePrompt(io.ComfyNode):
         patched = model.clone()
         if weight != 0.0 and start < end:  # else the same bits as without this node
             with timed("apply"):
-                key_values = project(adapter, cond, uncond, batch == BATCHES[0], weight, chosen, heads, _dtype(model))
+                key_values = adapter.project(
+                    cond,
+                    uncond,
+                    list(chosen.values()),
+                    [heads[block] for block in chosen],
+                    together=batch == BATCHES[0],
+                    weight=weight,
+                    dtype=_dtype(model),
+                )
             kept = {block: number for number, block in enumerate(chosen)}
             install(patched, Influence(bank(key_values, model.load_device), start, end, mask), kept, heads)
         return io.NodeOutput(patched)
-
-
-def project(
-    adapter: ImagePromptAdapter,
-    cond: torch.Tensor,
-    uncond: torch.Tensor,
-    together: bool,
-    weight: float,
-    layers: dict[Any, int],
-    heads: dict[Any, int],
-    dtype: torch.dtype,
-) -> ImageKeyValues:
-    """All that the sampler needs of the adapter, ready to be attended to, in the order of `layers`."""
-    by_layer = [heads[block] for block in layers]
-    sides = adapter.project(cond, uncond, together, list(layers.values()))
-    folded = (
-        [tuple(t.to(dtype) for t in fold(k, v, count, weight)) for (k, v), count in zip(pairs, by_layer)]
-        for pairs in sides
-    )
-    return ImageKeyValues(*folded)
 
 
 def _attentions(model: ModelPatcher, adapter: ImagePromptAdapter) -> list[CrossAttention]:

@@ -86,6 +86,12 @@ def _narrow(inputs: Inputs) -> Any:
     return tiny.wrapped({key: value[:16] if key.endswith("_ip.weight") else value for key, value in file.items()})
 
 
+def _loud(inputs: Inputs) -> Any:
+    """Values of about a million, which half precision does not hold."""
+    file = tiny.base_file(inputs["model"])
+    return tiny.wrapped({key: value * 1e6 if "to_v_ip" in key else value for key, value in file.items()})
+
+
 def _plus(inputs: Inputs) -> Any:
     return tiny.plus_adapter(inputs["model"])
 
@@ -127,6 +133,11 @@ BAD_INPUTS = (
     Bad(A, _named("Kolors", 2816), "IP-Adapter for Kolors, the model is SDXL"),
     Bad(A, _named("SDXL", 5632), "IP-Adapter for SDXL, the model is Kolors"),
     Bad(A, {"adapter": _narrow}, "is 16 wide.*made for a model of another size"),
+    Bad(
+        A,
+        {"model": lambda _: _unet("SD1.5", dtype=torch.float16), "adapter": _loud},
+        "makes keys or values of these features that are NaN or infinite in float16: .* run the model in bf16 or fp32",
+    ),
     # features
     Bad(A, {"features": NOTHING}, r"The input features is nothing: connect the features of Encode Image Prompt\."),
     Bad(A, {"features": TEXT}, "The input features is the text 'a word': connect"),

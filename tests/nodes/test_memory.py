@@ -1,0 +1,79 @@
+"""What Apply IP-Adapter holds while it projects: little more than what it keeps, however many references there are."""
+
+import gc
+
+import pytest
+import tiny
+import torch
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from image_prompt.ip_adapter import chunks, fold, working_memory
+from image_prompt.nodes.features import ImageFeatures
+
+STATES = 17  # positions of the features
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of all tensors that operations make and that are still there, at their highest."""
+
+    def __init__(self):
+        super().__init__()
+        self.alive: dict[int, tuple[StorageWeakRef, int]] = {}
+        self.known: set[int] = set()
+        self.peak = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        given = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor) and (storage := tensor.untyped_storage())._cdata not in given:
+                self.alive[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        self.alive = {key: entry for key, entry in self.alive.items() if not entry[0].expired()}
+        self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
+        return result
+
+
+def plus_features(count, width=32):
+    generator = torch.Generator().manual_seed(count)
+    states = torch.randn(count, STATES, width, generator=generator)
+    negative = torch.randn(1, STATES, width, generator=generator)
+    return ImageFeatures(negative_penultimate=negative, encoder="", penultimate_hidden_states=states)
+
+
+def bank_of(patched):
+    (bank,) = set(patched.model_patches_models())
+    return bank.model
+
+
+@pytest.mark.parametrize("count", [1, 48, 240])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_the_peak_is_what_is_kept_and_one_chunk(apply, monkeypatch, count, dtype):
+    monkeypatch.setattr(chunks, "PICTURES", 2)
+    monkeypatch.setattr(chunks, "TOKENS", 64)
+    model = tiny.unet("SD1.5", dtype=dtype)
+    adapter, features = tiny.plus_adapter(model), plus_features(count)
+    apply(model, adapter, features)  # once, so that nothing but the projection is counted
+    gc.collect()
+    with LiveBytes() as live:
+        patched = apply(model, adapter, features, batch="one per image")
+    kept = sum(parameter.nbytes for parameter in bank_of(patched).parameters())
+    cond, uncond = features.penultimate_hidden_states, features.negative_penultimate
+    assert kept <= live.peak <= 1.5 * kept + working_memory(adapter.module, cond, uncond)
+    many = cond[:1].expand(10**6, -1, -1)
+    assert working_memory(adapter.module, many, uncond) < 2.5e6  # and a chunk does not grow with the references
+
+
+@pytest.mark.parametrize("count", [3, 70])
+@pytest.mark.parametrize("batch", ["together", "one per image"])
+def test_chunks_make_the_keys_and_values_of_one_pass(apply, count, batch):
+    model = tiny.unet("SD1.5")
+    adapter, features = tiny.plus_adapter(model), plus_features(count)
+    bank = bank_of(apply(model, adapter, features, 0.7, negative=plus_features(66), batch=batch))
+    module = adapter.module
+    for side, reference in (("cond", features), ("uncond", plus_features(66))):
+        states = reference.penultimate_hidden_states
+        for number, pair in enumerate(module.key_value(module.tokens(states))):
+            found = [t.view(len(states), 16, -1) for t in bank.layer(side, number)]
+            torch.testing.assert_close(found, list(fold(*pair, 4, 0.7)), rtol=1e-6, atol=1e-6)
