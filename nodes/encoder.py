@@ -186,8 +186,15 @@ def _on_cpu(encoder: Encoder, pixels: torch.Tensor, **options: bool) -> dict[str
     try:
         return twin.features(pixels, CHUNKS[0], **options)
     finally:
-        comfy.model_management.unload_model_and_clones(twin.patcher)
+        _unload(twin.patcher)
 
 
-def _unpack(patcher: ModelPatcher, *_: Any) -> None:
-    unpack_weights(patcher.model)
+def _unload(patcher: ModelPatcher) -> None:
+    """Also from a device that is not ComfyUI's main one, at which `unload_model_and_clones` stops."""
+    others = [loaded for loaded in comfy.model_management.current_loaded_models if loaded.model is not patcher]
+    comfy.model_management.free_memory(1e30, patcher.load_device, others)
+
+
+def _unpack(patcher: ModelPatcher, unpatch_all: bool) -> None:
+    if unpatch_all:  # else it stays loaded: every load of a loaded model detaches it first
+        unpack_weights(patcher.model)

@@ -1,7 +1,10 @@
 """Encoders and features between our nodes and core's."""
 
+import weakref
+
 import comfy.clip_vision
 import comfy.ldm.flux.redux
+import comfy.model_management
 import comfy.ops
 import comfy.sd
 import nodes as core
@@ -10,7 +13,7 @@ import tiny
 import torch
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, SiglipVisionConfig, SiglipVisionModel
 
-from image_prompt.clip_vision import load_encoder
+from image_prompt.clip_vision import load_encoder, packing
 from image_prompt.nodes.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoder import ImageEncoder
 
@@ -97,6 +100,47 @@ def test_the_second_encoding_equals_the_first(encoder, pictures):
     first, second = encode(fresh, pictures)[0], encode(fresh, pictures)[0]
     for field in (*FIELDS, "negative_penultimate"):
         torch.testing.assert_close(getattr(first, field), getattr(second, field), rtol=1e-6, atol=1e-6)
+
+
+@pytest.fixture
+def packed(monkeypatch):
+    """A list that grows by each weight that is packed."""
+    weights, pack = [], packing.PackedLinear.pack
+    monkeypatch.setattr(packing.PackedLinear, "pack", lambda self, weight: weights.append(weight) or pack(self, weight))
+    return weights
+
+
+def packed_layers(encoder):
+    return [module for module in encoder.model.modules() if isinstance(module, packing.PackedLinear)]
+
+
+def test_weights_are_packed_once_and_stay_exact(pictures, packed):
+    encoder = tiny.encoder()
+    weights = {key: value.clone() for key, value in encoder.get_sd().items()}
+    for _ in range(3):
+        encode(encoder, pictures)
+    assert len(packed) == len(packed_layers(encoder)) > 0
+    comfy.model_management.unload_all_models()
+    assert not packed_layers(encoder)
+    assert all(torch.equal(value, weights[key]) for key, value in encoder.get_sd().items())
+    encode(encoder, pictures)
+    assert len(packed) == 2 * len(packed_layers(encoder))
+
+
+def test_part_of_an_encoder_may_be_unloaded(pictures):
+    encoder = tiny.encoder()
+    before = encode(encoder, pictures)[0]
+    (loaded,) = (each for each in comfy.model_management.current_loaded_models if each.model is encoder.patcher)
+    assert not loaded.model_unload(memory_to_free=16)
+    torch.testing.assert_close(encode(encoder, pictures)[0].last_hidden_state, before.last_hidden_state)
+
+
+def test_packed_weights_go_with_their_encoder(pictures):
+    encoder = tiny.encoder()
+    encode(encoder, pictures)
+    kept = [weakref.ref(layer.packed) for layer in packed_layers(encoder)]
+    del encoder
+    assert kept and not any(each() is not None for each in kept)
 
 
 def test_unclip_takes_our_features(features):

@@ -12,6 +12,7 @@ from nodes import LoraLoaderModelOnly
 from own_files import OWN, put_adapter, put_catalogue, put_encoder
 from safetensors.torch import save_file
 
+from image_prompt.clip_vision.packing import PackedLinear
 from image_prompt.model_files import passes
 from image_prompt.nodes import library, models
 from image_prompt.nodes.encode import EncodeImagePrompt
@@ -239,7 +240,8 @@ def test_out_of_memory_takes_fewer_pictures_at_a_time(pictures, caplog, fits, tr
     torch.testing.assert_close(found.image_embeds, expected.image_embeds, rtol=0, atol=1e-5)
 
 
-def test_out_of_memory_for_one_picture_takes_the_cpu(pictures, caplog):
+def test_out_of_memory_for_one_picture_takes_the_cpu(pictures, caplog, monkeypatch):
+    monkeypatch.setattr(comfy.model_management, "unload_model_and_clones", lambda *_: None)  # it knows the GPU only
     expected = EncodeImagePrompt.execute(tiny.encoder(), pictures).args[0]
     encoder = tiny.encoder()
     device = OutOfMemory(encoder, fits=0)
@@ -248,6 +250,8 @@ def test_out_of_memory_for_one_picture_takes_the_cpu(pictures, caplog):
     found = EncodeImagePrompt.execute(encoder, pictures).args[0]
     assert device.tried == [8, 2, 1]
     assert "trying the CPU" in caplog.text
+    assert encoder.model not in [loaded.real_model() for loaded in comfy.model_management.current_loaded_models]
+    assert not any(isinstance(module, PackedLinear) for module in encoder.model.modules())
     torch.testing.assert_close(found.image_embeds, expected.image_embeds, rtol=0, atol=1e-5)
 
 
