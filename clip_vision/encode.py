@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from .model import VisionEncoder
 from .preprocess import BLACK, preprocess
 
 CHUNK = 8
-CPU_TOKENS = 1024  # of a chunk on a CPU: more gain nothing there, and lose when activations outgrow the caches
+CPU_TOKENS = 1024  # of a chunk on a CPU: fewer leave it idle, and more lose when activations outgrow the caches
 
 
 def encode(
@@ -25,7 +25,7 @@ def encode(
     hidden_layers: Sequence[int] = (),
     crop: str = "center",
     background: Rgb = BLACK,
-    chunk_size: int = CHUNK,
+    chunk_size: int | None = None,
 ) -> VisionFeatures:
     """The features of pictures: `preprocess.preprocess` for this encoder, then `encode_pixels`; their errors."""
     config = encoder.config
@@ -39,18 +39,32 @@ def encode_pixels(
     *,
     want: Collection[str] = ("image_embeds",),
     hidden_layers: Sequence[int] = (),
-    chunk_size: int = CHUNK,
+    chunk_size: int | None = None,
+    on_chunk: Callable[[int], object] | None = None,
 ) -> VisionFeatures:
-    """The features of pixel_values (B, 3, S, S), float32 on the encoder's device, up to `chunk_size` at a time.
+    """The features of pixel_values (B, 3, S, S), float32 on the encoder's device, a chunk at a time.
 
     pixel_values of zeros (the mean color, after normalising) are the "no picture" that plus adapters were trained with.
+    A chunk is as large as is fast on the device, and at most `chunk_size` pictures. `on_chunk` is told the number of
+    pictures after each chunk; what it raises ends the encoding.
     ValueError as `VisionEncoder.forward`, and for a chunk size below 1.
     """
-    if chunk_size < 1:
-        raise ValueError(f"A chunk of {chunk_size} pictures: give 1 or more.")
     pixel_values = pixel_values.to(encoder.weight_device)
-    if pixel_values.device.type == "cpu":
-        chunk_size = min(chunk_size, max(1, CPU_TOKENS // encoder.config.tokens))
-    chunks = [pixel_values[start : start + chunk_size] for start in range(0, len(pixel_values) or 1, chunk_size)]
+    size = _chunk_size(encoder, chunk_size)
+    parts: list[VisionFeatures] = []
     with torch.no_grad():
-        return concatenate([to_float32(encoder(chunk, want, hidden_layers)) for chunk in chunks])
+        for start in range(0, len(pixel_values) or 1, size):
+            chunk = pixel_values[start : start + size]
+            parts.append(to_float32(encoder(chunk, want, hidden_layers)))
+            if on_chunk is not None:
+                on_chunk(len(chunk))
+    return concatenate(parts)
+
+
+def _chunk_size(encoder: VisionEncoder, at_most: int | None) -> int:
+    if at_most is not None and at_most < 1:
+        raise ValueError(f"A chunk of {at_most} pictures: give 1 or more.")
+    if encoder.weight_device.type != "cpu":
+        return at_most or CHUNK
+    fast = max(1, CPU_TOKENS // encoder.config.tokens)
+    return min(at_most or fast, fast)

@@ -188,3 +188,19 @@ def test_a_feature_that_was_not_asked_for_is_named():
     features = ours(CLIP, witness.narrow(CLIP))(witness.pixels(CLIP))
     with pytest.raises(ValueError, match="hold no 'penultimate', only .'image_embeds'.*want=..penultimate"):
         features.select("penultimate")
+
+
+def test_each_chunk_is_told_and_may_be_the_last():
+    encoder, told = ours(CLIP, witness.narrow(CLIP)), []
+
+    def stop(number):
+        told.append(number)
+        if len(told) == 2:
+            raise InterruptedError
+
+    encode_pixels(encoder, witness.pixels(CLIP, batch=12), on_chunk=told.append)
+    assert told == [12]  # a small encoder takes more than 8 at a time
+    told.clear()
+    with pytest.raises(InterruptedError):
+        encode_pixels(encoder, witness.pixels(CLIP, batch=5), chunk_size=2, on_chunk=stop)
+    assert told == [2, 2]
