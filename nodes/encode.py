@@ -56,6 +56,8 @@ class EncodeImagePrompt(io.ComfyNode):
         cls, clip_vision: Any, image: torch.Tensor, crop: str = "center", background: str = "black"
     ) -> io.NodeOutput:
         encoder = as_encoder(clip_vision)
+        inputs.choice(crop, list(CROPS), "crop")
+        inputs.choice(background, list(BACKGROUNDS), "background")
         with timed("encode"):
             picture = seen(encoder, image, crop, BACKGROUNDS[background])
             features = encode_picture(encoder, picture)

@@ -24,6 +24,7 @@ from ..clip_vision import (
     unpack_weights,
 )
 from ..clip_vision.preprocess import normalise
+from . import inputs
 from .activity import count
 from .features import FIELDS, ImageFeatures
 from .host import ENCODERS, listed_name, read_tensors
@@ -131,13 +132,18 @@ def as_encoder(clip_vision: Any) -> Encoder:
         return clip_vision
     if isinstance(clip_vision, comfy.clip_vision.ClipVisionModel) and clip_vision.model_type in CORE_TYPES:
         return CoreEncoder(clip_vision)
-    kind = getattr(clip_vision, "model_type", type(clip_vision).__name__)
-    raise ValueError(f"{kind} cannot encode image prompts: load a CLIP or SigLIP encoder with Load Image Encoder.")
+    inputs.expect(clip_vision, comfy.clip_vision.ClipVisionModel, "clip_vision", "connect Load Image Encoder")
+    raise ValueError(
+        f"The clip_vision is a {clip_vision.model_type} encoder, which cannot encode image prompts: load a CLIP or "
+        "SigLIP encoder with Load Image Encoder."
+    )
 
 
-def seen(encoder: Encoder, image: torch.Tensor, crop: str, background: tuple[float, float, float] = (0.0, 0.0, 0.0)):
+def seen(
+    encoder: Encoder, image: torch.Tensor, crop: str, background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> torch.Tensor:
     """The picture that the encoder gets, (B, S, S, 3) in 0..1."""
-    return fit(image, encoder.image_size, crop=crop, background=background)
+    return fit(inputs.image(image), encoder.image_size, crop=crop, background=background)
 
 
 def encode_picture(encoder: Encoder, picture: torch.Tensor, **options: bool) -> ImageFeatures:

@@ -14,10 +14,12 @@ from comfy.clip_vision import Output
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 
+from ..clip_vision.images import CHANNELS
 from .features import FIELDS
 
 WORDS = 40  # of a text that is quoted
 
+IMAGE_ADVICE = "connect an IMAGE output, which is (pictures, height, width, channels) with 1 to 4 channels"
 WHITE_ENOUGH = 0.01  # how far outside 0..1 a mask may lie: resizing and compositing overshoot
 
 
@@ -73,6 +75,14 @@ def image_features(value: Any, name: str = "features") -> Output:
         isinstance(getattr(value, field, None), torch.Tensor) for field in FIELDS
     ):
         raise ValueError(f"The input {name} is {described(value)}: connect the features of Encode Image Prompt.")
+    return value
+
+
+def image(value: Any, name: str = "image") -> torch.Tensor:
+    """An IMAGE: (N, H, W, C), grey or in colours, with or without alpha. Its values are checked where it is read."""
+    expect(value, torch.Tensor, name, IMAGE_ADVICE)
+    if value.ndim != 4 or value.shape[-1] not in CHANNELS:
+        raise ValueError(f"The {name} is {described(value)}: {IMAGE_ADVICE}.")
     return value
 
 

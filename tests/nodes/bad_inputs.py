@@ -11,7 +11,7 @@ from typing import Any
 
 import tiny
 import torch
-from comfy.clip_vision import Output
+from comfy.clip_vision import ClipVisionModel, Output
 
 from image_prompt.nodes.apply import ApplyImagePrompt
 from image_prompt.nodes.encode import CombineImagePrompts, EncodeImagePrompt
@@ -60,6 +60,7 @@ def _apply() -> Inputs:
 
 GOOD: dict[type, Callable[[], Inputs]] = {
     ApplyImagePrompt: _apply,
+    EncodeImagePrompt: lambda: {"clip_vision": tiny.encoder(), "image": torch.zeros(1, 8, 8, 3)},
     CombineImagePrompts: lambda: {"method": "average", "features_1": _features(), "features_2": _features()},
 }
 
@@ -112,7 +113,13 @@ def _shorter_states(inputs: Inputs) -> Any:
     return type(inputs["features"])(negative_penultimate=None, encoder="", penultimate_hidden_states=states)
 
 
-A, C = ApplyImagePrompt, CombineImagePrompts
+def _dino(_: Inputs) -> Any:
+    found = object.__new__(ClipVisionModel)
+    found.model_type = "dinov3"
+    return found
+
+
+A, C, E = ApplyImagePrompt, CombineImagePrompts, EncodeImagePrompt
 NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
 OF_THE_ENCODER = "(?s:.*)image encoder"  # and which file would do
 
@@ -179,6 +186,22 @@ BAD_INPUTS = (
     Bad(A, {"batch": NOTHING}, "The input batch is nothing: choose one of"),
     Bad(A, {"layers": "colour"}, "The input layers is the text 'colour': choose one of all, style, composition, style"),
     Bad(A, {"layers": LIST}, "The input layers is a list of 2: choose one of"),
+    # Encode Image Prompt
+    Bad(E, {"clip_vision": NOTHING}, r"The clip_vision is nothing: connect Load Image Encoder\."),
+    Bad(E, {"clip_vision": TEXT}, "The clip_vision is the text 'a word': connect Load Image Encoder"),
+    Bad(E, {"clip_vision": DICT}, "The clip_vision is a dict with image_proj, ip_adapter: connect"),
+    Bad(E, {"clip_vision": lambda _: _unet("SD1.5")}, "The clip_vision is an object of the type ModelPatcher: connect"),
+    Bad(E, {"clip_vision": _dino}, "is a dinov3 encoder, which cannot encode image prompts: load a CLIP or SigLIP"),
+    Bad(E, {"image": NOTHING}, "The image is nothing: connect an IMAGE output, which is .pictures, height"),
+    Bad(E, {"image": [torch.zeros(8, 8, 3)]}, "The image is a list of 1: connect an IMAGE output"),
+    Bad(E, {"image": {"samples": torch.zeros(1, 4, 8, 8)}}, "The image is a dict with samples: connect an IMAGE"),
+    Bad(E, {"image": torch.zeros(1, 8, 8)}, r"The image is a tensor of shape \(1, 8, 8\): connect an IMAGE"),
+    Bad(E, {"image": torch.zeros(1, 3, 8, 8)}, r"tensor of shape \(1, 3, 8, 8\): connect .*1 to 4 channels"),
+    Bad(E, {"image": torch.zeros(0, 8, 8, 3)}, r"empty picture or batch, shape \(0, 8, 8, 3\): give at least one"),
+    Bad(E, {"image": torch.full((1, 8, 8, 3), float("nan"))}, "The picture holds NaN or infinity. Check the node"),
+    Bad(E, {"crop": "middle"}, "The input crop is the text 'middle': choose one of center, top"),
+    Bad(E, {"crop": LIST}, "The input crop is a list of 2: choose one of"),
+    Bad(E, {"background": "red"}, "The input background is the text 'red': choose one of black, grey, white"),
     # Combine Image Prompts
     Bad(C, {"method": "mean"}, "The input method is the text 'mean': choose one of concat, add, subtract"),
     Bad(C, {"method": LIST}, "The input method is a list of 2: choose one of"),

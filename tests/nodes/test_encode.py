@@ -205,26 +205,6 @@ def test_combine_refuses_two_encoders(encoder, pictures):
         CombineImagePrompts.execute("average", features_1=encode(encoder, pictures)[0], features_2=other)
 
 
-@pytest.mark.parametrize(
-    "image, words",
-    [
-        (torch.zeros(0, 8, 8, 3), "empty|no picture|at least one"),
-        (torch.full((1, 8, 8, 3), float("nan")), "NaN|finite"),
-        (torch.zeros(8), "shape|rank|dimension"),
-    ],
-)
-def test_bad_images_are_refused(encoder, image, words):
-    with pytest.raises(ValueError, match=f"(?i){words}"):
-        encode(encoder, image)
-
-
-def test_an_encoder_that_is_none_is_refused(core_encoder):
-    core_encoder.model_type = "dinov3"
-    for clip_vision in (object(), core_encoder):
-        with pytest.raises(ValueError, match="Load Image Encoder"):
-            encode(clip_vision, torch.zeros(1, 8, 8, 3))
-
-
 def test_combine_refuses_two_encoders_of_one_shape(encoder, pictures):
     one, two = encode(encoder, pictures)[0], encode(encoder, pictures)[0]
     two.encoder = "another CLIP"
