@@ -9,9 +9,11 @@ from comfy_api.latest import io
 from ..clip_vision import COMBINE_METHODS, COMBINE_ROWS, CROPS
 from . import inputs
 from .activity import count, timed
-from .encoder import as_encoder, encode_picture, seen
-from .features import join
-from .sockets import CATEGORY
+from .adapter import ImagePromptAdapter
+from .encoder import Encoder, as_encoder, encode_picture, seen
+from .features import ImageFeatures, join
+from .references import FIELDS
+from .sockets import CATEGORY, Adapter
 
 BACKGROUNDS = {"black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5), "white": (1.0, 1.0, 1.0)}
 REFERENCES = tuple(f"features_{number}" for number in range(1, 7))
@@ -44,6 +46,12 @@ class EncodeImagePrompt(io.ComfyNode):
                     tooltip="Colour of the bars that 'pad' adds, and behind transparent parts.",
                     advanced=True,
                 ),
+                Adapter.Input(
+                    "adapter",
+                    optional=True,
+                    tooltip="The IP-Adapter that will read the features. With it, only what it reads is computed and "
+                    "kept: faster, and a fraction of the memory. Core nodes need it left out.",
+                ),
             ],
             outputs=[
                 io.ClipVisionOutput.Output(display_name="features", tooltip="Features; core nodes accept them too."),
@@ -53,16 +61,30 @@ class EncodeImagePrompt(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, clip_vision: Any, image: torch.Tensor, crop: str = "center", background: str = "black"
+        cls,
+        clip_vision: Any,
+        image: torch.Tensor,
+        crop: str = "center",
+        background: str = "black",
+        adapter: ImagePromptAdapter | None = None,
     ) -> io.NodeOutput:
         encoder = as_encoder(clip_vision)
         inputs.choice(crop, list(CROPS), "crop")
         inputs.choice(background, list(BACKGROUNDS), "background")
         with timed("encode"):
             picture = seen(encoder, image, crop, BACKGROUNDS[background])
-            features = encode_picture(encoder, picture)
+            features = encode_picture(encoder, picture) if adapter is None else encode_for(encoder, picture, adapter)
         count("pictures encoded", len(picture))
         return io.NodeOutput(features, picture)
+
+
+def encode_for(encoder: Encoder, picture: torch.Tensor, adapter: ImagePromptAdapter) -> ImageFeatures:
+    """Only what the adapter reads; the negative at once if it reads one, so that the encoder need not be kept."""
+    inputs.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter, or nothing")
+    features = encode_picture(encoder, picture, (FIELDS[adapter.module.feature],))
+    features.kept_for = adapter.name
+    features.negative_penultimate = None if adapter.module.negative == "zeros" else features.negative_penultimate
+    return features
 
 
 class CombineImagePrompts(io.ComfyNode):

@@ -3,12 +3,14 @@
 import copy
 import logging
 import weakref
+from collections.abc import Callable, Collection
 from typing import Any
 
 import comfy.clip_vision
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
+import comfy.utils
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP
@@ -29,10 +31,13 @@ from .activity import count
 from .features import FIELDS, ImageFeatures
 from .host import ENCODERS, listed_name, read_tensors
 
-CHUNKS = (8, 2, 1)  # pictures a forward pass: more are no faster on a CPU; fewer where memory runs out
+CHUNKS = (8, 2, 1)  # pictures a forward pass, fewer where memory runs out; the CPU knows how many are fast
 CPU = torch.device("cpu")
 CORE_TYPES = ("clip_vision_model", "siglip_vision_model")  # not those without hidden states or on a free grid
-WANTED = {"image_embeds": "image_embeds", "last": "last_hidden_state", "penultimate": "penultimate_hidden_states"}
+FEATURES = dict(zip(FIELDS, ("image_embeds", "last", "penultimate")))  # core's names -> the encoder's
+EVERY_LAYER = "all_hidden_states"  # core's name; (B, layers, N, W)
+
+OnChunk = Callable[[int], object]  # is told the number of pictures that were encoded
 
 
 class ImageEncoder:
@@ -47,7 +52,7 @@ class ImageEncoder:
         self.image_size, self.image_mean, self.image_std = config.image_size, list(config.mean), list(config.std)
         self.config = {"model_type": f"{config.kind}_vision_model", "image_size": config.image_size}
         has_embeds = config.projection is not None or config.pooling_head
-        self._want = [name for name in WANTED if has_embeds or name != "image_embeds"]
+        self.fields = tuple(name for name in FIELDS if has_embeds or name != "image_embeds")
         self.patcher = comfy.model_patcher.CoreModelPatcher(
             module, load_device=load_device, offload_device=comfy.model_management.text_encoder_offload_device()
         )
@@ -76,23 +81,27 @@ class ImageEncoder:
 
     def encode_image(self, image: torch.Tensor, crop: bool = True) -> ImageFeatures:
         """Core's call: (B, H, W, 3) in 0..1, cropped to the centre or squashed to a square."""
-        picture = seen(self, image, "center" if crop else "squash")
-        return encode_picture(self, picture, every_layer=self.model.config.kind == "siglip")  # USOStyleReference's
+        every_layer = (EVERY_LAYER,) if self.model.config.kind == "siglip" else ()  # USOStyleReference reads them
+        return encode_picture(self, seen(self, image, "center" if crop else "squash"), (*self.fields, *every_layer))
 
     def load(self) -> None:
         comfy.model_management.load_models_gpu([self.patcher])
         if self.load_device.type == "cpu":
             pack_weights(self.model)
 
-    def features(self, pixel_values: torch.Tensor, chunk: int, every_layer: bool = False) -> dict[str, torch.Tensor]:
-        """Core's names for what the encoder can give of (B, 3, S, S), `chunk` at a time; every layer's output is
-        (B, layers, N, W).
-        """
-        layers = range(1, self.model.config.depth + 1) if every_layer else ()
-        found = encode_pixels(self.model, pixel_values, want=self._want, hidden_layers=layers, chunk_size=chunk)
-        fields = {WANTED[name]: found.select(name) for name in self._want}
+    def features(
+        self, pixel_values: torch.Tensor, chunk: int | None, want: Collection[str], on_chunk: OnChunk
+    ) -> dict[str, torch.Tensor]:
+        """The fields of core's that `want` names, of (B, 3, S, S) pictures, `chunk` at a time."""
+        layers = range(1, self.model.config.depth + 1) if EVERY_LAYER in want else ()
+        features = [FEATURES[field] for field in want if field in FEATURES]
+        found = encode_pixels(
+            self.model, pixel_values, want=features, hidden_layers=layers, chunk_size=chunk, on_chunk=on_chunk
+        )
+        fields = {field: found.select(FEATURES[field]) for field in want if field in FEATURES}
         if found.hidden:
-            fields["all_hidden_states"] = torch.stack([found.hidden[number] for number in layers], dim=1)
+            fields[EVERY_LAYER] = torch.stack([found.hidden[number] for number in layers], dim=1)
+            fields["penultimate_hidden_states"] = fields[EVERY_LAYER][:, -2]  # held once, as core does
         return fields
 
 
@@ -102,6 +111,7 @@ class CoreEncoder:
     def __init__(self, clip_vision: comfy.clip_vision.ClipVisionModel):
         self.model = clip_vision.model
         self.name = ""  # core does not keep what it loaded
+        self.fields = FIELDS
         self.load_device = clip_vision.load_device
         self.image_size, self.image_mean, self.image_std = (
             clip_vision.image_size,
@@ -113,12 +123,17 @@ class CoreEncoder:
     def load(self) -> None:
         comfy.model_management.load_models_gpu([self.patcher])
 
-    def features(self, pixel_values: torch.Tensor, chunk: int) -> dict[str, torch.Tensor]:
-        parts: list[tuple[torch.Tensor, ...]] = []
-        for pixels in pixel_values.to(self.load_device).split(chunk):
+    def features(
+        self, pixel_values: torch.Tensor, chunk: int | None, want: Collection[str], on_chunk: OnChunk
+    ) -> dict[str, torch.Tensor]:
+        parts: dict[str, list[torch.Tensor]] = {field: [] for field in want}
+        for pixels in pixel_values.to(self.load_device).split(chunk or CHUNKS[0]):
             last, penultimate, embeds = self.model(pixel_values=pixels, intermediate_output=-2)[:3]
-            parts.append((embeds, last, penultimate))
-        return {name: torch.cat(found).float() for name, found in zip(FIELDS, zip(*parts)) if found[0] is not None}
+            for field, value in zip(FIELDS, (embeds, last, penultimate)):
+                if field in want and value is not None:
+                    parts[field].append(value)
+            on_chunk(len(pixels))
+        return {field: torch.cat(values).float() for field, values in parts.items() if values}
 
 
 Encoder = ImageEncoder | CoreEncoder
@@ -146,32 +161,50 @@ def seen(
     return fit(inputs.image(image), encoder.image_size, crop=crop, background=background)
 
 
-def encode_picture(encoder: Encoder, picture: torch.Tensor, **options: bool) -> ImageFeatures:
-    """Features of what `seen` made. One pass encodes the empty picture as well, the first time an encoder is used."""
+def encode_picture(encoder: Encoder, picture: torch.Tensor, want: Collection[str] = ()) -> ImageFeatures:
+    """Features of what `seen` made: the fields of core's that `want` names, or all that an encoder gives."""
     pixels = normalise(picture, encoder.image_mean, encoder.image_std)  # (B, 3, S, S)
-    negative = _negatives.get(encoder.model)
-    if negative is None:
-        pixels = torch.cat([pixels, torch.zeros_like(pixels[:1])])
-    device = comfy.model_management.intermediate_device()
-    fields = {name: value.to(device) for name, value in _features(encoder, pixels, **options).items()}
-    if negative is None:
-        negative = _negatives[encoder.model] = fields["penultimate_hidden_states"][-1:].clone()
-        fields = {name: value[:-1] for name, value in fields.items()}
     return ImageFeatures(
-        negative_penultimate=negative, encoder=encoder.name, image_sizes=[pixels.shape[1:]] * len(picture), **fields
+        negative_penultimate=EmptyPicture(encoder),
+        encoder=encoder.name,
+        image_sizes=[pixels.shape[1:]] * len(pixels),
+        **_features(encoder, pixels, want or encoder.fields),
     )
 
 
-def _features(encoder: Encoder, pixels: torch.Tensor, **options: bool) -> dict[str, torch.Tensor]:
+class EmptyPicture:
+    """The penultimate hidden states of a picture that is zero after normalisation, (1, N, W), encoded when called.
+
+    Few adapters read them, and an encoder has to encode them once.
+    """
+
+    def __init__(self, encoder: Encoder):
+        self.encoder = encoder
+        self.patcher = encoder.patcher
+
+    def __call__(self) -> torch.Tensor:
+        found = _negatives.get(self.encoder.model)
+        if found is None:
+            empty = torch.zeros(1, 3, self.encoder.image_size, self.encoder.image_size)
+            (found,) = _features(self.encoder, empty, ("penultimate_hidden_states",)).values()
+            _negatives[self.encoder.model] = found
+        return found
+
+
+def _features(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> dict[str, torch.Tensor]:
+    device = comfy.model_management.intermediate_device()
+    return {name: value.to(device) for name, value in _computed(encoder, pixels, want).items()}
+
+
+def _computed(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> dict[str, torch.Tensor]:
     """A device whose memory runs out gets fewer pictures at a time; in the end the CPU encodes them."""
+    if encoder.load_device == CPU:
+        return _encoded(encoder, pixels, None, want)
     for chunk in CHUNKS:
         try:
-            encoder.load()
-            return encoder.features(pixels, chunk, **options)
+            return _encoded(encoder, pixels, chunk, want)
         except Exception as error:
             comfy.model_management.raise_non_oom(error)
-            if encoder.load_device == CPU:
-                raise
         count("out of memory while encoding")
         logging.getLogger(__name__).warning(
             "%s ran out of memory encoding %d pictures at a time: trying %s.",
@@ -179,18 +212,31 @@ def _features(encoder: Encoder, pixels: torch.Tensor, **options: bool) -> dict[s
             chunk,
             "fewer" if chunk > CHUNKS[-1] else "the CPU",
         )
-    return _on_cpu(encoder, pixels, **options)
+    return _on_cpu(encoder, pixels, want)
 
 
-def _on_cpu(encoder: Encoder, pixels: torch.Tensor, **options: bool) -> dict[str, torch.Tensor]:
+def _encoded(
+    encoder: Encoder, pixels: torch.Tensor, chunk: int | None, want: Collection[str]
+) -> dict[str, torch.Tensor]:
+    """With progress on the node; Cancel ends it after the chunk that is being encoded."""
+    bar = comfy.utils.ProgressBar(len(pixels))
+
+    def on_chunk(pictures: int) -> None:
+        bar.update(pictures)
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+    encoder.load()
+    return encoder.features(pixels, chunk, want=want, on_chunk=on_chunk)
+
+
+def _on_cpu(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> dict[str, torch.Tensor]:
     comfy.model_management.unload_model_and_clones(encoder.patcher)
     twin = copy.copy(encoder)
     twin.load_device = CPU
     twin.patcher = ModelPatcher(encoder.model, load_device=CPU, offload_device=CPU)
     twin.patcher.add_callback(CallbacksMP.ON_DETACH, _unpack)
-    twin.load()
     try:
-        return twin.features(pixels, CHUNKS[0], **options)
+        return _encoded(twin, pixels, None, want)
     finally:
         _unload(twin.patcher)
 

@@ -14,6 +14,11 @@ FIELDS = {"image_embeds": "image_embeds", "penultimate": "penultimate_hidden_sta
 def reference_features(adapter: IPAdapter, features: Output, name: str = "features") -> torch.Tensor:
     """The field of the references that the adapter reads: (R, D) or (R, N, W). `name`: what they are, in words."""
     found = getattr(features, FIELDS[adapter.feature], None)
+    if found is None and (kept_for := getattr(features, "kept_for", "")):
+        raise ValueError(
+            f"This adapter reads {FIELDS[adapter.feature]}, which the {name} do not have: they were encoded for "
+            f"{kept_for} only. Connect this adapter to Encode Image Prompt instead, or none."
+        )
     try:
         _check_encoder(adapter, features, name)
         if not isinstance(found, torch.Tensor):

@@ -202,6 +202,7 @@ BAD_INPUTS = (
     Bad(E, {"crop": "middle"}, "The input crop is the text 'middle': choose one of center, top"),
     Bad(E, {"crop": LIST}, "The input crop is a list of 2: choose one of"),
     Bad(E, {"background": "red"}, "The input background is the text 'red': choose one of black, grey, white"),
+    Bad(E, {"adapter": DICT}, "The adapter is a dict with image_proj, ip_adapter: connect the output of Load IP-"),
     # Combine Image Prompts
     Bad(C, {"method": "mean"}, "The input method is the text 'mean': choose one of concat, add, subtract"),
     Bad(C, {"method": LIST}, "The input method is a list of 2: choose one of"),

@@ -1,5 +1,6 @@
 """Encoders and features between our nodes and core's."""
 
+import sys
 import weakref
 
 import comfy.clip_vision
@@ -7,13 +8,14 @@ import comfy.ldm.flux.redux
 import comfy.model_management
 import comfy.ops
 import comfy.sd
+import comfy.utils
 import nodes as core
 import pytest
 import tiny
 import torch
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, SiglipVisionConfig, SiglipVisionModel
 
-from image_prompt.clip_vision import load_encoder, packing
+from image_prompt.clip_vision import encode_pixels, load_encoder, packing
 from image_prompt.nodes.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoder import ImageEncoder
 
@@ -94,12 +96,83 @@ def test_an_encoder_that_core_loaded_gives_the_same(encoder, core_encoder, pictu
         torch.testing.assert_close(getattr(ours, field), getattr(theirs, field), rtol=1e-5, atol=1e-5)
 
 
-def test_the_second_encoding_equals_the_first(encoder, pictures):
-    """The first one carries the empty picture along."""
-    fresh = tiny.encoder()
-    first, second = encode(fresh, pictures)[0], encode(fresh, pictures)[0]
+def test_the_fifth_encoding_equals_the_first(pictures):
+    encoder = tiny.encoder()
+    runs = [encode(encoder, pictures)[0] for _ in range(5)]
     for field in (*FIELDS, "negative_penultimate"):
-        torch.testing.assert_close(getattr(first, field), getattr(second, field), rtol=1e-6, atol=1e-6)
+        assert torch.equal(getattr(runs[4], field), getattr(runs[0], field))
+
+
+def pictures_encoded(encoder):
+    """A list that grows by the number of pictures of each pass."""
+    passes = []
+    encoder.model.patch_embedding.register_forward_hook(lambda module, args, output: passes.append(len(output)))
+    return passes
+
+
+def test_the_empty_picture_is_encoded_when_it_is_first_read(pictures):
+    encoder = tiny.encoder()
+    passes = pictures_encoded(encoder)
+    one, two = encode(encoder, pictures)[0], encode(encoder, pictures)[0]
+    joined = CombineImagePrompts.execute("concat", features_1=one, features_2=two).args[0]
+    assert passes == [2, 2] and joined.patcher is encoder.patcher
+    assert joined.negative_penultimate is one.negative_penultimate is two.negative_penultimate
+    assert passes == [2, 2, 1]
+    assert joined.patcher is one.patcher is None  # nothing holds the encoder any more
+
+
+@pytest.mark.parametrize("kind, field", [(tiny.adapter, FIELDS[0]), (tiny.plus_adapter, FIELDS[2])])
+def test_what_an_adapter_does_not_read_is_not_kept(pictures, apply, kind, field):
+    model, encoder = tiny.unet("SD1.5"), tiny.encoder()
+    adapter = kind(model)
+    expected = encode(tiny.encoder(), pictures)[0]
+    passes = pictures_encoded(encoder)
+    features = encode(encoder, pictures, adapter=adapter)[0]
+    assert [name for name in FIELDS if getattr(features, name, None) is not None] == [field]
+    torch.testing.assert_close(getattr(features, field), getattr(expected, field), rtol=1e-5, atol=1e-5)
+    reads_a_negative = kind is tiny.plus_adapter
+    assert passes == ([2, 1] if reads_a_negative else [2]) and features.patcher is None
+    apply(model, adapter, features)
+
+
+def test_features_for_one_adapter_say_so(features, pictures, encoder, apply):
+    model = tiny.unet("SD1.5")
+    narrow = encode(encoder, pictures, adapter=tiny.adapter(model))[0]
+    with pytest.raises(AttributeError, match="no last_hidden_state: they were encoded for tiny.* only. Remove the"):
+        narrow["last_hidden_state"]
+    both = CombineImagePrompts.execute("concat", features_1=narrow, features_2=features).args[0]
+    for each in (narrow, both):
+        with pytest.raises(ValueError, match="penultimate_hidden_states, .* encoded for tiny.* only. Connect this"):
+            apply(model, tiny.plus_adapter(model), each)
+    other = encode(encoder, pictures, adapter=tiny.plus_adapter(model))[0]
+    with pytest.raises(ValueError, match="no features in common: .* for the same adapter or for none"):
+        CombineImagePrompts.execute("concat", features_1=narrow, features_2=other)
+
+
+def test_a_core_encoder_keeps_what_the_adapter_reads(core_encoder, pictures):
+    features = encode(core_encoder, pictures, adapter=tiny.plus_adapter(tiny.unet("SD1.5")))[0]
+    assert [name for name in FIELDS if getattr(features, name, None) is not None] == ["penultimate_hidden_states"]
+    assert features.negative_penultimate.shape == (1, 17, 32)
+
+
+@pytest.mark.parametrize("kind", ["ours", "core's"])
+def test_encoding_tells_its_progress_and_ends_when_it_is_cancelled(core_encoder, pictures, monkeypatch, kind):
+    encoder = tiny.encoder() if kind == "ours" else core_encoder
+    many, told = pictures[:1].expand(20, -1, -1, -1), []
+    monkeypatch.setattr(sys.modules[encode_pixels.__module__], "CPU_TOKENS", 8 * 17)  # eight pictures
+
+    def hook(now, total, *_, **__):
+        told.append((now, total))
+        comfy.model_management.interrupt_current_processing(len(told) == 4)
+
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", hook)
+    monkeypatch.setattr(comfy.utils, "PROGRESS_THROTTLE_MIN_INTERVAL", 0)
+    whole = encode(encoder, many)[0]
+    assert told == [(8, 20), (16, 20), (20, 20)]
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        encode(encoder, many)
+    assert told[3:] == [(8, 20)]
+    assert torch.equal(encode(encoder, many)[0].image_embeds, whole.image_embeds)
 
 
 @pytest.fixture
