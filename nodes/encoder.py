@@ -37,6 +37,8 @@ CORE_TYPES = ("clip_vision_model", "siglip_vision_model")  # not those without h
 FEATURES = dict(zip(FIELDS, ("image_embeds", "last", "penultimate")))  # core's names -> the encoder's
 EVERY_LAYER = "all_hidden_states"  # core's name; (B, layers, N, W)
 
+DTYPES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}  # as the loader calls them
+
 OnChunk = Callable[[int], object]  # is told the number of pictures that were encoded
 
 
@@ -69,6 +71,11 @@ class ImageEncoder:
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         return cls(module, device)
+
+    @property
+    def summary(self) -> str:
+        """What was loaded, and how it is computed."""
+        return f"{self.name}, {DTYPES[self.dtype]}, {self.load_device.type}"
 
     def get_models(self) -> list[ModelPatcher]:
         return [self.patcher]

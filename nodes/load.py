@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..clip_vision import PRESETS
 from .adapter import ImagePromptAdapter
+from .display import show
 from .encoder import ImageEncoder
 from .host import ADAPTERS, ENCODERS, model_names, shared
 from .library import explained_file
@@ -50,11 +51,14 @@ class LoadImageEncoder(io.ComfyNode):
                 ),
             ],
             outputs=[io.ClipVision.Output(display_name="clip_vision", tooltip="The image encoder.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, encoder_name: str, variant: str = "auto", dtype: str = "auto") -> io.NodeOutput:
-        return io.NodeOutput(load_encoder(encoder_name, variant, dtype))
+        encoder = load_encoder(encoder_name, variant, dtype)
+        show(encoder.summary, getattr(cls.hidden, "unique_id", None))
+        return io.NodeOutput(encoder)
 
 
 class LoadImagePromptAdapter(io.ComfyNode):

@@ -2,6 +2,7 @@
 
 import sys
 import weakref
+from types import SimpleNamespace
 
 import comfy.clip_vision
 import comfy.ldm.flux.redux
@@ -16,6 +17,7 @@ import torch
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, SiglipVisionConfig, SiglipVisionModel
 
 from image_prompt.clip_vision import encode_pixels, load_encoder, packing
+from image_prompt.nodes import load
 from image_prompt.nodes.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoder import ImageEncoder
 
@@ -214,6 +216,15 @@ def test_packed_weights_go_with_their_encoder(pictures):
     kept = [weakref.ref(layer.packed) for layer in packed_layers(encoder)]
     del encoder
     assert kept and not any(each() is not None for each in kept)
+
+
+def test_the_loader_says_on_its_node_what_it_chose(encoder, monkeypatch):
+    said = []
+    monkeypatch.setattr(load, "load_encoder", lambda *_: encoder)
+    monkeypatch.setattr(load, "show", lambda *what: said.append(what))
+    node = type("Node", (load.LoadImageEncoder,), {"hidden": SimpleNamespace(unique_id="3")})
+    assert node.execute("any").args == (encoder,)
+    assert said == [("tiny CLIP, fp32, cpu", "3")]
 
 
 def test_unclip_takes_our_features(features):
