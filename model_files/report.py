@@ -41,6 +41,9 @@ class Report:
         """Of rows, by status."""
         return {status: sum(row.status == status for row in self.rows) for status in STATUSES}
 
+    def summary(self) -> str:
+        return ", ".join(f"{number} {status}" for status, number in self.counts().items() if number)
+
     def to_dict(self) -> dict[str, object]:
         """Plain data, without absolute paths."""
         return {
@@ -66,13 +69,12 @@ class Report:
         }
         groups["other files"] = [f"{named(file)}: {about(file)}" for file in self.others]
         groups["still being read"] = list(self.unread)
-        counts = ", ".join(f"{number} {status}" for status, number in self.counts().items())
         lists = [
             "\n".join([f"{title.capitalize()}:", *(f"- {printable(line)}" for line in lines)])
             for title, lines in groups.items()
             if lines
         ]
-        return "\n\n".join([counts, *lists])
+        return "\n\n".join([self.summary(), *lists])
 
 
 def table(

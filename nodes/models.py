@@ -1,6 +1,7 @@
 """Find the model files that a model needs, and load them; report what is there."""
 
 import os
+from collections.abc import Sequence
 
 import comfy.sd
 import comfy.utils
@@ -10,9 +11,10 @@ from comfy_api.latest import io
 
 from ..model_files.index import IndexedFile
 from ..model_files.need import Need, Resolution
+from ..model_files.printable import printable
 from ..model_files.resolve import explain
 from ..model_files.support import APPLIED_TO
-from .host import prompt_server
+from .display import show
 from .library import chosen_files, companion_need, encoder_need, look_for, report
 from .load import load_adapter, load_encoder
 from .sockets import CATEGORY, Adapter
@@ -64,6 +66,7 @@ class LoadImagePromptModels(io.ComfyNode):
                 Adapter.Output(display_name="adapter", tooltip="The IP-Adapter."),
                 io.ClipVision.Output(display_name="clip_vision", tooltip="The image encoder that the adapter reads."),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -79,12 +82,17 @@ class LoadImagePromptModels(io.ComfyNode):
     def execute(cls, model: ModelPatcher, purpose: str = AUTO) -> io.NodeOutput:
         base = base_model(model)
         chosen = _adapter(base, purpose)
-        adapter = load_adapter(_listed(_required(chosen)))
+        found = _required(chosen)
+        adapter = load_adapter(_listed(found))
         needed = encoder_need(adapter.module)
         given = f"{adapter.name} is an IP-Adapter for {base} that reads {needed.encoder}."
         encoder = _required(look_for(needed), given)
+        taken = [found, encoder]
         if companion := companion_need(chosen):
-            model = with_lora(model, _required(look_for(companion), f"{adapter.name} was trained with a LoRA."))
+            lora = _required(look_for(companion), f"{adapter.name} was trained with a LoRA.")
+            model = with_lora(model, lora)
+            taken.append(lora)
+        show(f"{chosen.need.purpose}: {_short_names(taken)}", getattr(cls.hidden, "unique_id", None))
         return io.NodeOutput(model, adapter, load_encoder(_listed(encoder)))
 
 
@@ -98,7 +106,7 @@ class ModelPathsReport(io.ComfyNode):
             description="Lists every model file that image prompts can use: found, missing, in the wrong folder, or "
             "unusable and why. It looks into the files, not at their names.",
             search_aliases=["doctor", "missing models", "clip vision not found", "paths", "ip-adapter"],
-            outputs=[io.String.Output(display_name="report", tooltip="The table as text.")],
+            outputs=[io.String.Output(display_name="report", tooltip="The table: connect Preview as Text to read it.")],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
@@ -109,16 +117,10 @@ class ModelPathsReport(io.ComfyNode):
 
     @classmethod
     def execute(cls) -> io.NodeOutput:
-        text = str(report())
-        show(text, getattr(cls.hidden, "unique_id", None))
+        found = report()
+        text = str(found)
+        show(found.summary(), getattr(cls.hidden, "unique_id", None))
         return io.NodeOutput(text, ui={"text": [text]})
-
-
-def show(text: str, node_id: str | None) -> None:
-    """On the node, where there is a browser."""
-    server = prompt_server()
-    if server is not None and node_id is not None:
-        server.send_progress_text(text, node_id)
 
 
 def with_lora(model: ModelPatcher, found: IndexedFile) -> ModelPatcher:
@@ -161,3 +163,8 @@ def _state(found: IndexedFile) -> list[object]:
 def _listed(found: IndexedFile) -> str:
     """The name by which ComfyUI lists the file."""
     return found.file.name.replace("/", os.sep)
+
+
+def _short_names(files: Sequence[IndexedFile]) -> str:
+    """One a line, without the usual extension: a node is narrow."""
+    return "\n".join(printable(file.file.name).removesuffix(".safetensors") for file in files)

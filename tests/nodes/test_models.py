@@ -2,6 +2,7 @@
 
 import re
 import threading
+from types import SimpleNamespace
 
 import comfy.lora
 import comfy.model_management
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 
 from image_prompt.clip_vision.packing import PackedLinear
 from image_prompt.model_files import passes
-from image_prompt.nodes import library, models
+from image_prompt.nodes import display, library, models
 from image_prompt.nodes.encode import EncodeImagePrompt
 from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
 from image_prompt.nodes.models import PURPOSES, LoadImagePromptModels, ModelPathsReport
@@ -29,6 +30,39 @@ def test_adapter_and_encoder_are_found_under_any_name_and_shared(folders, catalo
     assert adapter is LoadImagePromptAdapter.execute("of mine/whatever.safetensors").args[0]
     assert encoder is LoadImageEncoder.execute("SD1.5/model.safetensors").args[0]
     assert LoadImagePromptModels.execute(model).args[1] is adapter  # auto
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What nodes say on themselves: {(node id, client): text}."""
+    texts = {}
+
+    class Browser:
+        client_id = "a browser"
+
+        def send_progress_text(self, text, node_id, client=None):
+            texts[node_id, client] = text
+
+    monkeypatch.setattr(display, "prompt_server", Browser)
+    return texts
+
+
+def as_node(node, number):
+    return type(node.__name__, (node,), {"hidden": SimpleNamespace(unique_id=number)})
+
+
+def test_what_was_taken_is_said_on_the_node(folders, with_companion, shown):
+    plain = tiny.unet("SD1.5")
+    companion_file(folders, plain)
+    as_node(LoadImagePromptModels, "5").execute(plain)
+    assert shown == {("5", "a browser"): "standard: tiny  \nanything  \ncompanion"}
+
+
+def test_the_report_is_short_on_the_node(folders, catalogue, shown):
+    put_adapter(folders)
+    counts, *lists = as_node(ModelPathsReport, "7").execute().args[0].split("\n\n")
+    assert re.fullmatch(r"1 found, \d+ missing", counts) and len(lists) == 2
+    assert shown == {("7", "a browser"): counts}
 
 
 def test_they_fit_together(folders, catalogue, pictures, apply):
