@@ -187,7 +187,7 @@ SHIPPED = [
     "model_files/catalogue.json",
     "model_files/command.py",
     "nodes/load.py",
-    "js/docs/ImagePromptApply/en.md",
+    "js/docs/ImagePromptApply.md",
     "example_workflows/sd15_simple.json",
     "js/demo.jpg",
     "js/report.png",

@@ -43,7 +43,7 @@ def test_every_input_and_output_is_explained(object_info, name):
 
 @pytest.mark.parametrize("name", NODES)
 def test_every_node_has_a_help_page(server, name):
-    page = server.fetch(f"/extensions/image-prompt/docs/{name}/en.md").decode()
+    page = server.fetch(f"/extensions/image-prompt/docs/{name}.md").decode()
     assert page.startswith(f"# {server.get(f'/object_info/{name}')[name]['display_name']}\n")
 
 
