@@ -91,7 +91,6 @@ class ApplyImagePrompt(io.ComfyNode):
                     tooltip="Which part of the reference acts: 'style' its colours and textures, 'composition' its "
                     "shapes and places, 'style and composition' those two, 'all' everything. It is chosen by the "
                     "layers of the model in which the reference acts, so the parts are not cleanly apart.",
-                    advanced=True,
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The model, steered by the references.")],

@@ -41,6 +41,11 @@ def test_every_input_and_output_is_explained(object_info, name):
     assert all(info["output_tooltips"]) and len(info["output_tooltips"]) == len(info["output"])
 
 
+def test_of_apply_only_the_range_and_the_batch_are_advanced(object_info):
+    found = inputs(object_info["ImagePromptApply"])
+    assert [name for name, (_, options) in found.items() if options.get("advanced")] == ["start", "end", "batch"]
+
+
 @pytest.mark.parametrize("name", NODES)
 def test_every_node_has_a_help_page(server, name):
     page = server.fetch(f"/extensions/image-prompt/docs/{name}.md").decode()
