@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from image_prompt.devtools import comfyui, matrix, setup, stages
+from image_prompt.devtools import browser, comfyui, matrix, setup, stages
 from image_prompt.devtools.sources import RELEASES
 from image_prompt.devtools.stages import ROOT
 
@@ -442,3 +442,23 @@ def test_the_matrix_says_what_is_wrong_with_each_version(run_matrix):
     assert lines[1].startswith("ComfyUI 0.27.0: WRONG, ComfyUI ended with exit code 1.")
     assert lines[2].startswith("ComfyUI 0.24.0: WRONG, other pictures than ComfyUI 0.30.0: a.png")
     assert lines[3].startswith("ComfyUI 0.18.2: WRONG, does not say that it is too old")
+
+
+# ------------------------------------------------------------------------------------------------------------ browser
+
+
+def test_what_cannot_be_installed_is_asked_for(monkeypatch):
+    monkeypatch.setattr(browser.shutil, "which", lambda name: None)
+    with pytest.raises(stages.StageError, match=r"there is no chromium on the path.*install it yourself.*CHROMIUM"):
+        browser.program(browser.BROWSERS)
+
+
+def test_a_failing_script_keeps_its_log(monkeypatch, tmp_path):
+    monkeypatch.setattr(stages, "DEV", tmp_path)
+    monkeypatch.setattr(browser, "playwright", lambda: tmp_path)
+    monkeypatch.setattr(browser, "program", lambda names, package="": sys.executable)
+    script = tmp_path / "script.py"
+    script.write_text("import json, sys; sys.exit(json.load(sys.stdin)['why'])")
+    with pytest.raises(stages.StageError, match="exit code 1\nno button") as error:
+        browser.drive(script, {"why": "no button"}, timeout=60)
+    assert stages.tail(error.value.log, 1) == ["no button"]

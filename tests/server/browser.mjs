@@ -1,0 +1,163 @@
+// What a person does with the pack in the browser, in one renderer; what was seen there is written as JSON.
+// test_browser.py starts it, and judges.
+import { createRequire } from 'node:module'
+import { text } from 'node:stream/consumers'
+
+const task = JSON.parse(await text(process.stdin))
+const { chromium } = createRequire(import.meta.url)(task.playwright)
+const PACK = 'image-prompt'
+const RUN_MS = 60000
+const HELP_MS = 5000
+
+// The server keeps them. Without these, a first visit is covered by a tour.
+const settings = {
+  'Comfy.TutorialCompleted': true,
+  'Comfy.InstalledVersion': '1.47.12',
+  'Comfy.Locale': task.locale,
+  'Comfy.VueNodes.Enabled': task.nodes2,
+  'Comfy.RightSidePanel.IsOpen': false,
+  'Comfy.Minimap.Visible': false,
+  'Comfy.Notification.ShowVersionUpdates': false,
+  'LiteGraph.Canvas.MaximumFps': 10
+}
+
+const browser = await chromium.launch({
+  executablePath: task.chromium,
+  args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking']
+})
+const page = await open()
+try {
+  console.log(JSON.stringify(await visit()))
+} finally {
+  await page.screenshot({ path: task.picture })
+  await browser.close()
+}
+
+async function open() {
+  await fetch(`${task.url}/api/settings`, { method: 'POST', body: JSON.stringify(settings) })
+  const context = await browser.newContext({ viewport: { width: 1400, height: 900 }, reducedMotion: 'reduce' })
+  await context.route((url) => url.origin !== task.url, (route) => route.abort()) // nothing leaves this machine
+  for (const [name, workflow] of Object.entries(task.templates))
+    await context.route(`**/workflow_templates/${PACK}/${name}.json`, (route) => route.fulfill({ json: workflow }))
+  const page = await context.newPage()
+  page.setDefaultTimeout(30000)
+  return page
+}
+
+async function visit() {
+  const complaints = listen()
+  const templates = {}
+  for (const name of Object.keys(task.templates)) templates[name] = await useTemplate(name)
+  return { templates, added: await addNodes(), headings: await openHelp(), complaints }
+}
+
+// Errors that name the pack, or that come of a file of its own.
+function listen() {
+  const complaints = []
+  page.on('pageerror', (error) => complaints.push(error.stack))
+  page.on('console', (message) => {
+    const said = `${message.text()} ${message.location().url}`
+    if (message.type() === 'error' && said.includes(PACK)) complaints.push(said)
+  })
+  return complaints
+}
+
+async function useTemplate(name) {
+  await page.goto(`${task.url}/?template=${name}&source=${PACK}`, { waitUntil: 'domcontentloaded' })
+  const count = task.templates[name].nodes.length
+  await page.waitForFunction((count) => window.app?.extensionManager && window.app.graph?.nodes.length === count, count)
+  const drawn = await look()
+  const before = await save()
+  return { drawn, before, ended: await run(), after: await save() }
+}
+
+// The two nodes that no template has, at the models of the open one; core's node reads what they give.
+async function addNodes() {
+  await page.evaluate(() => {
+    const { graph } = window.app
+    const add = (type, x, y) => graph.add(Object.assign(window.LiteGraph.createNode(type), { pos: [x, y] }))
+    const models = add('ImagePromptLoadModels', 0, 1500)
+    const report = add('ImagePromptModelReport', 400, 1500)
+    graph.nodes.find((node) => node.type === 'ImagePromptDemoCheckpoint').connect(0, models, 0)
+    models.connect(1, add('PreviewAny', 0, 1800), 0)
+    report.connect(0, add('PreviewAny', 400, 1800), 0)
+  })
+  const ended = await run()
+  const drawn = await look()
+  const after = await save()
+  await page.evaluate(() => window.app.loadGraphData(JSON.parse(JSON.stringify(window.app.graph.serialize()))))
+  return { ended, drawn, after, again: await look() }
+}
+
+// The heading of each node's page, opened as a person does.
+async function openHelp() {
+  const headings = {}
+  const panel = page.getByTestId('properties-panel')
+  for (const { id, type } of await save()) {
+    await page.evaluate((id) => {
+      const { canvas, graph } = window.app
+      const node = graph.getNodeById(id)
+      canvas.ds.scale = 1
+      canvas.ds.offset = [500 - node.pos[0], 250 - node.pos[1]] // its toolbox clear of the bar at the top
+      canvas.deselectAll()
+      canvas.selectNode(node)
+    }, id)
+    if (!(await panel.isVisible())) await page.getByTestId('info-button').click()
+    const heading = panel.locator('h1', { hasText: task.nodes[type] }) // not that of the node before
+    headings[type] = await heading.innerText({ timeout: HELP_MS }).catch(() => null)
+  }
+  return headings
+}
+
+// --------------------------------------------------------------------------------------------------------------- steps
+
+async function run() {
+  await page.evaluate(() => {
+    window.ended = null
+    for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
+      window.comfyAPI.api.api.addEventListener(kind, (event) => (window.ended = { kind, ...event.detail }), { once: true })
+  })
+  await page.getByTestId('queue-button').click()
+  await page.waitForFunction(() => window.ended, null, { timeout: RUN_MS })
+  return page.evaluate(() => window.ended)
+}
+
+// The pack's nodes as they would be saved.
+async function save() {
+  const graph = await page.evaluate(() => window.app.graph.serialize())
+  return graph.nodes.filter((node) => node.type in task.nodes)
+}
+
+// {nodes, texts}: the pack's nodes with their heights in units of the graph, and what there is to read.
+async function look() {
+  await page.evaluate(() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView'))
+  await page.waitForTimeout(500) // the view glides there
+  return task.nodes2 ? lookAtElements() : lookAtCanvas()
+}
+
+async function lookAtElements() {
+  const scale = await page.evaluate(() => window.app.canvas.ds.scale)
+  const found = { nodes: [], texts: [] }
+  for (const { id, type } of await save()) {
+    const element = page.locator(`[data-node-id="${id}"]`)
+    const box = (await element.isVisible()) ? await element.boundingBox() : null
+    found.nodes.push({ type, drawn: box !== null, height: box && box.height / scale })
+    found.texts.push(await element.innerText())
+  }
+  return found
+}
+
+// On the canvas nodes are pixels, but each can be told when it is painted; above it lie elements with longer texts.
+function lookAtCanvas() {
+  return page.evaluate(async (types) => {
+    const nodes = window.app.graph.nodes.filter((node) => node.type in types)
+    const painted = new Set()
+    for (const node of nodes) node.onDrawForeground = () => painted.add(node)
+    window.app.canvas.setDirty(true, true)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    return {
+      nodes: nodes.map((node) => ({ type: node.type, drawn: painted.has(node), height: node.size[1] })),
+      texts: [...document.querySelectorAll('.dom-widget')].map((each) => each.innerText)
+    }
+  }, task.nodes)
+}

@@ -1,0 +1,127 @@
+"""The pack in a browser: in the classic canvas, and in Nodes 2.0, there with the browser in French."""
+
+import json
+
+import pytest
+
+from image_prompt.demo.make_models import ENCODER_WIDTH
+from image_prompt.demo.stand_ins import with_stand_ins
+from image_prompt.devtools.browser import drive
+from image_prompt.devtools.comfyui import Server
+from image_prompt.devtools.stages import ROOT, log_file
+
+from .conftest import WORKFLOWS
+from .test_boot import NODES
+from .test_example_workflows import NAMES, nodes_of, widget_names
+
+pytestmark = pytest.mark.browser
+
+SCRIPT = ROOT / "tests" / "server" / "browser.mjs"
+RENDERERS = {"classic": {"nodes2": False, "locale": "en"}, "nodes2": {"nodes2": True, "locale": "fr"}}
+SECONDS = 240  # ten times what it takes
+SMALL = {"size": 128, "steps": 2}
+SEED_STAYS = "fixed"
+OWN = {  # the small adapter behind the last template
+    "id": "demo-plus",
+    "title": "The demo's adapter",
+    "kind": "adapter",
+    "family": "plus",
+    "base_model": "SDXL",
+    "encoder": f"an encoder whose penultimate is {ENCODER_WIDTH} wide",
+    "purposes": ["plus"],
+    "folder": "ipadapter",
+    "files": ["demo-ip-adapter-plus_sdxl.safetensors"],
+}
+
+
+def api(name: str) -> dict:
+    return with_stand_ins(json.loads((WORKFLOWS / "api" / f"{name}.json").read_text()), **SMALL)
+
+
+def template(name: str, object_info: dict) -> dict:
+    """An example workflow as the browser loads it, with the small random models."""
+    ui, small = json.loads((WORKFLOWS / f"{name}.json").read_text()), api(name)
+    for node in nodes_of(ui):
+        given = small[str(node["id"])]
+        if node["type"] != given["class_type"]:  # the checkpoint
+            node |= {"type": given["class_type"], "widgets_values": [*given["inputs"].values(), SEED_STAYS]}
+        else:
+            pairs = zip(widget_names(object_info[node["type"]]), node["widgets_values"], strict=True)
+            node["widgets_values"] = [given["inputs"].get(name, old) for name, old in pairs]
+    return ui
+
+
+@pytest.fixture(scope="module", params=RENDERERS)
+def seen(request, server, object_info):
+    """What a person does with the pack, and sees."""
+    titles = {name: object_info[name]["display_name"] for name in NODES}
+    templates = {name: template(name, object_info) for name in NAMES}
+    picture = log_file(f"browser {request.param}").with_suffix(".png")  # of the end, or of the failure
+    task = {"url": server.url, "nodes": titles, "templates": templates, "picture": str(picture)}
+    catalogue = server.base / "user" / "image-prompt-catalogue.json"
+    catalogue.write_text(json.dumps({"entries": [OWN]}))
+    try:
+        return drive(SCRIPT, task | RENDERERS[request.param], SECONDS)
+    finally:
+        catalogue.unlink()
+
+
+def ran(server: Server, ended: dict) -> dict:
+    """The history entry of what the browser queued."""
+    assert ended["kind"] == "execution_success", ended
+    return server.get(f"/history/{ended['prompt_id']}")[ended["prompt_id"]]
+
+
+def nodes_and_inputs(prompt: dict) -> dict:
+    return {number: (node["class_type"], node["inputs"]) for number, node in prompt.items()}
+
+
+def is_read(words: str, texts: list[str]) -> bool:
+    return any(words in text for text in texts)
+
+
+def test_every_node_is_drawn(seen):
+    views = [*(template["drawn"] for template in seen["templates"].values()), seen["added"]["drawn"]]
+    nodes = [node for view in views for node in view["nodes"]]
+    assert {node["type"] for node in nodes} == set(NODES)
+    assert [node for node in nodes if not node["drawn"] or not 30 < node["height"] < 300] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_template_runs_as_its_api_format_says(seen, server, name):
+    queued = ran(server, seen["templates"][name]["ended"])["prompt"][2]
+    assert nodes_and_inputs(queued) == nodes_and_inputs(api(name))
+
+
+def test_a_run_adds_nothing_to_what_is_saved(seen):
+    for template in seen["templates"].values():
+        assert template["after"] == template["before"]
+    values = {node["type"]: node["widgets_values"] for node in seen["added"]["after"]}
+    assert (values["ImagePromptLoadModels"], values["ImagePromptModelReport"]) == (["auto"], [])
+
+
+def test_the_report_is_short_on_the_node_and_whole_behind_it(seen, server):
+    outputs = ran(server, seen["added"]["ended"])["outputs"].values()
+    (report, read) = (text for output in outputs for text in output.get("text", []) if "Missing:" in text)
+    assert report == read
+    texts = seen["added"]["drawn"]["texts"]
+    assert is_read(report.split("\n")[0], texts) and not is_read("Missing:", texts)
+
+
+def test_the_report_leaves_no_tall_node(seen):
+    (saved,) = (node["size"][1] for node in seen["added"]["after"] if node["type"] == "ImagePromptModelReport")
+    (again,) = (node["height"] for node in seen["added"]["again"]["nodes"] if node["type"] == "ImagePromptModelReport")
+    assert saved <= 130 and again <= 160  # as drawn, its title is counted too
+
+
+def test_what_was_found_is_said_on_the_node(seen):
+    assert is_read("plus: demo-ip-adapter-plus_sdxl\ndemo-encoder", seen["added"]["drawn"]["texts"])
+
+
+def test_help_is_shown_in_any_language(seen, object_info):
+    assert seen["headings"] == {name: object_info[name]["display_name"] for name in NODES}
+
+
+def test_nothing_of_the_pack_complains(seen):
+    """But for the page of a language, which is asked for before the one for all."""
+    assert [each for each in seen["complaints"] if not each.endswith(("/en.md", "/fr.md"))] == []
