@@ -6,7 +6,8 @@
     python dev.py test --fast [args]   of every module what takes no time, for every small step
     python dev.py test [pytest args]   what they choose, in one process
     python dev.py serve [ComfyUI args] ComfyUI with the pack, for the browser
-    python dev.py bench [names] [args] the scripts of benchmarks/; what starts with "-", and the rest, goes to them
+    python dev.py bench [names] [args] the scripts of benchmarks/; what starts with "-", and the rest, goes to them.
+                                       With --compare COMMIT, the nodes' times beside those of that commit
     python dev.py matrix               the demo on every ComfyUI that the pack supports, and an older one
 
 Everything is made in .dev/, or where IMAGE_PROMPT_DEV says (delete it to start over): a virtual environment, the
@@ -88,6 +89,9 @@ def bench(options: argparse.Namespace, rest: list[str]) -> int:
         raise StageError("bench", f"no benchmark {', '.join(unknown)}. There are: {', '.join(known)}.")
     chosen = [path for path in scripts if not names or path.stem in names]
     python, comfyui = set_up(options)
+    if any(word.split("=")[0] == "--compare" for word in rest):
+        environment = {"COMFYUI_PATH": str(comfyui), "IMAGE_PROMPT_DEV": str(DEV)}
+        return call([python, ROOT / "benchmarks" / "_compare.py", *rest], environment)
     codes = []
     for script in chosen:
         print(f"\n== {script.stem}", flush=True)

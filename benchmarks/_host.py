@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,6 +23,12 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 def start(options: argparse.Namespace) -> None:
     """Import ComfyUI for the CPU, and the pack as `image_prompt`."""
+    import_comfyui(options)
+    import_pack(ROOT)
+
+
+def import_comfyui(options: argparse.Namespace, **more: object) -> None:
+    """For the CPU. `more`: other arguments of ComfyUI's command line."""
     if not (Path(options.comfyui) / "main.py").is_file():
         sys.exit(f"No ComfyUI at {options.comfyui}: give --comfyui PATH or set COMFYUI_PATH.")
     sys.path.insert(0, options.comfyui)
@@ -30,16 +37,24 @@ def start(options: argparse.Namespace) -> None:
     comfy.options.enable_args_parsing(False)
     from comfy.cli_args import args
 
-    args.cpu = True
-    spec = importlib.util.spec_from_file_location(
-        "image_prompt", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
-    )
-    assert spec and spec.loader
-    sys.modules["image_prompt"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules["image_prompt"])
+    vars(args).update(more, cpu=True)
     import torch
 
     torch.set_num_threads(options.threads)
+
+
+def import_pack(tree: Path) -> None:
+    """Of this folder, as `image_prompt`."""
+    load("image_prompt", tree / "__init__.py", submodule_search_locations=[str(tree)])
+
+
+def load(name: str, path: Path, **options: object) -> ModuleType:
+    """Import a file under a name, as ComfyUI imports a pack."""
+    spec = importlib.util.spec_from_file_location(name, path, **options)
+    assert spec and spec.loader
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def seconds(function: Callable[[], object]) -> float:

@@ -14,15 +14,14 @@ import _host as host
 OPTIONS = host.arguments(__doc__).parse_args()
 host.start(OPTIONS)
 
-import comfy.sample  # noqa: E402
 import torch  # noqa: E402
-from _unets import BLOCKS, random_unet  # noqa: E402
+from _unets import PLACES, WIDTHS, random_unet, sample  # noqa: E402
 
-from image_prompt.ip_adapter import ImageKeyValues, fold  # noqa: E402
+from image_prompt.ip_adapter import Block, ImageKeyValues, fold  # noqa: E402
 from image_prompt.nodes.unet_patch import Influence, bank, install  # noqa: E402
 
 CPU = torch.device("cpu")
-WIDTHS = {"SD1.5": (768, 768), "SDXL": (2048, 1280)}  # text context, pooled text
+HEADS = {base: {Block(*place): heads for *place, heads in places} for base, places in PLACES.items()}
 TOKENS = 16
 
 
@@ -32,23 +31,13 @@ def with_adapters(model, base, count):
         sides = [
             [
                 tuple(t.bfloat16() for t in fold(*torch.randn(2, 1, TOKENS, block.width), heads, 1.0))
-                for block, heads in BLOCKS[base]
+                for block, heads in HEADS[base].items()
             ]
             for _ in range(2)
         ]
-        layers = {block: number for number, (block, _) in enumerate(BLOCKS[base])}
-        install(model, Influence(bank(ImageKeyValues(*sides), CPU)), layers, dict(BLOCKS[base]))
+        layers = {block: number for number, block in enumerate(HEADS[base])}
+        install(model, Influence(bank(ImageKeyValues(*sides), CPU)), layers, HEADS[base])
     return model
-
-
-def step(model, base):
-    context, pooled = WIDTHS[base]
-    latent = torch.zeros(1, 4, 32, 32)
-    positive, negative = (
-        [[torch.ones(1, 77, context) * value, {"pooled_output": torch.ones(1, pooled)}]] for value in (0.1, -0.1)
-    )
-    noise = comfy.sample.prepare_noise(latent, 0)
-    return comfy.sample.sample(model, noise, 1, 5.0, "euler", "simple", positive, negative, latent, disable_pbar=True)
 
 
 def main():
@@ -60,7 +49,7 @@ def main():
         turns = []
         for turn in range((5 if OPTIONS.quick else 15) + 1):
             order = range(3) if turn % 2 else reversed(range(3))
-            times = {number: host.seconds(lambda: step(models[number], base)) for number in order}
+            times = {number: host.seconds(lambda: sample(models[number], base, 32)) for number in order}
             turns.append([times[number] for number in range(3)])
         bare = statistics.median(times[0] for times in turns[1:])
         added = [statistics.median(times[number] - times[0] for times in turns[1:]) / bare for number in (1, 2)]

@@ -110,6 +110,11 @@ def test_benchmarks_get_their_arguments_and_a_killed_one_counts(tools, called):
     assert called == [["python", ROOT / "benchmarks" / "sampling.py", "--quick", "--threads", "2"]]
 
 
+def test_a_comparison_is_one_script_for_all_benchmarks(tools, called):
+    tools.dev.bench(None, ["encode", "apply", "--compare", "HEAD~1"])
+    assert called == [["python", ROOT / "benchmarks" / "_compare.py", "encode", "apply", "--compare", "HEAD~1"]]
+
+
 TOGETHER = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
 
 

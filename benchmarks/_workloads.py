@@ -1,0 +1,129 @@
+"""What is compared between two commits, driven through the pack's nodes alone: node ids, input names and sockets.
+
+`WORKLOADS` turn a row of _compare.py's table into a function that does the work once and gives its seconds.
+"""
+
+import asyncio
+import functools
+import inspect
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import _files as files
+import _host as host
+import folder_paths
+import torch
+from _unets import hollow_unet, random_unet, sample
+from comfy.clip_vision import Output
+from comfy.model_patcher import ModelPatcher
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+FEATURES = {  # what an adapter reads of one picture
+    "ip-adapter_sd15": {"image_embeds": (1, 1024)},
+    "ip-adapter_sdxl_vit-h": {"image_embeds": (1, 1024)},
+    "ip-adapter-plus_sd15": {"penultimate_hidden_states": (1, 257, 1280)},
+    "ip-adapter-full-face_sd15": {"penultimate_hidden_states": (1, 257, 1280)},
+    "ip-adapter-plus_sdxl_vit-h": {"penultimate_hidden_states": (1, 257, 1280)},
+}
+
+Work = Callable[[], float]
+
+
+async def _nodes() -> dict[str, type]:
+    extension = sys.modules["image_prompt"].comfy_entrypoint()
+    extension = await extension if inspect.isawaitable(extension) else extension
+    await extension.on_load()
+    return {node.GET_SCHEMA().node_id: node for node in await extension.get_node_list()}
+
+
+@functools.cache
+def nodes() -> dict[str, type]:
+    return asyncio.run(_nodes())
+
+
+def run(node_id: str, **inputs: Any) -> tuple[Any, ...]:
+    """A node's outputs. Required inputs that are not given have the schema's defaults, optional ones are left out."""
+    node = nodes()[node_id]
+    required = (each for each in node.GET_SCHEMA().inputs if not getattr(each, "optional", False))
+    defaults = {each.id: each.default for each in required if getattr(each, "default", None) is not None}
+    return node.PREPARE_CLASS_CLONE(None).EXECUTE_NORMALIZED(**{**defaults, **inputs}).args
+
+
+def model_file(folder: str, name: str, shapes: Callable[[], files.Shapes]) -> str:
+    """The name under which the nodes find it; made when it is not there."""
+    file = f"{name.replace('/', '-')}.safetensors"
+    path = Path(folder_paths.models_dir) / folder / file
+    if not path.exists():
+        files.write(path, shapes())
+    return file
+
+
+def encode(encoder: str, dtype: str, pictures: int) -> Work:
+    name = model_file("clip_vision", encoder, lambda: files.vision_shapes(encoder))
+    loaded = run("ImagePromptLoadEncoder", encoder_name=name, dtype=dtype)[0]
+    images = torch.rand(pictures, 512, 512, 3)
+    return lambda: host.seconds(lambda: run("ImagePromptEncode", clip_vision=loaded, image=images))
+
+
+def load_adapter(name: str) -> Any:
+    file = model_file("ipadapter", name, lambda: files.adapter_shapes(name))
+    return run("ImagePromptLoadAdapter", adapter_name=file)[0]
+
+
+def features(adapter: str) -> Output:
+    """As core's CLIP Vision Encode gives them."""
+    found = Output()
+    for name, shape in FEATURES[adapter].items():
+        setattr(found, name, torch.randn(shape))
+    return found
+
+
+def applied(model: ModelPatcher, adapter: Any, name: str, mask: torch.Tensor | None = None) -> ModelPatcher:
+    inputs = {"features": features(name), "negative": features(name), "weight": 0.8, "start": 0.0, "end": 1.0}
+    masked = {} if mask is None else {"mask": mask}
+    return run("ImagePromptApply", model=model, adapter=adapter, **inputs, **masked)[0]
+
+
+def apply(base: str, adapter: str) -> Work:
+    model, loaded = hollow_unet(base, torch.float32), load_adapter(adapter)
+    return lambda: host.seconds(lambda: applied(model, loaded, adapter))
+
+
+def sampling(
+    base: str, adapter: str, dtype: str, size: int, steps: int, masked: bool = False, adapters: int = 1
+) -> Work:
+    """What the adapter adds to one evaluation of a UNet that does little else."""
+    bare = hollow_unet(base, DTYPES[dtype])
+    steered = _steered(bare, adapter, torch.rand(1, 512, 512) if masked else None, adapters)
+    run_of = functools.partial(sample, base=base, size=size, steps=steps, words=1)
+    check_effect(run_of(bare), run_of(steered))
+    return lambda: (host.seconds(lambda: run_of(steered)) - host.seconds(lambda: run_of(bare))) / steps
+
+
+def unet(base: str, adapter: str, dtype: str, size: int, adapters: int = 1) -> Work:
+    """A whole step with the adapter."""
+    steered = _steered(random_unet(base, DTYPES[dtype]), adapter, None, adapters)
+    return lambda: host.seconds(lambda: sample(steered, base, size))
+
+
+def _steered(model: ModelPatcher, adapter: str, mask: torch.Tensor | None, count: int) -> ModelPatcher:
+    loaded = load_adapter(adapter)
+    for _ in range(count):
+        model = applied(model, loaded, adapter, mask)
+    return model
+
+
+def check_effect(bare: torch.Tensor, steered: torch.Tensor) -> None:
+    """Else nothing is measured."""
+    if not (math.isfinite(steered.sum()) and (steered - bare).abs().max() > 0):
+        raise RuntimeError("The applied adapter changes nothing, or not to numbers: its time would mean nothing.")
+
+
+WORKLOADS: dict[str, Callable[..., Work]] = {"encode": encode, "apply": apply, "sampling": sampling, "unet": unet}
+
+
+def prepare(name: str, **row: Any) -> Work:
+    return WORKLOADS[name](**row)
