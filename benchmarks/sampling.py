@@ -1,4 +1,4 @@
-"""What an applied IP-Adapter adds to one model evaluation, at the published layer widths, in fp32 on the CPU.
+"""What an applied IP-Adapter adds to one model evaluation, at the published layer widths, on the CPU.
 
     python benchmarks/sampling.py [--quick] [--comfyui PATH]
 
@@ -17,6 +17,7 @@ OPTIONS = PARSER.parse_args()
 host.start(OPTIONS)
 
 import itertools  # noqa: E402
+from collections.abc import Callable  # noqa: E402
 
 import torch  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
@@ -26,12 +27,12 @@ from image_prompt.nodes.evaluation import KEY, Evaluation, Run  # noqa: E402
 from image_prompt.nodes.unet_patch import CrossAttentionPatch, Influence, bank  # noqa: E402
 
 CPU = torch.device("cpu")
-LAYERS = {  # (grid side, inner width, heads): count, in an SD1.5 latent of 64x64 and an SDXL one of 128x128
-    "SD1.5": {(64, 320, 8): 5, (32, 640, 8): 5, (16, 1280, 8): 5, (8, 1280, 8): 1},
-    "SDXL": {(64, 640, 10): 10, (32, 1280, 20): 60},
+LAYERS = {  # side of the latent: (grid side, inner width, heads): count
+    "SD1.5": {64: {(64, 320, 8): 5, (32, 640, 8): 5, (16, 1280, 8): 5, (8, 1280, 8): 1}},
+    "SDXL": {128: {(64, 640, 10): 10, (32, 1280, 20): 60}, 32: {(16, 640, 10): 10, (8, 1280, 20): 60}},
 }
 CONTEXT = {"SD1.5": 768, "SDXL": 2048}
-LATENT = {"SD1.5": 64, "SDXL": 128}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Text(CrossAttentionPatch):
@@ -45,43 +46,18 @@ class Text(CrossAttentionPatch):
 
 
 class Case:
-    def __init__(self, base, tokens, batch, masked, adapters):
-        self.layers = [shape for shape, count in LAYERS[base].items() for _ in range(count)]
-        self.rows, self.tokens, self.adapters = 2 * batch, tokens, adapters
-        self.queries = {shape: torch.randn(self.rows, shape[0] ** 2, shape[1]) for shape in LAYERS[base]}
+    def __init__(self, base, size, dtype, tokens, batch, masked, adapters):
+        shapes = LAYERS[base][size]
+        self.layers = [shape for shape, count in shapes.items() for _ in range(count)]
+        self.size, self.batch, self.rows, self.adapters = size, batch, 2 * batch, adapters
+        self.queries = {shape: torch.randn(self.rows, shape[0] ** 2, shape[1]).to(dtype) for shape in shapes}
         self.outs = {shape: torch.zeros_like(query) for shape, query in self.queries.items()}
         self.mask = torch.rand(1, 512, 512) if masked else None
-        self.image_tokens = torch.randn(2, tokens, CONTEXT[base])
-        self.evaluation = Evaluation(Run(), (False, True), {}, (LATENT[base],) * 2, torch.ones(batch), None)
+        self.image_tokens = torch.randn(2, tokens, CONTEXT[base]).to(dtype)
         self.key_values = [
-            [tuple(torch.randn(1, tokens, width) for _ in "kv") for _, width, _ in self.layers]
+            [tuple(torch.randn(1, tokens, width).to(dtype) for _ in "kv") for _, width, _ in self.layers]
             for _ in range(2 * adapters)
         ]
-        self.patches = self._patches()
-
-    def _patches(self):
-        influences = []
-        for adapter in range(self.adapters):
-            sides = [
-                [fold(*pair, shape[2], 1.0) for pair, shape in zip(side, self.layers)]
-                for side in self.key_values[2 * adapter : 2 * adapter + 2]
-            ]
-            influences.append(Influence(bank(ImageKeyValues(*sides), CPU), mask=self.mask))
-        return [
-            CrossAttentionPatch([(influence, number) for influence in influences], shape[2], Text(self.outs[shape]))
-            for number, shape in enumerate(self.layers)
-        ]
-
-    def ours(self):
-        for shape, patch in zip(self.layers, self.patches):
-            options = {
-                KEY: self.evaluation,
-                "cond_or_uncond": [1, 0],
-                "uuids": [1, 0],
-                "activations_shape": [self.rows, shape[1], shape[0], shape[0]],
-                "original_shape": [self.rows, 4, *self.evaluation.latent_size],
-            }
-            patch(self.queries[shape], None, None, options)
 
     def sdpa(self):
         for number, (_, _, heads) in enumerate(self.layers):
@@ -108,36 +84,72 @@ class Case:
                 q, key, value = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (query, key, value))
                 image = F.scaled_dot_product_attention(q, key, value).transpose(1, 2).flatten(2)
                 if self.mask is not None:
-                    mask = F.interpolate(self.mask[None], (shape[0],) * 2, mode="bicubic")
+                    mask = F.interpolate(self.mask[None], (shape[0],) * 2, mode="bicubic").to(image)
                     image = image * mask.view(1, -1, 1).repeat(self.rows, 1, shape[1])
                 out = out + image
 
 
-def main():
-    counts = (1, 3)
-    tokens, batches, masks = ((4, 16), (1,), (False,)) if OPTIONS.quick else ((4, 16, 257), (1, 4), (False, True))
-    tokens = OPTIONS.tokens or tokens
-    budget = 2.0 if OPTIONS.quick else 4.0
-    weights = {
-        base: [
-            [torch.randn(width, CONTEXT[base]) / 45 for _ in "kv"]
-            for (_, width, _), count in rows.items()
-            for _ in range(count)
+def ours(case: Case) -> Callable[[], None]:
+    """One evaluation of our patches: all that this file knows of them."""
+    influences = []
+    for adapter in range(case.adapters):
+        sides = [
+            [fold(*pair, shape[2], 1.0) for pair, shape in zip(side, case.layers)]
+            for side in case.key_values[2 * adapter : 2 * adapter + 2]
         ]
-        for base, rows in LAYERS.items()
-    }
-    print("| base | tokens | batch | mask | adapters | ours, ms | sdpa, ms | of sdpa | of naive |")
-    print("|---|---:|---:|---|---:|---:|---:|---:|---:|")
-    for base, count, batch, masked, adapters in itertools.product(LAYERS, tokens, batches, masks, counts):
-        case = Case(base, count, batch, masked, adapters)
-        functions = {"ours": case.ours, "sdpa": case.sdpa}
+        influences.append(Influence(bank(ImageKeyValues(*sides), CPU), mask=case.mask))
+    patches = [
+        CrossAttentionPatch([(influence, number) for influence in influences], shape[2], Text(case.outs[shape]))
+        for number, shape in enumerate(case.layers)
+    ]
+    latent, run, timestep = (case.size, case.size), Run(), torch.ones(case.batch)
+
+    def evaluate() -> None:
+        evaluation = Evaluation(run, (False, True), {}, latent, timestep, None)
+        for shape, patch in zip(case.layers, patches):
+            options = {
+                KEY: evaluation,
+                "cond_or_uncond": [1, 0],
+                "uuids": [1, 0],
+                "activations_shape": [case.rows, shape[1], shape[0], shape[0]],
+                "original_shape": [case.rows, 4, *latent],
+            }
+            patch(case.queries[shape], None, None, options)
+
+    return evaluate
+
+
+def cases():
+    """(base, latent, dtype, tokens, batch, masked, adapters)."""
+    tokens, batches, masks = ((4, 16), (1,), (False,)) if OPTIONS.quick else ((4, 16, 257), (1, 4), (False, True))
+    counts = (1, 3)
+    for base, size in (("SD1.5", 64), ("SDXL", 128)):
+        yield from itertools.product([base], [size], ["fp32"], OPTIONS.tokens or tokens, batches, masks, counts)
+    yield from itertools.product(["SDXL"], [32], DTYPES, OPTIONS.tokens or (4, 16), [1], [False], counts)
+
+
+def random_weights(base):
+    """Of a layer's keys and values, for a patch that projects at every step."""
+    widths = [width for (_, width, _), count in next(iter(LAYERS[base].values())).items() for _ in range(count)]
+    return [[torch.randn(width, CONTEXT[base]) / 45 for _ in "kv"] for width in widths]
+
+
+def main():
+    budget = 2.0 if OPTIONS.quick else 4.0
+    weights = {base: random_weights(base) for base in LAYERS}
+    print("| base | latent | dtype | tokens | batch | mask | adapters | ours, ms | sdpa, ms | of sdpa | of naive |")
+    print("|---|---:|---|---:|---:|---|---:|---:|---:|---:|---:|")
+    for base, size, dtype, count, batch, masked, adapters in cases():
+        case = Case(base, size, DTYPES[dtype], count, batch, masked, adapters)
+        functions = {"ours": ours(case), "sdpa": case.sdpa}
         if count <= 16:
-            functions["naive"] = lambda: case.naive(weights[base])
+            cast = [[weight.to(DTYPES[dtype]) for weight in pair] for pair in weights[base]]
+            functions["naive"] = lambda: case.naive(cast)
         found = host.interleaved(functions, budget, least=3)
         naive = f"{found['ours'] / found['naive']:.2f}" if "naive" in found else ""
         print(
-            f"| {base} | {count} | {batch} | {'yes' if masked else 'no'} | {adapters} | {found['ours'] * 1e3:.1f} | "
-            f"{found['sdpa'] * 1e3:.1f} | {found['ours'] / found['sdpa']:.2f} | {naive} |",
+            f"| {base} | {size}x{size} | {dtype} | {count} | {batch} | {'yes' if masked else 'no'} | {adapters} | "
+            f"{found['ours'] * 1e3:.1f} | {found['sdpa'] * 1e3:.1f} | {found['ours'] / found['sdpa']:.2f} | {naive} |",
             flush=True,
         )
 
