@@ -21,9 +21,9 @@ def arguments(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def start(options: argparse.Namespace) -> None:
+def start(options: argparse.Namespace, **more: object) -> None:
     """Import ComfyUI for the CPU, and the pack as `image_prompt`."""
-    import_comfyui(options)
+    import_comfyui(options, **more)
     import_pack(ROOT)
 
 

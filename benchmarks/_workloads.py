@@ -22,11 +22,11 @@ from comfy.model_patcher import ModelPatcher
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 FEATURES = {  # what an adapter reads of one picture
-    "ip-adapter_sd15": {"image_embeds": (1, 1024)},
-    "ip-adapter_sdxl_vit-h": {"image_embeds": (1, 1024)},
-    "ip-adapter-plus_sd15": {"penultimate_hidden_states": (1, 257, 1280)},
-    "ip-adapter-full-face_sd15": {"penultimate_hidden_states": (1, 257, 1280)},
-    "ip-adapter-plus_sdxl_vit-h": {"penultimate_hidden_states": (1, 257, 1280)},
+    "ip-adapter_sd15": {"image_embeds": (1024,)},
+    "ip-adapter_sdxl_vit-h": {"image_embeds": (1024,)},
+    "ip-adapter-plus_sd15": {"penultimate_hidden_states": (257, 1280)},
+    "ip-adapter-full-face_sd15": {"penultimate_hidden_states": (257, 1280)},
+    "ip-adapter-plus_sdxl_vit-h": {"penultimate_hidden_states": (257, 1280)},
 }
 
 Work = Callable[[], float]
@@ -52,13 +52,17 @@ def run(node_id: str, **inputs: Any) -> tuple[Any, ...]:
     return node.PREPARE_CLASS_CLONE(None).EXECUTE_NORMALIZED(**{**defaults, **inputs}).args
 
 
+def model_name(name: str) -> str:
+    """Of the file in its model folder."""
+    return f"{name.replace('/', '-')}.safetensors"
+
+
 def model_file(folder: str, name: str, shapes: Callable[[], files.Shapes]) -> str:
     """The name under which the nodes find it; made when it is not there."""
-    file = f"{name.replace('/', '-')}.safetensors"
-    path = Path(folder_paths.models_dir) / folder / file
+    path = Path(folder_paths.models_dir) / folder / model_name(name)
     if not path.exists():
         files.write(path, shapes())
-    return file
+    return path.name
 
 
 def encode(encoder: str, dtype: str, pictures: int) -> Work:
@@ -73,23 +77,23 @@ def load_adapter(name: str) -> Any:
     return run("ImagePromptLoadAdapter", adapter_name=file)[0]
 
 
-def features(adapter: str) -> Output:
+def features(adapter: str, pictures: int = 1) -> Output:
     """As core's CLIP Vision Encode gives them."""
     found = Output()
     for name, shape in FEATURES[adapter].items():
-        setattr(found, name, torch.randn(shape))
+        setattr(found, name, torch.randn(pictures, *shape))
     return found
 
 
-def applied(model: ModelPatcher, adapter: Any, name: str, mask: torch.Tensor | None = None) -> ModelPatcher:
-    inputs = {"features": features(name), "negative": features(name), "weight": 0.8, "start": 0.0, "end": 1.0}
-    masked = {} if mask is None else {"mask": mask}
-    return run("ImagePromptApply", model=model, adapter=adapter, **inputs, **masked)[0]
+def applied(model: ModelPatcher, adapter: Any, pictures: Output, negative: Output, **more: Any) -> ModelPatcher:
+    inputs = {"features": pictures, "negative": negative, "weight": 0.8, "start": 0.0, "end": 1.0, **more}
+    return run("ImagePromptApply", model=model, adapter=adapter, **inputs)[0]
 
 
 def apply(base: str, adapter: str) -> Work:
     model, loaded = hollow_unet(base, torch.float32), load_adapter(adapter)
-    return lambda: host.seconds(lambda: applied(model, loaded, adapter))
+    sides = features(adapter), features(adapter)
+    return lambda: host.seconds(lambda: applied(model, loaded, *sides))
 
 
 def sampling(
@@ -97,22 +101,24 @@ def sampling(
 ) -> Work:
     """What the adapter adds to one evaluation of a UNet that does little else."""
     bare = hollow_unet(base, DTYPES[dtype])
-    steered = _steered(bare, adapter, torch.rand(1, 512, 512) if masked else None, adapters)
+    mask = {"mask": torch.rand(1, 512, 512)} if masked else {}
+    full = steered(bare, adapter, adapters, **mask)
     run_of = functools.partial(sample, base=base, size=size, steps=steps, words=1)
-    check_effect(run_of(bare), run_of(steered))
-    return lambda: (host.seconds(lambda: run_of(steered)) - host.seconds(lambda: run_of(bare))) / steps
+    check_effect(run_of(bare), run_of(full))
+    return lambda: (host.seconds(lambda: run_of(full)) - host.seconds(lambda: run_of(bare))) / steps
 
 
 def unet(base: str, adapter: str, dtype: str, size: int, adapters: int = 1) -> Work:
     """A whole step with the adapter."""
-    steered = _steered(random_unet(base, DTYPES[dtype]), adapter, None, adapters)
-    return lambda: host.seconds(lambda: sample(steered, base, size))
+    full = steered(random_unet(base, DTYPES[dtype]), adapter, adapters)
+    return lambda: host.seconds(lambda: sample(full, base, size))
 
 
-def _steered(model: ModelPatcher, adapter: str, mask: torch.Tensor | None, count: int) -> ModelPatcher:
+def steered(model: ModelPatcher, adapter: str, count: int, **inputs: Any) -> ModelPatcher:
+    """With as many adapters of one file."""
     loaded = load_adapter(adapter)
     for _ in range(count):
-        model = applied(model, loaded, adapter, mask)
+        model = applied(model, loaded, features(adapter), features(adapter), **inputs)
     return model
 
 

@@ -1,33 +1,36 @@
-"""What one Apply node costs: its time without sampling, and the memory that stays in the patched model.
+"""What one Apply node costs: its time without sampling, the memory that stays in the patched model, and the peak.
 
     python benchmarks/apply.py [--quick] [--comfyui PATH]
 
 "whole module": building every layer of the adapter with torch's modules, giving them the weights and casting them to
 fp32, which the known pack does in each Apply node and keeps. Files have the published keys and shapes, with random
-weights in fp16. Candidates take turns in one process; medians.
+weights in fp16. Candidates take turns in one process; medians. The peak is that of all tensors that the node makes,
+besides the adapter's weights, and what is kept is part of it; every picture of the batch has its own reference.
 """
+
+import tempfile
 
 import _host as host
 
 OPTIONS = host.arguments(__doc__).parse_args()
-host.start(OPTIONS)
+FOLDER = tempfile.TemporaryDirectory()
+host.start(OPTIONS, base_directory=FOLDER.name)
 
-import comfy.ops  # noqa: E402
+import folder_paths  # noqa: E402
 import torch  # noqa: E402
-from _files import adapter_shapes, random_tensors  # noqa: E402
-from _unets import PLACES  # noqa: E402
+from _unets import hollow_unet  # noqa: E402
+from _workloads import applied, features, load_adapter, model_name  # noqa: E402
+from comfy.model_patcher import ModelPatcher  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
 
-from image_prompt.ip_adapter import Block, load_adapter  # noqa: E402
-from image_prompt.nodes.adapter import ImagePromptAdapter  # noqa: E402
-from image_prompt.nodes.apply import project  # noqa: E402
-
-ADAPTERS = {  # base, kind: published file, features of one picture
-    ("SD1.5", "base"): ("ip-adapter_sd15", (1, 1024)),
-    ("SD1.5", "plus"): ("ip-adapter-plus_sd15", (1, 257, 1280)),
-    ("SD1.5", "full-face"): ("ip-adapter-full-face_sd15", (1, 257, 1280)),
-    ("SDXL", "base"): ("ip-adapter_sdxl_vit-h", (1, 1024)),
-    ("SDXL", "plus"): ("ip-adapter-plus_sdxl_vit-h", (1, 257, 1280)),
+ADAPTERS = {  # base, kind: published file
+    ("SD1.5", "base"): "ip-adapter_sd15",
+    ("SD1.5", "plus"): "ip-adapter-plus_sd15",
+    ("SD1.5", "full-face"): "ip-adapter-full-face_sd15",
+    ("SDXL", "base"): "ip-adapter_sdxl_vit-h",
+    ("SDXL", "plus"): "ip-adapter-plus_sdxl_vit-h",
 }
+REFERENCES = (1, 48, 240)
 
 
 def whole_module(tensors):
@@ -49,29 +52,61 @@ def whole_module(tensors):
     return torch.nn.ModuleDict(modules).float()
 
 
-def main():
+def kept(model: ModelPatcher) -> float:
+    """MB of all that the patches of a model bring along."""
+    return sum({id(each.model): each.model_size() for each in model.model_patches_models()}.values()) / 1e6
+
+
+def peak(function):
+    """(result, the most MB of tensors that it held at once)."""
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
+    ) as profile:
+        result = function()
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = most = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        most = max(most, held)
+    return result, most / 1e6
+
+
+def times(adapters):
     print("| adapter | kept, fp32 MB | kept, fp16 MB | whole module, MB | apply, s | whole module, s | ratio |")
     print("|---|---:|---:|---:|---:|---:|---:|")
-    for (base, kind), (name, features) in list(ADAPTERS.items())[-1 if OPTIONS.quick else 0 :]:
-        tensors = random_tensors(adapter_shapes(name))
-        adapter = ImagePromptAdapter(load_adapter(tensors, ops=comfy.ops.manual_cast), kind)
-        heads = {Block(*place): count for *place, count in PLACES[base]}
-        layers = {block: number for number, block in enumerate(heads)}
-        cond = torch.randn(features)
-
-        def apply(dtype=torch.float32):
-            return project(adapter, cond, torch.zeros_like(cond), True, 1.0, layers, heads, dtype)
-
-        kept = [
-            sum(t.nbytes for t in apply(dtype).state_dict().values()) / 1e6 for dtype in (torch.float32, torch.float16)
-        ]
+    for (base, kind), name in adapters:
+        adapter = load_adapter(name)
+        models = [hollow_unet(base, dtype) for dtype in (torch.float32, torch.float16)]
+        sides = features(name), features(name)
+        sizes = [kept(applied(model, adapter, *sides)) for model in models]
+        tensors = load_file(folder_paths.get_full_path_or_raise("ipadapter", model_name(name)))
         whole = sum(t.numel() for t in tensors.values()) * 4 / 1e6
-        found = host.interleaved({"apply": apply, "whole": lambda: whole_module(tensors)}, 10.0, least=3)
+        functions = {"apply": lambda: applied(models[0], adapter, *sides), "whole": lambda: whole_module(tensors)}
+        found = host.interleaved(functions, 10.0, least=3)
         print(
-            f"| {base} {kind} | {kept[0]:.1f} | {kept[1]:.1f} | {whole:.0f} | {found['apply']:.2f} | "
+            f"| {base} {kind} | {sizes[0]:.1f} | {sizes[1]:.1f} | {whole:.0f} | {found['apply']:.2f} | "
             f"{found['whole']:.2f} | {found['apply'] / found['whole']:.2f} |",
             flush=True,
         )
+
+
+def peaks(adapters):
+    print("\n| adapter, fp16 | references | kept, MB | peak, MB | peak of kept |\n|---|---:|---:|---:|---:|")
+    for (base, kind), name in adapters:
+        adapter, model = load_adapter(name), hollow_unet(base, torch.float16)
+        for count in REFERENCES:
+            sides = features(name, count), features(name)
+            patched, most = peak(lambda: applied(model, adapter, *sides, batch="one per image"))
+            print(
+                f"| {base} {kind} | {count} | {kept(patched):.1f} | {most:.1f} | {most / kept(patched):.2f} |",
+                flush=True,
+            )
+
+
+def main():
+    adapters = list(ADAPTERS.items())[-1 if OPTIONS.quick else 0 :]
+    times(adapters)
+    peaks(adapters)
 
 
 with torch.inference_mode():

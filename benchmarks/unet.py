@@ -8,44 +8,27 @@ difference to the turn's own step without an adapter.
 """
 
 import statistics
+import tempfile
 
 import _host as host
 
 OPTIONS = host.arguments(__doc__).parse_args()
-host.start(OPTIONS)
+FOLDER = tempfile.TemporaryDirectory()
+host.start(OPTIONS, base_directory=FOLDER.name)
 
 import torch  # noqa: E402
-from _unets import PLACES, WIDTHS, random_unet, sample  # noqa: E402
+from _unets import random_unet, sample  # noqa: E402
+from _workloads import steered  # noqa: E402
 
-from image_prompt.ip_adapter import Block, ImageKeyValues, fold  # noqa: E402
-from image_prompt.nodes.unet_patch import Influence, bank, install  # noqa: E402
-
-CPU = torch.device("cpu")
-HEADS = {base: {Block(*place): heads for *place, heads in places} for base, places in PLACES.items()}
-TOKENS = 16
-
-
-def with_adapters(model, base, count):
-    for _ in range(count):
-        model = model.clone()
-        sides = [
-            [
-                tuple(t.bfloat16() for t in fold(*torch.randn(2, 1, TOKENS, block.width), heads, 1.0))
-                for block, heads in HEADS[base].items()
-            ]
-            for _ in range(2)
-        ]
-        layers = {block: number for number, block in enumerate(HEADS[base])}
-        install(model, Influence(bank(ImageKeyValues(*sides), CPU)), layers, HEADS[base])
-    return model
+ADAPTERS = {"SD1.5": "ip-adapter-plus_sd15", "SDXL": "ip-adapter-plus_sdxl_vit-h"}
 
 
 def main():
     print("| base | step, s | one adapter added | three added | turns |")
     print("|---|---:|---:|---:|---:|")
-    for base in WIDTHS:
+    for base, adapter in ADAPTERS.items():
         model = random_unet(base, torch.bfloat16)
-        models = [with_adapters(model, base, count) for count in (0, 1, 3)]
+        models = [steered(model, adapter, count) for count in (0, 1, 3)]
         turns = []
         for turn in range((5 if OPTIONS.quick else 15) + 1):
             order = range(3) if turn % 2 else reversed(range(3))
