@@ -8,6 +8,7 @@ import comfy.model_patcher
 import comfy.sample
 import comfy.supported_models
 import torch
+from _files import random_values
 from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock, Upsample
 from comfy.model_base import BaseModel
@@ -42,12 +43,8 @@ PLACES = {  # of the cross-attentions, in file order
 
 def random_unet(base: str, dtype: torch.dtype) -> ModelPatcher:
     model = _model(base, dtype, CPU)
-    generator = torch.Generator().manual_seed(0)
     for name, parameter in model.diffusion_model.named_parameters():
-        if parameter.ndim > 1:
-            parameter.data.normal_(0, 0.7 / parameter[0].numel() ** 0.5, generator=generator)
-        else:
-            parameter.data.fill_(float(name.endswith("weight")))
+        parameter.data.copy_(random_values(name, parameter.shape))
     return _patcher(model)
 
 

@@ -66,10 +66,15 @@ def model_file(folder: str, name: str, shapes: Callable[[], files.Shapes]) -> st
 
 
 def encode(encoder: str, dtype: str, pictures: int) -> Work:
-    name = model_file("clip_vision", encoder, lambda: files.vision_shapes(encoder))
-    loaded = run("ImagePromptLoadEncoder", encoder_name=name, dtype=dtype)[0]
-    images = torch.rand(pictures, 512, 512, 3)
-    return lambda: host.seconds(lambda: run("ImagePromptEncode", clip_vision=loaded, image=images))
+    model_file("clip_vision", encoder, lambda: files.vision_shapes(encoder))
+    encoded, images = encode_node(encoder, dtype), torch.rand(pictures, 512, 512, 3)
+    return lambda: host.seconds(lambda: encoded(images))
+
+
+def encode_node(encoder: str, dtype: str) -> Callable[[torch.Tensor], Any]:
+    """Encode Image Prompt with an encoder whose file is there."""
+    loaded = run("ImagePromptLoadEncoder", encoder_name=model_name(encoder), dtype=dtype)[0]
+    return lambda images: run("ImagePromptEncode", clip_vision=loaded, image=images)[0]
 
 
 def load_adapter(name: str) -> Any:
