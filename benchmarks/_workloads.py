@@ -57,7 +57,7 @@ def model_name(name: str) -> str:
     return f"{name.replace('/', '-')}.safetensors"
 
 
-def model_file(folder: str, name: str, shapes: Callable[[], files.Shapes]) -> str:
+def model_file(folder: str, name: str, shapes: Callable[[], files.published.Shapes]) -> str:
     """The name under which the nodes find it; made when it is not there."""
     path = Path(folder_paths.models_dir) / folder / model_name(name)
     if not path.exists():
@@ -78,7 +78,7 @@ def encode_node(encoder: str, dtype: str) -> Callable[[torch.Tensor], Any]:
 
 
 def load_adapter(name: str) -> Any:
-    file = model_file("ipadapter", name, lambda: files.adapter_shapes(name))
+    file = model_file("ipadapter", name, lambda: files.published.shapes(name))
     return run("ImagePromptLoadAdapter", adapter_name=file)[0]
 
 
