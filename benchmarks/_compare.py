@@ -1,6 +1,6 @@
 """The nodes of the working tree beside those of a commit, in alternating processes.
 
-    python dev.py bench [encode] [apply] [sampling] [unet] --compare COMMIT [--only TEXT] [--turns N] [--quick]
+    python dev.py bench [encode] [apply] [sampling] [unet] --compare COMMIT [--only TEXT] [--turns N] [--rounds N]
 
 Three processes are started: the commit, the working tree, and the commit again. They take turns, one computing at a
 time, and are started anew for each round. "ratio" is the median over all turns of the tree's time to that of the
@@ -21,6 +21,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -197,7 +198,7 @@ class Worker:
 
     def close(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
 
 
 @contextmanager
@@ -270,6 +271,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # let every `finally` run
     code = 0
     with emptied(DEV / "compare") as folder:
         commit = check_out(options.compare, folder / "tree")

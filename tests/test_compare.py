@@ -100,6 +100,7 @@ def test_a_process_that_ends_is_reported_with_its_log(comparison, tmp_path):
     worker = comparison.Worker([sys.executable, "-c", "raise SystemExit('no such device')"], tmp_path / "log")
     with pytest.raises(comparison.WorkerError, match="exit code 1:\n  no such device"):
         worker.prepare({})
+    worker.close()
 
 
 # ----------------------------------------------------------------------------------------------------------- checkout
