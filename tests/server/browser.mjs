@@ -6,8 +6,9 @@ import { text } from 'node:stream/consumers'
 const task = JSON.parse(await text(process.stdin))
 const { chromium } = createRequire(import.meta.url)(task.playwright)
 const PACK = 'image-prompt'
-const RUN_MS = 60000
-const HELP_MS = 5000
+const STEP_MS = 60000
+const RUN_MS = 120000
+const HELP_MS = 20000
 
 // The server keeps them. Without these, a first visit is covered by a tour.
 const settings = {
@@ -40,7 +41,7 @@ async function open() {
   for (const [name, workflow] of Object.entries(task.templates))
     await context.route(`**/workflow_templates/${PACK}/${name}.json`, (route) => route.fulfill({ json: workflow }))
   const page = await context.newPage()
-  page.setDefaultTimeout(30000)
+  page.setDefaultTimeout(STEP_MS)
   return page
 }
 
