@@ -242,8 +242,9 @@ class Index:
             known = self._look_into(file)
             if known is None:
                 return None
-            self._known[str(file.path)] = known
-            self._unsaved = True
+            if known.mtime_ns != AGAIN:
+                self._known[str(file.path)] = known
+                self._unsaved = True
         return IndexedFile(file, known.identity, known.problem or (known.identity.problem if known.identity else ""))
 
     def _look_into(self, file: ModelFile) -> Known | None:

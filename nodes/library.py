@@ -61,8 +61,8 @@ def encoder_need(adapter: IPAdapter) -> Need:
 def companion_need(adapter: Resolution, known: Catalogue | None = None) -> Need | None:
     """The LoRA that belongs to an adapter that was found, where one does."""
     known = known or catalogue()
-    named = known.named(full_name(adapter.found)) if adapter.found else []
-    entry = next((entry for entry in adapter.wanted if entry in named), next(iter(adapter.wanted), None))
+    alike = known.named(full_name(adapter.found)) if adapter.found else []
+    entry = next((entry for entry in adapter.wanted if entry in alike), next(iter(adapter.wanted), None))
     companion = next((each for each in known.entries if entry and each.id == entry.companion), None)
     return companion and Need.for_entry(companion)
 

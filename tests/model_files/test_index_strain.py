@@ -75,6 +75,7 @@ def test_a_file_that_cannot_be_read_now_is_listed_and_looked_at_again(open_index
         "good": "",
     }
     first.close()
+    assert [Path(path).stem for path in index_cache.load(cache)] == ["good"]
     assert listed(open_index(cache)) == {"bad": "", "good": ""}
 
 
