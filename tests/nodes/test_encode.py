@@ -131,6 +131,8 @@ def test_what_an_adapter_does_not_read_is_not_kept(pictures, apply, kind, field)
     passes = pictures_encoded(encoder)
     features = encode(encoder, pictures, adapter=adapter)[0]
     assert [name for name in FIELDS if getattr(features, name, None) is not None] == [field]
+    kept = getattr(features, field)
+    assert kept.untyped_storage().nbytes() == kept.nbytes  # no view of more
     torch.testing.assert_close(getattr(features, field), getattr(expected, field), rtol=1e-5, atol=1e-5)
     reads_a_negative = kind is tiny.plus_adapter
     assert passes == ([2, 1] if reads_a_negative else [2]) and features.patcher is None
