@@ -11,6 +11,7 @@ from ..ip_adapter import (
     select_layers,
 )
 from ..model_files.need import Need
+from ..model_files.support import APPLIED_TO
 from . import inputs
 from .activity import timed
 from .adapter import ImagePromptAdapter
@@ -160,10 +161,10 @@ def _attentions(model: ModelPatcher, adapter: ImagePromptAdapter) -> list[CrossA
     attentions = cross_attentions(model.get_model_object("diffusion_model"))
     given = base_model(model)
     base = adapter.module.base_model
-    if not attentions:
+    if not attentions or given not in APPLIED_TO:
         raise ValueError(
-            f"{adapter.name} is an IP-Adapter for {base}, the model is {given}: IP-Adapter is applied to SD1.5 and "
-            "SDXL models here. Connect such a model."
+            f"{adapter.name} is an IP-Adapter for {base}, the model is {given}: here IP-Adapters are applied to "
+            f"{', '.join(APPLIED_TO)} models, and there is none for {given}. Connect a {base} model."
         )
     if given != base:
         wrong = f"{adapter.name} is an IP-Adapter for {base}, the model is {given}: use one made for {given}."

@@ -22,6 +22,18 @@ from .masks import token_mask
 
 ATTN2 = re.compile(r"(input|middle|output)_blocks?\.(\d+)\.(?:\d+\.)?transformer_blocks\.(\d+)\.attn2")
 
+IN_WORDS = {  # classes of ComfyUI for UNets that have text cross-attentions, but that no IP-Adapter is made for
+    "SD20": "SD2",
+    "SD21UnclipL": "SD2 unCLIP",
+    "SD21UnclipH": "SD2 unCLIP",
+    "SDXLRefiner": "SDXL refiner",
+    "SSD1B": "SSD-1B",
+    "Segmind_Vega": "Segmind Vega",
+    "KOALA_700M": "KOALA",
+    "KOALA_1B": "KOALA",
+    "SVD_img2vid": "SVD",
+}
+
 Attention = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]], torch.Tensor]
 
 
@@ -47,11 +59,12 @@ def cross_attentions(unet: torch.nn.Module) -> list[CrossAttention]:
 
 
 def base_model(model: ModelPatcher) -> str:
-    """The base model by its sizes, in the words of `ip_adapter.BASE_MODELS`; else the name of its class in ComfyUI."""
+    """The base model by its sizes, in the words of `ip_adapter.BASE_MODELS`; else what people call it, or its class."""
     attentions = cross_attentions(model.get_model_object("diffusion_model"))
     sizes = (len(attentions), attentions[0].context, model.model.adm_channels) if attentions else ()
     known = {(base.layers, base.context_width, base.vector_width): base.name for base in (*BASE_MODELS, KOLORS)}
-    return known.get(sizes, type(model.model.model_config).__name__)
+    kind = type(model.model.model_config).__name__
+    return known.get(sizes) or IN_WORDS.get(kind, kind)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import comfy.supported_models
 import tiny
 import torch
 from comfy.clip_vision import ClipVisionModel, Output
@@ -82,6 +83,18 @@ def _named(base: str, vector: int) -> dict[str, Callable[[Inputs], Any]]:
     return {"model": model, "adapter": adapter}
 
 
+def _of_class(kind: type) -> Callable[[Inputs], Any]:
+    """A UNet of no known sizes that ComfyUI takes for this class."""
+
+    def model(_: Inputs) -> Any:
+        unet = _unet("SD1.5").clone()
+        unet.model = copy(unet.model)
+        unet.model.adm_channels, unet.model.model_config = 1, kind.__new__(kind)
+        return unet
+
+    return model
+
+
 def _narrow(inputs: Inputs) -> Any:
     file = tiny.base_file(inputs["model"])
     return tiny.wrapped({key: value[:16] if key.endswith("_ip.weight") else value for key, value in file.items()})
@@ -130,8 +143,19 @@ BAD_INPUTS = (
     Bad(
         A, {"model": lambda inputs: inputs["adapter"].patcher}, "The model is an object of the type IPAdapter: connect"
     ),
-    Bad(A, {"model": lambda _: tiny.dit()}, "the model is Flux: IP-Adapter is applied to SD1.5 and SDXL"),
+    Bad(A, {"model": lambda _: tiny.dit()}, "the model is Flux: here IP-Adapters are applied to SD1.5, SDXL"),
     Bad(A, {"model": lambda _: _unet("SDXL")}, r"for SD1\.5, the model is SDXL: use one made for SDXL\."),
+    *(
+        Bad(A, {"model": _of_class(kind)}, f"the model is {name}: .* there is none for {name}. Connect a SD1.5 model")
+        for kind, name in {
+            comfy.supported_models.SD20: "SD2",
+            comfy.supported_models.SD21UnclipH: "SD2 unCLIP",
+            comfy.supported_models.SDXLRefiner: "SDXL refiner",
+            comfy.supported_models.SSD1B: "SSD-1B",
+            comfy.supported_models.Segmind_Vega: "Segmind Vega",
+            comfy.supported_models.SVD_img2vid: "SVD",
+        }.items()
+    ),
     # adapter
     Bad(A, {"adapter": NOTHING}, r"The adapter is nothing: connect the output of Load IP-Adapter\."),
     Bad(A, {"adapter": TEXT}, "The adapter is the text 'a word': connect"),
