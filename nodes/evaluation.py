@@ -26,6 +26,7 @@ class Run:
     """One run of a sampler. `made` keeps what is the same at every step; it goes when the run does."""
 
     names: list[tuple[str, frozenset[Hashable]]] = field(default_factory=list)  # the guider's name, and uuids
+    pictures: int = 0  # of the whole batch; 0: not known
     made: dict[Hashable, Any] = field(default_factory=dict)
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
@@ -144,12 +145,19 @@ def watch(model: ModelPatcher) -> None:
 
 
 def _run(
-    executor: WrapperExecutor, guider: Any, sigmas: Any, extra_args: dict[str, Any], *args: Any, **kwargs: Any
+    executor: WrapperExecutor,
+    guider: Any,
+    sigmas: Any,
+    extra_args: dict[str, Any],
+    callback: Any,
+    noise: Any,
+    *args: Any,
+    **kwargs: Any,
 ) -> Any:
     names = [(name, _uuids(conds)) for name, conds in guider.conds.items() if conds]
     options = extra_args["model_options"]
-    extra_args = {**extra_args, "model_options": _with(options, RUN, Run(names))}
-    return executor(guider, sigmas, extra_args, *args, **kwargs)
+    extra_args = {**extra_args, "model_options": _with(options, RUN, Run(names, noise.shape[0]))}
+    return executor(guider, sigmas, extra_args, callback, noise, *args, **kwargs)
 
 
 def _evaluate(

@@ -4,6 +4,7 @@ Letters: B pictures, L latent tokens, T image tokens, I inner width, R reference
 """
 
 import copy
+import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -85,12 +86,31 @@ class Influence:
         self, layer: int, group: Group, q: torch.Tensor, evaluation: Evaluation, extra_options: dict[str, Any]
     ) -> ImagePrompt:
         """What a group of rows, q (B, L, I), looks at in one layer."""
+        evaluation.run.once((self, "counted"), lambda: self._warn(evaluation.run.pictures))
         key, value = self._key_value(layer, "uncond" if group.negative else "cond", q, evaluation)
         if len(key) > 1:
             rows = [frame % len(key) for frame in group.frames]
             if rows != list(range(len(key))):  # as many pictures as references: nothing to copy
                 key, value = key[rows], value[rows]
         return ImagePrompt(key, value, self._token_mask(group, q, evaluation, extra_options))
+
+    def _warn(self, pictures: int) -> None:
+        """Of what a batch has no pictures for: short previews of long batches are normal, so it is no error."""
+        given = {
+            "reference images": len(self.bank.model.layer("cond", 0)[0]),
+            "negative images": len(self.bank.model.layer("uncond", 0)[0]),
+            "masks": 0 if self.mask is None else len(self.mask),
+        }
+        for what, count in given.items():
+            if 0 < pictures < count:
+                logging.getLogger(__name__).warning(
+                    "Apply IP-Adapter was given %d %s for a batch of %d: each picture takes the one of its number, and "
+                    "the last %d are not used.",
+                    count,
+                    what,
+                    pictures,
+                    count - pictures,
+                )
 
     def _key_value(self, layer: int, side: str, q: torch.Tensor, evaluation: Evaluation) -> Sequence[torch.Tensor]:
         """(R, T, I) each; as a rule ComfyUI has put them where the query is, in its dtype."""

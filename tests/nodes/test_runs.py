@@ -38,6 +38,20 @@ def test_projections_leave_the_device_after_apply(features, apply):
     assert adapter.patcher not in comfy.model_management.loaded_models()
 
 
+def test_what_a_batch_has_no_pictures_for_is_said_once_a_run(two_references, apply, caplog):
+    model = tiny.unet("SD1.5")
+    masks = torch.ones(3, 8, 8)
+    patched = apply(model, tiny.adapter(model), two_references, batch="one per image", mask=masks)
+    said = []
+    for batch in (1, 2, 3):
+        caplog.clear()
+        tiny.sample(patched, "SD1.5", batch=batch)
+        said.append([record.getMessage() for record in caplog.records if "unet_patch" in record.name])
+    assert [len(each) for each in said] == [2, 1, 0]
+    assert "given 2 reference images for a batch of 1" in said[0][0] and "the last 1 are not used" in said[0][0]
+    assert "given 3 masks for a batch of 2" in said[1][0]
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_models(features, apply, dtype):
     full = tiny.unet("SD1.5")
