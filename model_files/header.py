@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from .printable import printable
 from .safetensors_header import looks_like_safetensors, read_safetensors
@@ -31,11 +31,28 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Header:
-    """container: "safetensors", "torch archive" or "torch pickle". Nested tables of torch are joined with dots."""
+    """container: "safetensors", "torch archive" or "torch pickle". Nested tables of torch are joined with dots.
+    starts: where in a safetensors file the data of a tensor begin.
+    """
 
     container: str
     tensors: Mapping[str, TensorInfo]
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    starts: Mapping[str, int] = field(default_factory=dict[str, int], compare=False)
+
+    @property
+    def state_dict(self) -> Mapping[str, TensorInfo]:
+        """The tensors without what trainers put around them."""
+        return self.tensors if self.container == "safetensors" else unwrapped(self.tensors)
+
+
+Value = TypeVar("Value")
+
+
+def unwrapped(table: Mapping[str, Value]) -> Mapping[str, Value]:
+    """The state dict in a trainer's checkpoint; anything else as it is."""
+    inner = {key.removeprefix("state_dict."): value for key, value in table.items() if key.startswith("state_dict.")}
+    return inner or table
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
@@ -81,8 +98,8 @@ def _check_kind(status: os.stat_result) -> None:
 
 
 def _safetensors(file: BinaryIO, size: int) -> Header:
-    tensors, metadata = read_safetensors(file, size)
-    return Header("safetensors", tensors, metadata)
+    tensors, starts, metadata = read_safetensors(file, size)
+    return Header("safetensors", tensors, metadata, starts)
 
 
 def _archive(file: BinaryIO, size: int) -> Header:

@@ -88,7 +88,7 @@ CONTEXT = re.compile(r"(ip_adapter|adapter_modules)\.1\.to_k_ip\.weight|lora_une
 
 def identify(header: Header, name: str = "") -> Identity:
     """What a file is, by its header. `name`, with its folders, is a hint where shapes do not tell."""
-    tensors = _unwrapped(header)
+    tensors = header.state_dict
     if len(tensors) > MAX_TENSORS:
         return Identity(
             "other",
@@ -123,14 +123,6 @@ def _shown(identity: Identity) -> Identity:
         encoder=printable(identity.encoder, 100),
         problem=printable(identity.problem, 1000),
     )
-
-
-def _unwrapped(header: Header) -> Tensors:
-    """Without what trainers put around a state dict."""
-    inner = {
-        key.removeprefix("state_dict."): info for key, info in header.tensors.items() if key.startswith("state_dict.")
-    }
-    return inner if inner and header.container != "safetensors" else header.tensors
 
 
 def _one_of_each_row(tensors: Tensors) -> Tensors:

@@ -17,7 +17,7 @@ MAX_NESTING = 4  # the table, a tensor, its shape; one to spare
 NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 Table = dict[str, Any]
-Found = tuple[dict[str, TensorInfo], dict[str, str]]
+Found = tuple[dict[str, TensorInfo], dict[str, int], dict[str, str]]
 
 
 def looks_like_safetensors(head: bytes) -> bool:
@@ -26,7 +26,7 @@ def looks_like_safetensors(head: bytes) -> bool:
 
 
 def read_safetensors(file: BinaryIO, size: int) -> Found:
-    """The tensors and the metadata."""
+    """The tensors, where in the file the data of each begin, and the metadata."""
     length = int.from_bytes(file.read(8), "little")
     if length > MAX_HEADER:
         raise too_large(f"its header is {length:,} bytes long")
@@ -35,13 +35,13 @@ def read_safetensors(file: BinaryIO, size: int) -> Found:
         raise cut_short(size, 8 + length)
     header = _parse(raw)
     metadata = _metadata(header.pop("__metadata__", None))
-    tensors, end = _tensors(header)
+    tensors, starts, end = _tensors(header)
     _check_letters([*tensors, *metadata, *metadata.values()])
     if size < 8 + length + end:
         raise cut_short(size, 8 + length + end)
     if size > 8 + length + end:
         raise damaged(f"{size - 8 - length - end:,} bytes follow after its last tensor")
-    return tensors, metadata
+    return tensors, {name: 8 + length + start for name, start in starts.items()}, metadata
 
 
 def _parse(raw: bytes) -> dict[str, Any]:
@@ -98,8 +98,10 @@ def _check_letters(texts: Iterable[str]) -> None:
         raise damaged("its header holds letters that do not exist") from error
 
 
-def _tensors(header: dict[str, Any]) -> tuple[dict[str, TensorInfo], int]:
-    """The tensors in the header's order, and where the data of the last one ends. Their data lie side by side."""
+def _tensors(header: dict[str, Any]) -> tuple[dict[str, TensorInfo], dict[str, int], int]:
+    """The tensors in the header's order, where the data of each begin, and where those of the last one end. They lie
+    side by side.
+    """
     tensors: dict[str, TensorInfo] = {}
     places: list[tuple[int, int, str]] = []
     for name, entry in header.items():
@@ -111,7 +113,7 @@ def _tensors(header: dict[str, Any]) -> tuple[dict[str, TensorInfo], int]:
             fault = "overlaps the tensor before it" if start < reached else "leaves a gap before it"
             raise damaged(f"the data of {quoted(name)} {fault}")
         reached = end
-    return tensors, reached
+    return tensors, {name: start for start, _, name in places}, reached
 
 
 def _tensor(name: str, entry: Any) -> tuple[TensorInfo, int, int]:

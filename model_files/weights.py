@@ -1,0 +1,178 @@
+"""The tensors of a model file: described at once, then read one by one into memory of their own.
+
+Nothing maps the file: once what is needed has been read, it may be cut, overwritten or deleted.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from .header import Header, TensorInfo, UnusableFile, read_header, unwrapped
+from .printable import printable
+from .tensor_info import quoted
+
+DTYPES = {
+    "BOOL": torch.bool,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "I16": torch.int16,
+    "U16": torch.uint16,
+    "I32": torch.int32,
+    "U32": torch.uint32,
+    "I64": torch.int64,
+    "U64": torch.uint64,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
+    "F8_E5M2": torch.float8_e5m2,
+    "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+    "C64": torch.complex64,
+    "C128": torch.complex128,
+}
+PACKED = torch.uint8  # several numbers share a byte, or are powers of two: no weights that torch computes with
+
+Path = str | os.PathLike[str]
+
+State = tuple[int, ...]
+
+
+class Read(Protocol):
+    """One tensor, with its numbers, in a dtype (None: its own); once each."""
+
+    def __call__(self, name: str, dtype: torch.dtype | None = None) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Weights:
+    """tensors: by name, on the meta device. read: one of them."""
+
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+    read: Read
+
+
+@contextmanager
+def open_weights(path: Path) -> Generator[Weights]:
+    """What `read_header` finds in a file, to be read. A pickle is read as data: code in it never runs.
+
+    Raises:
+        UnusableFile: as `read_header`; or the file changed or was cut while it was read.
+        FileNotFoundError, NotADirectoryError: there is nothing.
+    """
+    name = printable(os.path.basename(path))
+    before = _state(os.stat(path)) if os.path.exists(path) else ()
+    header = read_header(path)
+    opened = _safetensors if header.container == "safetensors" else _torch
+    try:
+        with opened(path, header, before) as read:
+            yield Weights(_on_meta(header.state_dict), header.metadata, read)
+    except _Unreadable as error:
+        raise UnusableFile(f"{name} {error}") from error.__cause__
+
+
+class _Unreadable(Exception):
+    """The rest of a sentence about a file."""
+
+
+def _on_meta(tensors: Mapping[str, TensorInfo]) -> dict[str, Tensor]:
+    return {
+        name: torch.empty(info.shape, dtype=DTYPES.get(info.dtype, PACKED), device="meta")
+        for name, info in tensors.items()
+    }
+
+
+def _state(status: os.stat_result) -> State:
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _check_unchanged(status: os.stat_result, before: State) -> None:
+    if _state(status) != before:
+        raise _Unreadable("changed while it was read. Try again when it is complete.")
+
+
+@contextmanager
+def _safetensors(path: Path, header: Header, before: State) -> Generator[Read]:
+    with open(path, "rb") as file:
+        _check_unchanged(os.fstat(file.fileno()), before)
+        yield _Reader(file, header)
+        _check_unchanged(os.fstat(file.fileno()), before)
+
+
+class _Reader:
+    """Reads tensors of a safetensors file; what is to be cast passes through memory that is used again."""
+
+    def __init__(self, file: BinaryIO, header: Header):
+        self.file, self.header = file, header
+        self.passage = torch.empty(0, dtype=torch.uint8)
+
+    def __call__(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
+        info = self.header.tensors[name]
+        stored = DTYPES[info.dtype]
+        data = self._room(math.prod(info.shape) * stored.itemsize, kept=dtype in (None, stored))
+        self._fill(name, cast(Any, data).numpy())
+        return data.view(stored).view(info.shape).to(dtype)
+
+    def _room(self, size: int, kept: bool) -> Tensor:
+        if kept:
+            return torch.empty(size, dtype=torch.uint8)
+        if len(self.passage) < size:
+            self.passage = torch.empty(size, dtype=torch.uint8)
+        return self.passage[:size]
+
+    def _fill(self, name: str, data: Any) -> None:
+        try:
+            self.file.seek(self.header.starts[name])
+            found = cast(Any, self.file).readinto(data)
+        except OSError as error:
+            raise _Unreadable(
+                f"could not be read: {error.strerror or error}. Check the disk, then try again."
+            ) from error
+        if found < len(data):
+            raise _Unreadable(
+                f"was cut short while it was read: of {quoted(name)} there are {found:,} of {len(data):,} bytes. Get "
+                "the file again."
+            )
+
+
+@contextmanager
+def _torch(path: Path, header: Header, before: State) -> Generator[Read]:
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # torch raises a dozen types for a broken file
+        raise _Unreadable(
+            f"could not be read as a model file: {_first_line(error)}. It is damaged or cut short "
+            f"({os.path.getsize(path):,} bytes are here). Get the file again."
+        ) from error
+    _check_unchanged(os.stat(path), before)
+    tensors = dict(unwrapped(dict(_leaves(loaded, ""))))
+    del loaded
+    yield lambda name, dtype=None: tensors.pop(name).to(dtype)
+
+
+def _leaves(table: object, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of nested tables, under the names that `read_header` gives them."""
+    for key, value in cast("Mapping[object, object]", table).items():
+        if not isinstance(key, (str, int)):
+            continue
+        if isinstance(value, Mapping):
+            yield from _leaves(cast(object, value), f"{prefix}{key}.")
+        elif isinstance(value, Tensor):
+            yield f"{prefix}{key}", value.detach()
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).partition("In PyTorch 2.6")[0].strip().splitlines()  # there torch's advice to run it begins
+    return lines[0].rstrip(".") if lines else type(error).__name__
