@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -40,6 +41,7 @@ RANKS = (  # our name of a weight -> its dimensions
 def load_encoder(
     sd: Mapping[str, Tensor],
     *,
+    read: Callable[[str], Tensor] | None = None,
     variant: str = "auto",
     metadata: Mapping[str, str] | None = None,
     name: str = "",
@@ -57,17 +59,23 @@ def load_encoder(
     `metadata["vision_config"]` says in JSON ({"heads", "activation", "mean", "std", "image_size", "name"}) comes
     before a row found by "auto".
 
-    The weights are moved and cast once, here; device and dtype None keep those of the file.
+    The weights are moved and cast once, here, one by one; device and dtype None keep those of the file. `read` gives
+    the values of a key, each once, where those in `sd` are on the meta device.
     ValueError: not such a file (says what it looks like), missing or unknown weights, wrong shapes, a variant of
     another shape, metadata that cannot be read.
     """
-    ours = _fused(_renamed(sd))
-    config = _examine(ours, variant, metadata, name, OPENAI_ARCHIVE in sd)
+    steps = _steps(_renamed(sd))
+    shapes = _shapes(steps, sd)
+    config = _examine(shapes, variant, metadata, name, OPENAI_ARCHIVE in sd)
     if variant == "auto":
         log_guess(config, name)
     encoder = VisionEncoder(config, ops, device="meta")
-    dtype = dtype or _storage_dtype(ours)
-    encoder.load_state_dict({key: tensor.to(device=device, dtype=dtype) for key, tensor in ours.items()}, assign=True)
+    dtype = dtype or _storage_dtype(shapes)
+    read = read or sd.__getitem__
+    weights: dict[str, Tensor] = {}
+    for step in steps:
+        weights.update(step.run(read(key).to(device=device, dtype=dtype) for key in step.keys))
+    encoder.load_state_dict(weights, assign=True)
     return encoder.eval().requires_grad_(False)
 
 
@@ -76,7 +84,7 @@ def describe(sd: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = N
 
     ValueError as there.
     """
-    return _examine(_fused(_renamed(sd)), "auto", metadata, name, OPENAI_ARCHIVE in sd)
+    return _examine(_shapes(_steps(_renamed(sd)), sd), "auto", metadata, name, OPENAI_ARCHIVE in sd)
 
 
 def to_transformers(encoder: VisionEncoder) -> dict[str, Tensor]:
@@ -103,7 +111,8 @@ def _examine(
     return config
 
 
-def _renamed(sd: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _renamed(sd: Mapping[str, Tensor]) -> dict[str, str]:
+    """{our name: key in the file} of the image tower, whose tensors are such as a weight may be."""
     if not sd:
         raise ValueError("The state dict is empty: choose a CLIP or SigLIP vision file.")
     if odd := [key for key in cast("Mapping[Any, Tensor]", sd) if not isinstance(key, str)]:
@@ -111,7 +120,7 @@ def _renamed(sd: Mapping[str, Tensor]) -> dict[str, Tensor]:
     names = rename(sd, recognise(sd))
     for key, name in names.items():
         _check_tensor(key, sd[key], _rank(name))
-    return {name: sd[key] for key, name in names.items()}
+    return {name: key for key, name in names.items()}
 
 
 def _rank(name: str) -> tuple[int, ...]:
@@ -134,31 +143,81 @@ def _check_tensor(key: str, tensor: Any, rank: tuple[int, ...]) -> None:
         )
 
 
-def _fused(sd: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as our modules hold them: one qkv per layer, the head's q and kv, the projection as a Linear."""
-    fused = dict(sd)
-    for key in sd:
-        if match := re.fullmatch(r"(layers\.\d+\.attention\.)q(\.\w+)", key):
-            parts = [_there(fused.pop(f"{match[1]}{letter}{match[2]}", None), key) for letter in "qkv"]
-            if len(shapes := {tuple(part.shape) for part in parts}) > 1:
-                raise ValueError(
-                    f"{key} and the k and v beside it have shapes {sorted(shapes)}, not one and the same: "
-                    "the file is damaged. Download it again."
-                )
-            fused[f"{match[1]}qkv{match[2]}"] = torch.cat(parts)
-    for kind in ("weight", "bias"):
-        if (in_proj := fused.pop(f"head.in_proj.{kind}", None)) is not None:
-            width = len(in_proj) // 3
-            fused[f"head.q.{kind}"], fused[f"head.kv.{kind}"] = in_proj[:width], in_proj[width:]
-    if (transposed := fused.pop("projection.transposed", None)) is not None:
-        fused["projection.weight"] = transposed.t().contiguous()
-    return fused
+@dataclass(frozen=True)
+class Step:
+    """Weights as our modules hold them, and the tensors of the file that they are made of."""
+
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+    make: Callable[..., tuple[Tensor, ...]]
+
+    def run(self, tensors: Iterable[Tensor]) -> dict[str, Tensor]:
+        return dict(zip(self.names, self.make(*tensors), strict=True))
 
 
-def _there(part: Tensor | None, key: str) -> Tensor:
-    if part is None:
-        raise ValueError(f"The image encoder is incomplete: {key} has no k or v beside it. Download the file again.")
-    return part
+def _stacked(*parts: Tensor) -> tuple[Tensor]:
+    return (torch.cat(parts),)
+
+
+def _first_third(in_proj: Tensor) -> tuple[Tensor, Tensor]:
+    width = len(in_proj) // 3
+    return in_proj[:width], in_proj[width:]
+
+
+def _transposed(tensor: Tensor) -> tuple[Tensor]:
+    return (tensor.t().contiguous(),)
+
+
+def _unchanged(tensor: Tensor) -> tuple[Tensor]:
+    return (tensor,)
+
+
+# Name of a weight -> names beside it, of which one is made; names in our modules; how.
+FUSED = (
+    (r"(layers\.\d+\.attention\.)q(\.\w+)", (r"\1k\2", r"\1v\2"), (r"\1qkv\2",), _stacked),
+    (r"head\.in_proj(\.\w+)", (), (r"head.q\1", r"head.kv\1"), _first_third),
+    (r"projection\.transposed", (), ("projection.weight",), _transposed),
+)
+
+
+def _steps(keys: Mapping[str, str]) -> list[Step]:
+    """How our weights are made of those in the file, by {our name: key} and in its order: one qkv per layer, the head's
+    q and kv, the projection as a Linear.
+    """
+    left, steps = dict(keys), list[Step]()
+    for name in keys:
+        for pattern, beside, names, make in FUSED:
+            if match := re.fullmatch(pattern, name):
+                parts = (name, *(match.expand(each) for each in beside))
+                found = tuple(_there(left.pop(part, None), name) for part in parts)
+                steps.append(Step(found, tuple(match.expand(each) for each in names), make))
+    steps += (Step((key,), (name,), _unchanged) for name, key in left.items())
+    place = {key: number for number, key in enumerate(keys.values())}
+    return sorted(steps, key=lambda step: min(place[key] for key in step.keys))
+
+
+def _shapes(steps: Iterable[Step], sd: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our weights without their values."""
+    shapes: dict[str, Tensor] = {}
+    for step in steps:
+        tensors = [sd[key].to("meta") for key in step.keys]
+        _check_alike(step.keys, tensors)
+        shapes.update(step.run(tensors))
+    return shapes
+
+
+def _check_alike(keys: Sequence[str], parts: Sequence[Tensor]) -> None:
+    if len(shapes := {tuple(part.shape) for part in parts}) > 1:
+        raise ValueError(
+            f"{keys[0]} and the k and v beside it have shapes {sorted(shapes)}, not one and the same: "
+            "the file is damaged. Download it again."
+        )
+
+
+def _there(key: str | None, name: str) -> str:
+    if key is None:
+        raise ValueError(f"The image encoder is incomplete: {name} has no k or v beside it. Download the file again.")
+    return key
 
 
 def _measure(sd: Mapping[str, Tensor]) -> Sizes:

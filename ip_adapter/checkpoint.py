@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .adapter import IPAdapter
 from .containers import LAYER_KEY, AdapterParts, normalise
 from .families import BASE_MODELS, FAMILIES, BaseModel, Family
-from .loading import Ops, StateDict, check_shapes, first, shape_of
+from .loading import Ops, Read, StateDict, check_shapes, first, shape_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ def identify(sd: object) -> Family:
 def load_adapter(
     sd: object,
     *,
+    read: Read | None = None,
     name: str = "",
     ops: Ops = nn,
     device: torch.device | str | None = None,
@@ -39,9 +40,10 @@ def load_adapter(
 ) -> IPAdapter:
     """An adapter from the flat or nested dict of tensors of its file.
 
-    name: of the file, for messages about features. ops: where layers come from. device, dtype: where and in what
-    precision the weights are kept, by default as loaded. ValueError as `identify`, and for missing, additional,
-    misshapen and non-finite tensors.
+    read: gives the values of a key, each once, where those in a flat `sd` are on the meta device; only what belongs to
+    the adapter is asked for, and nothing of a file that is refused. name: of the file, for messages about features.
+    ops: where layers come from. device, dtype: where and in what precision the weights are kept, by default as loaded.
+    ValueError as `identify`, and for missing, additional, misshapen, quantised and non-finite tensors.
     """
     parts = normalise(sd)
     family = _match_family(parts)
@@ -53,18 +55,16 @@ def load_adapter(
             family, base_model, parts.image_proj, layers.widths, name=name, ops=ops, device="meta", dtype=dtype
         )
 
-    weights = {
-        f"{part}.{key}": tensor.to(device=device, dtype=dtype)
-        for part, sd in (("image_proj", parts.image_proj), ("ip_adapter", parts.ip_adapter))
-        for key, tensor in sd.items()
-    }
     plan = build(nn, None)
     if plan.context_width != layers.base.context_width:
         raise ValueError(
             f"The adapter file is damaged: its projection gives tokens {plan.context_width} wide, its layers take "
             f"{layers.base.context_width}."
         )
-    check_shapes(plan.state_dict(), weights)
+    check_shapes(plan.state_dict(), parts.state_dict())
+    _check_dtypes(parts.state_dict())
+    loaded = normalise(sd, read) if read else parts
+    weights = {key: tensor.to(device=device, dtype=dtype) for key, tensor in loaded.state_dict().items()}
     _check_values(weights)
     adapter = build(ops, dtype)
     adapter.load_state_dict(weights, strict=True, assign=True)
@@ -104,11 +104,17 @@ def _measure_layers(sd: StateDict) -> Layers:
     return Layers(base, tuple(shape_of(sd, f"{n}.to_k_ip.weight", 2)[0] for n in expected))
 
 
-def _check_values(sd: StateDict) -> None:
+def _check_dtypes(sd: StateDict) -> None:
     if wrong := [f"{key} ({tensor.dtype})" for key, tensor in sd.items() if not tensor.is_floating_point()]:
-        raise ValueError(f"The adapter file is damaged: weights that are not floating point: {first(wrong)}.")
+        raise ValueError(
+            f"The adapter's weights are not floating point: {first(wrong)}. Quantised adapters are not supported: "
+            "choose the file in fp32, fp16 or bf16."
+        )
+
+
+def _check_values(sd: StateDict) -> None:
     if broken := [key for key, tensor in sd.items() if not (tensor.is_meta or _is_finite(tensor))]:
-        raise ValueError(f"The adapter file is damaged: NaN or infinity in {first(broken)}.")
+        raise ValueError(f"The adapter file is damaged: NaN or infinity in {first(broken)}. Get the file again.")
 
 
 def _is_finite(tensor: Tensor) -> bool:

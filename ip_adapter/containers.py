@@ -7,7 +7,7 @@ After `normalise`, `image_proj` holds the keys of our projection modules and `ip
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .block_order import file_order
 from .foreign import FOREIGN, ForeignFile
-from .loading import StateDict, first
+from .loading import Read, first
 
 # part -> its spellings; where a file has several (NOOB has both), the first present counts
 PREFIXES = {
@@ -54,32 +54,41 @@ class AdapterParts:
     image_proj: dict[str, Tensor]
     ip_adapter: dict[str, Tensor]
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """As one, with the names of both parts before their keys."""
+        parts = {"image_proj": self.image_proj, "ip_adapter": self.ip_adapter}
+        return {f"{part}.{key}": tensor for part, tensors in parts.items() for key, tensor in tensors.items()}
 
-def normalise(sd: object) -> AdapterParts:
+
+def normalise(sd: object, read: Read | None = None) -> AdapterParts:
     """One layout from every container; `sd` is a flat or nested dict of tensors, as read from the file.
 
+    `read` gives the values of a key, where those in a flat `sd` have none.
     ForeignFile if it is a known kind of file that is not an adapter of a supported family (the message says which and
     what to do). ValueError if it holds no tensors, or keys that no adapter has.
     """
     leaves = _flatten(sd)
     flat = {key: value for key, value in leaves.items() if isinstance(value, Tensor)}
-    keys = _unify(flat)
+    sources = _unify(flat)
+    keys = {name: flat[key] for name, key in sources.items()}
     for row in FOREIGN:
         if row.matches(keys):
             raise ForeignFile(row)
     if others := [f"{key} ({type(value).__name__})" for key, value in leaves.items() if key not in flat]:
         raise ValueError(f"This file holds something other than tensors: {first(others)}. Adapters hold tensors alone.")
-    parts = {
-        part: {k.removeprefix(f"{part}."): v for k, v in keys.items() if k.startswith(f"{part}.")} for part in PREFIXES
-    }
+    parts = {part: [key for key in keys if key.startswith(f"{part}.")] for part in PREFIXES}
     if not all(parts.values()):
         missing = " and ".join(part for part in parts if not parts[part])
         found = first(list(flat))
         raise ValueError(f"This file is not a known IP-Adapter: it has no {missing} part. First keys: {found}.")
     if left := [key for key in keys if not key.startswith(tuple(f"{part}." for part in PREFIXES))]:
         raise ValueError(f"This file holds keys that no known IP-Adapter has: {first(left)}.")
-    image_proj = _fuse_key_value({_rename(key): tensor for key, tensor in parts["image_proj"].items()})
-    return AdapterParts(image_proj, _fold_scalers(parts["ip_adapter"]))
+    image_proj, ip_adapter = (
+        {name.removeprefix(f"{part}."): read(sources[name]) if read else keys[name] for name in names}
+        for part, names in parts.items()
+    )
+    image_proj = _fuse_key_value({_rename(key): tensor for key, tensor in image_proj.items()})
+    return AdapterParts(image_proj, _fold_scalers(ip_adapter))
 
 
 def _flatten(sd: object) -> dict[str, object]:
@@ -100,31 +109,33 @@ def _walk(sd: Mapping[object, object], prefix: str) -> Iterator[tuple[str, objec
             yield f"{prefix}{key}", value
 
 
-def _unify(flat: StateDict) -> dict[str, Tensor]:
-    """Prefixes as `image_proj.` and `ip_adapter.`, duplicates and, around an adapter, baggage left out."""
-    flat = _number_processors(flat)
+def _unify(keys: Iterable[str]) -> dict[str, str]:
+    """{key with the prefix `image_proj.` or `ip_adapter.`: key in the file}; duplicates and, around an adapter, baggage
+    left out.
+    """
+    flat = _number_processors(keys)
     chosen = {
         part: next((p for p in prefixes if any(key.startswith(p) for key in flat)), "")
         for part, prefixes in PREFIXES.items()
     }
-    keys: dict[str, Tensor] = {}
-    for key, tensor in flat.items():
+    found: dict[str, str] = {}
+    for key, source in flat.items():
         part = next((part for part, prefixes in PREFIXES.items() if key.startswith(prefixes)), None)
         if part is None:
             if not (all(chosen.values()) and BAGGAGE.match(key)):
-                keys[key] = tensor
+                found[key] = source
         elif key.startswith(chosen[part]):
-            keys[f"{part}.{key.removeprefix(chosen[part])}"] = tensor
-    return keys
+            found[f"{part}.{key.removeprefix(chosen[part])}"] = source
+    return found
 
 
-def _number_processors(flat: StateDict) -> StateDict:
+def _number_processors(keys: Iterable[str]) -> dict[str, str]:
     """Diffusers names the layer by its place in the UNet; the files number them, cross-attentions at odd numbers."""
-    matches = {key: match for key in flat if (match := PROCESSOR.fullmatch(key))}
+    matches = {key: match for key in keys if (match := PROCESSOR.fullmatch(key))}
     numbers = {path: 2 * n + 1 for n, path in enumerate(file_order({match[1] for match in matches.values()}))}
     return {
-        f"ip_adapter.{numbers[matches[key][1]]}.to_{matches[key][2]}_ip.weight" if key in matches else key: tensor
-        for key, tensor in flat.items()
+        f"ip_adapter.{numbers[matches[key][1]]}.to_{matches[key][2]}_ip.weight" if key in matches else key: key
+        for key in keys
     }
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 StateDict = Mapping[str, Tensor]
+Read = Callable[[str], Tensor]  # the values of a key of the file
 
 
 class Ops(Protocol):

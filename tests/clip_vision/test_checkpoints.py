@@ -1,6 +1,7 @@
 """Files of every layout are loaded strictly, and what they do not say comes from the right row."""
 
 import json
+import weakref
 from functools import cache
 
 import pytest
@@ -358,6 +359,26 @@ def test_weights_are_cast_once_and_kept_without_a_dtype():
     assert not any(parameter.requires_grad for parameter in encoder.parameters()) and not encoder.training
 
 
+@pytest.mark.parametrize(("row", "make"), [(CLIP, full_clip), (SIGLIP, full_siglip)])
+def test_values_are_asked_for_once_each_where_they_are_used_and_not_held(row, make):
+    sd = make().state_dict()
+    asked, held = [], []
+
+    def read(key):
+        assert not [each for each in held if each() is not None]
+        asked.append(key)
+        value = sd[key].clone()
+        held.append(weakref.ref(value))
+        return value
+
+    shapes = {key: tensor.to("meta") for key, tensor in sd.items()}
+    loaded, expected = (
+        load_narrow(each, row, read=get, dtype=torch.bfloat16) for each, get in ((shapes, read), (sd, None))
+    )
+    assert len(asked) == len({*asked}) and not any(key.startswith(("text_model", "logit")) for key in asked)
+    assert all(torch.equal(tensor, expected.state_dict()[key]) for key, tensor in loaded.state_dict().items())
+
+
 def test_layers_come_from_the_hosts_operations():
     class Ops:
         Conv2d, LayerNorm = torch.nn.Conv2d, torch.nn.LayerNorm
@@ -436,8 +457,14 @@ LAYER = "vision_model__encoder__layers__"
         ({f"{EMBEDDINGS}patch_embedding__weight": torch.zeros(96, 3, 0, 0)}, r"has shape \(96, 3, 0, 0\)"),
         ({f"{EMBEDDINGS}patch_embedding__weight": torch.tensor(1.0)}, r"has shape \(\), not 4 dimensions"),
         ({f"{LAYER}0__mlp__fc1__weight": torch.tensor(1.0)}, r"mlp.fc1.weight has shape \(\), not 2 dim"),
-        ({f"{LAYER}0__self_attn__k_proj__weight": torch.zeros(96, 95)}, r"q.weight and the k .*\(96, 95\), \(96, 96\)"),
-        ({f"{LAYER}0__self_attn__k_proj__weight": torch.zeros(95, 96)}, r"q.weight and the k .*\(95, 96\), \(96, 96\)"),
+        (
+            {f"{LAYER}0__self_attn__k_proj__weight": torch.zeros(96, 95)},
+            r"q_proj.weight and the k .*\(96, 95\), \(96, 96\)",
+        ),
+        (
+            {f"{LAYER}0__self_attn__k_proj__weight": torch.zeros(95, 96)},
+            r"q_proj.weight and the k .*\(95, 96\), \(96, 96\)",
+        ),
         ({f"{LAYER}0__self_attn__v_proj__weight": torch.zeros(96, 96, 1)}, r"v_proj.weight has shape \(96, 96, 1\)"),
         ({f"{LAYER}0__self_attn__v_proj__bias": torch.tensor(1.0)}, r"v_proj.bias has shape \(\), not 1 dim"),
         ({f"{LAYER}999999999__mlp__fc1__bias": torch.zeros(384)}, "of layers 0 to 999999999 it has 4"),

@@ -119,6 +119,19 @@ def test_diffusers_names_for_the_resampler(make_file):
     assert_same({"image_proj": renamed, "ip_adapter": parts["ip_adapter"]}, parts)
 
 
+def test_only_what_belongs_to_the_adapter_is_read(make_file, flatten):
+    file = flatten(make_file("plus")) | {"unet.conv_in.weight": torch.randn(4, 4, 3, 3)}
+    shapes, asked = {key: tensor.to("meta") for key, tensor in file.items()}, []
+    loaded = load_adapter(shapes, read=lambda key: asked.append(key) or file[key]).state_dict()
+    assert sorted(asked) == sorted(file.keys() - {"unet.conv_in.weight"})
+    assert all(torch.equal(loaded[key], tensor) for key, tensor in load_adapter(file).state_dict().items())
+    asked.clear()
+    del shapes["ip_adapter.5.to_v_ip.weight"]
+    with pytest.raises(ValueError, match="missing: ip_adapter.5.to_v_ip.weight"):
+        load_adapter(shapes, read=asked.append)
+    assert not asked
+
+
 def test_what_ai_toolkit_adds_is_dropped(make_file, flatten):
     parts = make_file("plus")
     extra = {
