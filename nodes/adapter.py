@@ -10,7 +10,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ..ip_adapter import ImageKeyValues, IPAdapter, load_adapter, project, working_memory
-from .host import read_tensors
+from .host import weights_of
 
 
 class ImagePromptAdapter:
@@ -27,12 +27,9 @@ class ImagePromptAdapter:
 
     @classmethod
     def from_file(cls, path: str) -> "ImagePromptAdapter":
-        tensors, _ = read_tensors(path)
         name = os.path.basename(path)
-        try:
-            module = load_adapter(tensors, name=name, ops=comfy.ops.manual_cast)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+        with weights_of(path, name) as weights:
+            module = load_adapter(weights.tensors, read=weights.read, name=name, ops=comfy.ops.manual_cast)
         return cls(module, name)
 
     def get_models(self) -> list[ModelPatcher]:

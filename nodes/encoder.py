@@ -4,6 +4,7 @@ import copy
 import logging
 import weakref
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 import comfy.clip_vision
@@ -29,7 +30,7 @@ from ..clip_vision.preprocess import normalise
 from . import inputs
 from .activity import count
 from .features import FIELDS, ImageFeatures
-from .host import ENCODERS, listed_name, read_tensors
+from .host import ENCODERS, listed_name, weights_of
 
 CHUNKS = (8, 2, 1)  # pictures a forward pass, fewer where memory runs out; the CPU knows how many are fast
 CPU = torch.device("cpu")
@@ -62,14 +63,19 @@ class ImageEncoder:
 
     @classmethod
     def from_file(cls, path: str, variant: str = "auto", dtype: torch.dtype | None = None) -> "ImageEncoder":
-        tensors, metadata = read_tensors(path)
         device = comfy.model_management.text_encoder_device()
         name = listed_name(ENCODERS, path)  # its folders may say what a model.safetensors is
-        ops, dtype = comfy.ops.disable_weight_init, dtype or best_dtype(device)
-        try:
-            module = load_encoder(tensors, variant=variant, metadata=metadata, name=name, ops=ops, dtype=dtype)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+        dtype = dtype or best_dtype(device)
+        with weights_of(path, name) as weights:
+            module = load_encoder(
+                weights.tensors,
+                read=partial(weights.read, dtype=dtype),
+                variant=variant,
+                metadata=weights.metadata,
+                name=name,
+                ops=comfy.ops.disable_weight_init,
+                dtype=dtype,
+            )
         return cls(module, device)
 
     @property

@@ -4,15 +4,16 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import comfy.utils
+import comfy.utils  # it tells torch which names in old checkpoints are safe  # noqa: F401
 import folder_paths
 
-from ..model_files import read_header
 from ..model_files.listing import Listing
+from ..model_files.weights import Weights, open_weights
 from .activity import count, timed
 
 ADAPTERS = "ipadapter"
@@ -44,9 +45,10 @@ def model_names(folder: str) -> list[str]:
 
 def shared(folder: str, name: str, options: Hashable, build: Callable[[str], Loaded]) -> Loaded:
     """`build(path)`, or what an earlier call built of the same file and options, while somebody still holds it."""
-    path = folder_paths.get_full_path_or_raise(folder, name)
-    status = os.stat(path)
-    key = (folder, os.path.realpath(path), status.st_mtime_ns, status.st_size, options)
+    path = folder_paths.get_full_path(folder, name)
+    if path is None:
+        raise ValueError(f"{name} is not in models/{folder}: choose a file that is there, or get it.")
+    key = (folder, *file_state(path), options)
     loaded = _loaded.get(key)
     if loaded is None:
         with timed(f"load {folder}"):
@@ -56,6 +58,19 @@ def shared(folder: str, name: str, options: Hashable, build: Callable[[str], Loa
     else:
         count(f"shared {folder}")
     return loaded
+
+
+def file_state(path: str) -> tuple[str, int, int]:
+    """What is another where a file was replaced, changed or moved."""
+    status = os.stat(path)
+    return os.path.realpath(path), status.st_mtime_ns, status.st_size
+
+
+def file_states(folder: str, name: str | None) -> list[object]:
+    """What is another when the file of a loader is; of every file where its name comes over a link, not known yet."""
+    names = model_names(folder) if name is None else [name]
+    paths = (folder_paths.get_full_path(folder, each) for each in names)
+    return [file_state(path) for path in paths if path is not None]
 
 
 def all_shared() -> list[tuple[str, Any]]:
@@ -77,28 +92,11 @@ def listed_name(folder: str, path: str) -> str:
     return os.path.basename(path)
 
 
-def read_tensors(path: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """(state dict, safetensors metadata) of a model file. A pickle is read as data: code in it never runs.
-
-    Raises:
-        ValueError: the file is not a model file, is cut short, or is a pickle or archive that holds more than tensors.
-    """
-    read_header(path)  # says of what is no model file what it is
-    name = os.path.basename(path)
-    try:
-        tensors, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # safetensors and torch raise a dozen types for a broken file
-        raise ValueError(
-            f"{name} could not be read as a model file: {_first_line(error)}. It is damaged, cut short "
-            f"({os.path.getsize(path):,} bytes are here), or has the wrong extension. Get the file again."
-        ) from error
-    if not isinstance(tensors, dict):
-        raise ValueError(f"{name} holds a {type(tensors).__name__}, not a table of tensors: it is not a model file.")
-    return tensors, metadata or {}
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).partition("In PyTorch 2.6")[0].strip().splitlines()  # there torch's advice to run it begins
-    return lines[0].rstrip(".") if lines else type(error).__name__
+@contextmanager
+def weights_of(path: str, name: str) -> Iterator[Weights]:
+    """The tensors of a model file, to be loaded within; whatever is wrong with it is a ValueError with its name."""
+    with open_weights(path) as weights:
+        try:
+            yield weights
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error

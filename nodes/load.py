@@ -1,20 +1,25 @@
 """Load an image encoder, load an IP-Adapter."""
 
 import os
+from collections.abc import Callable, Hashable
 from functools import partial
+from typing import TypeVar
 
 import torch
 from comfy_api.latest import io
 
 from ..clip_vision import PRESETS
+from . import inputs
 from .adapter import ImagePromptAdapter
 from .display import show
 from .encoder import ImageEncoder
-from .host import ADAPTERS, ENCODERS, model_names, shared
+from .host import ADAPTERS, ENCODERS, file_states, model_names, shared
 from .library import explained_file
 from .sockets import CATEGORY, Adapter
 
+VARIANTS = ["auto", *(preset.name for preset in PRESETS)]
 DTYPES = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+Loaded = TypeVar("Loaded")
 
 
 class LoadImageEncoder(io.ComfyNode):
@@ -35,7 +40,7 @@ class LoadImageEncoder(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "variant",
-                    options=["auto", *(preset.name for preset in PRESETS)],
+                    options=VARIANTS,
                     default="auto",
                     tooltip="Which encoder the file holds. 'auto' reads it from the tensors; say it yourself only "
                     "for a renamed file whose variant has the same shapes.",
@@ -53,6 +58,10 @@ class LoadImageEncoder(io.ComfyNode):
             outputs=[io.ClipVision.Output(display_name="clip_vision", tooltip="The image encoder.")],
             hidden=[io.Hidden.unique_id],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, encoder_name: str | None = None, **_: object) -> list[object]:
+        return file_states(ENCODERS, encoder_name)
 
     @classmethod
     def execute(cls, encoder_name: str, variant: str = "auto", dtype: str = "auto") -> io.NodeOutput:
@@ -82,20 +91,34 @@ class LoadImagePromptAdapter(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, adapter_name: str | None = None) -> list[object]:
+        return file_states(ADAPTERS, adapter_name)
+
+    @classmethod
     def execute(cls, adapter_name: str) -> io.NodeOutput:
         return io.NodeOutput(load_adapter(adapter_name))
 
 
 def load_encoder(name: str, variant: str = "auto", dtype: str = "auto") -> ImageEncoder:
+    inputs.choice(variant, VARIANTS, "variant")
+    inputs.choice(dtype, list(DTYPES), "dtype")
     build = partial(ImageEncoder.from_file, variant=variant, dtype=DTYPES[dtype])
-    try:
-        return shared(ENCODERS, name, (variant, dtype), build)
-    except ValueError as error:
-        raise explained_file(error, "encoder", name, lasting=variant == "auto") from error
+    return _load(ENCODERS, "encoder", name, (variant, dtype), build, lasting=variant == "auto")
 
 
 def load_adapter(name: str) -> ImagePromptAdapter:
+    return _load(ADAPTERS, "adapter", name, None, ImagePromptAdapter.from_file)
+
+
+def _load(
+    folder: str, kind: str, name: str, options: Hashable, build: Callable[[str], Loaded], lasting: bool = True
+) -> Loaded:
+    """`lasting`: what is wrong with the file is so whatever else is chosen beside it."""
+    inputs.expect(name, str, kind, f"give the name of a file in models/{folder}")
     try:
-        return shared(ADAPTERS, name, None, ImagePromptAdapter.from_file)
+        return shared(folder, name, options, build)
     except ValueError as error:
-        raise explained_file(error, "adapter", name) from error
+        raise explained_file(error, kind, name, lasting) from error
+    except OSError as error:  # it went meanwhile, or the disk failed
+        reason = ValueError(f"{name} could not be read: {error.strerror or error}. Check the file and its disk.")
+        raise explained_file(reason, kind, name, lasting=False) from error

@@ -4,6 +4,8 @@ import gc
 import os
 import pickle
 import weakref
+from contextlib import nullcontext
+from pathlib import Path
 
 import comfy.memory_management
 import comfy.ops
@@ -14,6 +16,8 @@ import torch
 from safetensors.torch import save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from image_prompt.model_files import read_header
+from image_prompt.model_files.weights import Weights
 from image_prompt.nodes.apply import ApplyImagePrompt
 from image_prompt.nodes.encode import EncodeImagePrompt
 from image_prompt.nodes.host import register_folders
@@ -79,7 +83,8 @@ def test_an_encoder_is_known_by_its_folder(folders, folder, activation, monkeypa
         meta = CLIPVisionModelWithProjection(CLIPVisionConfig(**shapes)).state_dict()
     file = {key: tensor.new_zeros(1, device="cpu").half().expand(tensor.shape) for key, tensor in meta.items()}
     (folders / "clip_vision" / name).touch()
-    monkeypatch.setattr("image_prompt.nodes.encoder.read_tensors", lambda path: (file, {}))
+    read = Weights(file, {}, lambda key, dtype: file[key].to(dtype))
+    monkeypatch.setattr("image_prompt.nodes.encoder.weights_of", lambda *_: nullcontext(read))
     encoder = LoadImageEncoder.execute(name, dtype="fp16").args[0]
     assert encoder.model.config.activation == activation
 
@@ -212,9 +217,71 @@ def test_an_adapter_is_not_an_encoder(folders):
         LoadImageEncoder.execute("ip.safetensors")
 
 
-def test_a_missing_file_names_the_file(folders):
-    with pytest.raises(FileNotFoundError, match="nothing.safetensors"):
-        load_adapter("nothing.safetensors")
+BAD_WORDS = {  # what may come over a link or the API -> words of the message
+    ("nothing.safetensors",): "nothing.safetensors is not in models/clip_vision: choose",
+    (None,): "The encoder is a NoneType: give the name of a file in models/clip_vision",
+    ("tiny.safetensors", "auto", "fp8"): "The dtype is 'fp8': choose one of auto, fp32, bf16, fp16",
+    ("tiny.safetensors", "auto", ("fp16",)): "The dtype is a tuple: choose",
+    ("tiny.safetensors", torch.zeros(2)): "The variant is a Tensor: choose one of auto, CLIP",
+}
+
+
+@pytest.mark.parametrize("given", BAD_WORDS)
+def test_what_no_list_was_chosen_from_is_refused_with_what_there_is(folders, given):
+    save_file(tiny.encoder_file(), folders / "clip_vision" / "tiny.safetensors", metadata=tiny.DESCRIPTION)
+    with pytest.raises(ValueError, match=BAD_WORDS[given]):
+        LoadImageEncoder.execute(*given)
+
+
+def test_a_file_that_goes_while_it_is_opened(folders, monkeypatch):
+    path = folders / "ipadapter" / "tiny.safetensors"
+    save_file(tiny.base_file(tiny.unet("SD1.5")), path)
+    monkeypatch.setattr("image_prompt.model_files.weights.read_header", lambda file: read_header(path.unlink() or file))
+    with pytest.raises(ValueError, match=r"^tiny\.safetensors could not be read: No such file"):
+        load_adapter("tiny.safetensors")
+
+
+def test_a_name_that_lies_about_the_container_is_no_matter(folders):
+    file = tiny.base_file(tiny.unet("SD1.5"))
+    save_file(file, folders / "ipadapter" / "a.bin")
+    torch.save({"state_dict": file, "epoch": 3}, folders / "ipadapter" / "b.safetensors")
+    for name in ("a.bin", "b.safetensors"):
+        assert torch.equal(load_adapter(name).module.layers[3].to_k_ip.weight, file["ip_adapter.7.to_k_ip.weight"])
+
+
+def test_a_file_may_be_overwritten_and_cut_once_it_is_loaded(folders):
+    """Of a mapped one the end of the file ends the process."""
+    paths = [folders / "clip_vision" / "tiny.safetensors", folders / "ipadapter" / "tiny.safetensors"]
+    save_file(tiny.encoder_file(), paths[0], metadata=tiny.DESCRIPTION)
+    save_file(tiny.base_file(tiny.unet("SD1.5")), paths[1])
+    encoder, adapter = LoadImageEncoder.execute(paths[0].name, dtype="fp32").args[0], load_adapter(paths[1].name).module
+    assert not any(str(path) in Path("/proc/self/maps").read_text() for path in paths if os.path.exists("/proc"))
+    pixels = torch.rand(1, 3, 32, 32)
+
+    def keys_and_values():
+        return adapter.key_value(adapter.tokens(encoder.model(pixels).image_embeds))
+
+    before = keys_and_values()
+    for path in paths:
+        with path.open("r+b") as file:
+            file.write(bytes(path.stat().st_size))
+            file.truncate(100)
+    torch.testing.assert_close(keys_and_values(), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("loader", "folder"), [(LoadImageEncoder, "clip_vision"), (LoadImagePromptAdapter, "ipadapter")]
+)
+def test_a_loader_runs_again_when_its_file_was_replaced(folders, loader, folder):
+    paths = [folders / folder / name for name in ("a.safetensors", "b.safetensors")]
+    for path in paths:
+        path.write_bytes(b"1")
+    first, second = loader.fingerprint_inputs("a.safetensors"), loader.fingerprint_inputs(None)
+    os.utime(paths[1], ns=(1, 1))
+    assert loader.fingerprint_inputs("a.safetensors") == first  # another file is no reason
+    assert loader.fingerprint_inputs(None) != second  # whose name comes over a link: it may be that one
+    os.replace(paths[1], paths[0])
+    assert loader.fingerprint_inputs("a.safetensors") != first
 
 
 def test_the_users_folders_keep_their_order(monkeypatch, tmp_path):
