@@ -14,6 +14,7 @@ from ..model_files.need import Need, Resolution
 from ..model_files.printable import printable
 from ..model_files.resolve import explain
 from ..model_files.support import APPLIED_TO
+from . import inputs
 from .display import show
 from .library import chosen_files, companion_need, encoder_need, look_for, report
 from .load import load_adapter, load_encoder
@@ -80,7 +81,8 @@ class LoadImagePromptModels(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: ModelPatcher, purpose: str = AUTO) -> io.NodeOutput:
-        base = base_model(model)
+        inputs.choice(purpose, (AUTO, *PURPOSES), "purpose")
+        base = base_model(inputs.diffusion_model(model))
         chosen = _adapter(base, purpose)
         found = _required(chosen)
         adapter = load_adapter(_listed(found))

@@ -135,6 +135,7 @@ def test_a_report_has_one_deadline_for_all_it_waits_for(open_index, monkeypatch)
         now[0] += 4.0
 
     monkeypatch.setattr(index._passes, "wait", wait)
+    monkeypatch.setattr(index._passes, "request", lambda urgent, later: dict.fromkeys(urgent, 1))  # nothing is read
     table(index, Catalogue(()), timeout=5.0)
     assert waits == [5.0, 1.0]
     table(index, Catalogue(()))

@@ -7,15 +7,20 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import comfy.supported_models
+import folder_paths
 import tiny
 import torch
 from comfy.clip_vision import ClipVisionModel, Output
+from safetensors.torch import save_file
 
 from image_prompt.nodes.apply import ApplyImagePrompt
 from image_prompt.nodes.encode import CombineImagePrompts, EncodeImagePrompt
+from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
+from image_prompt.nodes.models import LoadImagePromptModels
 
 Inputs = dict[str, Any]
 
@@ -59,7 +64,28 @@ def _apply() -> Inputs:
     }
 
 
+def _load_encoder() -> Inputs:
+    """In the model folders that ComfyUI has now."""
+    (folder, *_), _ = folder_paths.folder_names_and_paths["clip_vision"]
+    save_file(tiny.encoder_file(), Path(folder) / "tiny.safetensors", metadata=tiny.DESCRIPTION)
+    return {"encoder_name": "tiny.safetensors"}
+
+
+def _load_adapter() -> Inputs:
+    (folder, *_), _ = folder_paths.folder_names_and_paths["ipadapter"]
+    save_file(tiny.base_file(_unet("SD1.5")), Path(folder) / "tiny.safetensors")
+    return {"adapter_name": "tiny.safetensors"}
+
+
+def _load_models() -> Inputs:
+    _load_encoder(), _load_adapter()
+    return {"model": _unet("SD1.5")}
+
+
 GOOD: dict[type, Callable[[], Inputs]] = {
+    LoadImageEncoder: _load_encoder,
+    LoadImagePromptAdapter: _load_adapter,
+    LoadImagePromptModels: _load_models,
     ApplyImagePrompt: _apply,
     EncodeImagePrompt: lambda: {"clip_vision": tiny.encoder(), "image": torch.zeros(1, 8, 8, 3)},
     CombineImagePrompts: lambda: {"method": "average", "features_1": _features(), "features_2": _features()},
@@ -133,10 +159,19 @@ def _dino(_: Inputs) -> Any:
 
 
 A, C, E = ApplyImagePrompt, CombineImagePrompts, EncodeImagePrompt
+L, M, N = LoadImageEncoder, LoadImagePromptModels, LoadImagePromptAdapter
 NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
 OF_THE_ENCODER = "(?s:.*)image encoder"  # and which file would do
 
 BAD_INPUTS = (
+    # the loaders
+    Bad(L, {"encoder_name": "x.safetensors"}, "x.safetensors is not in models/clip_vision: choose a file"),
+    Bad(L, {"encoder_name": NOTHING}, "The encoder is nothing: give the name of a file in models/clip_vision"),
+    Bad(L, {"dtype": "fp8"}, "The input dtype is the text 'fp8': choose one of auto, fp32, bf16, fp16"),
+    Bad(L, {"variant": torch.zeros(2)}, r"The input variant is a tensor of shape \(2,\): choose one of auto, CLIP"),
+    Bad(N, {"adapter_name": LIST}, "The adapter is a list of 2: give the name of a file in models/ipadapter"),
+    Bad(M, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5 or SDXL model"),
+    Bad(M, {"purpose": "faces"}, "The input purpose is the text 'faces': choose one of auto, plus, standard"),
     # model
     Bad(A, {"model": NOTHING}, r"The model is nothing: connect a SD1\.5 or SDXL model\."),
     Bad(A, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5"),

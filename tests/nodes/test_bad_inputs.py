@@ -3,6 +3,8 @@
 import pytest
 from bad_inputs import BAD_INPUTS, GOOD, good
 
+pytestmark = pytest.mark.usefixtures("folders")
+
 
 @pytest.mark.parametrize("row", BAD_INPUTS, ids=lambda row: f"{row.node.__name__}-{'-'.join(row.inputs)}")
 def test_a_bad_input_is_refused_in_words(row):

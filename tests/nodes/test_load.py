@@ -217,22 +217,6 @@ def test_an_adapter_is_not_an_encoder(folders):
         LoadImageEncoder.execute("ip.safetensors")
 
 
-BAD_WORDS = {  # what may come over a link or the API -> words of the message
-    ("nothing.safetensors",): "nothing.safetensors is not in models/clip_vision: choose",
-    (None,): "The encoder is a NoneType: give the name of a file in models/clip_vision",
-    ("tiny.safetensors", "auto", "fp8"): "The dtype is 'fp8': choose one of auto, fp32, bf16, fp16",
-    ("tiny.safetensors", "auto", ("fp16",)): "The dtype is a tuple: choose",
-    ("tiny.safetensors", torch.zeros(2)): "The variant is a Tensor: choose one of auto, CLIP",
-}
-
-
-@pytest.mark.parametrize("given", BAD_WORDS)
-def test_what_no_list_was_chosen_from_is_refused_with_what_there_is(folders, given):
-    save_file(tiny.encoder_file(), folders / "clip_vision" / "tiny.safetensors", metadata=tiny.DESCRIPTION)
-    with pytest.raises(ValueError, match=BAD_WORDS[given]):
-        LoadImageEncoder.execute(*given)
-
-
 def test_a_file_that_goes_while_it_is_opened(folders, monkeypatch):
     path = folders / "ipadapter" / "tiny.safetensors"
     save_file(tiny.base_file(tiny.unet("SD1.5")), path)
