@@ -197,6 +197,7 @@ def test_those_who_wait_for_the_first_pass_wait_for_one(put, open_index, reader,
     assert reader.entered.wait(LONG)
     for _ in range(3):
         index.files("ipadapter", wait=False)
+    eventually(lambda: index.stats()["lookups"] == 8)  # all threads have asked
     reader.gate.set()
     for thread in threads:
         thread.join(LONG)

@@ -1,11 +1,14 @@
 """The read-only routes: what they say, and what they refuse."""
 
 import json
+import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from image_prompt.nodes.routes import FRESH
 
 ROUTES = ("/image-prompt/models", "/image-prompt/status")
 
@@ -37,10 +40,17 @@ def test_models_are_listed_with_reasons(server, bad_file):
     assert (row["status"], row["entry"]["licence"]) == ("missing", "Apache-2.0")
 
 
+def status_of_now(server) -> dict:
+    time.sleep(FRESH)  # so long an older answer serves all who ask
+    return server.get("/image-prompt/status")
+
+
 def test_status_counts_what_was_done(server, run, sd15):
-    before = server.get("/image-prompt/status")["activity"]
+    before = status_of_now(server)["activity"]
+    (apply,) = (node for node in sd15.values() if node["class_type"] == "ImagePromptApply")
+    apply["inputs"]["weight"] = 0.77  # not what another test has run
     run(sd15)
-    found = server.get("/image-prompt/status")
+    found = status_of_now(server)
     assert found["activity"]["apply"]["count"] == before.get("apply", {"count": 0})["count"] + 1
     assert {"image-prompt", "torch", "safetensors", "Python"} <= found["versions"].keys()
     assert found["device"]["sampling"] == "cpu"
