@@ -122,6 +122,8 @@ def measured(options, name: str, folder: str) -> dict[str, float]:
         assert process.stdin and process.stdout
         while (line := process.stdout.readline()) and line != "ready\n":
             pass
+        if not line:
+            sys.exit(f"{name} failed before it began.")
         before = highest = anonymous(process.pid)
         process.stdin.write("go\n")
         process.stdin.flush()
