@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import torch
-
 from ..clip_vision import PRESETS, VisionConfig, describe
 from ..clip_vision.layouts import LAYOUTS
 from ..ip_adapter import BASE_MODELS, ENCODERS, ForeignFile, encoder_name, load_adapter
@@ -16,6 +14,7 @@ from ..ip_adapter.foreign import FACE, LORA
 from .encoders import encoder_word
 from .header import Header, TensorInfo
 from .printable import printable
+from .weights import on_meta
 
 Tensors = Mapping[str, TensorInfo]
 
@@ -43,28 +42,6 @@ class Identity:
     problem: str = ""
     also: tuple[str, ...] = ()
 
-
-DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-    "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
-    "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
-    "BOOL": torch.bool,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "I16": torch.int16,
-    "U16": torch.uint16,
-    "I32": torch.int32,
-    "U32": torch.uint32,
-    "I64": torch.int64,
-    "U64": torch.uint64,
-    "C64": torch.complex64,
-}
-QUANTISED = torch.uint8  # stands for those that are none of torch's own numbers
 
 FACE_FAMILIES = {  # kind in ip_adapter.FOREIGN -> family, and the base model where the layers do not tell
     "a FaceID adapter": ("FaceID", ""),
@@ -133,17 +110,10 @@ def _one_of_each_row(tensors: Tensors) -> Tensors:
     return {key: tensors[key] for key in rows.values()}
 
 
-def _on_meta(tensors: Tensors) -> dict[str, torch.Tensor]:
-    return {
-        key: torch.empty(info.shape, dtype=DTYPES.get(info.dtype, QUANTISED), device="meta")
-        for key, info in tensors.items()
-    }
-
-
 def _adapter(tensors: Tensors, name: str, kind: str, family: str, whole: Tensors | None = None) -> Identity:
     """`kind` and `family` are for what nobody knows; `whole` are all tensors, where `tensors` are a sample."""
     try:
-        adapter = load_adapter(_on_meta(tensors))
+        adapter = load_adapter(on_meta(tensors))
     except ForeignFile as error:
         return _foreign(error, whole or tensors, name)
     except ValueError as error:
@@ -195,7 +165,7 @@ def _named_family(family: str, base_model: str, tensors: Tensors, name: str) -> 
 
 def _encoder(tensors: Tensors, metadata: Mapping[str, str], name: str) -> Identity:
     try:
-        config = describe(_on_meta(tensors), metadata=metadata, name=name)
+        config = describe(on_meta(tensors), metadata=metadata, name=name)
     except ValueError as error:
         return Identity("encoder", "an image encoder", problem=str(error))
     projection = config.projection is not None or config.pooling_head

@@ -76,7 +76,7 @@ def open_weights(path: Path) -> Generator[Weights]:
     opened = _safetensors if header.container == "safetensors" else _torch
     try:
         with opened(path, header, before) as read:
-            yield Weights(_on_meta(header.state_dict), header.metadata, read)
+            yield Weights(on_meta(header.state_dict), header.metadata, read)
     except _Unreadable as error:
         raise UnusableFile(f"{name} {error}") from error.__cause__
 
@@ -85,7 +85,8 @@ class _Unreadable(Exception):
     """The rest of a sentence about a file."""
 
 
-def _on_meta(tensors: Mapping[str, TensorInfo]) -> dict[str, Tensor]:
+def on_meta(tensors: Mapping[str, TensorInfo]) -> dict[str, Tensor]:
+    """Tensors of these shapes and dtypes without memory; those of no dtype that torch computes with as uint8."""
     return {
         name: torch.empty(info.shape, dtype=DTYPES.get(info.dtype, PACKED), device="meta")
         for name, info in tensors.items()

@@ -2,13 +2,13 @@
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _lock = threading.Lock()
 _counts: Counter[str] = Counter()
-_seconds: Counter[str] = Counter()
+_seconds: dict[str, float] = defaultdict(float)
 
 
 def count(what: str, number: int = 1) -> None:

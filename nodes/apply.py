@@ -1,5 +1,7 @@
 """Apply an IP-Adapter to a model."""
 
+from typing import cast
+
 import torch
 from comfy.clip_vision import Output
 from comfy.model_patcher import ModelPatcher
@@ -174,7 +176,7 @@ def _attentions(model: ModelPatcher, adapter: ImagePromptAdapter) -> list[CrossA
 
 def _dtype(model: ModelPatcher) -> torch.dtype:
     dtype = model.get_model_object("manual_cast_dtype")
-    return dtype or model.model_dtype()
+    return cast(torch.dtype, dtype or model.model_dtype())
 
 
 def _range(start: float, end: float) -> tuple[float, float]:

@@ -176,12 +176,14 @@ def seen(
 
 def encode_picture(encoder: Encoder, picture: torch.Tensor, want: Collection[str] = ()) -> ImageFeatures:
     """Features of what `seen` made: the fields of core's that `want` names, or all that an encoder gives."""
-    pixels = normalise(picture, encoder.image_mean, encoder.image_std)  # (B, 3, S, S)
+    mean, std = ((r, g, b) for r, g, b in (encoder.image_mean, encoder.image_std))  # lists in core's encoders
+    pixels = normalise(picture, mean, std)  # (B, 3, S, S)
+    fields: dict[str, Any] = _features(encoder, pixels, want or encoder.fields)
     return ImageFeatures(
         negative_penultimate=EmptyPicture(encoder),
         encoder=encoder.name,
         image_sizes=[pixels.shape[1:]] * len(pixels),
-        **_features(encoder, pixels, want or encoder.fields),
+        **fields,
     )
 
 

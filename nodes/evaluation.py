@@ -182,7 +182,7 @@ def _evaluate(
 
 
 def _apply(
-    executor: WrapperExecutor,
+    executor: Any,
     x: Any,
     t: Any,
     c_concat: Any,

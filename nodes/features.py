@@ -81,15 +81,15 @@ def join(references: Sequence[Output], method: str, rows: str = "auto") -> Image
     Raises:
         ValueError: the references come from different encoders.
     """
-    encoders = {reference.encoder for reference in references if getattr(reference, "encoder", "")}
+    encoders = {getattr(reference, "encoder", "") for reference in references} - {""}
     if len(encoders) > 1:
         raise ValueError(
             f"The references come from different encoders ({', '.join(sorted(encoders))}): encode all with one."
         )
     fields: dict[str, torch.Tensor] = {}
     for name in FIELDS:
-        values = [getattr(reference, name, None) for reference in references]
-        if all(isinstance(value, torch.Tensor) for value in values):
+        values = [value for each in references if isinstance(value := getattr(each, name, None), torch.Tensor)]
+        if len(values) == len(references):
             fields[name] = combine(values, method, rows)
     if not fields:
         raise ValueError(

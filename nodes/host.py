@@ -20,7 +20,7 @@ ADAPTERS = "ipadapter"
 ENCODERS = "clip_vision"
 
 Loaded = TypeVar("Loaded")
-_loaded: weakref.WeakValueDictionary[tuple[Hashable, ...], Any] = weakref.WeakValueDictionary()
+_loaded: weakref.WeakValueDictionary[tuple[Any, ...], Any] = weakref.WeakValueDictionary()
 _changing = threading.Lock()
 _listed: dict[str, Listing] = {}
 

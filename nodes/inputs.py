@@ -49,7 +49,7 @@ def expect(value: Any, kind: type, name: str, advice: str) -> Any:
 
 def number(value: Any, low: float, high: float, name: str) -> float:
     """A number from low to high, which ComfyUI itself checks only where it is typed in."""
-    if not isinstance(value, Real) or not low <= value <= high:
+    if not isinstance(value, Real) or not low <= float(value) <= high:
         raise ValueError(f"The {name} is {described(value)}: it must be a number between {low:g} and {high:g}.")
     return float(value)
 

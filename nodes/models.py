@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 
 import comfy.sd
-import comfy.utils
 import folder_paths
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
@@ -16,6 +15,7 @@ from ..model_files.resolve import explain
 from ..model_files.support import APPLIED_TO
 from . import inputs
 from .display import show
+from .host import weights_of
 from .library import chosen_files, companion_need, encoder_need, look_for, report
 from .load import load_adapter, load_encoder
 from .sockets import CATEGORY, Adapter
@@ -128,8 +128,11 @@ class ModelPathsReport(io.ComfyNode):
 def with_lora(model: ModelPatcher, found: IndexedFile) -> ModelPatcher:
     """At full strength, as it was trained."""
     path = folder_paths.get_full_path_or_raise("loras", _listed(found))
-    weights = comfy.utils.load_torch_file(path, safe_load=True)
-    return comfy.sd.load_lora_for_models(model, None, weights, 1.0, 0.0)[0]
+    with weights_of(path, found.file.name) as weights:
+        tensors = {key: weights.read(key) for key in weights.tensors}
+    patched, _ = comfy.sd.load_lora_for_models(model, None, tensors, 1.0, 0.0)
+    assert patched is not None  # there was a model
+    return patched
 
 
 def _adapter(base: str, purpose: str) -> Resolution:

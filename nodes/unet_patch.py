@@ -6,9 +6,9 @@ Letters: B pictures, L latent tokens, T image tokens, I inner width, R reference
 import copy
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import comfy.model_management
 import comfy.model_patcher
@@ -50,9 +50,9 @@ class CrossAttention:
 def cross_attentions(unet: torch.nn.Module) -> list[CrossAttention]:
     """Every text cross-attention of a UNet; empty for another architecture."""
     found = []
-    for name, module in unet.named_modules():
+    for name, module in cast(Iterable[tuple[str, Any]], unet.named_modules()):
         if match := ATTN2.fullmatch(name.replace("_orig_mod.", "")):  # torch.compile puts that in
-            kind, index, depth = match.groups()
+            kind, index, depth = cast(tuple[Any, str, str], match.groups())
             index = 0 if kind == "middle" else int(index)  # core calls the middle block 0
             block = Block(kind, index, int(depth), module.to_q.out_features)
             found.append(CrossAttention(block, module.to_k.in_features, module.heads))
@@ -63,7 +63,9 @@ def base_model(model: ModelPatcher) -> str:
     """The base model by its sizes, in the words of `ip_adapter.BASE_MODELS`; else what people call it, or its class."""
     attentions = cross_attentions(model.get_model_object("diffusion_model"))
     sizes = (len(attentions), attentions[0].context, model.model.adm_channels) if attentions else ()
-    known = {(base.layers, base.context_width, base.vector_width): base.name for base in (*BASE_MODELS, KOLORS)}
+    known: dict[tuple[int, ...], str] = {
+        (base.layers, base.context_width, base.vector_width): base.name for base in (*BASE_MODELS, KOLORS)
+    }
     kind = type(model.model.model_config).__name__
     return known.get(sizes) or IN_WORDS.get(kind, kind)
 
@@ -162,7 +164,7 @@ class CrossAttentionPatch:
     def __init__(self, parts: Sequence[tuple[Influence, int]], heads: int, previous: Attention | None):
         self.parts = tuple(parts)
         self.heads = heads
-        self.previous = previous
+        self.previous: Any = previous  # ours, or a function, or an object with more than a call
         self.joined: list[tuple[Callable[..., torch.Tensor], dict[str, Any]]] = []
 
     def __call__(

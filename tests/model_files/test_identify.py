@@ -12,7 +12,8 @@ from image_prompt.clip_vision import load_encoder
 from image_prompt.ip_adapter import ENCODERS, FAMILIES, load_adapter
 from image_prompt.ip_adapter.foreign import FACE, FOREIGN
 from image_prompt.model_files.header import Header, TensorInfo, read_header
-from image_prompt.model_files.identify import DTYPES, FACE_FAMILIES, MAX_TENSORS, QUANTISED, Identity, identify
+from image_prompt.model_files.identify import FACE_FAMILIES, MAX_TENSORS, Identity, identify
+from image_prompt.model_files.weights import DTYPES, PACKED
 
 ADAPTERS = [name for name, layout in LAYOUTS.items() if "family" in layout]
 ENCODER_FILES = {
@@ -185,10 +186,7 @@ def test_an_encoder_that_would_not_load_says_why(change, dtype, words):
     assert words in found.problem
     with pytest.raises(ValueError) as error:
         load_encoder(
-            {
-                key: torch.empty(shape, device="meta", dtype=DTYPES.get(dtype, QUANTISED))
-                for key, shape in tensors.items()
-            }
+            {key: torch.empty(shape, device="meta", dtype=DTYPES.get(dtype, PACKED)) for key, shape in tensors.items()}
         )
     assert found.problem == str(error.value)
 
