@@ -117,7 +117,6 @@ class CombineImagePrompts(io.ComfyNode):
                     tooltip="What the pictures of a batch are. all together: references like all others, so that one "
                     "blend comes out; row by row: the first pictures of all batches make the first result, the "
                     "second the second; auto: all together if one batch is connected, row by row if several are.",
-                    advanced=True,
                 ),
             ],
             outputs=[io.ClipVisionOutput.Output(display_name="features", tooltip="The references as one prompt.")],
