@@ -14,7 +14,7 @@ from .adapter import IPAdapter
 from .attention import fold
 from .key_values import ImageKeyValues
 
-PICTURES = 8  # at a time through the image projection
+PICTURES = 4  # at a time through the image projection
 TOKENS = 1024  # at a time through the layers: each of their weights is read, and cast, once for all of these
 STATES = 7  # tensors as large as the features that a projection holds at once; a resampler has the most
 
