@@ -20,7 +20,6 @@ from pathlib import Path
 import _host as host
 
 FILE = "vit-h.safetensors"
-SHAPE = (1280, 32, 5120, 14, 1024)  # width, layers, mlp, patch, projection
 ALIKE = 1.1  # at most so many times what core takes
 
 
@@ -30,39 +29,6 @@ def arguments():
     parser.add_argument("--repeats", type=int, help="of every measurement; default 5, or 2 with --quick")
     parser.add_argument("--measure", nargs=2, metavar=("NAME", "FOLDER"), help="one measurement, in this process")
     return parser.parse_args()
-
-
-def write_encoder(path: Path) -> None:
-    import torch
-    from safetensors.torch import save_file
-
-    width, layers, mlp, patch, projection = SHAPE
-    norm, square = {"weight": (width,), "bias": (width,)}, {"weight": (width, width), "bias": (width,)}
-    layer = {"layer_norm1": norm, "layer_norm2": norm}
-    layer |= {f"self_attn.{part}_proj": square for part in ("q", "k", "v", "out")}
-    layer |= {
-        "mlp.fc1": {"weight": (mlp, width), "bias": (mlp,)},
-        "mlp.fc2": {"weight": (width, mlp), "bias": (width,)},
-    }
-    modules = {f"encoder.layers.{number}.{name}": each for number in range(layers) for name, each in layer.items()}
-    modules |= {
-        "embeddings": {"class_embedding": (width,)},
-        "embeddings.patch_embedding": {"weight": (width, 3, patch, patch)},
-        "embeddings.position_embedding": {"weight": ((224 // patch) ** 2 + 1, width)},
-        "pre_layrnorm": norm,
-        "post_layernorm": norm,
-    }
-    shapes = {f"vision_model.{name}.{kind}": shape for name, each in modules.items() for kind, shape in each.items()}
-    shapes["visual_projection.weight"] = (projection, width)
-    block = torch.randn(1 << 20) * 0.02
-    tensors = {
-        name: block.repeat(-(-torch.Size(shape).numel() // len(block)))[: torch.Size(shape).numel()]
-        .view(shape)
-        .half()
-        .add_(float("norm" in name and name.endswith("weight")))
-        for name, shape in shapes.items()
-    }
-    save_file(tensors, path)
 
 
 def ours(dtype: str) -> object:
@@ -144,8 +110,10 @@ def main() -> None:
         return measure(options, *options.measure)
     if not Path("/proc/self/status").exists():
         sys.exit("Memory is measured on Linux only.")
+    import _files as files
+
     with tempfile.TemporaryDirectory() as folder:
-        write_encoder(Path(folder) / FILE)
+        files.write(Path(folder) / FILE, files.vision_shapes("ViT-H/14"))
         found: dict[str, list[dict[str, float]]] = {name: [] for name in CANDIDATES}
         for _ in range(options.repeats or (2 if options.quick else 5)):
             for name in CANDIDATES:

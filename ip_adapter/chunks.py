@@ -62,7 +62,7 @@ def project(
                 for room, found in zip(kept.layer(side, number), pair, strict=True):
                     written = room.view(-1, tokens_each, found.shape[-1])[there].copy_(found[here])
                     finite &= written.float().isfinite().all()
-    if not finite:  # the one wait for the device
+    if not finite:  # asked once, after all layers
         raise ValueError(
             f"{adapter.title} makes keys or values of these features that are NaN or infinite in "
             f"{str(dtype).removeprefix('torch.')}: the file or the features are damaged, or too large for that dtype. "

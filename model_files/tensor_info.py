@@ -48,6 +48,10 @@ class UnusableFile(ValueError):
     """A model file that cannot be read, and why, in one sentence with what to do."""
 
 
+class PassingTrouble(UnusableFile):
+    """What may be over in a moment: the file was being written, or its disk failed."""
+
+
 def damaged(why: str) -> UnusableFile:
     return UnusableFile(f"could not be read as a model file: {why}. It is damaged. Get the file again.")
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .header import Header, TensorInfo, UnusableFile, read_header, unwrapped
 from .printable import printable
-from .tensor_info import quoted
+from .tensor_info import PassingTrouble, quoted
 
 DTYPES = {
     "BOOL": torch.bool,
@@ -67,7 +67,8 @@ def open_weights(path: Path) -> Generator[Weights]:
     """What `read_header` finds in a file, to be read. A pickle is read as data: code in it never runs.
 
     Raises:
-        UnusableFile: as `read_header`; or the file changed or was cut while it was read.
+        UnusableFile: as `read_header`.
+        PassingTrouble: the file changed or was cut while it was read, or the disk failed.
         FileNotFoundError, NotADirectoryError: there is nothing.
     """
     name = printable(os.path.basename(path))
@@ -78,11 +79,17 @@ def open_weights(path: Path) -> Generator[Weights]:
         with opened(path, header, before) as read:
             yield Weights(on_meta(header.state_dict), header.metadata, read)
     except _Unreadable as error:
-        raise UnusableFile(f"{name} {error}") from error.__cause__
+        raise error.kind(f"{name} {error}") from error.__cause__
 
 
 class _Unreadable(Exception):
     """The rest of a sentence about a file."""
+
+    kind: type[UnusableFile] = UnusableFile
+
+
+class _Disturbed(_Unreadable):
+    kind = PassingTrouble
 
 
 def on_meta(tensors: Mapping[str, TensorInfo]) -> dict[str, Tensor]:
@@ -99,7 +106,7 @@ def _state(status: os.stat_result) -> State:
 
 def _check_unchanged(status: os.stat_result, before: State) -> None:
     if _state(status) != before:
-        raise _Unreadable("changed while it was read. Try again when it is complete.")
+        raise _Disturbed("changed while it was read. Try again when it is complete.")
 
 
 @contextmanager
@@ -119,7 +126,9 @@ class _Reader:
 
     def __call__(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
         info = self.header.tensors[name]
-        stored = DTYPES[info.dtype]
+        stored = DTYPES.get(info.dtype)
+        if stored is None:
+            raise _Unreadable(f"holds {quoted(name)} as {info.dtype}, in which nothing is computed: get it in fp16.")
         data = self._room(math.prod(info.shape) * stored.itemsize, kept=dtype in (None, stored))
         self._fill(name, cast(Any, data).numpy())
         return data.view(stored).view(info.shape).to(dtype)
@@ -136,11 +145,11 @@ class _Reader:
             self.file.seek(self.header.starts[name])
             found = cast(Any, self.file).readinto(data)
         except OSError as error:
-            raise _Unreadable(
+            raise _Disturbed(
                 f"could not be read: {error.strerror or error}. Check the disk, then try again."
             ) from error
         if found < len(data):
-            raise _Unreadable(
+            raise _Disturbed(
                 f"was cut short while it was read: of {quoted(name)} there are {found:,} of {len(data):,} bytes. Get "
                 "the file again."
             )

@@ -12,7 +12,7 @@ from .activity import count, timed
 from .adapter import ImagePromptAdapter
 from .encoder import Encoder, as_encoder, encode_picture, seen
 from .features import ImageFeatures, join
-from .references import FIELDS
+from .references import FIELD_OF
 from .sockets import CATEGORY, Adapter
 
 BACKGROUNDS = {"black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5), "white": (1.0, 1.0, 1.0)}
@@ -81,7 +81,7 @@ class EncodeImagePrompt(io.ComfyNode):
 def encode_for(encoder: Encoder, picture: torch.Tensor, adapter: ImagePromptAdapter) -> ImageFeatures:
     """Only what the adapter reads; the negative at once if it reads one, so that the encoder need not be kept."""
     inputs.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter, or nothing")
-    features = encode_picture(encoder, picture, (FIELDS[adapter.module.feature],))
+    features = encode_picture(encoder, picture, (FIELD_OF[adapter.module.feature],))
     features.kept_for = adapter.name
     features.negative_penultimate = None if adapter.module.negative == "zeros" else features.negative_penultimate
     return features

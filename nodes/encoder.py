@@ -197,6 +197,10 @@ class EmptyPicture:
         self.encoder = encoder
         self.patcher = encoder.patcher
 
+    def __reduce__(self) -> tuple[Callable[..., torch.Tensor], tuple[torch.Tensor]]:
+        """Copied and saved as what it makes: features that leave the workflow leave their encoder behind."""
+        return torch.clone, (self(),)
+
     def __call__(self) -> torch.Tensor:
         found = _negatives.get(self.encoder.model)
         if found is None:

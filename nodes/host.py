@@ -13,6 +13,7 @@ import comfy.utils  # it tells torch which names in old checkpoints are safe  # 
 import folder_paths
 
 from ..model_files.listing import Listing
+from ..model_files.tensor_info import PassingTrouble
 from ..model_files.weights import Weights, open_weights
 from .activity import count, timed
 
@@ -43,12 +44,29 @@ def model_names(folder: str) -> list[str]:
     return list(known.names)
 
 
-def shared(folder: str, name: str, options: Hashable, build: Callable[[str], Loaded]) -> Loaded:
-    """`build(path)`, or what an earlier call built of the same file and options, while somebody still holds it."""
+def model_path(folder: str, name: str) -> str:
+    """ValueError where ComfyUI's folders hold no such file."""
     path = folder_paths.get_full_path(folder, name)
     if path is None:
         raise ValueError(f"{name} is not in models/{folder}: choose a file that is there, or get it.")
-    key = (folder, *file_state(path), options)
+    return path
+
+
+@contextmanager
+def read_from(name: str) -> Iterator[None]:
+    """PassingTrouble for what the system says of a file."""
+    try:
+        yield
+    except OSError as error:  # it went meanwhile, or the disk failed
+        reason = error.strerror or error
+        raise PassingTrouble(f"{name} could not be read: {reason}. Check the file and its disk.") from error
+
+
+def shared(folder: str, name: str, options: Hashable, build: Callable[[str], Loaded]) -> Loaded:
+    """`build(path)`, or what an earlier call built of the same file and options, while somebody still holds it."""
+    path = model_path(folder, name)
+    with read_from(name):
+        key = (folder, *file_state(path), options)
     loaded = _loaded.get(key)
     if loaded is None:
         with timed(f"load {folder}"):
@@ -95,7 +113,7 @@ def listed_name(folder: str, path: str) -> str:
 @contextmanager
 def weights_of(path: str, name: str) -> Iterator[Weights]:
     """The tensors of a model file, to be loaded within; whatever is wrong with it is a ValueError with its name."""
-    with open_weights(path) as weights:
+    with read_from(name), open_weights(path) as weights:
         try:
             yield weights
         except ValueError as error:

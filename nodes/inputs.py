@@ -20,7 +20,7 @@ from .features import FIELDS
 WORDS = 40  # of a text that is quoted
 
 IMAGE_ADVICE = "connect an IMAGE output, which is (pictures, height, width, channels) with 1 to 4 channels"
-WHITE_ENOUGH = 0.01  # how far outside 0..1 a mask may lie: resizing and compositing overshoot
+OVERSHOOT = 0.01  # how far outside 0..1 a mask may lie, as resizing and compositing leave it
 
 
 def described(value: Any) -> str:
@@ -78,6 +78,11 @@ def image_features(value: Any, name: str = "features") -> Output:
     return value
 
 
+def is_finite(value: torch.Tensor) -> bool:
+    """Whether it holds neither NaN nor infinity; without the temporaries of `isfinite`, which are larger than it."""
+    return all(math.isfinite(end) for end in value.aminmax())
+
+
 def image(value: Any, name: str = "image") -> torch.Tensor:
     """An IMAGE: (N, H, W, C), grey or in colours, with or without alpha. Its values are checked where it is read."""
     expect(value, torch.Tensor, name, IMAGE_ADVICE)
@@ -93,9 +98,9 @@ def mask(value: Any, name: str = "mask") -> torch.Tensor:
     if value.ndim != 3 or not value.numel() or value.is_complex():
         raise ValueError(f"The {name} is {described(value)}: {advice}.")
     low, high = (float(end) for end in value.float().aminmax())
-    if not math.isfinite(low + high):
+    if not is_finite(value):
         raise ValueError(f"The {name} holds NaN or infinite numbers: check the node that makes it, or leave it out.")
-    if low < -WHITE_ENOUGH or high > 1 + WHITE_ENOUGH:
+    if low < -OVERSHOOT or high > 1 + OVERSHOOT:
         raise ValueError(
             f"The {name} holds values from {low:g} to {high:g}, expected are 0 (black) to 1 (white): connect a MASK "
             "output, and check the node that makes it (a mask of 0 to 255 has to be divided by 255)."

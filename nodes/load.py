@@ -9,6 +9,7 @@ import torch
 from comfy_api.latest import io
 
 from ..clip_vision import PRESETS
+from ..model_files.tensor_info import PassingTrouble
 from . import inputs
 from .adapter import ImagePromptAdapter
 from .display import show
@@ -118,7 +119,5 @@ def _load(
     try:
         return shared(folder, name, options, build)
     except ValueError as error:
+        lasting = lasting and not isinstance(error, PassingTrouble)
         raise explained_file(error, kind, name, lasting) from error
-    except OSError as error:  # it went meanwhile, or the disk failed
-        reason = ValueError(f"{name} could not be read: {error.strerror or error}. Check the file and its disk.")
-        raise explained_file(reason, kind, name, lasting=False) from error

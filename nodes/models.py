@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 
 import comfy.sd
-import folder_paths
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
@@ -15,7 +14,7 @@ from ..model_files.resolve import explain
 from ..model_files.support import APPLIED_TO
 from . import inputs
 from .display import show
-from .host import weights_of
+from .host import model_path, weights_of
 from .library import chosen_files, companion_need, encoder_need, look_for, report
 from .load import load_adapter, load_encoder
 from .sockets import CATEGORY, Adapter
@@ -127,8 +126,8 @@ class ModelPathsReport(io.ComfyNode):
 
 def with_lora(model: ModelPatcher, found: IndexedFile) -> ModelPatcher:
     """At full strength, as it was trained."""
-    path = folder_paths.get_full_path_or_raise("loras", _listed(found))
-    with weights_of(path, found.file.name) as weights:
+    name = _listed(found)
+    with weights_of(model_path("loras", name), name) as weights:
         tensors = {key: weights.read(key) for key in weights.tensors}
     patched, _ = comfy.sd.load_lora_for_models(model, None, tensors, 1.0, 0.0)
     assert patched is not None  # there was a model

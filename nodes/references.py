@@ -6,24 +6,25 @@ from comfy.clip_vision import Output
 from ..clip_vision import PRESETS
 from ..ip_adapter import ENCODERS, IPAdapter
 from ..model_files.encoders import encoder_word
+from . import inputs
 from .library import encoder_need, explained
 
-FIELDS = {"image_embeds": "image_embeds", "penultimate": "penultimate_hidden_states"}  # the adapter's word -> core's
+FIELD_OF = {"image_embeds": "image_embeds", "penultimate": "penultimate_hidden_states"}  # the adapter's word -> core's
 
 
 def reference_features(adapter: IPAdapter, features: Output, name: str = "features") -> torch.Tensor:
     """The field of the references that the adapter reads: (R, D) or (R, N, W). `name`: what they are, in words."""
-    found = getattr(features, FIELDS[adapter.feature], None)
+    found = getattr(features, FIELD_OF[adapter.feature], None)
     if found is None and (kept_for := getattr(features, "kept_for", "")):
         raise ValueError(
-            f"This adapter reads {FIELDS[adapter.feature]}, which the {name} do not have: they were encoded for "
+            f"This adapter reads {FIELD_OF[adapter.feature]}, which the {name} do not have: they were encoded for "
             f"{kept_for} only. Connect this adapter to Encode Image Prompt instead, or none."
         )
     try:
         _check_encoder(adapter, features, name)
         if not isinstance(found, torch.Tensor):
             raise ValueError(
-                f"This adapter reads {FIELDS[adapter.feature]}, which the {name} do not have: "
+                f"This adapter reads {FIELD_OF[adapter.feature]}, which the {name} do not have: "
                 f"encode the image with {adapter.encoder_name}."
             )
         adapter.check_features(found)
@@ -81,6 +82,6 @@ def _encoder(features: Output) -> str:
 
 
 def _finite(features: torch.Tensor, name: str) -> torch.Tensor:
-    if not torch.isfinite(features).all():
+    if not inputs.is_finite(features):
         raise ValueError(f"The {name} hold NaN or infinite numbers: encode the image again, in another dtype.")
     return features

@@ -93,7 +93,8 @@ class Influence:
         if len(key) > 1:
             rows = [frame % len(key) for frame in group.frames]
             if rows != list(range(len(key))):  # as many pictures as references: nothing to copy
-                key, value = key[rows], value[rows]
+                at = evaluation.run.once((*rows, q.device), lambda: torch.tensor(rows, device=q.device))
+                key, value = key[at], value[at]
         return ImagePrompt(key, value, self._token_mask(group, q, evaluation, extra_options))
 
     def _warn(self, pictures: int) -> None:

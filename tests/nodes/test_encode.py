@@ -1,5 +1,6 @@
 """Encoders and features between our nodes and core's."""
 
+import copy
 import sys
 import weakref
 from types import SimpleNamespace
@@ -121,6 +122,13 @@ def test_the_empty_picture_is_encoded_when_it_is_first_read(pictures):
     assert joined.negative_penultimate is one.negative_penultimate is two.negative_penultimate
     assert passes == [2, 2, 1]
     assert joined.patcher is one.patcher is None  # nothing holds the encoder any more
+
+
+def test_a_copy_of_features_leaves_their_encoder_behind(encoder, pictures):
+    features = encode(encoder, pictures)[0]
+    copied = copy.deepcopy(features)
+    assert copied.patcher is None and features.patcher is encoder.patcher
+    assert torch.equal(copied.negative_penultimate, features.negative_penultimate)
 
 
 @pytest.mark.parametrize("kind, field", [(tiny.adapter, FIELDS[0]), (tiny.plus_adapter, FIELDS[2])])

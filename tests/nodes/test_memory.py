@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from image_prompt.ip_adapter import chunks, fold, working_memory
 from image_prompt.nodes.features import ImageFeatures
+from image_prompt.nodes.references import reference_features
 
 STATES = 17  # positions of the features
 
@@ -63,6 +64,13 @@ def test_the_peak_is_what_is_kept_and_one_chunk(apply, monkeypatch, count, dtype
     assert kept <= live.peak <= 1.5 * kept + working_memory(adapter.module, cond, uncond)
     many = cond[:1].expand(10**6, -1, -1)
     assert working_memory(adapter.module, many, uncond) < 2.5e6  # and a chunk does not grow with the references
+
+
+def test_a_look_at_features_needs_no_memory_of_their_size():
+    adapter, features = tiny.plus_adapter(tiny.unet("SD1.5")), plus_features(240)
+    with LiveBytes() as live:
+        reference_features(adapter.module, features)
+    assert live.peak < 100
 
 
 @pytest.mark.parametrize("count", [3, 70])

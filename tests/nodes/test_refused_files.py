@@ -1,11 +1,14 @@
 """A file that could not be loaded counts as unusable from then on: it is neither chosen nor recommended."""
 
+import os
+
 import pytest
 import tiny
 from own_files import put_adapter, put_encoder
 from safetensors.torch import load_file, save_file
 
-from image_prompt.nodes import library
+from image_prompt.ip_adapter import load_adapter
+from image_prompt.nodes import adapter, library
 from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
 from image_prompt.nodes.models import LoadImagePromptModels
 
@@ -51,6 +54,21 @@ def test_what_takes_its_place_is_judged_anew(spoilt, folders):
         LoadImagePromptAdapter.execute("mine/a.safetensors")
     put_adapter(folders, "mine/a.safetensors")
     assert library.look_for(library.Need("adapter", purpose="standard", base_model="SD1.5")).found
+
+
+def test_a_file_that_was_being_written_is_taken_once_it_is_whole(folders, catalogue, monkeypatch):
+    put_adapter(folders, "mine/a.safetensors")
+    put_encoder(folders)
+
+    def while_written(*given, **options):
+        os.utime(folders / "ipadapter" / "mine" / "a.safetensors", ns=(1, 1))
+        return load_adapter(*given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adapter, "load_adapter", while_written)
+        with pytest.raises(ValueError, match=r"a\.safetensors changed while it was read\. Try again"):
+            LoadImagePromptAdapter.execute("mine/a.safetensors")
+    assert LoadImagePromptModels.execute(tiny.unet("SD1.5"), "standard").args[1].name == "a.safetensors"
 
 
 def test_an_encoder_that_is_no_adapter_is_still_an_encoder(folders):
