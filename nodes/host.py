@@ -1,5 +1,6 @@
 """ComfyUI's folders and files: where models lie, how a file is read, and who shares what was loaded."""
 
+import hashlib
 import os
 import sys
 import threading
@@ -84,11 +85,16 @@ def file_state(path: str) -> tuple[str, int, int]:
     return os.path.realpath(path), status.st_mtime_ns, status.st_size
 
 
-def file_states(folder: str, name: str | None) -> list[object]:
+def digest(state: object) -> str:
+    """For fingerprints: ComfyUI writes them into the pictures that it saves, where no path of the user's belongs."""
+    return hashlib.sha256(repr(state).encode()).hexdigest()
+
+
+def fingerprint(folder: str, name: str | None) -> str:
     """What is another when the file of a loader is; of every file where its name comes over a link, not known yet."""
     names = model_names(folder) if name is None else [name]
     paths = (folder_paths.get_full_path(folder, each) for each in names)
-    return [file_state(path) for path in paths if path is not None]
+    return digest([file_state(path) for path in paths if path is not None])
 
 
 def all_shared() -> list[tuple[str, Any]]:

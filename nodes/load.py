@@ -14,7 +14,7 @@ from . import inputs
 from .adapter import ImagePromptAdapter
 from .display import show
 from .encoder import ImageEncoder
-from .host import ADAPTERS, ENCODERS, file_states, model_names, shared
+from .host import ADAPTERS, ENCODERS, fingerprint, model_names, shared
 from .library import explained_file
 from .sockets import CATEGORY, Adapter
 
@@ -61,8 +61,8 @@ class LoadImageEncoder(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, encoder_name: str | None = None, **_: object) -> list[object]:
-        return file_states(ENCODERS, encoder_name)
+    def fingerprint_inputs(cls, encoder_name: str | None = None, **_: object) -> str:
+        return fingerprint(ENCODERS, encoder_name)
 
     @classmethod
     def execute(cls, encoder_name: str, variant: str = "auto", dtype: str = "auto") -> io.NodeOutput:
@@ -92,8 +92,8 @@ class LoadImagePromptAdapter(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, adapter_name: str | None = None) -> list[object]:
-        return file_states(ADAPTERS, adapter_name)
+    def fingerprint_inputs(cls, adapter_name: str | None = None) -> str:
+        return fingerprint(ADAPTERS, adapter_name)
 
     @classmethod
     def execute(cls, adapter_name: str) -> io.NodeOutput:

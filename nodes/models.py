@@ -14,7 +14,7 @@ from ..model_files.resolve import explain
 from ..model_files.support import APPLIED_TO
 from . import inputs
 from .display import show
-from .host import model_path, weights_of
+from .host import digest, model_path, weights_of
 from .library import chosen_files, companion_need, encoder_need, look_for, report
 from .load import load_adapter, load_encoder
 from .sockets import CATEGORY, Adapter
@@ -74,7 +74,7 @@ class LoadImagePromptModels(io.ComfyNode):
         """The files that would be chosen, for any model: which one comes over the link is not known here."""
         choices = [_needs(base, each) for base in APPLIED_TO for each in ([purpose] if purpose else PURPOSES)]
         try:
-            return [[_state(file) for file in files] for files in chosen_files(choices, GLANCE)]
+            return digest([[_state(file) for file in files] for files in chosen_files(choices, GLANCE)])
         except ValueError:  # a broken catalogue, of which the node tells when it runs
             return float("nan")
 

@@ -9,6 +9,7 @@ import os
 import runpy
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tarfile
@@ -31,7 +32,7 @@ FAILING_SERVER = "print('first line')\nraise SystemExit('no such device')\n"
 def fake_comfyui(tmp_path):
     def make(code: str, name: str = "ComfyUI") -> Path:
         folder = tmp_path / name
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / "main.py").write_text(code)
         (folder / "requirements.txt").touch()
         return folder
@@ -440,6 +441,17 @@ def test_the_matrix_compares_versions_and_wants_the_old_one_to_refuse(run_matrix
     assert lines[0].startswith("ComfyUI 0.30.0: fine, made the demo's 1 pictures (")
     assert lines[2].startswith("ComfyUI 0.24.0: fine, made the same 1 pictures (")
     assert lines[3].startswith(f"ComfyUI 0.18.2: fine, says: {REFUSAL} (")
+
+
+def test_the_matrix_looks_at_pixels_alone(run_matrix):
+    def png(text: bytes, pixels: bytes) -> bytes:
+        chunks = ((b"tEXt", text), (b"IDAT", pixels), (b"IEND", b""))
+        return matrix.PNG + b"".join(struct.pack(">I", len(data)) + kind + data + b"crc." for kind, data in chunks)
+
+    codes = {**dict.fromkeys(SUPPORTED, ANSWERING_SERVER), "0.18.2": REFUSING_SERVER}
+    pictures = {version: png(version.encode(), b"the same") for version in SUPPORTED}
+    assert run_matrix(codes, pictures)[0] == 0
+    assert run_matrix(codes, {**pictures, "0.24.0": png(b"0.24.0", b"others")})[0] == 1
 
 
 def test_the_matrix_says_what_is_wrong_with_each_version(run_matrix):
