@@ -10,16 +10,19 @@ Needs torch alone.
 
 from .adapter import IPAdapter
 from .attention import ImagePrompt, fold, image_attention
-from .block_order import Block, file_order, match_layers
+from .base_models import BASE_MODELS, KOLORS, LAYER_SETS, BaseModel
+from .block_order import Block, file_order, match_layers, select_layers
 from .checkpoint import identify, load_adapter
 from .chunks import project, working_memory
 from .containers import AdapterParts, normalise
-from .families import BASE_MODELS, ENCODERS, FAMILIES, KOLORS, BaseModel, Family, encoder_name
+from .families import APPLIED, APPLIED_TO, ENCODERS, FAMILIES, Family, encoder_name, purposes
 from .foreign import ForeignFile
 from .key_values import ImageKeyValues
-from .layer_sets import LAYER_SET_NAMES, LAYER_SETS, select_layers
+from .layer_sets import LAYER_SET_NAMES
 
 __all__ = [
+    "APPLIED",
+    "APPLIED_TO",
     "BASE_MODELS",
     "ENCODERS",
     "FAMILIES",
@@ -43,6 +46,7 @@ __all__ = [
     "match_layers",
     "normalise",
     "project",
+    "purposes",
     "select_layers",
     "working_memory",
 ]

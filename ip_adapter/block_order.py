@@ -7,11 +7,11 @@ order and not the order of execution (diffusers `UNet2DConditionModel.attn_proce
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .families import BASE_MODELS
+from .base_models import BASE_MODELS, LAYER_SETS
 
 KINDS = ("input", "output", "middle")
 DIFFUSERS_KINDS = ("down_blocks", "up_blocks", "mid_block")
@@ -55,6 +55,15 @@ def match_layers(blocks: Sequence[Block], layer_widths: Sequence[int]) -> dict[B
                 f"{block.width}: the adapter was made for a model of another size."
             )
     return {block: layer for layer, block in enumerate(ordered)}
+
+
+def select_layers(layers: Mapping[Block, int], base_model: str, name: str) -> dict[Block, int]:
+    """The part of `match_layers`' answer that is in a set, in the same order. ValueError if there is no such set."""
+    sets = LAYER_SETS[base_model]
+    if name not in sets:
+        raise ValueError(f"There are no layers named {name!r}: choose one of {', '.join(sets)}.")
+    places = sets[name]
+    return {block: layer for block, layer in layers.items() if places is None or (block.kind, block.index) in places}
 
 
 def _made_for(layers: int) -> str:

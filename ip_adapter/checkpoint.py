@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from .adapter import IPAdapter
-from .containers import LAYER_KEY, AdapterParts, normalise
-from .families import BASE_MODELS, FAMILIES, BaseModel, Family
+from .base_models import BaseModel
+from .containers import LAYER_KEY, normalise
+from .families import Family
 from .loading import Ops, Read, StateDict, check_shapes, first, shape_of
 
 
 @dataclass(frozen=True)
 class Layers:
-    """What the per-layer tensors say: the UNet they were made for, and the inner width of every layer in file order."""
+    """What the per-layer tensors say: the model they are for, and the inner width of every layer in file order."""
 
     base: BaseModel
     widths: tuple[int, ...]
@@ -26,7 +27,7 @@ def identify(sd: object) -> Family:
 
     ValueError with the reason against every candidate, or, for a known kind of file, what it is and what to do.
     """
-    return _match_family(normalise(sd))
+    return normalise(sd).family
 
 
 def load_adapter(
@@ -46,13 +47,18 @@ def load_adapter(
     ValueError as `identify`, and for missing, additional, misshapen, quantised and non-finite tensors.
     """
     parts = normalise(sd)
-    family = _match_family(parts)
-    layers = _measure_layers(parts.ip_adapter)
-    base_model = family.base_model or layers.base.name
+    layers = _measure_layers(parts.ip_adapter, parts.family)
 
     def build(ops: Ops, dtype: torch.dtype | None) -> IPAdapter:
         return IPAdapter(
-            family, base_model, parts.image_proj, layers.widths, name=name, ops=ops, device="meta", dtype=dtype
+            parts.family,
+            layers.base.name,
+            parts.image_proj,
+            layers.widths,
+            name=name,
+            ops=ops,
+            device="meta",
+            dtype=dtype,
         )
 
     plan = build(nn, None)
@@ -71,35 +77,24 @@ def load_adapter(
     return adapter.requires_grad_(False).eval()
 
 
-def _match_family(parts: AdapterParts) -> Family:
-    objections: list[str] = []
-    for family in FAMILIES:
-        objection = family.objection(parts.image_proj)
-        if not objection:
-            return family
-        objections.append(f"{family.name}: {objection}")
-    raise ValueError(
-        f"This file is not a known IP-Adapter ({'; '.join(objections)}). First keys: {first(list(parts.image_proj))}."
-    )
-
-
-def _measure_layers(sd: StateDict) -> Layers:
-    """ValueError unless the layers are those of one of the base models: 1, 3, 5, ... with keys and values alike."""
+def _measure_layers(sd: StateDict, family: Family) -> Layers:
+    """ValueError unless the layers are those of one of the family's base models, with keys and values alike."""
     if odd := [key for key in sd if not LAYER_KEY.fullmatch(key)]:
         raise ValueError(f"The adapter file holds keys that no layer has: {first(odd)}.")
     numbers = sorted({int(key.split(".")[0]) for key in sd})
     _, context = shape_of(sd, f"{numbers[0]}.to_k_ip.weight", 2)
-    base = next((base for base in BASE_MODELS if base.context_width == context), None)
+    base = next((base for base in family.base_models if base.context_width == context), None)
     if base is None:
-        known = ", ".join(f"{base.name}: {base.context_width}" for base in BASE_MODELS)
+        known = ", ".join(f"{base.name}: {base.context_width}" for base in family.base_models)
         raise ValueError(f"The adapter's layers take tokens {context} wide, which fits no supported model ({known}).")
-    expected = range(1, 2 * base.layers, 2)
+    expected = base.numbers
     missing = [str(n) for n in expected if n not in numbers]
     extra = [str(n) for n in numbers if n not in expected]
     if missing or extra:
         raise ValueError(
-            f"An adapter for {base.name} has {base.layers} layers, numbered 1, 3 ... {expected[-1]}; this file has "
-            f"{len(numbers)} (missing: {first(missing) or 'none'}; unexpected: {first(extra) or 'none'})."
+            f"An adapter for {base.name} has {base.layers} layers, numbered {expected[0]}, {expected[1]} ... "
+            f"{expected[-1]}; this file has {len(numbers)} (missing: {first(missing) or 'none'}; unexpected: "
+            f"{first(extra) or 'none'})."
         )
     return Layers(base, tuple(shape_of(sd, f"{n}.to_k_ip.weight", 2)[0] for n in expected))
 

@@ -1,7 +1,8 @@
-"""The containers that adapters are published in -> two parts with one naming.
+"""The containers that adapters are published in -> parts with one naming.
 
 After `normalise`, `image_proj` holds the keys of our projection modules and `ip_adapter` holds `N.to_k_ip.weight` and
-`N.to_v_ip.weight`, N odd, in the order of the original training code.
+`N.to_v_ip.weight`, N counted as `BaseModel.numbers` says, in the order of the original training code. `lora` holds
+`N.to_q.down.weight` and the like, `others` what is of none of these parts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor
 
 from .block_order import file_order
-from .foreign import FOREIGN, ForeignFile
+from .families import Family, Part
+from .foreign import objections, recognise
 from .loading import Read, first
 
 # part -> its spellings; where a file has several (NOOB has both), the first present counts
@@ -31,7 +33,10 @@ BAGGAGE = re.compile(
 )
 
 PROCESSOR = re.compile(r"((?:down_blocks|up_blocks|mid_block)\..+)\.processor\.to_([kv])_ip\.0\.weight")
-LAYER_KEY = re.compile(r"(\d+)\.to_([kv])_ip\.weight")
+LAYER_KEY = re.compile(r"(\d+)\.to_([kv])_ip\.(weight|bias)")
+
+# names of programs and of some families for what other files hold under the common names
+SPELLINGS = ((r"ip_adapter\.(\d+)\.to_(q|k|v|out)_lora\.", r"lora.\1.to_\2."),)
 
 PROJECTION_KEYS = (
     (r"image_embeds\.", "proj."),  # diffusers: linear
@@ -49,13 +54,21 @@ PROJECTION_KEYS = (
 )
 
 
+PARTS: tuple[Part, ...] = ("image_proj", "ip_adapter", "lora", "others")
+
+
 @dataclass(frozen=True)
 class AdapterParts:
+    """A file of a family, part by part. `lora` and `others` are empty but for families that read them."""
+
+    family: Family
     image_proj: dict[str, Tensor]
     ip_adapter: dict[str, Tensor]
+    lora: dict[str, Tensor]
+    others: dict[str, Tensor]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """As one, with the names of both parts before their keys."""
+        """The weights of an `IPAdapter` as one, with the names of the parts before their keys."""
         parts = {"image_proj": self.image_proj, "ip_adapter": self.ip_adapter}
         return {f"{part}.{key}": tensor for part, tensors in parts.items() for key, tensor in tensors.items()}
 
@@ -65,30 +78,45 @@ def normalise(sd: object, read: Read | None = None) -> AdapterParts:
 
     `read` gives the values of a key, where those in a flat `sd` have none.
     ForeignFile if it is a known kind of file that is not an adapter of a supported family (the message says which and
-    what to do). ValueError if it holds no tensors, or keys that no adapter has.
+    what to do). ValueError if it holds no tensors, or keys that no adapter has, or is of no known family.
     """
     leaves = _flatten(sd)
     flat = {key: value for key, value in leaves.items() if isinstance(value, Tensor)}
     sources = _unify(flat)
     keys = {name: flat[key] for name, key in sources.items()}
-    for row in FOREIGN:
-        if row.matches(keys):
-            raise ForeignFile(row)
+    spelled = keys | {_in_our_words(name): tensor for name, tensor in keys.items()}
+    family = recognise(spelled)
     if others := [f"{key} ({type(value).__name__})" for key, value in leaves.items() if key not in flat]:
         raise ValueError(f"This file holds something other than tensors: {first(others)}. Adapters hold tensors alone.")
-    parts = {part: [key for key in keys if key.startswith(f"{part}.")] for part in PREFIXES}
-    if not all(parts.values()):
-        missing = " and ".join(part for part in parts if not parts[part])
-        found = first(list(flat))
-        raise ValueError(f"This file is not a known IP-Adapter: it has no {missing} part. First keys: {found}.")
-    if left := [key for key in keys if not key.startswith(tuple(f"{part}." for part in PREFIXES))]:
-        raise ValueError(f"This file holds keys that no known IP-Adapter has: {first(left)}.")
-    image_proj, ip_adapter = (
-        {name.removeprefix(f"{part}."): read(sources[name]) if read else keys[name] for name in names}
-        for part, names in parts.items()
+    parts = _divide(keys)
+    _check_parts(parts, family.parts if family else PARTS[:2], list(flat))
+    if family is None:
+        found = first([_rename(name) for name in parts["image_proj"]])
+        raise ValueError(f"This file is not a known IP-Adapter ({objections(spelled)}). First keys: {found}.")
+    image_proj, ip_adapter, lora, rest = (
+        {key: read(sources[name]) if read else keys[name] for key, name in names.items()} for names in parts.values()
     )
     image_proj = _fuse_key_value({_rename(key): tensor for key, tensor in image_proj.items()})
-    return AdapterParts(image_proj, _fold_scalers(ip_adapter))
+    return AdapterParts(family, image_proj, _fold_scalers(ip_adapter), lora, rest)
+
+
+def _divide(names: Iterable[str]) -> dict[Part, dict[str, str]]:
+    """{part: {key within it: name with the part before it}}"""
+    parts: dict[Part, dict[str, str]] = {part: {} for part in PARTS}
+    for name in names:
+        part = next((part for part in PARTS if name.startswith(f"{part}.")), PARTS[-1])
+        parts[part][name.removeprefix(f"{part}.")] = name
+    return parts
+
+
+def _check_parts(parts: Mapping[Part, Mapping[str, str]], wanted: tuple[Part, ...], keys: list[str]) -> None:
+    """ValueError unless a file has all the parts that are wanted, and no others."""
+    if missing := [part for part in wanted if not parts[part]]:
+        raise ValueError(
+            f"This file is not a known IP-Adapter: it has no {' and '.join(missing)} part. First keys: {first(keys)}."
+        )
+    if left := [name for part, names in parts.items() if part not in wanted for name in names.values()]:
+        raise ValueError(f"This file holds keys that no known IP-Adapter has: {first(left)}.")
 
 
 def _flatten(sd: object) -> dict[str, object]:
@@ -125,7 +153,7 @@ def _unify(keys: Iterable[str]) -> dict[str, str]:
             if not (all(chosen.values()) and BAGGAGE.match(key)):
                 found[key] = source
         elif key.startswith(chosen[part]):
-            found[f"{part}.{key.removeprefix(chosen[part])}"] = source
+            found[_respell(f"{part}.{key.removeprefix(chosen[part])}", SPELLINGS)] = source
     return found
 
 
@@ -139,8 +167,18 @@ def _number_processors(keys: Iterable[str]) -> dict[str, str]:
     }
 
 
+def _in_our_words(name: str) -> str:
+    """A key of the projection as our modules call it; any other as it is."""
+    part, _, key = name.partition(".")
+    return f"{part}.{_rename(key)}" if part == "image_proj" else name
+
+
 def _rename(key: str) -> str:
-    for pattern, replacement in PROJECTION_KEYS:
+    return _respell(key, PROJECTION_KEYS)
+
+
+def _respell(key: str, spellings: Iterable[tuple[str, str]]) -> str:
+    for pattern, replacement in spellings:
         if match := re.match(pattern, key):
             return match.expand(replacement) + key[match.end() :]
     return key

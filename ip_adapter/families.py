@@ -1,35 +1,24 @@
-"""THE table: one row per checkpoint family. Files that share a layout share the maths and the row."""
+"""THE table: one row per checkpoint family. Files that share a layout share the maths and the row.
+
+Other packages refer to a family by its id alone; its names are for people, and may be reworded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from .loading import StateDict
+from .base_models import BASE_MODELS, BaseModel
+from .detection import Check, has, holds, lacks, ratio, size
 from .projection import LinearProjection, TokenMLP
 from .resampler import Resampler
 
 Projection = LinearProjection | TokenMLP | Resampler
 Feature = Literal["image_embeds", "penultimate"]
 Negative = Literal["zeros", "encoded zeros"]
-
-
-@dataclass(frozen=True)
-class BaseModel:
-    """A UNet as adapters see it: how many cross-attentions, the width of the text context, and of the vector that
-    joins the timestep (0: there is none). Kolors has SDXL's layers, so its adapters are found by their projection.
-    """
-
-    name: str
-    layers: int
-    context_width: int
-    vector_width: int
-
-
-BASE_MODELS = (BaseModel("SD1.5", 16, 768, 0), BaseModel("SDXL", 70, 2048, 2816))
-KOLORS = BaseModel("Kolors", 70, 2048, 5632)
+Part = Literal["image_proj", "ip_adapter", "lora", "others"]
 
 # (feature, width) -> the encoder that gives it. The penultimate states of ViT-L/14 are as wide at 224 pixels, but the
 # published adapters of that width (Kolors) were trained at 336.
@@ -54,66 +43,341 @@ def encoder_name(feature: str, width: int) -> str:
 
 
 @dataclass(frozen=True)
-class Family:
-    """A layout of the image projection and what shapes cannot say about it.
+class Hints:
+    """What tells families of equal shapes apart, as far as anything does.
 
-    negative: what the unconditional rows attend to. "zeros": the projection of a zero feature. "encoded zeros": the
-    projection of what the encoder makes of a zero tensor *after* normalisation (a picture of the mean colour, not a
-    black one), as in the original pipelines.
+    name: of the file with its folders, in lower case. base_model: that its layers are for. dtypes: of its tensors, in
+    the words of safetensors.
     """
 
     name: str
-    files: str  # the published files, for people
-    signature: frozenset[str]  # keys of the projection that tell the family
-    feature: Feature
-    negative: Negative
-    projection: Callable[..., Projection]  # from_shapes(sd, ops=, device=, dtype=)
-    widths: Mapping[str, int] = field(default_factory=dict[str, int])  # last dimension of these tensors
-    base_model: str = ""  # where the layers cannot tell: Kolors has SDXL's UNet
+    base_model: str
+    dtypes: frozenset[str]
 
-    def objection(self, image_proj: StateDict) -> str:
-        """Why this projection is not of this family; empty if it is."""
-        if missing := sorted(self.signature - image_proj.keys()):
-            return f"no {', '.join(missing)}"
-        for key, width in self.widths.items():
-            if image_proj[key].shape[-1:] != (width,):
-                return f"{key} is {list(image_proj[key].shape)}, not {width} wide"
-        return ""
+
+def _no_projection(*_: object, **__: object) -> Projection:
+    raise TypeError("A family that is not applied has no projection.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A layout of the files of adapters, and what shapes cannot say about it.
+
+    id: by which everything else refers to it. name: for people, "FaceID plus". kind: completes "This file is ...".
+    detect: what its keys and shapes have to be. like, told_by: of a family whose files have the shapes of another, the
+    id of that one, and what tells them apart.
+    refusal: why it is not applied, a key of `foreign.REMEDIES`; "" if it is.
+    host: the architecture of the models that it is for. base_model: which of them, where the layers cannot tell.
+    parts: which a file has, and has nothing else.
+    purposes: what its files are for, in the words of the catalogue, the most usual first.
+    negative: what the unconditional rows attend to. "zeros": the projection of a zero feature. "encoded zeros": the
+    projection of what the encoder makes of a zero tensor *after* normalisation (a picture of the mean colour, not a
+    black one), as in the original pipelines.
+    projection: from_shapes(sd, ops=, device=, dtype=) of its module.
+    """
+
+    id: str
+    name: str
+    kind: str = "an IP-Adapter"
+    files: str = ""  # the published files, for people
+    detect: tuple[Check, ...] = ()
+    like: str = ""
+    told_by: Callable[[Hints], bool] = lambda _: True
+    refusal: str = ""
+    host: str = "unet"
+    base_model: str = ""
+    parts: tuple[Part, ...] = ("image_proj", "ip_adapter")
+    purposes: tuple[str, ...] = ()
+    feature: Feature = "image_embeds"
+    negative: Negative = "zeros"
+    projection: Callable[..., Projection] = _no_projection
+
+    @property
+    def base_models(self) -> tuple[BaseModel, ...]:
+        """Those that it may be for, of which its layers tell the one."""
+        return tuple(base for base in BASE_MODELS if base.host == self.host and self.base_model in ("", base.name))
 
 
 FAMILIES = (  # specific first
+    # of other architectures
     Family(
-        "Kolors plus",
-        "Kolors-IP-Adapter-Plus",
-        frozenset({"latents", "proj_in.weight"}),
-        feature="penultimate",
-        negative="encoded zeros",
-        projection=Resampler.from_shapes,
-        widths={"latents": 2048, "proj_in.weight": 1024},
+        id="flux-xlabs",
+        name="XLabs for Flux",
+        kind="an XLabs IP-Adapter for Flux",
+        detect=(has(r"double_blocks\.\d+\.processor\.ip_adapter_double_stream_k_proj\."),),
+        refusal="architecture",
+        host="flux",
+        base_model="Flux",
+    ),
+    Family(
+        id="sd3-instantx",
+        name="InstantX for Stable Diffusion 3.5",
+        kind="InstantX's IP-Adapter for Stable Diffusion 3.5",
+        detect=(has(r"ip_adapter\.\d+\.norm_ip\.linear\."),),
+        refusal="architecture",
+        host="sd3",
+        base_model="SD3.5",
+    ),
+    Family(
+        id="instantcharacter",
+        name="InstantCharacter",
+        kind="InstantCharacter for Flux",
+        detect=(has(r"ip_adapter\.\d+\.norm_ip_q\."),),
+        refusal="architecture",
+        host="flux",
+        base_model="Flux",
+    ),
+    Family(
+        id="flux-instantx",
+        name="InstantX for Flux",
+        kind="InstantX's IP-Adapter for Flux",
+        detect=(has(r"ip_adapter\.0\.to_k_ip\."), size("ip_adapter.0.to_k_ip.weight", -1, 4096)),
+        refusal="architecture",
+        host="flux",
+        base_model="Flux",
+    ),
+    Family(
+        id="hunyuandit",
+        name="HunyuanDiT",
+        kind="an IP-Adapter for HunyuanDiT",
+        detect=(has(r".*kv_proj_ip_adapter\."),),
+        refusal="architecture",
+        host="hunyuandit",
+        base_model="HunyuanDiT",
+    ),
+    Family(
+        id="anima",
+        name="Anima",
+        kind="an IP-Adapter for Anima",
+        detect=(has(r"blocks\.\d+\.ip_k_proj\."),),
+        refusal="architecture",
+        host="anima",
+        base_model="Anima",
+    ),
+    Family(
+        id="anima-pe-core",
+        name="Anima (PE-Core)",
+        kind="an IP-Adapter for Anima (PE-Core)",
+        detect=(has(r"ip_gate\b|ip_centroid\b"),),
+        refusal="architecture",
+        host="anima",
+        base_model="Anima",
+    ),
+    # relatives of the IP-Adapter
+    Family(
+        id="pulid-flux",
+        name="PuLID",
+        kind="PuLID for Flux",
+        detect=(has(r"pulid_ca\."),),
+        refusal="faces",
+        host="flux",
+        base_model="Flux",
+    ),
+    Family(
+        id="pulid-sdxl",
+        name="PuLID",
+        kind="PuLID for SDXL",
+        detect=(
+            has(r"id_adapter_attn_layers\.|ip_adapter\.\d+\.id_to_k|image_proj\.(mapping_0|id_embedding_mapping)\."),
+        ),
+        refusal="faces",
+        base_model="SDXL",
+    ),
+    Family(
+        id="redux",
+        name="FLUX.1 Redux",
+        kind="FLUX.1 Redux",
+        detect=(has(r"redux_up\."),),
+        refusal="style model",
+        host="flux",
+        base_model="Flux",
+    ),
+    Family(
+        id="uso",
+        name="USO's style projector",
+        kind="USO's style projector",
+        detect=(has(r"feature_embedder\."),),
+        refusal="model patch",
+        host="flux",
+        base_model="Flux",
+    ),
+    Family(
+        id="photomaker-v2",
+        name="PhotoMaker v2",
+        kind="PhotoMaker v2",
+        detect=(has(r"id_encoder\.qformer_"),),
+        refusal="photomaker v2",
+        base_model="SDXL",
+    ),
+    Family(
+        id="photomaker",
+        name="PhotoMaker",
+        kind="PhotoMaker",
+        detect=(has(r"id_encoder\."),),
+        refusal="photomaker",
+        base_model="SDXL",
+    ),
+    Family(
+        id="csgo",
+        name="CSGO",
+        kind="CSGO",
+        detect=(has(r"content_image_proj\."),),
+        refusal="architecture",
+        base_model="SDXL",
+    ),
+    Family(
+        id="instruct",
+        name="IP-Adapter-Instruct",
+        kind="IP-Adapter-Instruct",
+        detect=(has(r"image_proj\.proj_new_input\."),),
+        refusal="instructions",
+    ),
+    Family(
+        id="infiniteyou",
+        name="InfiniteYou",
+        kind="InfiniteYou's image projection",
+        detect=(size("image_proj.proj_in.weight", -1, 512), size("image_proj.proj_out.weight", 0, 4096)),
+        refusal="faces",
+        host="flux",
+        base_model="Flux",
+    ),
+    Family(
+        id="art",
+        name="IP-Adapter-Art",
+        kind="IP-Adapter-Art",
+        detect=(
+            has(r"image_proj\.image_embeds\."),
+            size("image_proj.image_embeds.weight", -1, 768),
+            size("image_proj.norm.weight", 0, 2048),
+        ),
+        refusal="style encoder",
+        base_model="SDXL",
+    ),
+    # of faces
+    Family(
+        id="faceid",
+        name="FaceID",
+        kind="a FaceID adapter",
+        detect=(has(r"lora\.\d+\.to_[qkv]\."), lacks(r"image_proj\.(perceiver_resampler\.|proj_in\.)")),
+        refusal="faces",
+        parts=("image_proj", "ip_adapter", "lora"),
+        purposes=("FaceID",),
+    ),
+    Family(
+        id="kolors-faceid-plus",
+        name="Kolors FaceID plus",
+        kind="Kolors' FaceID-Plus adapter",
+        detect=(has(r"image_proj\.perceiver_resampler\."), size("image_proj.norm.weight", 0, 4096)),
+        refusal="faces",
         base_model="Kolors",
+        purposes=("FaceID plus",),
     ),
     Family(
-        "plus",
-        "ip-adapter-plus, ip-adapter-plus-face (SD1.5, SDXL ViT-H), ip_plus_composition",
-        frozenset({"latents", "proj_in.weight"}),
+        id="faceid-plus",
+        name="FaceID plus",
+        kind="a FaceID plus adapter",
+        detect=(has(r"image_proj\.perceiver_resampler\."),),
+        refusal="faces",
+        parts=("image_proj", "ip_adapter", "lora"),
+        purposes=("FaceID plus",),
+    ),
+    Family(  # of SDXL's FaceID plus only the second version is published
+        id="faceid-plus-v2",
+        name="FaceID plus v2",
+        kind="a FaceID plus adapter",
+        like="faceid-plus",
+        told_by=lambda hints: hints.base_model == "SDXL" or "v2" in hints.name,
+        refusal="faces",
+        parts=("image_proj", "ip_adapter", "lora"),
+        purposes=("FaceID plus v2",),
+    ),
+    Family(
+        id="faceid-portrait",
+        name="FaceID portrait",
+        kind="a FaceID portrait adapter",
+        detect=(
+            ratio("image_proj.proj.2.weight", "image_proj.norm.weight", least=2),
+            lacks(r"image_proj\.proj_in\."),
+        ),
+        refusal="faces",
+        purposes=("FaceID portrait",),
+    ),
+    Family(
+        id="faceid-portrait-unnorm",
+        name="FaceID portrait unnorm",
+        kind="InstantID or a FaceID portrait adapter",
+        detect=(size("image_proj.proj_in.weight", -1, 512),),
+        refusal="faces",
+        purposes=("FaceID portrait unnorm",),
+    ),
+    Family(
+        id="instantid",
+        name="InstantID",
+        kind="InstantID or a FaceID portrait adapter",
+        like="faceid-portrait-unnorm",
+        told_by=lambda hints: "instant" in hints.name or hints.dtypes <= {"F32"} and "faceid" not in hints.name,
+        refusal="faces",
+    ),
+    # of pictures
+    Family(
+        id="kolors-plus",
+        name="Kolors plus",
+        files="Kolors-IP-Adapter-Plus",
+        detect=(
+            holds("image_proj", "latents", "proj_in.weight"),
+            size("image_proj.latents", -1, 2048),
+            size("image_proj.proj_in.weight", -1, 1024),
+        ),
+        base_model="Kolors",
+        purposes=("plus",),
         feature="penultimate",
         negative="encoded zeros",
         projection=Resampler.from_shapes,
     ),
     Family(
-        "full-face",
-        "ip-adapter-full-face_sd15",
-        frozenset({"proj.0.weight", "proj.2.weight", "norm.weight"}),
+        id="plus",
+        name="plus",
+        files="ip-adapter-plus, ip-adapter-plus-face (SD1.5, SDXL ViT-H), ip_plus_composition",
+        detect=(holds("image_proj", "latents", "proj_in.weight"),),
+        purposes=("plus", "composition", "plus face"),
+        feature="penultimate",
+        negative="encoded zeros",
+        projection=Resampler.from_shapes,
+    ),
+    Family(
+        id="full-face",
+        name="full-face",
+        files="ip-adapter-full-face_sd15",
+        detect=(holds("image_proj", "proj.0.weight", "proj.2.weight", "norm.weight"),),
+        purposes=("full face",),
         feature="penultimate",
         negative="encoded zeros",
         projection=TokenMLP.from_shapes,
     ),
     Family(
-        "base",
-        "ip-adapter_sd15, _light, _light_v11, _vit-G, ip-adapter_sdxl, _sdxl_vit-h, noobIPAMARK1_mark1",
-        frozenset({"proj.weight", "norm.weight"}),
+        id="base",
+        name="base",
+        files="ip-adapter_sd15, _light, _light_v11, _vit-G, ip-adapter_sdxl, _sdxl_vit-h, noobIPAMARK1_mark1",
+        detect=(holds("image_proj", "proj.weight", "norm.weight"),),
+        purposes=("standard", "vit-G", "light", "NoobAI"),
         feature="image_embeds",
         negative="zeros",
         projection=LinearProjection.from_shapes,
     ),
 )
+
+APPLIED = tuple(family for family in FAMILIES if not family.refusal)
+APPLIED_TO = tuple(  # names of base models, in the order of their table
+    base.name for base in BASE_MODELS if any(base in family.base_models for family in APPLIED)
+)
+
+
+def told_apart(family: Family, hints: Hints) -> Family:
+    """This family, or the one of equal shapes that the hints speak for."""
+    return next((each for each in FAMILIES if each.like == family.id and each.told_by(hints)), family)
+
+
+def purposes() -> tuple[str, ...]:
+    """What there are adapters for, of applied families first."""
+    rows = sorted(FAMILIES, key=lambda family: bool(family.refusal))
+    return tuple(dict.fromkeys(purpose for family in rows for purpose in family.purposes))

@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from .block_order import Block
-
 Place = tuple[str, int]  # kind and index of a Block, whatever its depth
 LayerSets = Mapping[str, frozenset[Place] | None]  # None: every block
 
@@ -33,19 +31,10 @@ def _named(style: frozenset[Place], composition: frozenset[Place]) -> LayerSets:
     )
 
 
-_SD15 = _named(
+SD15 = _named(
     style=_places("input", 1, 2) | _places("output", 9, 10, 11),
     composition=_places("input", 7, 8) | _places("middle", 0) | _places("output", 3, 4, 5, 6, 7),
 )
-_SDXL = _named(style=_places("output", 1), composition=_places("input", 8))
+SDXL = _named(style=_places("output", 1), composition=_places("input", 8))
 
-LAYER_SETS: Mapping[str, LayerSets] = MappingProxyType({"SD1.5": _SD15, "SDXL": _SDXL, "Kolors": _SDXL})
-LAYER_SET_NAMES = tuple(_SD15)
-
-
-def select_layers(layers: Mapping[Block, int], base_model: str, name: str) -> dict[Block, int]:
-    """The part of `match_layers`' answer that is in a set, in the same order. ValueError if there is no such set."""
-    if name not in LAYER_SET_NAMES:
-        raise ValueError(f"There are no layers named {name!r}: choose one of {', '.join(LAYER_SET_NAMES)}.")
-    places = LAYER_SETS[base_model][name]
-    return {block: layer for block, layer in layers.items() if places is None or (block.kind, block.index) in places}
+LAYER_SET_NAMES = tuple(SD15)

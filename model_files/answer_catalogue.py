@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from .catalogue import Catalogue, Entry
 from .terminal import Answer, described, section, size_text
 
@@ -20,7 +18,7 @@ def answer(catalogue: Catalogue) -> Answer:
     for kind, title in KINDS.items():
         entries = catalogue.find(kind=kind)
         lines += section(f"{title} ({len(entries)})", described([(entry.id, _about(entry)) for entry in entries]))
-    return Answer([asdict(entry) for entry in catalogue.entries], [*lines, "`get NAME` fetches one."])
+    return Answer([entry.to_dict() for entry in catalogue.entries], [*lines, "`get NAME` fetches one."])
 
 
 def licence_text(entry: Entry) -> str:

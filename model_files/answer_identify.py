@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 
 from .header import read_header
 from .identify import Identity, identify
@@ -31,7 +30,7 @@ def _look_into(file: str) -> tuple[str, Identity | None, str]:
 
 
 def _data(file: str, container: str, identity: Identity | None, problem: str) -> dict[str, object]:
-    known = identity and asdict(replace(identity, problem=""))
+    known = identity and identity.to_dict()
     return {"file": file, "container": container, "identity": known, "usable": not problem, "problem": problem}
 
 

@@ -7,12 +7,13 @@ Krita AI Diffusion, SwarmUI and SimpleSDXL, file lists and READMEs on GitHub); w
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from .catalogue_file import BrokenCatalogue, Fields, broken, read_entries, shown
+from .family_words import id_of, ids_of, word_of
 
 __all__ = ["OWN", "BrokenCatalogue", "Catalogue", "Entry"]
 
@@ -29,7 +30,7 @@ class Entry:
     id: str  # the stem under which it is published
     title: str
     kind: str  # "adapter", "encoder", "lora", "face pack"
-    family: str  # in the words of `model_files.identify`
+    family: str  # the id, as in `model_files.identify`
     base_model: str
     encoder: str  # that an adapter needs, or that this is, in the words of `ip_adapter.ENCODERS`
     purposes: tuple[str, ...]  # "light", "standard", "plus", "plus face", "composition", "FaceID" ...
@@ -42,6 +43,15 @@ class Entry:
     page: str = ""
     licence: str = ""  # SPDX where there is one
     commercial: bool | None = None  # None: not stated
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data, for those who ask from outside."""
+        return {
+            **asdict(self),
+            "family": word_of(self.family),
+            "files": list(self.files),
+            "purposes": list(self.purposes),
+        }
 
 
 NEEDED = tuple(field.name for field in fields(Entry) if field.default is MISSING)
@@ -92,7 +102,7 @@ class Catalogue:
             for entry in self.entries
             if kind in (None, entry.kind)
             and purpose in (None, *entry.purposes)
-            and family in (None, entry.family)
+            and (family is None or entry.family in ids_of(family))
             and base_model in (None, entry.base_model)
             and encoder in (None, entry.encoder)
         ]
@@ -126,10 +136,15 @@ def _entry(path: Path, given: Fields, known: Entry | None) -> Entry:
     lists: dict[str, Any] = {name: tuple(given[name]) for name in ("purposes", "files") if name in given}
     values = {**given, **lists}
     if known:
-        return replace(known, **values)
+        return _with_id(replace(known, **values))
     if missing := [name for name in NEEDED if name not in given]:
         raise broken(path, given, missing[0], "is missing, and no other entry of this id has it")
-    return Entry(**values)
+    return _with_id(Entry(**values))
+
+
+def _with_id(entry: Entry) -> Entry:
+    """Files of users may call a family by its word."""
+    return replace(entry, family=id_of(entry.family, entry.base_model))
 
 
 def _check_companions(path: Path, known: dict[str, Entry]) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from ..clip_vision import PRESETS, VisionConfig, describe
 from ..clip_vision.layouts import LAYOUTS
 from ..ip_adapter import BASE_MODELS, ENCODERS, ForeignFile, encoder_name, load_adapter
 from ..ip_adapter.containers import PREFIXES
-from ..ip_adapter.foreign import FACE, LORA
+from ..ip_adapter.families import Family, Hints, told_apart
+from ..ip_adapter.foreign import Foreign
 from .encoders import encoder_word
+from .family_words import word_of
 from .header import Header, TensorInfo
 from .printable import printable
 from .weights import on_meta
@@ -26,7 +28,7 @@ class Identity:
     """What a file is, by its tensors.
 
     kind: "adapter", "encoder", "lora", "face adapter" or "other"
-    family: the name of the adapter's family or of the encoder's preset; of anything else what it is, in words
+    family: the id of the adapter's family, or of the kind of file; of an encoder the name of its preset
     base_model: "SD1.5", "SDXL", "Kolors", "Flux", or "" where it has none
     encoder: that an adapter needs, or that this is, in the words of `ip_adapter.ENCODERS`
     projection: whether an encoder can give image_embeds, or an adapter reads them
@@ -42,22 +44,16 @@ class Identity:
     problem: str = ""
     also: tuple[str, ...] = ()
 
+    def to_dict(self) -> dict[str, object]:
+        """Plain data without the problem, for those who ask from outside."""
+        family = self.family if self.kind == "encoder" and self.encoder else word_of(self.family)
+        return asdict(replace(self, family=family, problem=""))
 
-FACE_FAMILIES = {  # kind in ip_adapter.FOREIGN -> family, and the base model where the layers do not tell
-    "a FaceID adapter": ("FaceID", ""),
-    "a FaceID plus adapter": ("FaceID plus", ""),
-    "a FaceID portrait adapter": ("FaceID portrait", ""),
-    "InstantID or a FaceID portrait adapter": ("FaceID portrait unnorm", ""),
-    "Kolors' FaceID-Plus adapter": ("Kolors FaceID plus", "Kolors"),
-    "PuLID for SDXL": ("PuLID", "SDXL"),
-    "PuLID for Flux": ("PuLID", "Flux"),
-    "InfiniteYou's image projection": ("InfiniteYou", "Flux"),
-}
 
 NUMBER = re.compile(r"\d+")
 # The companion of a FaceID adapter changes every attention of the UNet, at one rank and without alphas.
 FACE_LORA = re.compile(r"lora_unet_\w+_attn[12]_to_(q|k|v|out_0)\.lora_(down|up)\.weight")
-FACE_LORA_COUNTS = {base.layers * 2 * 4 * 2 for base in BASE_MODELS}
+FACE_LORA_COUNTS = {base.layers * 2 * 4 * 2 for base in BASE_MODELS if base.host == "unet"}
 FACE_LORA_RANK = 128
 # A weight that takes the text context: as wide as the base model's.
 CONTEXT = re.compile(r"(ip_adapter|adapter_modules)\.1\.to_k_ip\.weight|lora_unet_\w+_attn2_to_k\.lora_down\.weight")
@@ -69,7 +65,7 @@ def identify(header: Header, name: str = "") -> Identity:
     if len(tensors) > MAX_TENSORS:
         return Identity(
             "other",
-            "a file of very many tensors",
+            "many-tensors",
             problem=f"This file holds {len(tensors):,} tensors, "
             "more than any adapter or encoder has. Choose another file.",
         )
@@ -78,7 +74,7 @@ def identify(header: Header, name: str = "") -> Identity:
     except (RuntimeError, OverflowError, MemoryError):  # from torch
         return Identity(
             "other",
-            "a damaged model file",
+            "damaged",
             problem="This file holds tensors of impossible sizes: it is damaged. Get the file again.",
         )
 
@@ -86,10 +82,10 @@ def identify(header: Header, name: str = "") -> Identity:
 def _identify(tensors: Tensors, metadata: Mapping[str, str], name: str) -> Identity:
     sample = _one_of_each_row(tensors)
     if any(key.startswith(PREFIXES["image_proj"]) for key in sample):
-        return _adapter(tensors, name, "adapter", "an unknown IP-Adapter")
+        return _adapter(tensors, name, "adapter", "unknown-adapter")
     if any(re.fullmatch(layout.signature, key) for layout in LAYOUTS for key in sample):
         return _encoder(tensors, metadata, name)
-    return _adapter(sample, name, "other", "an unknown kind of file", whole=tensors)
+    return _adapter(sample, name, "other", "unknown", whole=tensors)
 
 
 def _shown(identity: Identity) -> Identity:
@@ -115,31 +111,28 @@ def _adapter(tensors: Tensors, name: str, kind: str, family: str, whole: Tensors
     try:
         adapter = load_adapter(on_meta(tensors))
     except ForeignFile as error:
-        return _foreign(error, whole or tensors, name)
+        return _foreign(error.row, str(error), whole or tensors, name)
     except ValueError as error:
         return Identity(kind, family, problem=str(error))
     return Identity(
         "adapter",
-        adapter.family.name,
+        adapter.family.id,
         adapter.base_model,
         adapter.encoder_name,
         projection=adapter.feature == "image_embeds",
     )
 
 
-def _foreign(error: ForeignFile, tensors: Tensors, name: str) -> Identity:
-    problem = str(error)
-    if error.remedy == LORA:
+def _foreign(row: Family | Foreign, problem: str, tensors: Tensors, name: str) -> Identity:
+    if row.id == "lora":
         if _is_face_lora(tensors):
-            return Identity("lora", "FaceID LoRA", _base_model(tensors))
-        return Identity("lora", error.kind, problem=problem)
-    if error.remedy == FACE:
-        family, base_model = FACE_FAMILIES[error.kind]
-        base_model = base_model or _base_model(tensors)
-        return Identity(
-            "face adapter", _named_family(family, base_model, tensors, name.lower()), base_model, problem=problem
-        )
-    return Identity("other", error.kind, problem=problem)
+            return Identity("lora", "faceid-lora", _base_model(tensors))
+        return Identity("lora", row.id, problem=problem)
+    if isinstance(row, Family) and row.refusal == "faces":
+        base_model = row.base_model or _base_model(tensors)
+        hints = Hints(name.lower(), base_model, frozenset(info.dtype for info in tensors.values()))
+        return Identity("face adapter", told_apart(row, hints).id, base_model, problem=problem)
+    return Identity("other", row.id, problem=problem)
 
 
 def _is_face_lora(tensors: Tensors) -> bool:
@@ -153,21 +146,11 @@ def _base_model(tensors: Tensors) -> str:
     return next((base.name for base in BASE_MODELS if base.context_width in widths), "")
 
 
-def _named_family(family: str, base_model: str, tensors: Tensors, name: str) -> str:
-    """Files of equal shapes that are used differently; of SDXL's FaceID plus only the second version is published."""
-    if family == "FaceID plus" and (base_model == "SDXL" or "v2" in name):
-        return "FaceID plus v2"
-    if family == "FaceID portrait unnorm":
-        all_full = all(info.dtype == "F32" for info in tensors.values())
-        return "InstantID" if "instant" in name or all_full and "faceid" not in name else family
-    return family
-
-
 def _encoder(tensors: Tensors, metadata: Mapping[str, str], name: str) -> Identity:
     try:
         config = describe(on_meta(tensors), metadata=metadata, name=name)
     except ValueError as error:
-        return Identity("encoder", "an image encoder", problem=str(error))
+        return Identity("encoder", "unknown-encoder", problem=str(error))
     projection = config.projection is not None or config.pooling_head
     also = () if any(row.name == config.name for row in PRESETS) else _by_width(config)
     return Identity(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .catalogue import Catalogue, Entry
+from .family_words import ids_of
 from .identify import Identity
 from .index import IndexedFile
 from .need import Need
@@ -48,7 +49,7 @@ class Judge:
         yield "" if self._is_of_kind(identity) else file.problem or what
         yield f"{what}, not for {need.base_model}" if _differ(need.base_model, identity.base_model) else ""
         yield what if self._has_other_encoder(identity) else ""
-        yield (file.problem or what) if _differ(need.family, identity.family) else ""
+        yield (file.problem or what) if need.family and not _is_of(need.family, identity) else ""
         yield (file.problem or what) if self._is_specific and not self._is_content_of_wanted(identity) else ""
         yield file.problem
         yield self._projection_missing(identity)
@@ -61,7 +62,7 @@ class Judge:
 
     def _is_of_kind(self, identity: Identity) -> bool:
         return KINDS.get(identity.kind, identity.kind) == self.need.kind or any(
-            entry.family == identity.family for entry in self.wanted
+            _is_of(entry.family, identity) for entry in self.wanted
         )
 
     def _has_other_encoder(self, identity: Identity) -> bool:
@@ -137,7 +138,9 @@ class Judge:
         """Worth a word: the name or the kind is right, or it lies unreadable where little else lies."""
         identity = file.identity
         if identity and (file.file.type == "loras" or self.need.kind == "face pack"):  # there may be thousands
-            return identity.family in {self.need.family, *(entry.family for entry in self.wanted)}
+            return any(
+                _is_of(family, identity) for family in (self.need.family, *(each.family for each in self.wanted))
+            )
         return file.file.type != "loras" or self._named(file) or self._has_the_name(file)
 
     def _rank(self, file: IndexedFile) -> tuple[int, int]:
@@ -168,7 +171,7 @@ def is_content_of(entry: Entry, identity: Identity) -> bool:
     """Whether a file may be that of the row, as far as its tensors tell."""
     kind = KINDS.get(identity.kind, identity.kind)
     return (
-        entry.family == identity.family
+        _is_of(entry.family, identity)
         and (kind == entry.kind or kind == "other")
         and not _differ(entry.base_model, identity.base_model)
         and not _differ(entry.encoder, identity.encoder)
@@ -200,6 +203,10 @@ def _words(name: str) -> set[str]:
 
 def _stem(name: str) -> str:
     return squeezed(name.replace("\\", "/").rpartition("/")[2].rpartition(".")[0])
+
+
+def _is_of(family: str, identity: Identity) -> bool:
+    return identity.family in ids_of(family)
 
 
 def _differ(wanted: str, given: str) -> bool:

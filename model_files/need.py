@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from .catalogue import Catalogue, Entry
 from .identify import Identity
 from .index import IndexedFile
 from .support import refusal
+from .words import family_name
 
 HOMES = {"adapter": "ipadapter", "encoder": "clip_vision", "lora": "loras", "face pack": "insightface"}
 
@@ -19,6 +20,7 @@ class Need:
     """A model file that is needed. What is left empty may be anything.
 
     kind: "adapter", "encoder", "lora" or "face pack"
+    family: an id, or a word of `family_words`
     purpose: of an adapter, in the words of the catalogue: "standard", "plus", "plus face" ...
     encoder: that it is, or that an adapter reads, in the words of `ip_adapter.ENCODERS`
     needs_projection: of an encoder, for image_embeds
@@ -69,10 +71,11 @@ class Need:
         return [entry for entry in entries if entry in named] or entries
 
     def __str__(self) -> str:
+        name = family_name(self.family)
         what = {
-            "adapter": f"{self.family} IP-Adapter" if self.family and not self.purpose else "IP-Adapter",
+            "adapter": f"{name} IP-Adapter" if self.family and not self.purpose else "IP-Adapter",
             "encoder": f"image encoder {self.encoder}" if self.encoder else "image encoder",
-            "lora": self.family or "LoRA",
+            "lora": name or "LoRA",
             "face pack": "face pack",
         }[self.kind]
         parts = [
@@ -109,13 +112,9 @@ def file_as_dict(indexed: IndexedFile) -> dict[str, object]:
         "type": indexed.file.type,
         "name": indexed.file.name,
         "size": indexed.file.size,
-        "identity": identity and asdict(replace(identity, problem="")),
+        "identity": identity and identity.to_dict(),
         "problem": indexed.problem,
     }
-
-
-def entry_as_dict(entry: Entry) -> dict[str, object]:
-    return {**asdict(entry), "files": list(entry.files), "purposes": list(entry.purposes)}
 
 
 def short(paths: Sequence[Path]) -> list[str]:

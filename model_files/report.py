@@ -10,7 +10,7 @@ from .catalogue import Catalogue, Entry
 from .explain import about, advice, named, reason
 from .index import Index, IndexedFile, Progress
 from .judge import Judge, full_name, is_content_of, is_ours
-from .need import Need, entry_as_dict, file_as_dict
+from .need import Need, file_as_dict
 from .printable import printable
 from .support import is_of_use
 
@@ -50,7 +50,7 @@ class Report:
             "counts": self.counts(),
             "rows": [
                 {
-                    "entry": entry_as_dict(row.entry),
+                    "entry": row.entry.to_dict(),
                     "status": row.status,
                     "why": row.why,
                     "file": row.file and file_as_dict(row.file),

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from ..ip_adapter import BASE_MODELS, FAMILIES, KOLORS
-from ..ip_adapter.foreign import FACE, UNSUPPORTED
+from ..ip_adapter import APPLIED_TO, FAMILIES
+from ..ip_adapter.foreign import REMEDIES
 from .catalogue import Catalogue, Entry
-from .identify import FACE_FAMILIES
+from .family_words import ids_of
 
-APPLIED_TO = tuple(base.name for base in (*BASE_MODELS, KOLORS))  # models
-APPLIED = frozenset(family.name for family in FAMILIES)
-OF_FACES = {family for family, _ in FACE_FAMILIES.values()} | {"FaceID plus v2", "InstantID"}  # told by their names
+__all__ = ["APPLIED_TO", "is_of_use", "refusal"]
 
 
 def refusal(entry: Entry) -> str:
     """Why an adapter would be refused, and what to take instead; "" if it would not be."""
-    if entry.kind != "adapter" or entry.family in APPLIED:
+    reasons = {family.refusal for family in FAMILIES if family.id in ids_of(entry.family)}
+    if entry.kind != "adapter" or "" in reasons:
         return ""
-    return FACE if entry.family in OF_FACES else UNSUPPORTED
+    return REMEDIES["faces" if "faces" in reasons else "architecture"]
 
 
 def is_of_use(entry: Entry, catalogue: Catalogue) -> bool:

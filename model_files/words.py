@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+from ..ip_adapter import FAMILIES
+from ..ip_adapter.foreign import FOREIGN
 from .catalogue import Entry
 from .identify import Identity
+
+OTHERS = {  # id -> completes "This file is ..."
+    "unknown-adapter": "an unknown IP-Adapter",
+    "unknown-encoder": "an image encoder",
+    "unknown": "an unknown kind of file",
+    "many-tensors": "a file of very many tensors",
+    "damaged": "a damaged model file",
+}
+COMPANIONS = {"faceid-lora": "FaceID LoRA"}
+
+
+def family_name(family: str) -> str:
+    """What people call a family of adapters, or a LoRA that belongs to one; any other word as it is."""
+    names = {row.id: row.name for row in FAMILIES} | COMPANIONS
+    return names.get(family, family)
+
+
+def kind_words(family: str) -> str:
+    """Completes "This file is ..."; the name of an encoder as it is."""
+    kinds = {row.id: row.kind for row in (*FAMILIES, *FOREIGN)} | OTHERS
+    return kinds.get(family, family)
 
 
 def identity_words(identity: Identity) -> str:
     """Completes "This file is ..."."""
     base = f" for {identity.base_model}" if identity.base_model else ""
+    name = family_name(identity.family)
     if identity.kind == "adapter" and identity.encoder:
-        return f"an IP-Adapter ({identity.family}){base} that reads {identity.encoder}"
+        return f"an IP-Adapter ({name}){base} that reads {identity.encoder}"
     if identity.kind == "face adapter":
-        return f"a face adapter ({identity.family}){base}"
+        return f"a face adapter ({name}){base}"
     if identity.kind == "encoder" and identity.encoder:
         return f"the image encoder {identity.family}{'' if identity.projection else ' without its visual projection'}"
     if identity.kind == "lora" and base:
-        return f"a {identity.family}{base}"
-    return identity.family
+        return f"a {name}{base}"
+    return kind_words(identity.family)
 
 
 def entry_words(entry: Entry) -> str:

@@ -7,6 +7,7 @@ import comfy.sd
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
+from ..ip_adapter import purposes
 from ..model_files.index import IndexedFile
 from ..model_files.need import Need, Resolution
 from ..model_files.printable import printable
@@ -21,22 +22,8 @@ from .sockets import CATEGORY, Adapter
 from .unet_patch import base_model
 
 AUTO = "auto"
-PURPOSES = (  # as in the catalogue; 'auto' tries those that suit any picture, in this order
-    "plus",
-    "standard",
-    "vit-G",
-    "light",
-    "composition",
-    "plus face",
-    "full face",
-    "NoobAI",
-    "FaceID",
-    "FaceID plus",
-    "FaceID plus v2",
-    "FaceID portrait",
-    "FaceID portrait unnorm",
-)
-AUTOMATIC = PURPOSES[:4]
+AUTOMATIC = ("plus", "standard", "vit-G", "light")  # those that suit any picture, in the order in which 'auto' tries
+PURPOSES = tuple(dict.fromkeys((*AUTOMATIC, *purposes())))
 GLANCE = 2.0  # seconds for a folder of which nothing is known yet
 
 

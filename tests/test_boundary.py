@@ -12,9 +12,11 @@ from image_prompt.devtools.stages import ROOT
 
 PACKAGES = ("clip_vision", "ip_adapter", "model_files")
 ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors"}
-MORE = {  # two files ask the cores what a file is and whether it is applied, one reads ComfyUI's configuration
+MORE = {  # three files ask the cores what a file is, what it is called and whether it is applied; one reads
+    # ComfyUI's configuration
     "model_files/identify.py": {"..clip_vision", "..ip_adapter"},
     "model_files/support.py": {"..ip_adapter"},
+    "model_files/words.py": {"..ip_adapter"},
     "model_files/extra_paths.py": {"yaml"},
 }
 

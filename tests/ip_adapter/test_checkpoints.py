@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from image_prompt.devtools.published import layouts
-from image_prompt.ip_adapter import FAMILIES, identify, load_adapter
+from image_prompt.ip_adapter import APPLIED, identify, load_adapter
 
 LAYOUTS = layouts()
 ADAPTERS = [name for name, layout in LAYOUTS.items() if "family" in layout]
@@ -47,7 +47,7 @@ def test_every_other_file_is_refused_by_its_name():
 
 
 def test_every_family_has_a_published_file():
-    assert {LAYOUTS[name]["family"] for name in ADAPTERS} == {family.name for family in FAMILIES}
+    assert {LAYOUTS[name]["family"] for name in ADAPTERS} == {family.name for family in APPLIED}
 
 
 @pytest.mark.parametrize(

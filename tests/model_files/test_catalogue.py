@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from image_prompt.clip_vision import PRESETS
-from image_prompt.ip_adapter import BASE_MODELS, ENCODERS, FAMILIES
-from image_prompt.ip_adapter.foreign import FOREIGN
+from image_prompt.ip_adapter import APPLIED, BASE_MODELS, ENCODERS, FAMILIES
 from image_prompt.model_files.catalogue import OWN, BrokenCatalogue, Catalogue, Entry
 from image_prompt.model_files.catalogue_file import LARGEST, RULES
 
@@ -31,17 +30,6 @@ PURPOSES = {
     "FaceID plus v2",
     "FaceID portrait",
     "FaceID portrait unnorm",
-}
-FACE_FAMILIES = {
-    "FaceID",
-    "FaceID plus",
-    "FaceID plus v2",
-    "FaceID portrait",
-    "FaceID portrait unnorm",
-    "Kolors FaceID plus",
-    "InstantID",
-    "PuLID",
-    "InfiniteYou",
 }
 # no encoder (a face pack alone, or their own), and encoders that no CLIP loader reads
 NOT_IN_THE_CATALOGUE = {"", "EVA02-CLIP-L-336", "CSD ViT-L", "Chinese-CLIP H"}
@@ -168,23 +156,23 @@ def test_every_adapter_needs_an_encoder_that_is_in_the_catalogue():
     encoders = {entry.encoder for entry in CATALOGUE.find(kind="encoder")}
     adapters = CATALOGUE.find(kind="adapter")
     assert {entry.encoder for entry in adapters} - encoders == NOT_IN_THE_CATALOGUE
-    usable = {entry.encoder for entry in adapters if entry.family in {family.name for family in FAMILIES}}
+    usable = {entry.encoder for entry in adapters if entry.family in {family.id for family in APPLIED}}
     assert usable <= set(ENCODERS.values())
 
 
 def test_families_and_base_models_have_the_words_of_the_two_cores():
-    adapters = {family.name for family in FAMILIES} | FACE_FAMILIES | {foreign.kind for foreign in FOREIGN}
+    adapters = {family.id for family in FAMILIES}
     assert {entry.family for entry in CATALOGUE.find(kind="adapter")} <= adapters
     assert {entry.family for entry in CATALOGUE.find(kind="encoder")} <= {preset.name for preset in PRESETS}
     used = {entry.base_model for entry in CATALOGUE.entries if entry.purposes}
-    assert used == {base.name for base in BASE_MODELS} | {"Kolors"}
+    assert used == {base.name for base in BASE_MODELS}
 
 
 def test_face_adapters_carry_their_lora_and_are_not_for_commerce():
     with_lora = [entry for entry in CATALOGUE.entries if entry.companion]
     assert len(with_lora) == len(CATALOGUE.find(kind="lora")) == 5
     assert all(ENTRIES[entry.companion].base_model == entry.base_model for entry in with_lora)
-    faces = [entry for entry in CATALOGUE.entries if entry.kind == "face pack" or "FaceID" in entry.family]
+    faces = [entry for entry in CATALOGUE.entries if entry.kind == "face pack" or "faceid" in entry.family]
     assert [entry.id for entry in faces if entry.commercial is not False] == []
 
 

@@ -9,10 +9,10 @@ import torch
 from published import LAYOUTS, VIT_H, VIT_L, bigger, header_of, headless, shapes
 
 from image_prompt.clip_vision import load_encoder
-from image_prompt.ip_adapter import ENCODERS, FAMILIES, load_adapter
-from image_prompt.ip_adapter.foreign import FACE, FOREIGN
+from image_prompt.ip_adapter import ENCODERS, load_adapter
+from image_prompt.model_files.family_words import word_of
 from image_prompt.model_files.header import Header, TensorInfo, read_header
-from image_prompt.model_files.identify import FACE_FAMILIES, MAX_TENSORS, Identity, identify
+from image_prompt.model_files.identify import MAX_TENSORS, Identity, identify
 from image_prompt.model_files.weights import DTYPES, PACKED
 
 ADAPTERS = [name for name, layout in LAYOUTS.items() if "family" in layout]
@@ -23,19 +23,19 @@ ENCODER_FILES = {
     "sigclip_vision_patch14_384": "SigLIP so400m/14-384",
 }
 FACES = {  # layout -> family, base model
-    "Kolors-IP-Adapter-FaceID-Plus": ("Kolors FaceID plus", "Kolors"),
-    "infiniteyou-image_proj_model": ("InfiniteYou", "Flux"),
-    "ip-adapter-faceid_sd15": ("FaceID", "SD1.5"),
-    "ip-adapter-faceid_sdxl": ("FaceID", "SDXL"),
-    "ip-adapter-faceid-plus_sd15": ("FaceID plus", "SD1.5"),
-    "ip-adapter-faceid-plusv2_sdxl": ("FaceID plus v2", "SDXL"),
-    "ip-adapter-faceid-portrait_sd15": ("FaceID portrait", "SD1.5"),
-    "ip-adapter-faceid-portrait_sdxl": ("FaceID portrait", "SDXL"),
-    "ip-adapter-faceid-portrait_sdxl_unnorm": ("FaceID portrait unnorm", "SDXL"),
-    "ip-adapter_pulid_sdxl_fp16": ("PuLID", "SDXL"),
-    "pulid_v1": ("PuLID", "SDXL"),
-    "pulid_v1.1": ("PuLID", "SDXL"),
-    "pulid_flux_v0.9.1": ("PuLID", "Flux"),
+    "Kolors-IP-Adapter-FaceID-Plus": ("kolors-faceid-plus", "Kolors"),
+    "infiniteyou-image_proj_model": ("infiniteyou", "Flux"),
+    "ip-adapter-faceid_sd15": ("faceid", "SD1.5"),
+    "ip-adapter-faceid_sdxl": ("faceid", "SDXL"),
+    "ip-adapter-faceid-plus_sd15": ("faceid-plus", "SD1.5"),
+    "ip-adapter-faceid-plusv2_sdxl": ("faceid-plus-v2", "SDXL"),
+    "ip-adapter-faceid-portrait_sd15": ("faceid-portrait", "SD1.5"),
+    "ip-adapter-faceid-portrait_sdxl": ("faceid-portrait", "SDXL"),
+    "ip-adapter-faceid-portrait_sdxl_unnorm": ("faceid-portrait-unnorm", "SDXL"),
+    "ip-adapter_pulid_sdxl_fp16": ("pulid-sdxl", "SDXL"),
+    "pulid_v1": ("pulid-sdxl", "SDXL"),
+    "pulid_v1.1": ("pulid-sdxl", "SDXL"),
+    "pulid_flux_v0.9.1": ("pulid-flux", "Flux"),
 }
 LORAS = {"ip-adapter-faceid_sd15_lora": "SD1.5", "ip-adapter-faceid_sdxl_lora": "SDXL"}
 
@@ -50,7 +50,7 @@ def test_an_adapter_is_identified_as_it_loads(name):
     layout = LAYOUTS[name]
     assert identify(published.published(name)) == Identity(
         "adapter",
-        layout["family"],
+        load_adapter(meta(name)).family.id,
         layout["base_model"],
         layout["encoder"],
         projection=layout["feature"] == "image_embeds",
@@ -70,12 +70,12 @@ def test_every_other_published_file_is_called_what_the_loader_calls_it():
     for name in [name for name, layout in LAYOUTS.items() if "refused" in layout and name not in ENCODER_FILES]:
         found = identify(published.published(name))
         if name in LORAS:
-            assert found == Identity("lora", "FaceID LoRA", LORAS[name])
+            assert found == Identity("lora", "faceid-lora", LORAS[name])
             continue
         if name in FACES:
             assert (found.kind, (found.family, found.base_model)) == ("face adapter", FACES[name]), name
         else:
-            assert (found.kind, found.family) == ("other", LAYOUTS[name]["refused"]), name
+            assert (found.kind, word_of(found.family)) == ("other", LAYOUTS[name]["refused"]), name
         with pytest.raises(ValueError) as error:
             load_adapter(meta(name))
         assert found.problem == str(error.value), name
@@ -83,23 +83,21 @@ def test_every_other_published_file_is_called_what_the_loader_calls_it():
 
 def test_each_published_file_is_in_a_test():
     assert {*ADAPTERS, *ENCODER_FILES, *FACES, *LORAS} <= set(LAYOUTS)
-    assert set(FACE_FAMILIES) == {row.kind for row in FOREIGN if row.remedy == FACE}
-    assert not {family.name for family in FAMILIES} & {family for family, _ in FACE_FAMILIES.values()}
 
 
 @pytest.mark.parametrize(
     ("name", "file", "dtype", "family"),
     [
-        ("ip-adapter-faceid-plus_sd15", "ip-adapter-faceid-plusv2_sd15.bin", "F16", "FaceID plus v2"),
-        ("ip-adapter-faceid-plus_sd15", "ip-adapter-faceid-plus_sd15.bin", "F16", "FaceID plus"),
-        ("ip-adapter-faceid-plusv2_sdxl", "renamed.bin", "F16", "FaceID plus v2"),
-        ("ip-adapter-faceid-portrait_sdxl_unnorm", "instantid/ip-adapter.bin", "F16", "InstantID"),
-        ("ip-adapter-faceid-portrait_sdxl_unnorm", "ip-adapter.bin", "F32", "InstantID"),
+        ("ip-adapter-faceid-plus_sd15", "ip-adapter-faceid-plusv2_sd15.bin", "F16", "faceid-plus-v2"),
+        ("ip-adapter-faceid-plus_sd15", "ip-adapter-faceid-plus_sd15.bin", "F16", "faceid-plus"),
+        ("ip-adapter-faceid-plusv2_sdxl", "renamed.bin", "F16", "faceid-plus-v2"),
+        ("ip-adapter-faceid-portrait_sdxl_unnorm", "instantid/ip-adapter.bin", "F16", "instantid"),
+        ("ip-adapter-faceid-portrait_sdxl_unnorm", "ip-adapter.bin", "F32", "instantid"),
         (
             "ip-adapter-faceid-portrait_sdxl_unnorm",
             "ip-adapter-faceid-portrait_sdxl_unnorm.bin",
             "F32",
-            "FaceID portrait unnorm",
+            "faceid-portrait-unnorm",
         ),
     ],
 )
@@ -196,7 +194,7 @@ def test_a_damaged_adapter_stays_an_adapter_and_says_why(key):
     tensors = shapes("ip-adapter_sd15")
     del tensors[key]
     found = identify(header_of(tensors))
-    assert (found.kind, found.family) == ("adapter", "an unknown IP-Adapter")
+    assert (found.kind, found.family) == ("adapter", "unknown-adapter")
     assert key in found.problem
 
 
@@ -220,22 +218,22 @@ def test_a_quantised_adapter_is_refused():
                 "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": (4,),
             },
             "other",
-            "a full checkpoint",
+            "checkpoint",
         ),
         (
             {f"lora_unet_down_blocks_{n}_attentions_0_proj_in.lora_down.weight": (8, 320) for n in range(9)},
             "lora",
-            "a LoRA",
+            "lora",
         ),
-        ({"decoder.conv_in.weight": (4, 4, 3, 3)}, "other", "a VAE"),
-        ({"text_model.encoder.layers.0.mlp.fc1.weight": (4, 4)}, "other", "a text encoder"),
+        ({"decoder.conv_in.weight": (4, 4, 3, 3)}, "other", "vae"),
+        ({"text_model.encoder.layers.0.mlp.fc1.weight": (4, 4)}, "other", "text-encoder"),
         (
             {"cls_token": (1, 1, 768), "blocks.0.attn.qkv.weight": (4, 4)},
             "other",
-            "a vision transformer that is not a CLIP (DINO or the like)",
+            "vision-transformer",
         ),
-        ({"mystery": (3,)}, "other", "an unknown kind of file"),
-        ({}, "other", "an unknown kind of file"),
+        ({"mystery": (3,)}, "other", "unknown"),
+        ({}, "other", "unknown"),
     ],
 )
 def test_other_kinds_are_named(tensors, kind, family):
@@ -247,11 +245,11 @@ def test_other_kinds_are_named(tensors, kind, family):
 def test_a_lora_of_another_rank_or_reach_or_with_alphas_is_no_companion():
     tensors = shapes("ip-adapter-faceid_sd15_lora")
     smaller = {key: tuple(64 if size == 128 else size for size in shape) for key, shape in tensors.items()}
-    assert identify(header_of(smaller)).family == "a LoRA"
+    assert identify(header_of(smaller)).family == "lora"
     first = next(iter(tensors))
-    assert identify(header_of({first: tensors[first]})).family == "a LoRA"
+    assert identify(header_of({first: tensors[first]})).family == "lora"
     alpha = {key: shape for key, shape in tensors.items() if key != first} | {"lora_unet_x.alpha": ()}
-    assert identify(header_of(alpha)).family == "a LoRA"
+    assert identify(header_of(alpha)).family == "lora"
 
 
 def test_what_a_trainer_put_around_a_state_dict_is_taken_off():
@@ -267,7 +265,7 @@ def test_a_checkpoint_of_very_many_tensors_is_decided_by_one_of_each_row(monkeyp
     monkeypatch.setattr(
         "image_prompt.model_files.identify.load_adapter", lambda sd: made.append(len(sd)) or load_adapter(sd)
     )
-    assert identify(header_of(tensors)).family == "a diffusion model"
+    assert identify(header_of(tensors)).family == "diffusion-model"
     assert made == [1]
 
 
