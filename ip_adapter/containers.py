@@ -8,7 +8,7 @@ After `normalise`, `image_proj` holds the keys of our projection modules and `ip
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -100,16 +100,16 @@ def normalise(sd: object, read: Read | None = None) -> AdapterParts:
     return AdapterParts(family, image_proj, _fold_scalers(ip_adapter), lora, rest)
 
 
-def _divide(names: Iterable[str]) -> dict[Part, dict[str, str]]:
+def _divide(names: Iterable[str]) -> dict[str, dict[str, str]]:
     """{part: {key within it: name with the part before it}}"""
-    parts: dict[Part, dict[str, str]] = {part: {} for part in PARTS}
+    parts: dict[str, dict[str, str]] = {part: {} for part in PARTS}
     for name in names:
         part = next((part for part in PARTS if name.startswith(f"{part}.")), PARTS[-1])
         parts[part][name.removeprefix(f"{part}.")] = name
     return parts
 
 
-def _check_parts(parts: Mapping[Part, Mapping[str, str]], wanted: tuple[Part, ...], keys: list[str]) -> None:
+def _check_parts(parts: Mapping[str, Mapping[str, str]], wanted: Sequence[Part], keys: list[str]) -> None:
     """ValueError unless a file has all the parts that are wanted, and no others."""
     if missing := [part for part in wanted if not parts[part]]:
         raise ValueError(
