@@ -102,7 +102,7 @@ FAMILIES = (  # specific first
     # of other architectures
     Family(
         id="flux-xlabs",
-        name="XLabs for Flux",
+        name="XLabs",
         kind="an XLabs IP-Adapter for Flux",
         detect=(has(r"double_blocks\.\d+\.processor\.ip_adapter_double_stream_k_proj\."),),
         refusal="architecture",
@@ -111,7 +111,7 @@ FAMILIES = (  # specific first
     ),
     Family(
         id="sd3-instantx",
-        name="InstantX for Stable Diffusion 3.5",
+        name="InstantX",
         kind="InstantX's IP-Adapter for Stable Diffusion 3.5",
         detect=(has(r"ip_adapter\.\d+\.norm_ip\.linear\."),),
         refusal="architecture",
@@ -129,7 +129,7 @@ FAMILIES = (  # specific first
     ),
     Family(
         id="flux-instantx",
-        name="InstantX for Flux",
+        name="InstantX",
         kind="InstantX's IP-Adapter for Flux",
         detect=(has(r"ip_adapter\.0\.to_k_ip\."), size("ip_adapter.0.to_k_ip.weight", -1, 4096)),
         refusal="architecture",
@@ -156,7 +156,7 @@ FAMILIES = (  # specific first
     ),
     Family(
         id="anima-pe-core",
-        name="Anima (PE-Core)",
+        name="PE-Core",
         kind="an IP-Adapter for Anima (PE-Core)",
         detect=(has(r"ip_gate\b|ip_centroid\b"),),
         refusal="architecture",

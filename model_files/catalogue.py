@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .catalogue_file import BrokenCatalogue, Fields, broken, read_entries, shown
-from .family_words import id_of, ids_of, word_of
+from .family_words import id_of, may_be_one, word_of
 
 __all__ = ["OWN", "BrokenCatalogue", "Catalogue", "Entry"]
 
@@ -102,7 +102,7 @@ class Catalogue:
             for entry in self.entries
             if kind in (None, entry.kind)
             and purpose in (None, *entry.purposes)
-            and (family is None or entry.family in ids_of(family))
+            and (family is None or may_be_one(entry.family, family))
             and base_model in (None, entry.base_model)
             and encoder in (None, entry.encoder)
         ]

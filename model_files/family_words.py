@@ -73,6 +73,11 @@ def ids_of(family: str) -> frozenset[str]:
     return frozenset({family}) if family in WORDS else _IDS.get(family, frozenset({family}))
 
 
+def may_be_one(family: str, other: str) -> bool:
+    """Whether two ids or words may mean the same family."""
+    return not ids_of(family).isdisjoint(ids_of(other))
+
+
 def id_of(family: str, base_model: str) -> str:
     """The id that an id or a word means for a base model; a word that leaves it open stays as it is."""
     found = ids_of(family)

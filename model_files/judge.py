@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .catalogue import Catalogue, Entry
-from .family_words import ids_of
+from .family_words import may_be_one
 from .identify import Identity
 from .index import IndexedFile
 from .need import Need
@@ -49,7 +49,7 @@ class Judge:
         yield "" if self._is_of_kind(identity) else file.problem or what
         yield f"{what}, not for {need.base_model}" if _differ(need.base_model, identity.base_model) else ""
         yield what if self._has_other_encoder(identity) else ""
-        yield (file.problem or what) if need.family and not _is_of(need.family, identity) else ""
+        yield (file.problem or what) if need.family and not may_be_one(need.family, identity.family) else ""
         yield (file.problem or what) if self._is_specific and not self._is_content_of_wanted(identity) else ""
         yield file.problem
         yield self._projection_missing(identity)
@@ -62,7 +62,7 @@ class Judge:
 
     def _is_of_kind(self, identity: Identity) -> bool:
         return KINDS.get(identity.kind, identity.kind) == self.need.kind or any(
-            _is_of(entry.family, identity) for entry in self.wanted
+            may_be_one(entry.family, identity.family) for entry in self.wanted
         )
 
     def _has_other_encoder(self, identity: Identity) -> bool:
@@ -139,7 +139,8 @@ class Judge:
         identity = file.identity
         if identity and (file.file.type == "loras" or self.need.kind == "face pack"):  # there may be thousands
             return any(
-                _is_of(family, identity) for family in (self.need.family, *(each.family for each in self.wanted))
+                may_be_one(family, identity.family)
+                for family in (self.need.family, *(each.family for each in self.wanted))
             )
         return file.file.type != "loras" or self._named(file) or self._has_the_name(file)
 
@@ -171,7 +172,7 @@ def is_content_of(entry: Entry, identity: Identity) -> bool:
     """Whether a file may be that of the row, as far as its tensors tell."""
     kind = KINDS.get(identity.kind, identity.kind)
     return (
-        _is_of(entry.family, identity)
+        may_be_one(entry.family, identity.family)
         and (kind == entry.kind or kind == "other")
         and not _differ(entry.base_model, identity.base_model)
         and not _differ(entry.encoder, identity.encoder)
@@ -203,10 +204,6 @@ def _words(name: str) -> set[str]:
 
 def _stem(name: str) -> str:
     return squeezed(name.replace("\\", "/").rpartition("/")[2].rpartition(".")[0])
-
-
-def _is_of(family: str, identity: Identity) -> bool:
-    return identity.family in ids_of(family)
 
 
 def _differ(wanted: str, given: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .catalogue import Catalogue, Entry
+from .family_words import id_of
 from .identify import Identity
 from .index import IndexedFile
 from .support import refusal
@@ -71,7 +72,7 @@ class Need:
         return [entry for entry in entries if entry in named] or entries
 
     def __str__(self) -> str:
-        name = family_name(self.family)
+        name = family_name(id_of(self.family, self.base_model))
         what = {
             "adapter": f"{name} IP-Adapter" if self.family and not self.purpose else "IP-Adapter",
             "encoder": f"image encoder {self.encoder}" if self.encoder else "image encoder",
