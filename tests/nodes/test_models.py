@@ -208,9 +208,11 @@ def test_a_broken_catalogue_does_not_hide_the_error(folders, pictures, apply):
         apply(model, tiny.adapter(model), wrong)
 
 
-def test_purposes_are_those_of_the_catalogue():
-    listed = {purpose for entry in library.Catalogue.load().entries for purpose in entry.purposes}
-    assert set(PURPOSES) == listed
+def test_purposes_keep_their_order():
+    assert PURPOSES == (
+        *("plus", "standard", "vit-G", "light", "composition", "plus face", "full face", "NoobAI"),
+        *("FaceID", "FaceID plus", "FaceID plus v2", "FaceID portrait", "FaceID portrait unnorm"),
+    )
 
 
 def test_a_wrong_base_ends_in_the_explanation(folders, features, apply):
