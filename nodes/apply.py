@@ -170,7 +170,7 @@ def _attentions(model: ModelPatcher, adapter: ImagePromptAdapter) -> list[CrossA
         )
     if given != base:
         wrong = f"{adapter.name} is an IP-Adapter for {base}, the model is {given}: use one made for {given}."
-        raise explained(ValueError(wrong), Need("adapter", family=adapter.module.family.name, base_model=given))
+        raise explained(ValueError(wrong), Need("adapter", family=adapter.module.family.id, base_model=given))
     return attentions
 
 
