@@ -35,7 +35,7 @@ BAGGAGE = re.compile(
 PROCESSOR = re.compile(r"((?:down_blocks|up_blocks|mid_block)\..+)\.processor\.to_([kv])_ip\.0\.weight")
 LAYER_KEY = re.compile(r"(\d+)\.to_([kv])_ip\.(weight|bias)")
 
-# names of programs and of some families for what other files hold under the common names
+# names of single programs and families -> the common ones, in keys that begin with a part of `PREFIXES` or with none
 SPELLINGS = ((r"ip_adapter\.(\d+)\.to_(q|k|v|out)_lora\.", r"lora.\1.to_\2."),)
 
 PROJECTION_KEYS = (
@@ -151,7 +151,7 @@ def _unify(keys: Iterable[str]) -> dict[str, str]:
         part = next((part for part, prefixes in PREFIXES.items() if key.startswith(prefixes)), None)
         if part is None:
             if not (all(chosen.values()) and BAGGAGE.match(key)):
-                found[key] = source
+                found[_respell(key, SPELLINGS)] = source
         elif key.startswith(chosen[part]):
             found[_respell(f"{part}.{key.removeprefix(chosen[part])}", SPELLINGS)] = source
     return found
