@@ -104,7 +104,7 @@ def test_files_are_answered_with_the_old_words():
         found = identify(published(name))
         word = found.to_dict()["family"]
         if found.kind in ("adapter", "other"):
-            assert word == layout.get("family", layout.get("refused")), name
+            assert word in (layout.get("family"), layout.get("refused")), name
         elif found.kind == "face adapter":
             assert word in OLD, name
 
