@@ -84,11 +84,11 @@ def normalise(sd: object, read: Read | None = None) -> AdapterParts:
     flat = {key: value for key, value in leaves.items() if isinstance(value, Tensor)}
     sources = _unify(flat)
     keys = {name: flat[key] for name, key in sources.items()}
-    spelled = keys | {_in_our_words(name): tensor for name, tensor in keys.items()}
+    parts = _divide(keys)
+    spelled = keys | {f"image_proj.{_rename(key)}": keys[name] for key, name in parts["image_proj"].items()}
     family = recognise(spelled)
     if others := [f"{key} ({type(value).__name__})" for key, value in leaves.items() if key not in flat]:
         raise ValueError(f"This file holds something other than tensors: {first(others)}. Adapters hold tensors alone.")
-    parts = _divide(keys)
     _check_parts(parts, family.parts if family else PARTS[:2], list(flat))
     if family is None:
         found = first([_rename(name) for name in parts["image_proj"]])
@@ -104,8 +104,11 @@ def _divide(names: Iterable[str]) -> dict[str, dict[str, str]]:
     """{part: {key within it: name with the part before it}}"""
     parts: dict[str, dict[str, str]] = {part: {} for part in PARTS}
     for name in names:
-        part = next((part for part in PARTS if name.startswith(f"{part}.")), PARTS[-1])
-        parts[part][name.removeprefix(f"{part}.")] = name
+        part, _, key = name.partition(".")
+        if part in PARTS[:-1]:
+            parts[part][key] = name
+        else:
+            parts["others"][name] = name
     return parts
 
 
@@ -167,20 +170,14 @@ def _number_processors(keys: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _in_our_words(name: str) -> str:
-    """A key of the projection as our modules call it; any other as it is."""
-    part, _, key = name.partition(".")
-    return f"{part}.{_rename(key)}" if part == "image_proj" else name
-
-
 def _rename(key: str) -> str:
     return _respell(key, PROJECTION_KEYS)
 
 
 def _respell(key: str, spellings: Iterable[tuple[str, str]]) -> str:
     for pattern, replacement in spellings:
-        if match := re.match(pattern, key):
-            return match.expand(replacement) + key[match.end() :]
+        if re.match(pattern, key):
+            return re.sub(pattern, replacement, key, count=1)
     return key
 
 
