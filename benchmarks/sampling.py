@@ -22,27 +22,17 @@ from collections.abc import Callable  # noqa: E402
 import torch  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from image_prompt.ip_adapter import ImageKeyValues, fold  # noqa: E402
-from image_prompt.nodes.evaluation import KEY, Evaluation, Run  # noqa: E402
-from image_prompt.nodes.unet_patch import CrossAttentionPatch, Influence, bank  # noqa: E402
+from image_prompt.ip_adapter import OWN, Constant, Strength, scale_key  # noqa: E402
+from image_prompt.nodes.joint import ImagePrompt, Joint, Part  # noqa: E402
+from image_prompt.nodes.masks import Place  # noqa: E402
+from image_prompt.nodes.sampling import CALLED, KEY, Evaluation, Run  # noqa: E402
 
-CPU = torch.device("cpu")
 LAYERS = {  # side of the latent: (grid side, inner width, heads): count
     "SD1.5": {64: {(64, 320, 8): 5, (32, 640, 8): 5, (16, 1280, 8): 5, (8, 1280, 8): 1}},
     "SDXL": {128: {(64, 640, 10): 10, (32, 1280, 20): 60}, 32: {(16, 640, 10): 10, (8, 1280, 20): 60}},
 }
 CONTEXT = {"SD1.5": 768, "SDXL": 2048}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-class Text(CrossAttentionPatch):
-    """Stands for the text attention, without its cost."""
-
-    def __init__(self, out):
-        self.out = out
-
-    def __call__(self, *_):
-        return self.out
 
 
 class Case:
@@ -91,32 +81,36 @@ class Case:
 
 def ours(case: Case) -> Callable[[], None]:
     """One evaluation of our patches: all that this file knows of them."""
-    influences = []
-    for adapter in range(case.adapters):
-        sides = [
-            [fold(*pair, shape[2], 1.0) for pair, shape in zip(side, case.layers)]
-            for side in case.key_values[2 * adapter : 2 * adapter + 2]
-        ]
-        influences.append(Influence(bank(ImageKeyValues(*sides), CPU), mask=case.mask))
-    patches = [
-        CrossAttentionPatch([(influence, number) for influence in influences], shape[2], Text(case.outs[shape]))
+    prompts = [ImagePrompt(Kept(case, adapter), {}, Strength(), Place(case.mask)) for adapter in range(case.adapters)]
+    joints = [
+        Joint([Part(prompt, number, OWN, 1.0) for prompt in prompts], shape[2])
         for number, shape in enumerate(case.layers)
     ]
     latent, run, timestep = (case.size, case.size), Run(), torch.ones(case.batch)
 
     def evaluate() -> None:
         evaluation = Evaluation(run, (False, True), {}, latent, timestep, None)
-        for shape, patch in zip(case.layers, patches):
-            options = {
-                KEY: evaluation,
-                "cond_or_uncond": [1, 0],
-                "uuids": [1, 0],
-                "activations_shape": [case.rows, shape[1], shape[0], shape[0]],
-                "original_shape": [case.rows, 4, *latent],
-            }
-            patch(case.queries[shape], None, None, options)
+        called = {CALLED: (case.rows, 4, *latent), "cond_or_uncond": [1, 0], "uuids": [1, 0]}
+        for shape, joint in zip(case.layers, joints):
+            joint.add(case.queries[shape], case.outs[shape], {**called, KEY: evaluation}, (shape[0], shape[0]))
 
     return evaluate
+
+
+class Kept:
+    """The keys and values of one adapter, as those that Apply prepares."""
+
+    def __init__(self, case: Case, adapter: int):
+        self.sides = {}
+        for name, pairs in zip(("cond", "uncond"), case.key_values[2 * adapter : 2 * adapter + 2]):
+            key = pairs[0][0]
+            self.sides[name] = Constant(1, key.shape[1], [width for _, width, _ in case.layers], dtype=key.dtype)
+            for number, ((key, value), (_, _, heads)) in enumerate(zip(pairs, case.layers)):
+                for room, given in zip(self.sides[name].layer(number), (scale_key(key, heads), value)):
+                    room.copy_(given)
+
+    def side(self, name: str) -> Constant:
+        return self.sides[name]
 
 
 def cases():

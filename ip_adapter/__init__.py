@@ -9,18 +9,21 @@ Needs torch alone.
 """
 
 from .adapter import IPAdapter
-from .attention import ImagePrompt, fold, image_attention
+from .attention import Attended, Plan, Step, image_attention, plan_attention, scale_key
 from .base_models import BASE_MODELS, KOLORS, LAYER_SETS, BaseModel
 from .block_order import Block, file_order, match_layers, select_layers
 from .checkpoint import identify, load_adapter
-from .chunks import project, working_memory
 from .containers import AdapterParts, normalise
 from .families import APPLIED, APPLIED_TO, ENCODERS, FAMILIES, Family, encoder_name, purposes
 from .foreign import ForeignFile
-from .key_values import ImageKeyValues
+from .key_values import Constant, Keys, PerWindow, Picked, Sides
 from .layer_sets import LAYER_SET_NAMES
+from .projecting import kept_memory, project, working_memory
+from .strength import ALWAYS, OWN, Course, Share, Strength
+from .tokens import Tokens, image_tokens
 
 __all__ = [
+    "ALWAYS",
     "APPLIED",
     "APPLIED_TO",
     "BASE_MODELS",
@@ -29,24 +32,38 @@ __all__ = [
     "KOLORS",
     "LAYER_SETS",
     "LAYER_SET_NAMES",
+    "OWN",
     "AdapterParts",
+    "Attended",
     "BaseModel",
     "Block",
+    "Constant",
+    "Course",
     "Family",
     "ForeignFile",
     "IPAdapter",
-    "ImageKeyValues",
-    "ImagePrompt",
+    "Keys",
+    "PerWindow",
+    "Picked",
+    "Plan",
+    "Share",
+    "Sides",
+    "Step",
+    "Strength",
+    "Tokens",
     "encoder_name",
     "file_order",
-    "fold",
     "identify",
     "image_attention",
+    "image_tokens",
+    "kept_memory",
     "load_adapter",
     "match_layers",
     "normalise",
+    "plan_attention",
     "project",
     "purposes",
+    "scale_key",
     "select_layers",
     "working_memory",
 ]

@@ -1,26 +1,17 @@
 """Apply an IP-Adapter to a model."""
 
-from typing import cast
-
 import torch
 from comfy.clip_vision import Output
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..ip_adapter import (
-    LAYER_SET_NAMES,
-    match_layers,
-    select_layers,
-)
-from ..model_files.need import Need
-from ..model_files.support import APPLIED_TO
+from ..ip_adapter import LAYER_SET_NAMES, OWN, Course, Strength, select_layers
 from . import inputs
-from .activity import timed
 from .adapter import ImagePromptAdapter
-from .library import explained
+from .attach import attach, image_prompt, matching_sites
+from .masks import Place
 from .references import negative_features, reference_features
 from .sockets import CATEGORY, Adapter
-from .unet_patch import CrossAttention, Influence, bank, base_model, cross_attentions, install
 
 BATCHES = ("together", "one per image")
 WEIGHT_LIMIT = 5.0  # either way, typed in or over a link; a model cannot take much more in half precision
@@ -131,52 +122,17 @@ class ApplyImagePrompt(io.ComfyNode):
         negative = None if negative is None else inputs.image_features(negative, "negative")
         inputs.choice(batch, BATCHES, "batch")
         inputs.choice(layers, LAYER_SET_NAMES, "layers")
-        attentions = _attentions(model, adapter)
+        matched = matching_sites(model, adapter)
         cond = reference_features(adapter.module, features)
         uncond = negative_features(adapter.module, features, negative)
-        heads = {attention.block: attention.heads for attention in attentions}
-        matched = match_layers(list(heads), adapter.module.layer_widths)
-        chosen = select_layers(matched, adapter.module.base_model, layers)
-        patched = model.clone()
-        if weight != 0.0 and start < end:  # else the same bits as without this node
-            with timed("apply"):
-                key_values = adapter.project(
-                    cond,
-                    uncond,
-                    list(chosen.values()),
-                    [heads[block] for block in chosen],
-                    together=batch == BATCHES[0],
-                    weight=weight,
-                    dtype=_dtype(model),
-                )
-            kept = {block: number for number, block in enumerate(chosen)}
-            install(patched, Influence(bank(key_values, model.load_device), start, end, mask), kept, heads)
-        return io.NodeOutput(patched)
-
-
-def _attentions(model: ModelPatcher, adapter: ImagePromptAdapter) -> list[CrossAttention]:
-    """The model's cross-attentions.
-
-    Raises:
-        ValueError: the model is of another architecture or base than the adapter.
-    """
-    attentions = cross_attentions(model.get_model_object("diffusion_model"))
-    given = base_model(model)
-    base = adapter.module.base_model
-    if not attentions or given not in APPLIED_TO:
-        raise ValueError(
-            f"{adapter.name} is an IP-Adapter for {base}, the model is {given}: here IP-Adapters are applied to "
-            f"{', '.join(APPLIED_TO)} models, and there is none for {given}. Connect a {base} model."
-        )
-    if given != base:
-        wrong = f"{adapter.name} is an IP-Adapter for {base}, the model is {given}: use one made for {given}."
-        raise explained(ValueError(wrong), Need("adapter", family=adapter.module.family.id, base_model=given))
-    return attentions
-
-
-def _dtype(model: ModelPatcher) -> torch.dtype:
-    dtype = model.get_model_object("manual_cast_dtype")
-    return cast(torch.dtype, dtype or model.model_dtype())
+        by_block = {site.block: layer for site, layer in matched.items()}
+        chosen = select_layers(by_block, adapter.module.base_model, layers)
+        strength = Strength(weight, dict.fromkeys(chosen.values(), OWN), Course(start, end))
+        if strength.is_nothing:  # the same bits as without this node
+            return io.NodeOutput(attach(model, []))
+        together = batch == BATCHES[0]
+        prompt = image_prompt(model, adapter, cond, uncond, strength, Place(mask), together=together)
+        return io.NodeOutput(attach(model, [prompt]))
 
 
 def _range(start: float, end: float) -> tuple[float, float]:

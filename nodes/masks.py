@@ -1,9 +1,21 @@
-"""A mask at the token grid of one block."""
+"""Where in the picture an image prompt acts: a mask at the token grid of one block."""
+
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
-from .evaluation import Area
+from .sampling import Area
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """mask: (N, H, W) of the picture, or None for everywhere."""
+
+    mask: torch.Tensor | None = None
+
+
+EVERYWHERE = Place()
 
 
 def token_mask(mask: torch.Tensor, latent: tuple[int, int], area: Area | None, grid: tuple[int, int]) -> torch.Tensor:

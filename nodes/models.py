@@ -16,10 +16,10 @@ from ..model_files.support import APPLIED_TO
 from . import inputs
 from .display import show
 from .host import digest, model_path, weights_of
+from .hosts import base_model
 from .library import chosen_files, companion_need, encoder_need, look_for, report
 from .load import load_adapter, load_encoder
 from .sockets import CATEGORY, Adapter
-from .unet_patch import base_model
 
 AUTO = "auto"
 AUTOMATIC = ("plus", "standard", "vit-G", "light")  # those that suit any picture, in the order in which 'auto' tries

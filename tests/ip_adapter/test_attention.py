@@ -4,10 +4,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from image_prompt.ip_adapter import ImageKeyValues, ImagePrompt, fold, image_attention
-from image_prompt.ip_adapter.attention import FEW_TOKENS
+from image_prompt.ip_adapter import Attended, Constant, image_attention, scale_key
+from image_prompt.ip_adapter.attention.few_tokens import FEW_TOKENS
 
 HEADS, WIDTH = 4, 32
+
+
+def all_rows(key, value, mask=None, number=0, rows=3):
+    return Attended(slice(0, rows), scale_key(key, HEADS), value, mask, number)
 
 
 def expected(q, key, value, text, weight, mask):
@@ -25,26 +29,27 @@ def test_image_attention_is_the_papers_formula(tokens, references, masks, weight
     key, value = torch.randn(2, references, tokens, WIDTH)
     mask = torch.rand(masks, 20) if masks else None
     out = text.clone()
-    image_attention(q, [ImagePrompt(*fold(key, value, HEADS, weight), mask)], HEADS, out)
+    image_attention(q, [all_rows(key, value, mask)], HEADS, out, [weight])
     torch.testing.assert_close(out, expected(q, key, value, text, weight, mask), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("tokens", [(4, 16, 1), (16, 257), (257, 300)])
+@pytest.mark.parametrize("tokens", [(4, 16, 1), (4, 4, 4), (16, 257), (257, 300)])
 @pytest.mark.parametrize(
     ("references", "dtype"),
     [((1, 1, 1), torch.float32), ((3, 1, 3), torch.float32), ((3, 3, 3), torch.float32), ((3, 1, 3), torch.bfloat16)],
 )
-def test_several_prompts_are_the_sum_of_each(tokens, references, dtype):
+@pytest.mark.parametrize("weights", [(0.6, 0.6, 0.6), (0.6, -1.0, 1.3)])
+def test_several_prompts_are_the_sum_of_each(tokens, references, dtype, weights):
     q, text = torch.randn(2, 3, 20, WIDTH, dtype=dtype)
     masks = (None, torch.rand(1, 20, dtype=dtype), torch.rand(3, 20, dtype=dtype))
     prompts = [
-        ImagePrompt(*torch.randn(2, count, length, WIDTH, dtype=dtype), mask)
-        for length, count, mask in zip(tokens, references, masks)
+        all_rows(*torch.randn(2, count, length, WIDTH, dtype=dtype), mask, number)
+        for number, (length, count, mask) in enumerate(zip(tokens, references, masks))
     ]
     together, one_by_one = text.clone(), text.clone()
-    image_attention(q, prompts, HEADS, together)
+    image_attention(q, prompts, HEADS, together, weights)
     for prompt in prompts:
-        image_attention(q, [prompt], HEADS, one_by_one)
+        image_attention(q, [prompt], HEADS, one_by_one, weights)
     near = 1e-5 if dtype == torch.float32 else 0.05
     torch.testing.assert_close(together, one_by_one, rtol=near, atol=near)
 
@@ -55,7 +60,7 @@ def test_half_precision_is_near(dtype, tokens):
     q, text = torch.randn(2, 2, 20, WIDTH)
     key, value = torch.randn(2, 1, tokens, WIDTH)
     out = text.to(dtype)
-    prompt = ImagePrompt(*(t.to(dtype) for t in fold(key, value, HEADS, 1.0)))
+    prompt = Attended(slice(0, 2), scale_key(key, HEADS).to(dtype), value.to(dtype))
     image_attention(q.to(dtype), [prompt], HEADS, out)
     torch.testing.assert_close(out.float(), expected(q, key, value, text, 1.0, None), rtol=0.02, atol=0.05)
 
@@ -63,7 +68,7 @@ def test_half_precision_is_near(dtype, tokens):
 def test_large_scores_do_not_overflow():
     q, key, value = torch.randn(3, 1, 20, WIDTH) * 1000
     out = torch.zeros(1, 20, WIDTH)
-    image_attention(q, [ImagePrompt(*fold(key[:, :4], value[:, :4], HEADS, 1.0))], HEADS, out)
+    image_attention(q, [all_rows(key[:, :4], value[:, :4], rows=1)], HEADS, out)
     assert out.isfinite().all()
 
 
@@ -71,15 +76,39 @@ def test_references_and_pictures_must_match():
     q, out = torch.zeros(2, 3, 20, WIDTH)
     key = torch.zeros(2, 4, WIDTH)
     with pytest.raises(ValueError, match="2 image prompts for 3 pictures"):
-        image_attention(q, [ImagePrompt(key, key)], HEADS, out)
+        image_attention(q, [all_rows(key, key)], HEADS, out)
 
 
 def test_key_values_come_back_as_they_went_in():
-    cond = [tuple(torch.randn(2, 2, 5, width)) for width in (8, 16)]
-    uncond = [tuple(torch.randn(2, 1, 3, width)) for width in (8, 16)]
-    bank = ImageKeyValues(cond, uncond)
-    for side, pairs in (("cond", cond), ("uncond", uncond)):
-        for number, (key, value) in enumerate(pairs):
-            found = bank.layer(side, number)
-            torch.testing.assert_close(found, (key, value), rtol=0, atol=0)
-    assert sum(p.numel() for p in bank.parameters()) == sum(t.numel() for pair in cond + uncond for t in pair)
+    widths, given = (8, 16), [tuple(torch.randn(2, 2, 5, width)) for width in (8, 16)]
+    kept = Constant(2, 5, widths)
+    for number, pair in enumerate(given):
+        for room, tensor in zip(kept.layer(number), pair):
+            room.copy_(tensor)
+    for number, pair in enumerate(given):
+        torch.testing.assert_close(kept.layer(number), pair, rtol=0, atol=0)
+    assert sum(p.numel() for p in kept.parameters()) == sum(t.numel() for pair in given for t in pair)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("length", [20, 1100])  # small grids have ways of their own
+@pytest.mark.parametrize("tokens", [(4,), (4, 4), (4, 16)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_positive_and_negative_rows_are_as_each_alone(dtype, length, tokens, masked):
+    """Rows 0 and 1 see other keys than 2 and 3, as those of a call with guidance do."""
+    q, text = torch.randn(2, 4, length, WIDTH, dtype=dtype)
+    weights = (0.7, -0.4)[: len(tokens)]
+    groups = [
+        [
+            Attended(rows, *torch.randn(2, 1, count, WIDTH, dtype=dtype), mask, number)
+            for number, count in enumerate(tokens)
+            for mask in [torch.rand(2, length, dtype=dtype) if masked and rows.start + number == 2 else None]
+        ]
+        for rows in (slice(0, 2), slice(2, 4))
+    ]
+    together, alone = text.clone(), text.clone()
+    image_attention(q, [*groups[0], *groups[1]], HEADS, together, weights)
+    for group in groups:
+        image_attention(q, group, HEADS, alone, weights)
+    near = 1e-5 if dtype == torch.float32 else 0.05
+    torch.testing.assert_close(together, alone, rtol=near, atol=near)

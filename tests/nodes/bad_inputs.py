@@ -202,7 +202,7 @@ BAD_INPUTS = (
     Bad(
         A,
         {"model": lambda _: _unet("SD1.5", dtype=torch.float16), "adapter": _loud},
-        "makes keys or values of these features that are NaN or infinite in float16: .* run the model in bf16 or fp32",
+        "makes keys or values of these features that are NaN or infinite in float16: .* Run the model in bf16 or fp32",
     ),
     # features
     Bad(A, {"features": NOTHING}, r"The input features is nothing: connect the features of Encode Image Prompt\."),

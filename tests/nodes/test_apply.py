@@ -12,7 +12,7 @@ import torch
 from comfy_extras.nodes_custom_sampler import Guider_DualCFG
 
 from image_prompt.ip_adapter.adapter import ImageKeyValue
-from image_prompt.nodes.unet_patch import CrossAttentionPatch, cross_attentions
+from image_prompt.nodes.hosts.unet import CrossAttentionPatch, cross_attentions
 
 SAME = {"rtol": 0.0, "atol": 0.0}
 CLOSE = {"rtol": 1e-5, "atol": 1e-3}  # the tiny models' output has a standard deviation of about 100
@@ -45,7 +45,7 @@ def test_five_runs_are_identical_and_leave_the_model_alone(base, model, adapter,
 
 @pytest.mark.parametrize("base", ["SD1.5", "SDXL"])
 def test_every_cross_attention_is_patched_the_middle_included(base, model, adapter, features, apply):
-    layers = sorted(patch.parts[0][1] for patch in slots(apply(model, adapter, features)).values())
+    layers = sorted(patch.joint.parts[0].number for patch in slots(apply(model, adapter, features)).values())
     assert layers == list(range({"SD1.5": 16, "SDXL": 70}[base]))
     assert any(slot[0] == "middle" and slot[1] == 0 for slot in slots(apply(model, adapter, features)))
 
@@ -266,8 +266,8 @@ def half_query(out, q, k, v, extra_options, **options):
 
 
 def places(model):
-    for found in cross_attentions(model.model.diffusion_model):
-        yield found.block.kind, found.block.index, found.block.depth
+    for block, _ in cross_attentions(model.model.diffusion_model):
+        yield block.kind, block.index, block.depth
 
 
 def wrap(model):
@@ -322,7 +322,7 @@ def test_what_joins_a_clone_does_not_reach_the_model_it_came_from(model, base, a
 
 def test_sampling_needs_only_the_projected_keys_and_values(model, base, adapter, features, apply, monkeypatch):
     patched = apply(model, adapter, features)
-    expected = sum(2 * 2 * 4 * found.block.width * 4 for found in cross_attentions(model.model.diffusion_model))
+    expected = sum(2 * 2 * 4 * block.width * 4 for block, _ in cross_attentions(model.model.diffusion_model))
     assert {bank.model_size() for bank in patched.model_patches_models()} == {expected}  # k, v; two sides; fp32
     monkeypatch.setattr(ImageKeyValue, "forward", lambda *_: pytest.fail("projected while sampling"))
     tiny.sample(patched, base)

@@ -6,7 +6,7 @@ import torch
 
 from image_prompt.ip_adapter import LAYER_SET_NAMES, LAYER_SETS
 from image_prompt.nodes.apply import ApplyImagePrompt
-from image_prompt.nodes.unet_patch import cross_attentions
+from image_prompt.nodes.hosts.unet import cross_attentions
 
 SAME = {"rtol": 0.0, "atol": 0.0}
 
@@ -17,7 +17,7 @@ def slots(model):
 
 def chosen(model, base, name):
     """The model's cross-attentions in the set."""
-    blocks = [found.block for found in cross_attentions(model.model.diffusion_model)]
+    blocks = [block for block, _ in cross_attentions(model.model.diffusion_model)]
     places = LAYER_SETS[base][name]
     return [block for block in blocks if places is None or (block.kind, block.index) in places]
 
@@ -58,8 +58,10 @@ def test_a_block_looks_at_the_keys_and_values_of_its_own_layer(base, model, adap
     assert part
     for slot, patch in part.items():
         for side in ("cond", "uncond"):
-            (influence, layer), (whole, whole_layer) = patch.parts[0], every[slot].parts[0]
-            found, expected = influence.bank.model.layer(side, layer), whole.bank.model.layer(side, whole_layer)
+            found, expected = (
+                each.joint.parts[0].prompt.prepared.side(side).layer(each.joint.parts[0].number)
+                for each in (patch, every[slot])
+            )
             torch.testing.assert_close(found, expected, **SAME)
 
 
@@ -85,7 +87,7 @@ def test_the_style_of_one_and_the_composition_of_another(base, model, adapter, o
 def test_sets_that_overlap_act_together_where_they_do(base, model, adapter, other, features, apply):
     patched = apply(apply(model, adapter, features), other, features, layers="style")
     style = {(block.kind, block.index) for block in chosen(model, base, "style")}
-    assert {slot: len(patch.parts) for slot, patch in slots(patched).items()} == {
+    assert {slot: len(patch.joint.parts) for slot, patch in slots(patched).items()} == {
         slot: 2 if slot[:2] in style else 1 for slot in slots(patched)
     }
     turned = apply(apply(model, other, features, layers="style"), adapter, features)

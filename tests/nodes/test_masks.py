@@ -5,8 +5,8 @@ import tiny
 import torch
 
 from image_prompt.nodes import inputs
+from image_prompt.nodes.hosts.unet import CrossAttentionPatch
 from image_prompt.nodes.masks import token_mask
-from image_prompt.nodes.unet_patch import CrossAttentionPatch
 
 
 def test_a_mask_is_averaged_onto_the_grid():

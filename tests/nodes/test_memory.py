@@ -9,7 +9,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from image_prompt.ip_adapter import chunks, fold, working_memory
+from image_prompt.ip_adapter import PerWindow, Sides, projecting, scale_key, tokens, working_memory
 from image_prompt.nodes.features import ImageFeatures
 from image_prompt.nodes.references import reference_features
 
@@ -44,15 +44,16 @@ def plus_features(count, width=32):
 
 
 def bank_of(patched):
-    (bank,) = set(patched.model_patches_models())
-    return bank.model
+    (sides,) = {patcher.model for patcher in patched.model_patches_models() if isinstance(patcher.model, Sides)}
+    return sides
 
 
 @pytest.mark.parametrize("count", [1, 48, 240])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_the_peak_is_what_is_kept_and_one_chunk(apply, monkeypatch, count, dtype):
-    monkeypatch.setattr(chunks, "PICTURES", 2)
-    monkeypatch.setattr(chunks, "TOKENS", 64)
+    monkeypatch.setattr(tokens, "PICTURES", 2)
+    monkeypatch.setattr(projecting, "PICTURES", 2)
+    monkeypatch.setattr(projecting, "TOKENS", 64)
     model = tiny.unet("SD1.5", dtype=dtype)
     adapter, features = tiny.plus_adapter(model), plus_features(count)
     apply(model, adapter, features)  # once, so that nothing but the projection is counted
@@ -61,7 +62,8 @@ def test_the_peak_is_what_is_kept_and_one_chunk(apply, monkeypatch, count, dtype
         patched = apply(model, adapter, features, batch="one per image")
     kept = sum(parameter.nbytes for parameter in bank_of(patched).parameters())
     cond, uncond = features.penultimate_hidden_states, features.negative_penultimate
-    assert kept <= live.peak <= 1.5 * kept + working_memory(adapter.module, cond, uncond)
+    made = (count + 1) * 16 * adapter.module.context_width * 4  # the tokens
+    assert kept <= live.peak <= 1.5 * kept + made + working_memory(adapter.module, cond, uncond)
     many = cond[:1].expand(10**6, -1, -1)
     assert working_memory(adapter.module, many, uncond) < 2.5e6  # and a chunk does not grow with the references
 
@@ -78,10 +80,12 @@ def test_a_look_at_features_needs_no_memory_of_their_size():
 def test_chunks_make_the_keys_and_values_of_one_pass(apply, count, batch):
     model = tiny.unet("SD1.5")
     adapter, features = tiny.plus_adapter(model), plus_features(count)
-    bank = bank_of(apply(model, adapter, features, 0.7, negative=plus_features(66), batch=batch))
+    sides = bank_of(apply(model, adapter, features, 0.7, negative=plus_features(66), batch=batch))
     module = adapter.module
     for side, reference in (("cond", features), ("uncond", plus_features(66))):
-        states = reference.penultimate_hidden_states
-        for number, pair in enumerate(module.key_value(module.tokens(states))):
-            found = [t.view(len(states), 16, -1) for t in bank.layer(side, number)]
-            torch.testing.assert_close(found, list(fold(*pair, 4, 0.7)), rtol=1e-6, atol=1e-6)
+        keys, states = sides.side(side), reference.penultimate_hidden_states
+        assert isinstance(keys, PerWindow) == (batch == "one per image" and len(states) > 16)
+        for number, (key, value) in enumerate(module.key_value(module.tokens(states))):
+            pair = keys.pick(number, torch.arange(keys.rows), key)
+            found = [tensor.view(len(states), 16, -1) for tensor in pair]
+            torch.testing.assert_close(found, [scale_key(key, 4), value], rtol=1e-6, atol=1e-6)

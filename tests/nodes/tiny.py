@@ -18,7 +18,7 @@ from image_prompt.devtools.published import Shapes
 from image_prompt.ip_adapter import load_adapter
 from image_prompt.nodes.adapter import ImagePromptAdapter
 from image_prompt.nodes.encoder import ImageEncoder
-from image_prompt.nodes.unet_patch import cross_attentions
+from image_prompt.nodes.hosts.unet import cross_attentions
 
 UNETS: dict[str, tuple[type, dict[str, Any], dict[str, int], int]] = {
     # class, changes to the published topology, what fixes the heads, width of the pooled text
@@ -87,9 +87,9 @@ def file_for(model: ModelPatcher, projection: Callable[[int], Shapes], seed: int
     """An IP-Adapter with the published keys, as wide as the model is, around the projection for its context."""
     attentions = sorted(
         cross_attentions(model.model.diffusion_model),
-        key=lambda found: ("input", "output", "middle").index(found.block.kind),
+        key=lambda found: ("input", "output", "middle").index(found[0].kind),
     )
-    context, widths = attentions[0].context, [found.block.width for found in attentions]
+    context, widths = attentions[0][1].to_k.in_features, [block.width for block, _ in attentions]
     return published.fill(published.adapter(projection(context), widths, context), seed, louder={"to_v_ip": 3.0})
 
 

@@ -1,11 +1,11 @@
 """What a patch must know of one model evaluation, gathered once and handed on in `transformer_options`.
 
-Wrappers do it: around a sampler's run one learns which condition is a negative one, around an evaluation one notes
-sigma and areas, and around the model one steps in for packs that pass those by. They hold nothing themselves, so
-clones, threads and repeated runs cannot meet in them.
+Three wrappers gather it. The one around a sampler's run learns which condition is a negative one, the one around an
+evaluation notes sigma and areas, and the one around the model notes the latent that it is called with. They hold
+nothing themselves, so clones, threads and repeated runs cannot meet in them.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP
 
 KEY = "image_prompt"  # of the evaluation in transformer_options, and of the wrappers
 RUN = "image_prompt_run"
+CALLED = "image_prompt_called"  # the shape of the latent that the model is called with
 NEGATIVE = ("negative", "uncond")  # in a guider's name of a condition
 
 Area = tuple[int, ...]  # (height, width, top, left) in latent pixels
@@ -23,7 +24,7 @@ Made = TypeVar("Made")
 
 @dataclass
 class Run:
-    """One run of a sampler. `made` keeps what is the same at every step; it goes when the run does."""
+    """One run of a sampler. `made` keeps what is the same at every step, and goes with the run."""
 
     names: list[tuple[str, frozenset[Hashable]]] = field(default_factory=list)  # the guider's name, and uuids
     pictures: int = 0  # of the whole batch; 0: not known
@@ -48,13 +49,22 @@ class Group:
     """Neighbouring rows of a batch that take the same image tokens and the same part of a mask.
 
     frames: which picture of the batch each row is
-    tiles: how many parts of the latent another node stacked along the batch; 1: none
     """
 
     rows: slice
     negative: bool
     area: Area | None
     frames: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """How the rows of a call of the model fall into groups: one object in a run for all calls that are alike.
+
+    tiles: how many parts of the latent another node stacked along the batch; 1: none
+    """
+
+    groups: tuple[Group, ...]
     tiles: int = 1
 
 
@@ -69,7 +79,7 @@ class Evaluation:
     timestep: Any  # (B,) sigmas on the sampler's device
     model_sampling: Any
     batch: int = 0  # pictures; 0: not known
-    grouped: dict[Hashable, list[Group]] = field(default_factory=dict)
+    layouts: dict[Hashable, Layout] = field(default_factory=dict)
 
     @cached_property
     def sigma(self) -> float:
@@ -85,31 +95,35 @@ class Evaluation:
         )
         return last < self.sigma <= first
 
-    def groups(self, rows: int, extra_options: dict[str, Any]) -> list[Group]:
+    def layout(self, rows: int, extra_options: dict[str, Any]) -> Layout:
         """How a block's `rows` fall into groups, worked out for the first block only.
 
         A chunk for each condition; where tiles are stacked along the batch, these chunks for each tile.
+
+        Raises:
+            ValueError: another node gave the block rows of its own.
         """
         conditions = extra_options["cond_or_uncond"]
         uuids = extra_options.get("uuids") or conditions
-        window = _window(extra_options)
-        key = (rows, window, *conditions, *uuids)
-        if key not in self.grouped:
+        called, window = extra_options[CALLED][0], _window(extra_options)
+        key = (rows, called, window, *conditions, *uuids)
+        if key not in self.layouts:
             frames = tuple(range(self.batch or rows // len(conditions))) if window is None else window
-            tiles = _tiles(rows, len(conditions), len(frames), extra_options["original_shape"][0])
-            self.grouped[key] = self._groups(list(zip(uuids, conditions)), frames, tiles)
-        return self.grouped[key]
+            tiles = _tiles(rows, len(conditions), len(frames), called)
+            chunks = [(self.negative[index], self.areas.get((uuid, index))) for uuid, index in zip(uuids, conditions)]
+            self.layouts[key] = self.run.once(
+                ("layout", frames, tiles, *chunks), lambda: Layout(tuple(_groups(chunks * tiles, frames)), tiles)
+            )
+        return self.layouts[key]
 
-    def _groups(self, chunks: list[tuple[Hashable, int]], frames: tuple[int, ...], tiles: int) -> list[Group]:
-        kinds = [(self.negative[index], self.areas.get((uuid, index))) for uuid, index in chunks] * tiles
-        groups, first, rows = list[Group](), 0, len(frames)
-        for last in range(1, len(kinds) + 1):
-            if last == len(kinds) or kinds[last] != kinds[first]:
-                groups.append(
-                    Group(slice(first * rows, last * rows), *kinds[first], frames * (last - first), tiles=tiles)
-                )
-                first = last
-        return groups
+
+def _groups(chunks: Sequence[tuple[bool, Area | None]], frames: tuple[int, ...]) -> Iterator[Group]:
+    """Neighbouring chunks of the batch that are alike, as one group. Each has a row for each of the frames."""
+    first, rows = 0, len(frames)
+    for last in range(1, len(chunks) + 1):
+        if last == len(chunks) or chunks[last] != chunks[first]:
+            yield Group(slice(first * rows, last * rows), *chunks[first], frames * (last - first))
+            first = last
 
 
 def _tiles(rows: int, conditions: int, pictures: int, called: int) -> int:
@@ -192,12 +206,13 @@ def _apply(
     *args: Any,
     **kwargs: Any,
 ) -> Any:
-    """For a pack that calls the model past ComfyUI's batching: the usual order of conditions, and no areas."""
+    """Notes the latent. For a pack that passes ComfyUI's batching by: the usual order of conditions, and no areas."""
+    transformer_options = {**transformer_options, CALLED: tuple(x.shape)}
     if KEY not in transformer_options:
         conditions = transformer_options.get("cond_or_uncond") or [0]
         negative = tuple(index == 1 for index in range(max(conditions) + 1))
         evaluation = Evaluation(Run(), negative, {}, (x.shape[-2], x.shape[-1]), t, executor.class_obj.model_sampling)
-        transformer_options = {**transformer_options, "cond_or_uncond": conditions, KEY: evaluation}
+        transformer_options |= {"cond_or_uncond": conditions, KEY: evaluation}
     return executor(x, t, c_concat, c_crossattn, control, transformer_options, *args, **kwargs)
 
 

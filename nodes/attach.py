@@ -1,0 +1,93 @@
+"""The one way in: image prompts are made for a model, and attached to it."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import CallbacksMP
+
+from ..ip_adapter import Strength, match_layers
+from ..model_files.need import Need
+from ..model_files.support import APPLIED_TO
+from .adapter import ImagePromptAdapter
+from .hosts import base_model, give_own_patches, host_of
+from .joint import ImagePrompt, Site
+from .library import explained
+from .masks import EVERYWHERE, Place
+from .prepared import prepare
+from .sampling import KEY, watch
+
+
+def image_prompt(
+    model: ModelPatcher,
+    adapter: ImagePromptAdapter,
+    cond: torch.Tensor,
+    uncond: torch.Tensor,
+    strength: Strength,
+    place: Place = EVERYWHERE,
+    *,
+    together: bool = True,
+) -> ImagePrompt:
+    """An image prompt for a model, of the features that the adapter reads.
+
+    Args:
+        cond, uncond: of the references and of the negative images
+        strength: how strongly, in which of the adapter's layers, and when
+        place: where in the picture
+        together: all references steer every picture, instead of each the one of its number
+
+    Raises:
+        ValueError: the adapter was made for another model.
+    """
+    acting = {site: layer for site, layer in matching_sites(model, adapter).items() if strength.share(layer)}
+    prepared = prepare(
+        adapter,
+        cond,
+        uncond,
+        list(acting.values()),
+        [site.heads for site in acting],
+        together=together,
+        dtype=_dtype(model),
+        load_device=model.load_device,
+    )
+    return ImagePrompt(prepared, acting, strength, place)
+
+
+def attach(model: ModelPatcher, prompts: Sequence[ImagePrompt]) -> ModelPatcher:
+    """A clone of the model that the image prompts steer, beside those that steer it already."""
+    patched = model.clone()
+    host = host_of(model)
+    if host and prompts:
+        for prompt in prompts:
+            host.join(patched, prompt.parts())
+        watch(patched)
+        if not patched.get_callbacks(CallbacksMP.ON_CLONE, KEY):
+            patched.add_callback_with_key(CallbacksMP.ON_CLONE, KEY, give_own_patches)
+    return patched
+
+
+def matching_sites(model: ModelPatcher, adapter: ImagePromptAdapter) -> dict[Site, int]:
+    """The adapter's layer at each site of the model, in the order of the file.
+
+    Raises:
+        ValueError: the model is of another architecture or base than the adapter.
+    """
+    host, given, base = host_of(model), base_model(model), adapter.module.base_model
+    if host is None or given not in APPLIED_TO:
+        raise ValueError(
+            f"{adapter.name} is an IP-Adapter for {base}, the model is {given}: here IP-Adapters are applied to "
+            f"{', '.join(APPLIED_TO)} models, and there is none for {given}. Connect a {base} model."
+        )
+    if given != base:
+        wrong = f"{adapter.name} is an IP-Adapter for {base}, the model is {given}: use one made for {given}."
+        raise explained(ValueError(wrong), Need("adapter", family=adapter.module.family.id, base_model=given))
+    sites = {site.block: site for site in host.sites(model)}
+    matched = match_layers(list(sites), adapter.module.layer_widths)
+    return {sites[block]: layer for block, layer in matched.items()}
+
+
+def _dtype(model: ModelPatcher) -> torch.dtype:
+    """In which the model computes."""
+    dtype = model.get_model_object("manual_cast_dtype")
+    return cast(torch.dtype, dtype or model.model_dtype())

@@ -1,0 +1,20 @@
+"""The architectures that IP-Adapters are attached to, one file each."""
+
+from comfy.model_patcher import ModelPatcher
+
+from .host import Host, SitePatch, give_own_patches
+from .unet import UNet
+
+__all__ = ["HOSTS", "Host", "SitePatch", "base_model", "give_own_patches", "host_of"]
+
+HOSTS: tuple[Host, ...] = (UNet(),)
+
+
+def host_of(model: ModelPatcher) -> Host | None:
+    return next((host for host in HOSTS if host.base_model(model)), None)
+
+
+def base_model(model: ModelPatcher) -> str:
+    """In the words of `ip_adapter.BASE_MODELS`; else what people call it, or its class in ComfyUI."""
+    host = host_of(model)
+    return host.base_model(model) if host else type(model.model.model_config).__name__

@@ -1,0 +1,121 @@
+"""IP-Adapter on the UNet of SD1.5 and SDXL, through `patches_replace["attn2"]`.
+
+Letters: B rows of a call, L latent tokens, I inner width.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from comfy.ldm.modules.attention import optimized_attention
+from comfy.model_patcher import ModelPatcher
+
+from ...ip_adapter import BASE_MODELS, KOLORS, Block
+from ..joint import Part, Site
+from ..sampling import current
+from .host import SitePatch
+
+ATTN2 = re.compile(r"(input|middle|output)_blocks?\.(\d+)\.(?:\d+\.)?transformer_blocks\.(\d+)\.attn2")
+
+IN_WORDS = {  # classes of ComfyUI for UNets that have text cross-attentions, but that no IP-Adapter is made for
+    "SD20": "SD2",
+    "SD21UnclipL": "SD2 unCLIP",
+    "SD21UnclipH": "SD2 unCLIP",
+    "SDXLRefiner": "SDXL refiner",
+    "SSD1B": "SSD-1B",
+    "Segmind_Vega": "Segmind Vega",
+    "KOALA_700M": "KOALA",
+    "KOALA_1B": "KOALA",
+    "SVD_img2vid": "SVD",
+}
+
+
+class UNet:
+    name = "unet"
+
+    def base_model(self, model: ModelPatcher) -> str:
+        """By its sizes; else what people call it, or its class."""
+        attentions = cross_attentions(model.get_model_object("diffusion_model"))
+        if not attentions:
+            return ""
+        _, module = attentions[0]
+        sizes = len(attentions), module.to_k.in_features, model.model.adm_channels
+        known: dict[tuple[int, ...], str] = {
+            (base.layers, base.context_width, base.vector_width): base.name for base in (*BASE_MODELS, KOLORS)
+        }
+        kind = type(model.model.model_config).__name__
+        return known.get(sizes) or IN_WORDS.get(kind, kind)
+
+    def sites(self, model: ModelPatcher) -> list[Site]:
+        attentions = cross_attentions(model.get_model_object("diffusion_model"))
+        return [Site(block, module.heads) for block, module in attentions]
+
+    def join(self, model: ModelPatcher, parts: Mapping[Site, Part]) -> None:
+        slots = model.model_options["transformer_options"].get("patches_replace", {}).get("attn2", {})
+        deep = {(site.block.kind, site.block.index) for site in parts if site.block.depth > 0}
+        for site, part in parts.items():
+            place = (site.block.kind, site.block.index)
+            slot = (*place, site.block.depth)
+            previous = slots.get(slot, slots.get(place))
+            # Packs for SD1.5 name a block without its depth, and core looks at the longer name first: do as they do.
+            depth = site.block.depth if place in deep or slot in slots else None
+            patch = CrossAttentionPatch.over(previous, part, site.heads)
+            model.set_model_attn2_replace(patch, *place, transformer_index=depth)
+
+
+def cross_attentions(unet: torch.nn.Module) -> list[tuple[Block, Any]]:
+    """Every text cross-attention of a UNet, with its module; empty for another architecture."""
+    found = []
+    for name, module in cast(Iterable[tuple[str, Any]], unet.named_modules()):
+        if match := ATTN2.fullmatch(name.replace("_orig_mod.", "")):  # torch.compile puts that in
+            kind, index, depth = cast(tuple[Any, str, str], match.groups())
+            index = 0 if kind == "middle" else int(index)  # core calls the middle block 0
+            found.append((Block(kind, index, int(depth), module.to_q.out_features), module))
+    return found
+
+
+class CrossAttentionPatch(SitePatch):
+    """The attention that was in the slot, plus that to image prompts."""
+
+    def __init__(self, parts: Sequence[Part], heads: int, previous: Any):
+        super().__init__(parts, heads, previous)
+        self.joined: list[tuple[Callable[..., torch.Tensor], dict[str, Any]]] = []
+
+    def __call__(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict[str, Any]
+    ) -> torch.Tensor:
+        out = self._text(q, k, v, extra_options)
+        height, width = extra_options["activations_shape"][-2:]
+        self.joint.add(q, out, extra_options, (height, width))
+        for callback, options in self.joined:
+            sigma = current(extra_options).sigma
+            if options.get("sigma_end", 0.0) <= sigma <= options.get("sigma_start", float("inf")):
+                out = out + callback(out, q, k, v, extra_options, **options)
+        return out
+
+    def _text(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict[str, Any]) -> torch.Tensor:
+        """What was there before: (B, L, I), contiguous, and ours to write to."""
+        if self.previous is None:
+            precision, heads = extra_options["attn_precision"], self.joint.heads
+            out = optimized_attention(q, k, v, heads, attn_precision=precision, transformer_options=extra_options)
+            ours = "optimized_attention_override" not in extra_options
+        else:
+            out = self.previous(q, k, v, extra_options)
+            ours = isinstance(self.previous, CrossAttentionPatch)
+        if ours and not out.requires_grad:
+            return out.contiguous()
+        return out.to(q.dtype).clone(memory_format=torch.contiguous_format)
+
+    def add(self, callback: Callable[..., torch.Tensor], **options: Any) -> None:
+        """The call by which IPAdapter_plus and its relatives join an attention that is replaced already."""
+        self.joined.append((callback, options))
+
+    @property
+    def is_open(self) -> bool:
+        return not self.joined
+
+    def _with(self, previous: Any) -> "CrossAttentionPatch":
+        patch = super()._with(previous)
+        patch.joined = list(self.joined)
+        return patch

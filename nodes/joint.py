@@ -1,0 +1,173 @@
+"""Image prompts that were applied to a model, and what those of one layer add to it.
+
+Letters: B rows of a call, L latent tokens, I inner width.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from comfy.model_patcher import ModelPatcher
+
+from ..ip_adapter import Attended, Block, Constant, Picked, Plan, Share, Step, Strength, plan_attention
+from .masks import EVERYWHERE, Place, token_mask
+from .prepared import Prepared
+from .sampling import CALLED, Evaluation, Group, Layout, current
+
+Grid = tuple[int, int]  # height and width of the tokens of a block
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in a model where a layer of an adapter can act."""
+
+    block: Block
+    heads: int
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePrompt:
+    """One applied image prompt. All its layers share it, and nobody changes it.
+
+    prepared: keys and values, which prompts of the same picture may share
+    layers: the adapter's layer at each site of the model, in the order of `prepared`
+    """
+
+    prepared: Prepared
+    layers: Mapping[Site, int]
+    strength: Strength
+    place: Place = EVERYWHERE
+
+    def parts(self) -> dict[Site, "Part"]:
+        """What acts at each site."""
+        shares = ((site, number, layer) for number, (site, layer) in enumerate(self.layers.items()))
+        return {
+            site: Part(self, number, share, self.strength.at(layer))
+            for site, number, layer in shares
+            if (share := self.strength.share(layer))
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """An image prompt in one layer. `number`: of the layer in what is prepared."""
+
+    prompt: ImagePrompt
+    number: int
+    share: Share
+    weight: float
+
+
+class Joint:
+    """What image prompts add to the queries of one layer. It holds nothing that a run leaves behind."""
+
+    def __init__(self, parts: Sequence[Part], heads: int):
+        self.parts = tuple(parts)
+        self.heads = heads
+        self.weights = tuple(part.weight for part in self.parts)
+
+    def add(self, q: torch.Tensor, out: torch.Tensor, extra_options: dict[str, Any], grid: Grid) -> None:
+        """Add the attention of the query `q` (B, L, I) to `out` (B, L, I), contiguous. `grid`: of the tokens.
+
+        Raises:
+            ValueError: another node changes the batch, or a mask cannot be placed.
+        """
+        evaluation = current(extra_options)
+        acting = tuple(part for part in self.parts if evaluation.within(*part.prompt.strength.course.ends))
+        if not acting:
+            return
+        layout = evaluation.layout(len(q), extra_options)
+        size = tuple(extra_options[CALLED][-2:])
+        key = (self, acting, layout, q.shape, q.dtype, q.device, grid, size)
+        plan = evaluation.run.made.get(key)
+        if plan is None:
+            plan = evaluation.run.made[key] = self._plan(q, acting, Call(evaluation, layout, size, grid))
+        plan(q, out, self.weights)
+
+    def models(self) -> list[ModelPatcher]:
+        """What ComfyUI has to load for them."""
+        return [patcher for part in self.parts for patcher in part.prompt.prepared.models()]
+
+    def _plan(self, q: torch.Tensor, acting: Sequence[Part], call: "Call") -> Plan:
+        attended, steps = list[Attended](), list[Step]()
+        for group in call.layout.groups:
+            for number, part in enumerate(self.parts):
+                if part in acting and (side := part.share.side(group.negative)):
+                    call.evaluation.run.once((part.prompt, "counted"), lambda part=part: _warn(part.prompt, call))
+                    keys, mask = part.prompt.prepared.side(side), call.mask(part.prompt.place, group, q)
+                    references = [frame % keys.rows for frame in group.frames]
+                    if isinstance(keys, Constant) and (keys.rows == 1 or references == list(range(keys.rows))):
+                        key, value = self._key_value(keys, part.number, q, call)
+                        attended.append(Attended(group.rows, key, value, mask, number))
+                    else:
+                        at = call.evaluation.run.once(
+                            (*references, q.device), lambda: torch.tensor(references, device=q.device)
+                        )
+                        steps.append(Picked(keys, part.number, group.rows, at, mask, number, self.heads))
+        return Plan([*plan_attention(q, attended, self.heads).steps, *steps])
+
+    def _key_value(self, keys: Constant, number: int, q: torch.Tensor, call: "Call") -> Sequence[torch.Tensor]:
+        """As a rule ComfyUI has put them where the query is, in its dtype."""
+        key = (keys, number, q.device, q.dtype)
+        return call.evaluation.run.once(key, lambda: [t.to(q) for t in keys.layer(number)])
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A call of a block: the latent that the model was called with (`size`), and the tokens of the block."""
+
+    evaluation: Evaluation
+    layout: Layout
+    size: tuple[int, int]
+    grid: Grid
+
+    def mask(self, place: Place, group: Group, q: torch.Tensor) -> torch.Tensor | None:
+        """(1 or the group's rows, L), made once a run."""
+        if (mask := place.mask) is None:
+            return None
+        if self.layout.tiles > 1:
+            raise ValueError(
+                f"Another node runs the model on {self.layout.tiles} parts of the latent at once and does not say "
+                "where they lie, so the mask of the image prompt cannot be placed: remove the mask or that node."
+            )
+        expected = group.area[:2] if group.area else self.evaluation.latent_size
+        if self.size != expected:
+            raise ValueError(
+                f"Another node runs the model on a part of the latent ({self.size[0]}x{self.size[1]} of "
+                f"{expected[0]}x{expected[1]}), so the mask of the image prompt cannot be placed: remove the mask or "
+                "that node."
+            )
+        key = (place, group.area, group.frames, self.grid, q.shape[1], q.device, q.dtype)
+        return self.evaluation.run.once(key, lambda: self._placed(mask, group, q))
+
+    def _placed(self, mask: torch.Tensor, group: Group, q: torch.Tensor) -> torch.Tensor:
+        some = mask if len(mask) == 1 else mask[[frame % len(mask) for frame in group.frames]]
+        placed = token_mask(some, self.evaluation.latent_size, group.area, self.grid)
+        if placed.shape[1] != q.shape[1]:
+            raise ValueError(
+                f"A block of the model has {q.shape[1]} tokens on a {self.grid[0]}x{self.grid[1]} grid, so the mask of "
+                "the image prompt cannot be placed: another node merges tokens there. Remove that node or the mask."
+            )
+        return placed.to(q)
+
+
+def _warn(prompt: ImagePrompt, call: Call) -> None:
+    """Of what a batch has no pictures for: short previews of long batches are normal, so it is no error."""
+    given = {
+        "reference images": prompt.prepared.side("cond").rows,
+        "negative images": prompt.prepared.side("uncond").rows,
+        "masks": 0 if prompt.place.mask is None else len(prompt.place.mask),
+    }
+    pictures = call.evaluation.run.pictures
+    for what, count in given.items():
+        if 0 < pictures < count:
+            logging.getLogger(__name__).warning(
+                "Apply IP-Adapter was given %d %s for a batch of %d: each picture takes the one of its number, and "
+                "the last %d are not used.",
+                count,
+                what,
+                pictures,
+                count - pictures,
+            )
