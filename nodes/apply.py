@@ -8,9 +8,9 @@ from comfy_api.latest import io
 from ..ip_adapter import LAYER_SET_NAMES, OWN, Course, Strength, select_layers
 from . import inputs
 from .adapter import ImagePromptAdapter
+from .adapter_features import negative_features, reference_features
 from .attach import attach, image_prompt, matching_sites
 from .masks import Place
-from .references import negative_features, reference_features
 from .sockets import CATEGORY, Adapter
 
 BATCHES = ("together", "one per image")

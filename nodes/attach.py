@@ -13,8 +13,8 @@ from ..model_files.support import APPLIED_TO
 from .adapter import ImagePromptAdapter
 from .hosts import base_model, give_own_patches, host_of
 from .joint import ImagePrompt, Site
-from .library import explained
 from .masks import EVERYWHERE, Place
+from .model_library import explained
 from .prepared import prepare
 from .sampling import KEY, watch
 

@@ -10,9 +10,9 @@ from ..clip_vision import COMBINE_METHODS, COMBINE_ROWS, CROPS
 from . import inputs
 from .activity import count, timed
 from .adapter import ImagePromptAdapter
+from .adapter_features import FIELD_OF
 from .encoder import Encoder, as_encoder, encode_picture, seen
 from .features import ImageFeatures, join
-from .references import FIELD_OF
 from .sockets import CATEGORY, Adapter
 
 BACKGROUNDS = {"black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5), "white": (1.0, 1.0, 1.0)}

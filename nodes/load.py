@@ -15,7 +15,7 @@ from .adapter import ImagePromptAdapter
 from .display import show
 from .encoder import ImageEncoder
 from .host import ADAPTERS, ENCODERS, fingerprint, model_names, shared
-from .library import explained_file
+from .model_library import explained_file
 from .sockets import CATEGORY, Adapter
 
 VARIANTS = ["auto", *(preset.name for preset in PRESETS)]

@@ -17,8 +17,8 @@ from . import inputs
 from .display import show
 from .host import digest, model_path, weights_of
 from .hosts import base_model
-from .library import chosen_files, companion_need, encoder_need, look_for, report
 from .load import load_adapter, load_encoder
+from .model_library import chosen_files, companion_need, encoder_need, look_for, report
 from .sockets import CATEGORY, Adapter
 
 AUTO = "auto"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import library
+from . import model_library
 from .host import prompt_server
 from .status import status
 
@@ -37,7 +37,7 @@ class Answer:
 
 
 ANSWERS: dict[str, Callable[[], Any]] = {
-    "/image-prompt/models": lambda: library.report(PATIENCE).to_dict(),
+    "/image-prompt/models": lambda: model_library.report(PATIENCE).to_dict(),
     "/image-prompt/status": status,
 }
 

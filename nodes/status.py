@@ -6,7 +6,7 @@ from typing import Any
 import comfy.model_management
 
 from ..model_files.environment import optional_parts, versions
-from . import activity, library
+from . import activity, model_library
 from .host import all_shared
 
 
@@ -17,7 +17,7 @@ def status() -> dict[str, Any]:
         "optional": [asdict(part) for part in optional_parts()],
         "loaded": [_loaded(folder, model) for folder, model in all_shared()],
         "activity": activity.summary(),
-        "index": library.index().stats(),
+        "index": model_library.index().stats(),
     }
 
 

@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).parent))
 import tiny  # noqa: E402
 from own_files import OWN, put_catalogue  # noqa: E402
 
-from image_prompt.nodes import library  # noqa: E402
+from image_prompt.nodes import model_library  # noqa: E402
 from image_prompt.nodes.apply import ApplyImagePrompt  # noqa: E402
 from image_prompt.nodes.encode import EncodeImagePrompt  # noqa: E402
 from image_prompt.nodes.host import register_folders  # noqa: E402
@@ -36,7 +36,7 @@ def user_folder(tmp_path, monkeypatch):
 def folders(tmp_path, monkeypatch):
     """ComfyUI's model folders, empty."""
     register_folders()
-    for name in library.TYPES:
+    for name in model_library.TYPES:
         if name in folder_paths.folder_names_and_paths:
             extensions = folder_paths.folder_names_and_paths[name][1]
             (tmp_path / "models" / name).mkdir(parents=True)
@@ -44,8 +44,8 @@ def folders(tmp_path, monkeypatch):
             monkeypatch.setitem(folder_paths.folder_names_and_paths, name, known)
             monkeypatch.delitem(folder_paths.filename_list_cache, name, raising=False)
     yield tmp_path / "models"
-    library.close_index()
-    for name in library.TYPES:
+    model_library.close_index()
+    for name in model_library.TYPES:
         folder_paths.filename_list_cache.pop(name, None)
 
 

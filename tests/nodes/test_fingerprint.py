@@ -9,7 +9,7 @@ import torch
 from own_files import OWN, put_adapter, put_catalogue, put_encoder
 from safetensors.torch import save_file
 
-from image_prompt.nodes import library, models
+from image_prompt.nodes import model_library, models
 from image_prompt.nodes.models import LoadImagePromptModels
 
 LORA = {"lora_unet_a.lora_down.weight": torch.zeros(4, 4), "lora_unet_a.alpha": torch.zeros(())}
@@ -64,7 +64,9 @@ def test_the_lora_counts(folders, chosen, monkeypatch):
     own = {**OWN, "companion": "ip-adapter-faceid_sd15_lora"}
     put_catalogue(folders, own)
     before = fingerprint()
-    monkeypatch.setattr(library, "companion_need", lambda found, known: library.Need("encoder"))  # which is there
+    monkeypatch.setattr(
+        model_library, "companion_need", lambda found, known: model_library.Need("encoder")
+    )  # which is there
     assert fingerprint() != before
 
 

@@ -10,8 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from image_prompt.ip_adapter import PerWindow, Sides, projecting, scale_key, tokens, working_memory
+from image_prompt.nodes.adapter_features import reference_features
 from image_prompt.nodes.features import ImageFeatures
-from image_prompt.nodes.references import reference_features
 
 STATES = 17  # positions of the features
 

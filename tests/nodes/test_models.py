@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from image_prompt.clip_vision.packing import PackedLinear
 from image_prompt.model_files import passes
-from image_prompt.nodes import display, library, models
+from image_prompt.nodes import display, model_library, models
 from image_prompt.nodes.encode import EncodeImagePrompt
 from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
 from image_prompt.nodes.models import PURPOSES, LoadImagePromptModels, ModelPathsReport
@@ -157,7 +157,7 @@ def test_auto_looks_no_further_than_what_it_takes(folders, catalogue, monkeypatc
         models,
         "look_for",
         lambda need, *patience, **named: (
-            asked.append(need.purpose or need.kind) or library.look_for(need, *patience, **named)
+            asked.append(need.purpose or need.kind) or model_library.look_for(need, *patience, **named)
         ),
     )
     LoadImagePromptModels.execute(tiny.unet("SD1.5"))
@@ -168,8 +168,8 @@ def test_cancel_ends_the_waiting(folders, monkeypatch):
     put_adapter(folders)
     monkeypatch.setattr(passes, "TICK", 0.01)
     slow = threading.Event()
-    real = library.Index._look_into
-    monkeypatch.setattr(library.Index, "_look_into", lambda self, file: slow.wait(20) and real(self, file))
+    real = model_library.Index._look_into
+    monkeypatch.setattr(model_library.Index, "_look_into", lambda self, file: slow.wait(20) and real(self, file))
     comfy.model_management.interrupt_current_processing()
     try:
         with pytest.raises(comfy.model_management.InterruptProcessingException):

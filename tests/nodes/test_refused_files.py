@@ -8,7 +8,7 @@ from own_files import put_adapter, put_encoder
 from safetensors.torch import load_file, save_file
 
 from image_prompt.ip_adapter import load_adapter
-from image_prompt.nodes import adapter, library
+from image_prompt.nodes import adapter, model_library
 from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
 from image_prompt.nodes.models import LoadImagePromptModels
 
@@ -46,14 +46,16 @@ def test_another_is_recommended_and_then_chosen(spoilt, folders):
 def test_the_report_says_why(spoilt):
     with pytest.raises(ValueError):
         LoadImagePromptAdapter.execute("mine/a.safetensors")
-    assert "ipadapter/mine/a.safetensors: The adapter file is damaged: NaN or infinity in" in str(library.report())
+    assert "ipadapter/mine/a.safetensors: The adapter file is damaged: NaN or infinity in" in str(
+        model_library.report()
+    )
 
 
 def test_what_takes_its_place_is_judged_anew(spoilt, folders):
     with pytest.raises(ValueError):
         LoadImagePromptAdapter.execute("mine/a.safetensors")
     put_adapter(folders, "mine/a.safetensors")
-    assert library.look_for(library.Need("adapter", purpose="standard", base_model="SD1.5")).found
+    assert model_library.look_for(model_library.Need("adapter", purpose="standard", base_model="SD1.5")).found
 
 
 def test_a_file_that_was_being_written_is_taken_once_it_is_whole(folders, catalogue, monkeypatch):
@@ -75,7 +77,9 @@ def test_an_encoder_that_is_no_adapter_is_still_an_encoder(folders):
     put_encoder(folders, "ipadapter/encoder.safetensors")
     with pytest.raises(ValueError, match="is an image encoder"):
         LoadImagePromptAdapter.execute("encoder.safetensors")
-    assert [file.file.name for file in library.look_for(library.Need("encoder")).misplaced] == ["encoder.safetensors"]
+    assert [file.file.name for file in model_library.look_for(model_library.Need("encoder")).misplaced] == [
+        "encoder.safetensors"
+    ]
 
 
 def test_a_variant_of_another_shape_says_nothing_against_the_file(folders):
@@ -83,4 +87,4 @@ def test_a_variant_of_another_shape_says_nothing_against_the_file(folders):
     with pytest.raises(ValueError, match='Choose "auto" or a variant of that shape') as error:
         LoadImageEncoder.execute("anything.safetensors", "CLIP ViT-H/14")
     assert "On this disk" not in str(error.value)
-    assert library.look_for(library.Need("encoder")).found
+    assert model_library.look_for(model_library.Need("encoder")).found

@@ -7,7 +7,7 @@ from ..clip_vision import PRESETS
 from ..ip_adapter import ENCODERS, IPAdapter
 from ..model_files.encoders import encoder_word
 from . import inputs
-from .library import encoder_need, explained
+from .model_library import encoder_need, explained
 
 FIELD_OF = {"image_embeds": "image_embeds", "penultimate": "penultimate_hidden_states"}  # the adapter's word -> core's
 
