@@ -14,7 +14,8 @@ from .base_models import BASE_MODELS, KOLORS, LAYER_SETS, BaseModel
 from .block_order import Block, file_order, match_layers, select_layers
 from .checkpoint import identify, load_adapter
 from .containers import AdapterParts, normalise
-from .families import APPLIED, APPLIED_TO, ENCODERS, FAMILIES, Family, encoder_name, purposes
+from .families import APPLIED, APPLIED_TO, FAMILIES, Family, purposes
+from .features import ENCODERS, Features, Reads, encoder_name
 from .foreign import ForeignFile
 from .key_values import Constant, Keys, PerWindow, Picked, Sides
 from .layer_sets import LAYER_SET_NAMES
@@ -40,12 +41,14 @@ __all__ = [
     "Constant",
     "Course",
     "Family",
+    "Features",
     "ForeignFile",
     "IPAdapter",
     "Keys",
     "PerWindow",
     "Picked",
     "Plan",
+    "Reads",
     "Share",
     "Sides",
     "Step",

@@ -11,10 +11,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .families import Family, Feature, Negative, encoder_name
+from .families import Family
+from .features import DIMENSIONS, Feature, Features, Negative, Reads, encoder_name
 from .loading import Ops, StateDict
-
-FEATURE_RANK = {"image_embeds": 2, "penultimate": 3}
 
 
 class ImageKeyValue(nn.Module):
@@ -80,12 +79,22 @@ class IPAdapter(nn.Module):
         return self.image_proj.num_tokens
 
     @property
+    def reads(self) -> tuple[Reads, ...]:
+        """The features that `tokens` takes, in the order of `feature_widths`."""
+        return self.family.reads
+
+    @property
+    def feature_widths(self) -> tuple[int, ...]:
+        return self.image_proj.feature_widths
+
+    @property
     def feature(self) -> Feature:
-        return self.family.feature
+        """The first that it reads, by which the encoder is told; most adapters read no other."""
+        return self.reads[0].name
 
     @property
     def feature_width(self) -> int:
-        return self.image_proj.feature_width
+        return self.feature_widths[0]
 
     @property
     def encoder_name(self) -> str:
@@ -98,31 +107,47 @@ class IPAdapter(nn.Module):
 
     @property
     def negative(self) -> Negative:
-        return self.family.negative
+        return self.reads[0].negative
 
-    def check_features(self, features: Tensor) -> None:
-        """ValueError unless `features` is what this adapter reads: (B, D) image_embeds or (B, N, W) penultimate."""
-        rank, given = FEATURE_RANK[self.feature], list(features.shape)
-        if features.ndim == rank and features.shape[-1] == self.feature_width and features.numel():
+    def check_features(self, features: Tensor | Features) -> None:
+        """ValueError unless these are what this adapter reads: by name, or the tensor of its only feature."""
+        for reads, width, tensor in zip(self.reads, self.feature_widths, self._ordered(features), strict=True):
+            self._check_feature(reads, width, tensor)
+
+    def _check_feature(self, reads: Reads, width: int, features: Tensor) -> None:
+        given = list(features.shape)
+        if features.ndim == reads.rank and features.shape[-1] == width and features.numel():
             return
-        dims = "(batch, width)" if rank == 2 else "(batch, positions, width)"
         wanted = f"{self.title} was made for {self.encoder_name}"
-        reads = f"it reads {self.feature} {dims}, {self.feature_width} wide"
-        if features.ndim != rank or not features.numel():
-            raise ValueError(f"{wanted}: {reads}, and was given a tensor of shape {given}.")
+        reading = f"it reads {reads.name} {DIMENSIONS[reads.rank]}, {width} wide"
+        if features.ndim != reads.rank or not features.numel():
+            raise ValueError(f"{wanted}: {reading}, and was given a tensor of shape {given}.")
         raise ValueError(
-            f"{wanted}: {reads}, and was given {features.shape[-1]} wide ones, as of "
-            f"{encoder_name(self.feature, features.shape[-1])}. Load the image encoder it was made for."
+            f"{wanted}: {reading}, and was given {features.shape[-1]} wide ones, as of "
+            f"{encoder_name(reads.name, features.shape[-1])}. Load the image encoder it was made for."
         )
 
-    def count_tokens(self, features: Tensor) -> int:
-        """T for features like these."""
-        return self.image_proj.count_tokens(features)
+    def _ordered(self, features: Tensor | Features) -> list[Tensor]:
+        """As the projection takes them."""
+        named: Features = {self.feature: features} if isinstance(features, Tensor) else features
+        if missing := [reads.name for reads in self.reads if reads.name not in named]:
+            raise ValueError(
+                f"{self.title} reads {' and '.join(reads.name for reads in self.reads)}, and was given "
+                f"{' and '.join(named) or 'nothing'}: give {' and '.join(missing)} as well."
+            )
+        return [named[reads.name] for reads in self.reads]
 
-    def tokens(self, features: Tensor) -> Tensor:
-        """Features of B references, (B, D) or (B, N, W) -> image tokens (B, T, C). ValueError as `check_features`."""
+    def count_tokens(self, features: Tensor | Features) -> int:
+        """T for features like these."""
+        return self.image_proj.count_tokens(*self._ordered(features))
+
+    def tokens(self, features: Tensor | Features) -> Tensor:
+        """Features of B references -> image tokens (B, T, C). ValueError as `check_features`.
+
+        features: by name, (B, D) or (B, N, W) each; or the tensor alone where the adapter reads one
+        """
         self.check_features(features)
-        return self.image_proj(self._as_input(features))
+        return self.image_proj(*map(self._as_input, self._ordered(features)))
 
     def key_value(self, tokens: Tensor, layers: Sequence[int] | None = None) -> list[tuple[Tensor, Tensor]]:
         """Image tokens (B, T, C) -> (k, v), each (B, T, I), of these layers; by default of all, in file order."""

@@ -5,41 +5,21 @@ Other packages refer to a family by its id alone; its names are for people, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
 from .base_models import BASE_MODELS, BaseModel
 from .detection import Check, has, holds, lacks, ratio, size
+from .features import Reads
 from .projection import LinearProjection, TokenMLP
 from .resampler import Resampler
 
 Projection = LinearProjection | TokenMLP | Resampler
-Feature = Literal["image_embeds", "penultimate"]
-Negative = Literal["zeros", "encoded zeros"]
 Part = Literal["image_proj", "ip_adapter", "lora", "others"]
 
-# (feature, width) -> the encoder that gives it. The penultimate states of ViT-L/14 are as wide at 224 pixels, but the
-# published adapters of that width (Kolors) were trained at 336.
-ENCODERS: Mapping[tuple[str, int], str] = MappingProxyType(
-    {
-        ("image_embeds", 512): "CLIP ViT-B",
-        ("image_embeds", 768): "CLIP ViT-L/14",
-        ("image_embeds", 1024): "CLIP ViT-H/14",
-        ("image_embeds", 1280): "CLIP ViT-bigG/14",
-        ("penultimate", 768): "CLIP ViT-B",
-        ("penultimate", 1024): "CLIP ViT-L/14-336",
-        ("penultimate", 1152): "SigLIP so400m",
-        ("penultimate", 1280): "CLIP ViT-H/14",
-        ("penultimate", 1664): "CLIP ViT-bigG/14",
-    }
-)
-
-
-def encoder_name(feature: str, width: int) -> str:
-    """The encoder with this feature width, or a description where no published one has it."""
-    return ENCODERS.get((feature, width), f"an encoder whose {feature} is {width} wide")
+IMAGE_EMBEDS = Reads("image_embeds", 2, "zeros")
+PENULTIMATE = Reads("penultimate", 3, "encoded zeros")
 
 
 @dataclass(frozen=True)
@@ -70,9 +50,7 @@ class Family:
     host: the architecture of the models that it is for. base_model: which of them, where the layers cannot tell.
     parts: which a file has, and has nothing else.
     purposes: what its files are for, in the words of the catalogue, the most usual first.
-    negative: what the unconditional rows attend to. "zeros": the projection of a zero feature. "encoded zeros": the
-    projection of what the encoder makes of a zero tensor *after* normalisation (a picture of the mean colour, not a
-    black one), as in the original pipelines.
+    reads: the features that its projection takes, in this order.
     projection: from_shapes(sd, ops=, device=, dtype=) of its module.
     """
 
@@ -88,8 +66,7 @@ class Family:
     base_model: str = ""
     parts: tuple[Part, ...] = ("image_proj", "ip_adapter")
     purposes: tuple[str, ...] = ()
-    feature: Feature = "image_embeds"
-    negative: Negative = "zeros"
+    reads: tuple[Reads, ...] = ()
     projection: Callable[..., Projection] = _no_projection
 
     @property
@@ -330,8 +307,7 @@ FAMILIES = (  # specific first
         ),
         base_model="Kolors",
         purposes=("plus",),
-        feature="penultimate",
-        negative="encoded zeros",
+        reads=(PENULTIMATE,),
         projection=Resampler.from_shapes,
     ),
     Family(
@@ -340,8 +316,7 @@ FAMILIES = (  # specific first
         files="ip-adapter-plus, ip-adapter-plus-face (SD1.5, SDXL ViT-H), ip_plus_composition",
         detect=(holds("image_proj", "latents", "proj_in.weight"),),
         purposes=("plus", "composition", "plus face"),
-        feature="penultimate",
-        negative="encoded zeros",
+        reads=(PENULTIMATE,),
         projection=Resampler.from_shapes,
     ),
     Family(
@@ -350,8 +325,7 @@ FAMILIES = (  # specific first
         files="ip-adapter-full-face_sd15",
         detect=(holds("image_proj", "proj.0.weight", "proj.2.weight", "norm.weight"),),
         purposes=("full face",),
-        feature="penultimate",
-        negative="encoded zeros",
+        reads=(PENULTIMATE,),
         projection=TokenMLP.from_shapes,
     ),
     Family(
@@ -360,8 +334,7 @@ FAMILIES = (  # specific first
         files="ip-adapter_sd15, _light, _light_v11, _vit-G, ip-adapter_sdxl, _sdxl_vit-h, noobIPAMARK1_mark1",
         detect=(holds("image_proj", "proj.weight", "norm.weight"),),
         purposes=("standard", "vit-G", "light", "NoobAI"),
-        feature="image_embeds",
-        negative="zeros",
+        reads=(IMAGE_EMBEDS,),
         projection=LinearProjection.from_shapes,
     ),
 )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .adapter import IPAdapter
 from .attention import scale_key
+from .features import Features
 from .key_values import WINDOW, Constant, Keys, PerWindow, Sides
 from .tokens import PICTURES, STATES, Tokens
 
@@ -58,23 +59,32 @@ def project(
     return sides
 
 
-def working_memory(adapter: IPAdapter, cond: Tensor, uncond: Tensor) -> int:
+def working_memory(adapter: IPAdapter, cond: Features, uncond: Features) -> int:
     """The most bytes that making tokens of these features, and keys and values of the tokens, holds for a moment.
 
     However many references there are; what is kept, and the tokens themselves, come on top.
     """
-    pictures, each = len(cond) + len(uncond), adapter.count_tokens(cond)
+    pictures, each = _count(cond) + _count(uncond), adapter.count_tokens(cond)
     weight = max(parameter.numel() for parameter in adapter.parameters())  # cast, one at a time
-    states = min(pictures, PICTURES) * STATES * max(cond[0].numel(), each * adapter.context_width)
+    states = min(pictures, PICTURES) * STATES * max(_largest(cond), each * adapter.context_width)
     chunk = min(pictures * each, TOKENS) * (6 * max(adapter.layer_widths) + 2 * adapter.context_width)
     return torch.float32.itemsize * (weight + max(states, chunk))
 
 
-def kept_memory(adapter: IPAdapter, cond: Tensor, uncond: Tensor, layers: Sequence[int], dtype: torch.dtype) -> int:
+def kept_memory(adapter: IPAdapter, cond: Features, uncond: Features, layers: Sequence[int], dtype: torch.dtype) -> int:
     """At most the bytes of what `project` makes for these features, and of the tokens."""
-    count = (len(cond) + len(uncond)) * adapter.count_tokens(cond)
+    count = (_count(cond) + _count(uncond)) * adapter.count_tokens(cond)
     widths = sum(adapter.layer_widths[layer] for layer in layers)
     return count * (2 * widths * dtype.itemsize + adapter.context_width * torch.float32.itemsize)
+
+
+def _count(features: Features) -> int:
+    return len(next(iter(features.values())))
+
+
+def _largest(features: Features) -> int:
+    """Numbers in the largest feature of a picture."""
+    return max(tensor[0].numel() for tensor in features.values())
 
 
 def _write(

@@ -26,7 +26,7 @@ class LinearProjection(nn.Module):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
-        self.feature_width = feature_width
+        self.feature_widths = (feature_width,)
         self.context_width = context_width
         self.num_tokens = num_tokens
         self.proj = ops.Linear(feature_width, context_width * num_tokens, device=device, dtype=dtype)
@@ -67,7 +67,7 @@ class TokenMLP(nn.Module):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
-        self.feature_width = feature_width
+        self.feature_widths = (feature_width,)
         self.context_width = context_width
         self.num_tokens = 257  # of the 224 pixel encoders these files were trained with; it follows the input
         self.proj = nn.Sequential(

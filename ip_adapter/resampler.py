@@ -74,7 +74,7 @@ class Resampler(nn.Module):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
-        self.feature_width = feature_width
+        self.feature_widths = (feature_width,)
         self.context_width = context_width
         self.num_tokens = num_tokens
         self.latents = nn.Parameter(torch.empty(1, num_tokens, width, device=device, dtype=dtype))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .adapter import IPAdapter
+from .features import Features
 
 PICTURES = 4  # at a time through the image projection
 STATES = 7  # tensors as large as the features that a projection holds at once; a resampler has the most
@@ -27,8 +28,8 @@ class Tokens:
 
 def image_tokens(
     adapter: IPAdapter,
-    cond: Tensor,
-    uncond: Tensor,
+    cond: Features,
+    uncond: Features,
     *,
     device: torch.device | str = "cpu",
     keep_on: torch.device | str = "cpu",
@@ -36,15 +37,17 @@ def image_tokens(
     """Tokens of the features of references and negative images, computed in fp32, a few pictures at a time.
 
     Args:
-        cond, uncond: (R, D) or (R, N, W), what `IPAdapter.tokens` reads
+        cond, uncond: what `IPAdapter.tokens` reads, of the references and of the negative images
         device: where it is computed. keep_on: where the tokens come out
 
     Raises:
         ValueError: as `IPAdapter.check_features`.
     """
-    rows = [*cond, *uncond]
-    tokens = torch.empty(len(rows), adapter.count_tokens(cond), adapter.context_width, device=keep_on)
-    for start in range(0, len(rows), PICTURES):
-        some = torch.stack(rows[start : start + PICTURES]).to(device, torch.float32)
-        tokens[start : start + PICTURES] = adapter.tokens(some)
-    return Tokens(tokens[: len(cond)], tokens[len(cond) :])
+    count = [len(next(iter(side.values()))) for side in (cond, uncond)]
+    tokens = torch.empty(sum(count), adapter.count_tokens(cond), adapter.context_width, device=keep_on)
+    rows = {name: [*cond[name], *uncond[name]] for name in cond}
+    for start in range(0, len(tokens), PICTURES):
+        some = slice(start, start + PICTURES)
+        features = {name: torch.stack(each[some]).to(device, torch.float32) for name, each in rows.items()}
+        tokens[some] = adapter.tokens(features)
+    return Tokens(tokens[: count[0]], tokens[count[0] :])

@@ -4,57 +4,72 @@ import torch
 from comfy.clip_vision import Output
 
 from ..clip_vision import PRESETS
-from ..ip_adapter import ENCODERS, IPAdapter
+from ..ip_adapter import ENCODERS, Features, IPAdapter, Reads
 from ..model_files.encoders import encoder_word
 from . import inputs
+from .features import FIELDS
 from .model_library import encoder_need, explained
 
-FIELD_OF = {"image_embeds": "image_embeds", "penultimate": "penultimate_hidden_states"}  # the adapter's word -> core's
+
+def reference_features(adapter: IPAdapter, features: Output, name: str = "features") -> Features:
+    """What the adapter reads of the references: (R, D) or (R, N, W) each. `name`: what they are, in words."""
+    found = {reads.name: _field(adapter, features, FIELDS[reads.name], name) for reads in adapter.reads}
+    try:
+        adapter.check_features(found)
+    except ValueError as error:
+        raise explained(error, encoder_need(adapter)) from None
+    return {feature: _finite(tensor, name) for feature, tensor in found.items()}
 
 
-def reference_features(adapter: IPAdapter, features: Output, name: str = "features") -> torch.Tensor:
-    """The field of the references that the adapter reads: (R, D) or (R, N, W). `name`: what they are, in words."""
-    found = getattr(features, FIELD_OF[adapter.feature], None)
+def negative_features(adapter: IPAdapter, features: Output, negative: Output | None) -> Features:
+    """The same for the unconditional rows: of the negative image, else by the family's own rules, (1, ...) each."""
+    references = reference_features(adapter, features)
+    if negative is not None:
+        given = reference_features(adapter, negative, "features of the negative")
+        _check_same_encoder(adapter, features, negative)
+        return {reads.name: _fitting(adapter, given[reads.name], references[reads.name]) for reads in adapter.reads}
+    return {reads.name: _by_rule(adapter, reads, features, references[reads.name]) for reads in adapter.reads}
+
+
+def _field(adapter: IPAdapter, features: Output, field: str, name: str) -> torch.Tensor:
+    found = getattr(features, field, None)
     if found is None and (kept_for := getattr(features, "kept_for", "")):
         raise ValueError(
-            f"This adapter reads {FIELD_OF[adapter.feature]}, which the {name} do not have: they were encoded for "
-            f"{kept_for} only. Connect this adapter to Encode Image Prompt instead, or none."
+            f"This adapter reads {field}, which the {name} do not have: they were encoded for {kept_for} only. "
+            "Connect this adapter to Encode Image Prompt instead, or none."
         )
     try:
         _check_encoder(adapter, features, name)
         if not isinstance(found, torch.Tensor):
             raise ValueError(
-                f"This adapter reads {FIELD_OF[adapter.feature]}, which the {name} do not have: "
-                f"encode the image with {adapter.encoder_name}."
+                f"This adapter reads {field}, which the {name} do not have: encode the image with "
+                f"{adapter.encoder_name}."
             )
-        adapter.check_features(found)
     except ValueError as error:
         raise explained(error, encoder_need(adapter)) from None
-    return _finite(found, name)
+    return found
 
 
-def negative_features(adapter: IPAdapter, features: Output, negative: Output | None) -> torch.Tensor:
-    """The same field for the unconditional rows: of the negative image, else by the family's own rule, (1, ...)."""
-    references = reference_features(adapter, features)
-    if negative is not None:
-        found = reference_features(adapter, negative, "features of the negative")
-        _check_same_encoder(adapter, features, negative)
-    elif adapter.negative == "zeros":
+def _by_rule(adapter: IPAdapter, reads: Reads, features: Output, references: torch.Tensor) -> torch.Tensor:
+    if reads.negative == "zeros":
         return torch.zeros_like(references[:1])
-    else:
-        found = getattr(features, "negative_penultimate", None)
+    found = getattr(features, "negative_penultimate", None)
     if found is None:
         raise ValueError(
             "This adapter needs the encoder's answer to an empty image as well, which core's CLIP Vision Encode does "
             "not give: use Encode Image Prompt (it takes the same encoder), or connect a negative."
         )
-    if found.shape[1:] != references.shape[1:]:
+    return _fitting(adapter, found, references)
+
+
+def _fitting(adapter: IPAdapter, negative: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
+    if negative.shape[1:] != references.shape[1:]:
         wrong = (
-            f"The negative has features of shape {tuple(found.shape)}, the references {tuple(references.shape)}: "
+            f"The negative has features of shape {tuple(negative.shape)}, the references {tuple(references.shape)}: "
             "encode both with the same encoder."
         )
         raise explained(ValueError(wrong), encoder_need(adapter))
-    return _finite(found, "features of the negative")
+    return _finite(negative, "features of the negative")
 
 
 def _check_encoder(adapter: IPAdapter, features: Output, name: str) -> None:

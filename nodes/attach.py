@@ -7,7 +7,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP
 
-from ..ip_adapter import Strength, match_layers
+from ..ip_adapter import Features, Strength, match_layers
 from ..model_files.need import Need
 from ..model_files.support import APPLIED_TO
 from .adapter import ImagePromptAdapter
@@ -22,8 +22,8 @@ from .sampling import KEY, watch
 def image_prompt(
     model: ModelPatcher,
     adapter: ImagePromptAdapter,
-    cond: torch.Tensor,
-    uncond: torch.Tensor,
+    cond: Features,
+    uncond: Features,
     strength: Strength,
     place: Place = EVERYWHERE,
     *,

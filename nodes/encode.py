@@ -10,9 +10,8 @@ from ..clip_vision import COMBINE_METHODS, COMBINE_ROWS, CROPS
 from . import inputs
 from .activity import count, timed
 from .adapter import ImagePromptAdapter
-from .adapter_features import FIELD_OF
 from .encoder import Encoder, as_encoder, encode_picture, seen
-from .features import ImageFeatures, join
+from .features import FIELDS, ImageFeatures, join
 from .sockets import CATEGORY, Adapter
 
 BACKGROUNDS = {"black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5), "white": (1.0, 1.0, 1.0)}
@@ -81,9 +80,10 @@ class EncodeImagePrompt(io.ComfyNode):
 def encode_for(encoder: Encoder, picture: torch.Tensor, adapter: ImagePromptAdapter) -> ImageFeatures:
     """Only what the adapter reads; the negative at once if it reads one, so that the encoder need not be kept."""
     inputs.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter, or nothing")
-    features = encode_picture(encoder, picture, (FIELD_OF[adapter.module.feature],))
+    features = encode_picture(encoder, picture, [FIELDS[reads.name] for reads in adapter.module.reads])
     features.kept_for = adapter.name
-    features.negative_penultimate = None if adapter.module.negative == "zeros" else features.negative_penultimate
+    read = any(reads.negative == "encoded zeros" for reads in adapter.module.reads)
+    features.negative_penultimate = features.negative_penultimate if read else None
     return features
 
 

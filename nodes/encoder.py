@@ -35,7 +35,7 @@ from .host import ENCODERS, listed_name, weights_of
 CHUNKS = (8, 2, 1)  # pictures a forward pass, fewer where memory runs out; the CPU knows how many are fast
 CPU = torch.device("cpu")
 CORE_TYPES = ("clip_vision_model", "siglip_vision_model")  # not those without hidden states or on a free grid
-FEATURES = dict(zip(FIELDS, ("image_embeds", "last", "penultimate")))  # core's names -> the encoder's
+FEATURES = {field: feature for feature, field in FIELDS.items()}
 EVERY_LAYER = "all_hidden_states"  # core's name; (B, layers, N, W)
 
 DTYPES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}  # as the loader calls them
@@ -55,7 +55,7 @@ class ImageEncoder:
         self.image_size, self.image_mean, self.image_std = config.image_size, list(config.mean), list(config.std)
         self.config = {"model_type": f"{config.kind}_vision_model", "image_size": config.image_size}
         has_embeds = config.projection is not None or config.pooling_head
-        self.fields = tuple(name for name in FIELDS if has_embeds or name != "image_embeds")
+        self.fields = tuple(name for name in FEATURES if has_embeds or name != "image_embeds")
         self.patcher = comfy.model_patcher.CoreModelPatcher(
             module, load_device=load_device, offload_device=comfy.model_management.text_encoder_offload_device()
         )
@@ -124,7 +124,7 @@ class CoreEncoder:
     def __init__(self, clip_vision: comfy.clip_vision.ClipVisionModel):
         self.model = clip_vision.model
         self.name = ""  # core does not keep what it loaded
-        self.fields = FIELDS
+        self.fields = tuple(FEATURES)
         self.load_device = clip_vision.load_device
         self.image_size, self.image_mean, self.image_std = (
             clip_vision.image_size,
@@ -142,7 +142,7 @@ class CoreEncoder:
         parts: dict[str, list[torch.Tensor]] = {field: [] for field in want}
         for pixels in pixel_values.to(self.load_device).split(chunk or CHUNKS[0]):
             last, penultimate, embeds = self.model(pixel_values=pixels, intermediate_output=-2)[:3]
-            for field, value in zip(FIELDS, (embeds, last, penultimate)):
+            for field, value in zip(FEATURES, (embeds, last, penultimate)):
                 if field in want and value is not None:
                     parts[field].append(value)
             on_chunk(len(pixels))

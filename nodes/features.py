@@ -1,6 +1,7 @@
 """Image features on a CLIP_VISION_OUTPUT socket: what core nodes read from one, plus what an IP-Adapter needs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NoReturn, Protocol
 
 import torch
@@ -9,8 +10,14 @@ from comfy.model_patcher import ModelPatcher
 
 from ..clip_vision import combine
 
-FIELDS = ("image_embeds", "last_hidden_state", "penultimate_hidden_states")  # core's names, batch first
-READ_BY_CORE = (*FIELDS, "all_hidden_states")
+FIELDS: Mapping[str, str] = MappingProxyType(  # feature, as encoders and adapters name it -> core's field, batch first
+    {
+        "image_embeds": "image_embeds",
+        "last": "last_hidden_state",
+        "penultimate": "penultimate_hidden_states",
+    }
+)
+READ_BY_CORE = (*FIELDS.values(), "all_hidden_states")
 
 
 class Deferred(Protocol):
@@ -87,7 +94,7 @@ def join(references: Sequence[Output], method: str, rows: str = "auto") -> Image
             f"The references come from different encoders ({', '.join(sorted(encoders))}): encode all with one."
         )
     fields: dict[str, torch.Tensor] = {}
-    for name in FIELDS:
+    for name in FIELDS.values():
         values = [value for each in references if isinstance(value := getattr(each, name, None), torch.Tensor)]
         if len(values) == len(references):
             fields[name] = combine(values, method, rows)

@@ -72,7 +72,7 @@ def diffusion_model(value: Any, name: str = "model") -> ModelPatcher:
 def image_features(value: Any, name: str = "features") -> Output:
     """What a CLIP_VISION_OUTPUT socket carries, core's or another pack's with the same fields."""
     if not isinstance(value, Output) and not any(
-        isinstance(getattr(value, field, None), torch.Tensor) for field in FIELDS
+        isinstance(getattr(value, field, None), torch.Tensor) for field in FIELDS.values()
     ):
         raise ValueError(f"The input {name} is {described(value)}: connect the features of Encode Image Prompt.")
     return value

@@ -11,6 +11,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ..ip_adapter import (
+    Features,
     IPAdapter,
     Keys,
     PerWindow,
@@ -51,8 +52,8 @@ _in_use: weakref.WeakKeyDictionary[IPAdapter, weakref.WeakValueDictionary[Hashab
 
 def prepare(
     adapter: ImagePromptAdapter,
-    cond: torch.Tensor,
-    uncond: torch.Tensor,
+    cond: Features,
+    uncond: Features,
     layers: Sequence[int],
     heads: Sequence[int],
     *,
@@ -77,15 +78,19 @@ def prepare(
     return found
 
 
-def _digest(features: torch.Tensor) -> bytes:
-    content: Any = features.cpu().contiguous().view(torch.uint8).numpy()
-    return hashlib.blake2b(content, digest_size=16).digest()
+def _digest(features: Features) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in features.items():
+        content: Any = tensor.cpu().contiguous().view(torch.uint8).numpy()
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(content)
+    return digest.digest()
 
 
 def _projected(
     adapter: ImagePromptAdapter,
-    cond: torch.Tensor,
-    uncond: torch.Tensor,
+    cond: Features,
+    uncond: Features,
     layers: Sequence[int],
     heads: Sequence[int],
     together: bool,

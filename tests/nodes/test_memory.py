@@ -61,10 +61,11 @@ def test_the_peak_is_what_is_kept_and_one_chunk(apply, monkeypatch, count, dtype
     with LiveBytes() as live:
         patched = apply(model, adapter, features, batch="one per image")
     kept = sum(parameter.nbytes for parameter in bank_of(patched).parameters())
-    cond, uncond = features.penultimate_hidden_states, features.negative_penultimate
+    states = features.penultimate_hidden_states
+    cond, uncond = {"penultimate": states}, {"penultimate": features.negative_penultimate}
     made = (count + 1) * 16 * adapter.module.context_width * 4  # the tokens
     assert kept <= live.peak <= 1.5 * kept + made + working_memory(adapter.module, cond, uncond)
-    many = cond[:1].expand(10**6, -1, -1)
+    many = {"penultimate": states[:1].expand(10**6, -1, -1)}
     assert working_memory(adapter.module, many, uncond) < 2.5e6  # and a chunk does not grow with the references
 
 
