@@ -80,9 +80,9 @@ def load_encoder(
 
 
 def describe(sd: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = None, name: str = "") -> VisionConfig:
-    """The encoder that `load_encoder` makes of this file, from names and shapes alone: meta tensors will do.
+    """The encoder that `load_encoder` would make of this file, from names and shapes alone: meta tensors are enough.
 
-    ValueError as there.
+    Raises the same ValueErrors as `load_encoder`.
     """
     return _examine(_shapes(_steps(_renamed(sd)), sd), "auto", metadata, name, OPENAI_ARCHIVE in sd)
 
@@ -197,7 +197,7 @@ def _steps(keys: Mapping[str, str]) -> list[Step]:
 
 
 def _shapes(steps: Iterable[Step], sd: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our weights without their values."""
+    """Our weights on the meta device: names, shapes and dtypes without values."""
     shapes: dict[str, Tensor] = {}
     for step in steps:
         tensors = [sd[key].to("meta") for key in step.keys]
@@ -221,7 +221,7 @@ def _there(key: str | None, name: str) -> str:
 
 
 def _measure(sd: Mapping[str, Tensor]) -> Sizes:
-    """Count what can be counted. ValueError for what is no square-grid ViT."""
+    """The sizes that tensors show. ValueError for anything but a ViT with a square grid of patches."""
     patches = _weight(sd, "patch_embedding.weight")
     if patches.ndim != 4:
         raise ValueError(

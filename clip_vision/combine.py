@@ -49,7 +49,7 @@ def _auto(features: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def _stack(features: Sequence[Tensor]) -> Tensor:
-    """(R, B, ...)."""
+    """The references as one tensor (R, B, ...)."""
     rows = max(len(feature) for feature in features)
     if any(len(feature) not in (1, rows) for feature in features):
         raise ValueError(

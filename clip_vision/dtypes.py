@@ -14,13 +14,13 @@ AMD_WITHOUT_BF16 = r"gfx(8\w\w|90[0-79c]|10\w\w)\b"  # GCN, Vega but for the Ins
 
 
 def best_dtype(device: torch.device | str) -> torch.dtype:
-    """bf16 on processors and GPUs that multiply it natively, fp16 on GPUs that do so with that, else fp32."""
+    """bf16 where the processor or GPU multiplies it natively, fp16 on GPUs that multiply only that, else fp32."""
     device = torch.device(device)
     return _BY_DEVICE.get(device.type, _other)(device)
 
 
 def _cpu(device: torch.device) -> torch.dtype:
-    # torch has no public question for this; a build that cannot be asked computes in fp32
+    # torch has no public function that tells this; a build without the private one computes in fp32
     native = any(_ask(name) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return torch.bfloat16 if native else torch.float32
 

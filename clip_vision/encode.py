@@ -14,7 +14,7 @@ from .model import VisionEncoder
 from .preprocess import BLACK, preprocess
 
 CHUNK = 8
-CPU_TOKENS = 1024  # of a chunk on a CPU: fewer leave it idle, and more lose when activations outgrow the caches
+CPU_TOKENS = 1024  # in a chunk on a CPU: fewer leave it idle, more are slower as activations outgrow the caches
 
 
 def encode(
@@ -27,7 +27,7 @@ def encode(
     background: Rgb = BLACK,
     chunk_size: int | None = None,
 ) -> VisionFeatures:
-    """The features of pictures: `preprocess.preprocess` for this encoder, then `encode_pixels`; their errors."""
+    """The features of pictures: `preprocess.preprocess`, then `encode_pixels`. Raises what these two raise."""
     config = encoder.config
     pixel_values = preprocess(images, config.image_size, config.mean, config.std, crop, background)
     return encode_pixels(encoder, pixel_values, want=want, hidden_layers=hidden_layers, chunk_size=chunk_size)
@@ -47,7 +47,7 @@ def encode_pixels(
     pixel_values of zeros (the mean color, after normalising) are the "no picture" that plus adapters were trained with.
     A chunk is as large as is fast on the device, and at most `chunk_size` pictures. `on_chunk` is told the number of
     pictures after each chunk; what it raises ends the encoding.
-    ValueError as `VisionEncoder.forward`, and for a chunk size below 1.
+    Raises the ValueErrors of `VisionEncoder.forward`, and one for a chunk size below 1.
     """
     pixel_values = pixel_values.to(encoder.weight_device)
     size = _chunk_size(encoder, chunk_size)

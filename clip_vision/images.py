@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .config import Rgb
 
-if TYPE_CHECKING:  # whoever has a PIL image or an array has the package too; this one needs neither
+if TYPE_CHECKING:  # for annotations alone: neither package is needed until a picture of its kind is given
     import numpy.typing as npt
     from PIL import Image
 
@@ -60,7 +60,7 @@ def _from_numpy(image: npt.NDArray[Any]) -> Tensor:
 
 
 def _from_pil(image: Image.Image) -> Tensor:
-    """(H, W, C)."""
+    """A PIL image as an array (H, W, C)."""
     if image.mode.startswith("I;16"):
         return _bytes_of(image.convert("I"), torch.int32).float() / 65535
     if image.mode in ("I", "F"):
@@ -113,7 +113,7 @@ def _to_bytes(pixels: Tensor) -> Tensor:
 
 
 def _on_background(pixels: Tensor, background: Rgb) -> Tensor:
-    """(B, C, H, W) -> (B, 3, H, W)."""
+    """Grey and transparent pictures as RGB on the background: (B, C, H, W) -> (B, 3, H, W)."""
     has_alpha = pixels.shape[1] in (2, 4)
     color = pixels[:, :-1] if has_alpha else pixels
     color = color.expand(-1, 3, -1, -1)

@@ -33,7 +33,7 @@ TRANSFORMERS = Layout(
         (_HF + r"embeddings\.class_embedding", "class_embedding"),
         (_HF + r"embeddings\.position_embedding\.weight", "position_embedding"),
         (_HF + r"embeddings\.patch_embedding\." + _PARAMETER, r"patch_embedding.\1"),
-        (_HF + r"pre_layrnorm\." + _PARAMETER, r"pre_norm.\1"),  # spelt so in every published file
+        (_HF + r"pre_layrnorm\." + _PARAMETER, r"pre_norm.\1"),  # this spelling is in every published file
         (_HF + r"post_layernorm\." + _PARAMETER, r"post_norm.\1"),
         (_HF_LAYER + r"layer_norm([12])\." + _PARAMETER, r"layers.\1.norm\2.\3"),
         (_HF_LAYER + r"self_attn\.([qkv])_proj\." + _PARAMETER, r"layers.\1.attention.\2.\3"),
@@ -132,7 +132,7 @@ def recognise(keys: Iterable[str]) -> Layout:
 
 
 def rename(keys: Iterable[str], layout: Layout) -> dict[str, str]:
-    """{key in the file: our name} of the image tower. ValueError names keys that are neither that nor droppable."""
+    """{key in the file: our name} of the image tower. ValueError names the keys that no rule of the layout knows."""
     renamed: dict[str, str] = {}
     strangers: list[str] = []
     for key in keys:

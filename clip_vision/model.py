@@ -15,7 +15,7 @@ from .config import VisionConfig
 from .features import FEATURES, VisionFeatures
 from .layers import Layer, Ops, PoolingHead
 
-FROM_CLASS_TOKEN = {"image_embeds", "cls"}  # of CLIP: nothing else of the last layer is needed for these
+FROM_CLASS_TOKEN = {"image_embeds", "cls"}  # of CLIP: for these the last layer computes the class token alone
 
 
 class VisionEncoder(nn.Module):
@@ -48,9 +48,9 @@ class VisionEncoder(nn.Module):
     ) -> VisionFeatures:
         """Normalised pictures (B, 3, S, S) -> the features named in `want`, in the dtype of the weights.
 
-        Runs no layer that nothing asked for needs. `hidden_layers` are indices into transformers' `hidden_states`,
-        -depth-1..depth. ValueError: an unknown feature, one that this encoder has not, an index out of range, nothing
-        wanted, pictures of another shape.
+        Layers that no wanted feature needs are not run. `hidden_layers` are indices into transformers' `hidden_states`,
+        -depth-1..depth. ValueError: an unknown feature, one that this encoder does not have, an index out of range, no
+        feature at all, pictures of another shape.
         """
         indices = {index: self._hidden_index(index) for index in hidden_layers}
         self._check_want(want, indices)

@@ -34,7 +34,7 @@ class PackedLinear(nn.Module):
         self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
 
     def unpacked(self) -> nn.Linear:
-        """The Linear again, with the same bits."""
+        """The Linear that was packed, with the same bits."""
         plain = self.plain[0]
         plain.weight = nn.Parameter(self.packed.to_dense(), requires_grad=False)
         return plain
@@ -75,8 +75,8 @@ def _load_weight(
 def pack_weights(encoder: VisionEncoder) -> int:
     """Pack every fp32 or bf16 Linear that is on the CPU, in place; returns how many. Results differ by rounding only.
 
-    0 where torch lacks oneDNN or these operations; bf16 is left where the processor lacks AVX-512. Doing it again does
-    nothing; `unpack_weights` takes it back.
+    Returns 0 where torch lacks oneDNN or these operations, and leaves bf16 alone where the processor lacks AVX-512. A
+    second call does nothing; `unpack_weights` undoes the first.
     """
     if not _available():
         return 0

@@ -27,7 +27,10 @@ def preprocess(
 
 
 def fit(images: Pictures, size: int, crop: str = "center", background: Rgb = BLACK) -> Tensor:
-    """What the encoder sees, as a picture: (B, S, S, 3) float32 in 0..1, in steps of 1/255. Errors as `preprocess`."""
+    """What the encoder sees, as a picture: (B, S, S, 3) float32 in 0..1, in steps of 1/255.
+
+    Raises what `preprocess` does.
+    """
     if crop not in CROPS:
         raise ValueError(f"Unknown crop {crop!r}. Known: {', '.join(CROPS)}.")
     if size < 1:

@@ -17,10 +17,10 @@ BLOCK = 16  # outputs computed together: a band of the weight matrix, which is n
 
 
 def resize(pixels: Tensor, height: int, width: int) -> Tensor:
-    """(B, C, H, W) uint8 -> (B, C, height, width) uint8.
+    """Resize pictures: (B, C, H, W) uint8 -> (B, C, height, width) uint8.
 
-    One side, then the other, with 8 bits in between. Which is first is Pillow 13's choice
-    (https://github.com/python-pillow/Pillow/pull/9549); older ones always begin across.
+    One side is resized, then the other, with 8 bits in between. The order is that of Pillow 13
+    (https://github.com/python-pillow/Pillow/pull/9549); older versions always resize the width first.
     """
     old_height, old_width = pixels.shape[2:]
     if old_height > height and old_height - height > 2 * (old_width - width):
@@ -33,7 +33,7 @@ def _down(pixels: Tensor, height: int) -> Tensor:
 
 
 def _across(pixels: Tensor, width: int) -> Tensor:
-    """(B, C, H, W) -> (B, C, H, width)."""
+    """Resize the width alone: (B, C, H, W) -> (B, C, H, width)."""
     old = pixels.shape[3]
     if old == width:
         return pixels
