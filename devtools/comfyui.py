@@ -21,7 +21,7 @@ PACK = {"image-prompt": ROOT}
 DEMO_NODES = {"image-prompt-demo": ROOT / "demo" / "nodes"}
 WORLD = ROOT / "demo" / "models"
 POLL_SECONDS = 0.2
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not know our loopback
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach our loopback
 
 Waiting = Callable[[], None]
 
@@ -31,9 +31,9 @@ class ServerError(RuntimeError):
 
 
 def prepare_base(base: Path, packs: Mapping[str, Path]) -> Path:
-    """A base directory of our own for ComfyUI, with `packs` linked into its custom_nodes.
+    """Make a base directory for ComfyUI, with `packs` linked into its custom_nodes.
 
-    Of the rest only links into this repository are removed: other packs in there are the user's.
+    Earlier links into this repository are removed. Other packs there are the user's, and stay.
     """
     for folder in ("input", "output", "temp", "user", "models/checkpoints", "models/clip_vision", "models/ipadapter"):
         (base / folder).mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def prepare_base(base: Path, packs: Mapping[str, Path]) -> Path:
 
 
 def add_world(base: Path) -> None:
-    """The demo world's encoder and adapters, where the pack's own nodes look for such files."""
+    """Copy the demo world's encoder and adapters to where the pack's own nodes look for such files."""
     for folder in ("clip_vision", "ipadapter"):
         if not (WORLD / folder).is_dir():
             raise StageError("demo world", f"there is no {WORLD / folder}: is the repository complete?")
@@ -56,12 +56,12 @@ def add_world(base: Path) -> None:
 
 
 def is_link(place: Path) -> bool:
-    """A symbolic link or a junction."""
+    """Whether this is a symbolic link or a junction."""
     return os.path.realpath(place) != os.path.join(os.path.realpath(place.parent), place.name)
 
 
 def link(place: Path, target: Path) -> None:
-    """A symbolic link, or on Windows a junction, which needs no rights there."""
+    """Make a symbolic link, or on Windows a junction, which needs no special rights."""
     if os.path.lexists(place):
         if not is_link(place):
             raise StageError("link the pack", f"{place} is not our link to {target}: move it away.")
@@ -123,7 +123,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches us alone, and we stop it in order
+                start_new_session=True,  # Ctrl-C reaches only this process, which then ends ComfyUI in order
             )
         return self
 
@@ -161,7 +161,7 @@ class Server:
             return answer.read()
 
     def queue(self, workflow: Mapping[str, object], client_id: str = "") -> str:
-        """Queue a workflow in API format; its prompt id. ServerError carries what ComfyUI says about each node."""
+        """Queue a workflow in API format; its id is returned. ServerError carries what ComfyUI says about each node."""
         body = json.dumps({"prompt": workflow, "client_id": client_id}).encode()
         request = urllib.request.Request(self.url + "/prompt", body, {"Content-Type": "application/json"})
         try:

@@ -1,4 +1,4 @@
-"""The demo on every ComfyUI that the pack supports, and what an older one says of it. Standard library only."""
+"""Run the demo on every supported ComfyUI, and see an older one refuse the pack. Standard library only."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Pictures = dict[str, bytes]
 
 
 class Wrong(Exception):
-    """A version is not as it should be; the message says how."""
+    """The pack does not work as expected on a version; the message says how."""
 
 
 def run_matrix(python: Path, sample: Callable[[Server], Pictures]) -> int:
-    """A line for each version; 1 where one is not as it should be."""
+    """Print a line for each version; return 1 if the pack does not work as expected on one of them."""
     expected: Pictures = {}
     failed: list[str] = []
     for release in RELEASES:
@@ -40,7 +40,7 @@ def run_matrix(python: Path, sample: Callable[[Server], Pictures]) -> int:
 
 
 def try_release(python: Path, release: Release, sample: Callable[[Server], Pictures], expected: Pictures) -> str:
-    """What is right about it; the first pictures become the `expected` ones. Raises what says what is not right."""
+    """Say what works on a release, or raise an error that says what does not. The first pictures become `expected`."""
     server = make_server(python, release)
     with server:
         server.wait_until_ready()
@@ -68,7 +68,7 @@ def compare(pictures: Pictures, expected: Pictures) -> str:
 
 
 def drawn(png: bytes) -> bytes:
-    """The pixels of a PNG, packed, without what ComfyUI writes beside them: the workflow, and fingerprints of files."""
+    """The compressed pixels of a PNG, without the workflow and the fingerprints of files that ComfyUI adds."""
     found, start = b"", len(PNG)
     while png.startswith(PNG) and start < len(png):
         (size,) = struct.unpack_from(">I", png, start)

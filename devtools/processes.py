@@ -1,4 +1,4 @@
-"""A command on this terminal, and signals that let it end in order. Standard library only."""
+"""Run a command on this terminal, and end it in order when a signal comes. Standard library only."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ STOP_SECONDS = 30  # what two test processes need to stop their ComfyUI
 
 
 def call(command: Sequence[str | Path], environment: Mapping[str, str]) -> int:
-    """Run a command on this terminal. When we are stopped, it gets the time to stop what it has started."""
+    """Run a command on this terminal. When this process is stopped, the command has time to stop what it started."""
     process = subprocess.Popen([str(part) for part in command], cwd=ROOT, env={**os.environ, **environment})
     try:
         return process.wait()
     except KeyboardInterrupt:  # Ctrl-C reached it too
         wait_or_kill(process)
         raise
-    except SystemExit:  # SIGTERM or SIGHUP, which reached us alone
+    except SystemExit:  # SIGTERM or SIGHUP, which reached this process alone
         if os.name != "nt":
             process.send_signal(signal.SIGINT)  # pytest tears its fixtures down
         wait_or_kill(process)

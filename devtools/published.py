@@ -37,7 +37,7 @@ def layouts() -> dict[str, Any]:
 
 
 def shapes(layout: str) -> Shapes:
-    """Of a file in tests/checkpoints; nested parts are joined with dots, part "" is the top level."""
+    """The shapes of a file in tests/checkpoints; nested parts are joined with dots, part "" is the top level."""
     return {
         f"{part}.{key}" if part else key: tuple(shape)
         for part, tensors in layouts()[layout]["tensors"].items()
@@ -46,7 +46,7 @@ def shapes(layout: str) -> Shapes:
 
 
 def bigger(layout: str = VIT_H) -> Shapes:
-    """CLIP ViT-bigG/14 out of ViT-H/14: the names are the same."""
+    """The shapes of CLIP ViT-bigG/14, made from those of ViT-H/14: the names are the same."""
     tensors: Shapes = {}
     for layer in range(48):
         for key, shape in shapes(layout).items():
@@ -58,7 +58,7 @@ def bigger(layout: str = VIT_H) -> Shapes:
 
 
 def headless(tensors: Shapes) -> Shapes:
-    """Without the visual projection, as some save it who need hidden states alone."""
+    """An encoder without its visual projection, as some people save it who need hidden states alone."""
     return {key: shape for key, shape in tensors.items() if key != "visual_projection.weight"}
 
 
@@ -74,7 +74,7 @@ def norm(name: str, width: int) -> Shapes:
 
 
 def base(context: int, width: int = 1024, tokens: int = 4) -> Shapes:
-    """The projection of the base adapters."""
+    """The shapes of the projection of a base adapter."""
     return linear("proj", tokens * context, width) | norm("norm", context)
 
 
@@ -85,7 +85,7 @@ def full_face(context: int, width: int = 1280) -> Shapes:
 def resampler(
     context: int, width: int = 1280, dim: int = 64, heads: int = 1, depth: int = 4, tokens: int = 16
 ) -> Shapes:
-    """The projection of the plus adapters; heads are 64 wide."""
+    """The shapes of the projection of a plus adapter; heads are 64 wide."""
     inner = 64 * heads
     found: Shapes = {"latents": (1, tokens, dim), **linear("proj_in", dim, width)}
     found |= linear("proj_out", context, dim) | norm("norm_out", context)
@@ -100,7 +100,7 @@ def resampler(
 
 
 def adapter(projection: Shapes, widths: Sequence[int], context: int) -> Shapes:
-    """A whole IP-Adapter; widths: of its layers, in file order."""
+    """The shapes of a whole IP-Adapter. widths: those of its layers, in file order."""
     found = {f"image_proj.{key}": shape for key, shape in projection.items()}
     for number, width in enumerate(widths):
         for letter in "kv":
@@ -109,7 +109,7 @@ def adapter(projection: Shapes, widths: Sequence[int], context: int) -> Shapes:
 
 
 def encoder(width: int, depth: int, mlp: int, projection: int, patch: int, size: int = 224) -> Shapes:
-    """CLIPVisionModelWithProjection."""
+    """The shapes of transformers' CLIPVisionModelWithProjection."""
     found: Shapes = {
         "vision_model.embeddings.class_embedding": (width,),
         "vision_model.embeddings.patch_embedding.weight": (width, 3, patch, patch),
@@ -168,7 +168,7 @@ def nested(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
-    """A safetensors file. An interrupted run leaves no half file under the final name."""
+    """Write a safetensors file. An interrupted run leaves no half file under the final name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata)
@@ -177,7 +177,7 @@ def save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None
 
 
 def write_header(path: Path, tensors: Shapes, dtype: str = "F16", **metadata: str) -> Path:
-    """A safetensors file of full length, and with nothing but the header on the disk."""
+    """Write a safetensors file of full length, of which only the header takes room on the disk."""
     table: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
     end = 0
     for key, shape in tensors.items():

@@ -18,7 +18,7 @@ PINS = ROOT / "tests" / "requirements.txt"
 
 
 def set_up(options: argparse.Namespace) -> tuple[Path, Path]:
-    """(interpreter, ComfyUI), both ready."""
+    """Make an interpreter and a ComfyUI ready, and return the paths of both."""
     comfyui = given(options.comfyui) if options.comfyui else None
     if options.python:
         python = existing_python(options.python)
@@ -42,7 +42,7 @@ def virtual_environment() -> Path:
 
 
 def packages(python: Path, comfyui: Path | None) -> None:
-    """Everything at the pinned version. pip's own configuration (index, proxy, certificates) is yours."""
+    """Install every package at its pinned version. pip's own configuration (index, proxy, certificates) is yours."""
     lists = [PINS, *([comfyui / "requirements.txt"] if comfyui else [])]
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in lists)).hexdigest()
     if is_done("packages", digest):

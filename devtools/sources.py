@@ -42,7 +42,7 @@ RELEASES = (  # the newest first: it is the one that the pack is developed on
 
 
 def released(python: Path, release: Release = RELEASES[0]) -> Path:
-    """ComfyUI out of its source distribution."""
+    """The folder of a ComfyUI, unpacked from its source distribution."""
     folder = DEV / ("comfyui" if release is RELEASES[0] else f"comfyui-{release.comfyui}")
     if is_done(folder.name, release.sha256) and (folder / "main.py").is_file():
         return folder
@@ -60,7 +60,7 @@ def released(python: Path, release: Release = RELEASES[0]) -> Path:
 
 
 def download(python: Path, release: Release, folder: Path) -> None:
-    """pip checks the hash before it runs the archive's build backend, which it does to read the metadata."""
+    """Download with pip, which checks the hash before it runs the archive's build backend for the metadata."""
     folder.mkdir(parents=True, exist_ok=True)
     wanted = folder / "requirements.txt"
     wanted.write_text(f"{DISTRIBUTION}=={release.version} --hash=sha256:{release.sha256}\n")
@@ -70,7 +70,7 @@ def download(python: Path, release: Release, folder: Path) -> None:
 
 
 def unpack(archive: Path, inside: str, folder: Path) -> None:
-    """Only ComfyUI, only plain files, only below `folder`, and all of it or nothing."""
+    """Unpack only ComfyUI, only plain files, only below `folder`, and all of it or nothing."""
     progress = Progress("unpack ComfyUI")
     part = empty_part(folder)
     with tarfile.open(archive) as tar:
@@ -102,7 +102,7 @@ def cloned(url: str, branch: str) -> Path:
 
 
 def empty_part(folder: Path) -> Path:
-    """Where `folder` is made before it is whole; does not exist."""
+    """The path at which `folder` is made until it is whole. Nothing is there when this returns."""
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     return part
