@@ -135,7 +135,7 @@ def interval(rounds: Sequence[Sequence[float]]) -> tuple[float, float]:
 
 
 def check_out(commit: str, folder: Path, repository: Path = host.ROOT) -> str:
-    """The files of a commit in a new folder, without touching the repository; its short name."""
+    """Write the files of a commit to a new folder, leaving the repository alone; return its short name."""
 
     def git(*arguments: str) -> bytes:
         return subprocess.run(["git", "-C", str(repository), *arguments], capture_output=True, check=True).stdout
@@ -151,7 +151,7 @@ def check_out(commit: str, folder: Path, repository: Path = host.ROOT) -> str:
 
 @contextmanager
 def emptied(folder: Path) -> Iterator[Path]:
-    """A folder for the time of a run; what a killed one left goes at the next."""
+    """An empty folder for this run. What a run left that was killed is deleted by the next."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:

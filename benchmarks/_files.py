@@ -20,7 +20,7 @@ VISION = {  # width, layers, mlp, projection, patch; of pictures of 224x224
 
 
 def vision_shapes(name: str) -> published.Shapes:
-    """Of a CLIP vision tower, in transformers' names."""
+    """The shapes of a CLIP vision tower, under transformers' names."""
     return published.encoder(*VISION[name])
 
 
@@ -38,5 +38,5 @@ def random_values(name: str, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def write(path: Path, tensors: published.Shapes) -> None:
-    """In fp16; whole or not at all."""
+    """Write a file in fp16, whole or not at all."""
     published.save(path, {key: random_values(key, shape).half() for key, shape in tensors.items()})

@@ -28,7 +28,7 @@ def start(options: argparse.Namespace, **more: object) -> None:
 
 
 def import_comfyui(options: argparse.Namespace, **more: object) -> None:
-    """For the CPU. `more`: other arguments of ComfyUI's command line."""
+    """Import ComfyUI for the CPU. `more`: other arguments of its command line."""
     if not (Path(options.comfyui) / "main.py").is_file():
         sys.exit(f"No ComfyUI at {options.comfyui}: give --comfyui PATH or set COMFYUI_PATH.")
     sys.path.insert(0, options.comfyui)
@@ -44,7 +44,7 @@ def import_comfyui(options: argparse.Namespace, **more: object) -> None:
 
 
 def import_pack(tree: Path) -> None:
-    """Of this folder, as `image_prompt`."""
+    """Import the pack in this folder as `image_prompt`."""
     load("image_prompt", tree / "__init__.py", submodule_search_locations=[str(tree)])
 
 

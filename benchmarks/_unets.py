@@ -22,7 +22,7 @@ WIDTHS = {"SD1.5": (768, 768), "SDXL": (2048, 1280)}  # text context, pooled tex
 
 
 def _places(rows: list[tuple[str, int, int, int, int]]) -> list[tuple[str, int, int, int, int]]:
-    """(kind, index, depth, width, heads) of (kind, index, depth of the transformer, width, heads)."""
+    """One (kind, index, depth, width, heads) for each block of (kind, index, number of blocks, width, heads)."""
     return [(kind, index, depth, width, heads) for kind, index, depths, width, heads in rows for depth in range(depths)]
 
 

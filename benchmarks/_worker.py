@@ -45,7 +45,7 @@ def main() -> None:
                         work()
                 else:
                     answer = {"seconds": turn(work)}
-            except Exception as error:  # the driver says it, and goes on with another row
+            except Exception as error:  # the driver reports it, and goes on with another row
                 answer = {"error": f"{type(error).__name__}: {error}"}
             print(json.dumps(answer), file=answers, flush=True)
 

@@ -53,12 +53,12 @@ def run(node_id: str, **inputs: Any) -> tuple[Any, ...]:
 
 
 def model_name(name: str) -> str:
-    """Of the file in its model folder."""
+    """The name of the file in its model folder."""
     return f"{name.replace('/', '-')}.safetensors"
 
 
 def model_file(folder: str, name: str, shapes: Callable[[], files.published.Shapes]) -> str:
-    """The name under which the nodes find it; made when it is not there."""
+    """The name under which the nodes find a model file, which is written if it is not there."""
     path = Path(folder_paths.models_dir) / folder / model_name(name)
     if not path.exists():
         files.write(path, shapes())
@@ -72,7 +72,7 @@ def encode(encoder: str, dtype: str, pictures: int) -> Work:
 
 
 def encode_node(encoder: str, dtype: str) -> Callable[[torch.Tensor], Any]:
-    """Encode Image Prompt with an encoder whose file is there."""
+    """The node Encode Image Prompt, as a function of pictures, with an encoder whose file is there."""
     loaded = run("ImagePromptLoadEncoder", encoder_name=model_name(encoder), dtype=dtype)[0]
     return lambda images: run("ImagePromptEncode", clip_vision=loaded, image=images)[0]
 
@@ -83,7 +83,7 @@ def load_adapter(name: str) -> Any:
 
 
 def features(adapter: str, pictures: int = 1) -> Output:
-    """As core's CLIP Vision Encode gives them."""
+    """Features of random values, as core's CLIP Vision Encode gives them."""
     found = Output()
     for name, shape in FEATURES[adapter].items():
         setattr(found, name, torch.randn(pictures, *shape))
@@ -104,7 +104,7 @@ def apply(base: str, adapter: str) -> Work:
 def sampling(
     base: str, adapter: str, dtype: str, size: int, steps: int, masked: bool = False, adapters: int = 1
 ) -> Work:
-    """What the adapter adds to one evaluation of a UNet that does little else."""
+    """The time that the adapter adds to one evaluation of a UNet that does little else."""
     bare = hollow_unet(base, DTYPES[dtype])
     mask = {"mask": torch.rand(1, 512, 512)} if masked else {}
     full = steered(bare, adapter, adapters, **mask)
@@ -114,13 +114,13 @@ def sampling(
 
 
 def unet(base: str, adapter: str, dtype: str, size: int, adapters: int = 1) -> Work:
-    """A whole step with the adapter."""
+    """The time of a whole sampling step with the adapter."""
     full = steered(random_unet(base, DTYPES[dtype]), adapter, adapters)
     return lambda: host.seconds(lambda: sample(full, base, size))
 
 
 def steered(model: ModelPatcher, adapter: str, count: int, **inputs: Any) -> ModelPatcher:
-    """With as many adapters of one file."""
+    """The model with one adapter applied `count` times."""
     loaded = load_adapter(adapter)
     for _ in range(count):
         model = applied(model, loaded, features(adapter), features(adapter), **inputs)
@@ -128,7 +128,7 @@ def steered(model: ModelPatcher, adapter: str, count: int, **inputs: Any) -> Mod
 
 
 def check_effect(bare: torch.Tensor, steered: torch.Tensor) -> None:
-    """Else nothing is measured."""
+    """RuntimeError if the adapter has no effect: its time would mean nothing."""
     if not (math.isfinite(steered.sum()) and (steered - bare).abs().max() > 0):
         raise RuntimeError("The applied adapter changes nothing, or not to numbers: its time would mean nothing.")
 

@@ -53,7 +53,7 @@ def whole_module(tensors):
 
 
 def kept(model: ModelPatcher) -> float:
-    """MB of all that the patches of a model bring along."""
+    """The MB that the patches of a model keep in memory."""
     return sum({id(each.model): each.model_size() for each in model.model_patches_models()}.values()) / 1e6
 
 

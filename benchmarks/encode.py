@@ -119,7 +119,7 @@ def candidates(name: str) -> tuple[Candidates, dict[str, float]]:
 
 
 def flops(name: str) -> float:
-    """Of one picture."""
+    """The FLOPs of encoding one picture."""
     width, layers, _, mlp, patch, projection = SHAPES[name]
     tokens = (224 // patch) ** 2 + 1
     per_layer = 2 * tokens * (4 * width**2 + 2 * width * mlp) + 4 * tokens**2 * width
@@ -127,7 +127,7 @@ def flops(name: str) -> float:
 
 
 def matmul_rate(dtype: torch.dtype) -> float:
-    """FLOP/s of torch.mm, the median of some."""
+    """The FLOP/s that torch.mm reaches, as the median of several calls."""
     a, b = torch.randn(2056, 1024, dtype=dtype), torch.randn(1024, 4096, dtype=dtype)
     return 2 * 2056 * 1024 * 4096 / statistics.median(host.seconds(lambda: torch.mm(a, b)) for _ in range(7))
 
@@ -143,7 +143,7 @@ def measure(functions: Candidates, batch: int, repeats: int) -> dict[str, float]
 
 
 def repeats_for(name: str, batch: int) -> int:
-    """Few where one round takes minutes."""
+    """How often to measure: less often where one round takes minutes."""
     work = flops(name) * batch / 1e12
     return OPTIONS.repeats or (5 if work < 0.5 else 3 if work < 2 else 1)
 

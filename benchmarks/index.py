@@ -44,7 +44,7 @@ IN_A_FOLDER = 100  # files; the rest of a type lies in sub-folders of as many
 
 
 def unet(blocks: int) -> dict[str, tuple[int, ...]]:
-    """Keys of a checkpoint, as many as one has."""
+    """Keys and shapes of a UNet checkpoint, as many as a published one has."""
     tensors = {
         f"model.diffusion_model.input_blocks.{block}.{part}.weight": (320, 320)
         for block in range(blocks)
@@ -54,7 +54,7 @@ def unet(blocks: int) -> dict[str, tuple[int, ...]]:
 
 
 def templates(folder: Path) -> dict[str, list[Path]]:
-    """Of each type, a few files to link to."""
+    """A few files of each type, to which the others are links."""
     adapters = [
         write_header(folder / f"{name}.safetensors", shapes(name))
         for name, layout in layouts().items()

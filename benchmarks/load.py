@@ -63,7 +63,7 @@ def measure(options, name: str, folder: str) -> None:
     folder_paths.folder_names_and_paths["clip_vision"] = ([folder], {".safetensors"})
     run = CANDIDATES[name](options.dtype)
     picture = torch.rand(1, 512, 512, 3)
-    torch.mm(picture[0, :, :, 0], picture[0, :, :, 1])  # the threads are there
+    torch.mm(picture[0, :, :, 0], picture[0, :, :, 1])  # starts the threads before the time is taken
     print("ready", flush=True)
     sys.stdin.readline()
     begin = time.process_time()
@@ -81,7 +81,7 @@ def anonymous(pid: int) -> int:
 
 
 def measured(options, name: str, folder: str) -> dict[str, float]:
-    """One fresh process; its memory is watched from here, so that watching costs it nothing."""
+    """Measure one fresh process; its memory is watched from here, so that watching costs it nothing."""
     command = [sys.executable, __file__, "--measure", name, folder, "--comfyui", options.comfyui]
     command += ["--threads", str(options.threads), "--dtype", options.dtype]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
