@@ -19,7 +19,7 @@ Workflow = dict[str, dict[str, object]]
 
 @dataclass(frozen=True)
 class ImagePrompt:
-    """One Apply node."""
+    """What one Apply node is given."""
 
     weight: float = 1.0
     next_row: bool = False  # the reference of the next row, instead of the row's own
@@ -63,7 +63,10 @@ def reference(row: int) -> str:
 
 
 def workflow(column: Column) -> Workflow:
-    """In API format. Columns share the names of nodes, so that ComfyUI keeps what is loaded and encoded."""
+    """The workflow of a column, in API format.
+
+    Columns share the names of nodes, so that ComfyUI keeps what is loaded and encoded.
+    """
     nodes = {
         "world": node("ImagePromptDemoWorld"),
         "encoder": node("ImagePromptLoadEncoder", encoder_name=ENCODER, variant="auto", dtype="fp32"),

@@ -32,12 +32,12 @@ def run_demo(server: Server, python: str | Path) -> None:
 
 
 def draw_references(server: Server, python: str | Path) -> None:
-    """Where its LoadImage looks for them."""
+    """Draw the references where ComfyUI's LoadImage looks for them."""
     sheet("draw the references", python, "references", server.base / "input")
 
 
 def sample(server: Server, waiting: Waiting = lambda: None) -> Iterator[tuple[str, bytes]]:
-    """(file name, PNG) of the pictures of every column."""
+    """Sample every column; return (file name, PNG) of its pictures."""
     queued = {column: server.queue(workflow(column)) for column in COLUMNS}
     for column, prompt_id in queued.items():
         for row, picture in enumerate(server.pictures(server.wait(prompt_id, waiting)), 1):
@@ -45,7 +45,7 @@ def sample(server: Server, waiting: Waiting = lambda: None) -> Iterator[tuple[st
 
 
 def sheet(stage: str, python: str | Path, *arguments: str | Path) -> str:
-    """Run sheet.py, which needs the installed packages; what it prints."""
+    """Run sheet.py, which needs the installed packages, and return what it prints."""
     progress = Progress(stage)
     command = [python, "-m", "demo.sheet", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)

@@ -44,7 +44,7 @@ def main(folder: Path) -> None:
 
 
 def write(path: Path, shapes: Shapes, seed: int, metadata: dict[str, str] | None = None) -> None:
-    """In half precision, the keys and values of images louder."""
+    """Write a file in half precision, with larger weights for the keys and values of images."""
     published.save(path, published.halves(published.fill(shapes, seed, louder={"_ip.": 2.0})), metadata)
 
 

@@ -39,7 +39,7 @@ BORDER = 3  # pixels that show the ground
 NOISE = 0.02  # squared difference of colours that says little
 RADII = tuple(float(radius) for radius in range(11, 25))
 ROAM = {"": (16, 16), "left": (6, 12), "right": (6, 12)}  # how far a centre may be from the middle: across, down
-PADDED = SIZE + max(map(max, ROAM.values())) * 2  # of the correlations, which wrap around
+PADDED = SIZE + max(map(max, ROAM.values())) * 2  # with a margin, because correlations wrap around
 STEPS = (0.5, 0.25, 0.125)  # of the search around the best template, in pixels
 SLIP = 1.5  # of a texture against the object's centre, in pixels
 REPEATS = {"plain": (0, 0), "stripes": (0, 8), "dots": (8, 8), "checks": (16, 16)}  # of a texture, across and down
@@ -65,7 +65,7 @@ def measure(pictures: Tensor) -> list[dict[str, str]]:
 
 
 def measure_half(pictures: Tensor, side: str) -> list[dict[str, str]]:
-    """The same for the left or right scene of pairs, without the position."""
+    """The word for every attribute but the position, for the left or right scenes of pairs."""
     return [found.values for found in find(pictures, side)]
 
 
@@ -125,7 +125,7 @@ def _find(pictures: Tensor, side: str) -> list[Found]:
 
 
 def _nearest(points: Tensor, words: Mapping[str, tuple[float, ...]]) -> list[str]:
-    """Of (B, D)."""
+    """The nearest word for each of the points (B, D)."""
     return [list(words)[n] for n in torch.cdist(points, torch.tensor(list(words.values()))).argmin(1).tolist()]
 
 
@@ -144,7 +144,7 @@ def _view(side: str) -> Tensor:
 
 
 def _shrunk(view: Tensor) -> Tensor:
-    """Without the border of the picture. The seam of a pair is no border: the other half blurs into it."""
+    """A view without the picture's border. The seam of a pair is no border: the other half blurs into it."""
     inner = torch.zeros_like(view)
     inner[BORDER:-BORDER, BORDER:-BORDER] = True
     return view & inner

@@ -52,7 +52,7 @@ def all_differ(scenes: Sequence[Scene]) -> bool:
 
 
 def judge(column: Column, pictures: Tensor, scenes: Sequence[Scene]) -> list[Cell]:
-    """pictures (ROWS, 3, S, S)."""
+    """What each of the pictures (ROWS, 3, S, S) should show, and what was measured in it."""
     cells: list[Cell] = [[] for _ in scenes]
     for prompt in column.prompts or (ImagePrompt(),):
         readings = measure_half(pictures, prompt.side) if prompt.side else measure(pictures)
@@ -63,7 +63,7 @@ def judge(column: Column, pictures: Tensor, scenes: Sequence[Scene]) -> list[Cel
 
 
 def expected(column: Column, scene: Scene) -> dict[str, str]:
-    """A shape that the text names, the rest from the reference."""
+    """What a picture should show: the shape that the text names, everything else from the reference."""
     said = [word for word in column.text.split() if word in SHAPES]
     return {name: getattr(scene, name) for name in SHOWN} | ({"shape": said[0]} if said else {})
 
@@ -173,7 +173,7 @@ def to_image(picture: Tensor) -> Image.Image:
 
 
 def from_file(path: Path) -> Tensor:
-    """(3, H, W) in 0..1."""
+    """The picture in a file as (3, H, W) in 0..1."""
     return torch.from_numpy(np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / 255).movedim(-1, 0)
 
 

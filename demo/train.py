@@ -6,7 +6,7 @@
     python demo/train.py vision              goes on with the vision tower of clip
     python demo/train.py unet                needs the autoencoder and clip
     python demo/train.py base                needs all of these
-    python demo/train.py plus                likewise
+    python demo/train.py plus                needs all of these but base
 
 A finished model goes to demo/models/; a trial, with --steps or --pictures, needs --models. Ctrl-C saves; the same
 command goes on. It needs the packages and the ComfyUI of `python dev.py demo`: start it with .dev/venv/bin/python.

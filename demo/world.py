@@ -141,7 +141,7 @@ class World:
 
 
 def draw(pictures: Sequence[Picture]) -> Tensor:
-    """(B, 3, 64, 64) in 0..1."""
+    """Draw pictures as (B, 3, 64, 64) in 0..1."""
     scenes = [scene for picture in pictures for scene in picture]
     counts = [len(picture) for picture in pictures]
     places = [side for count in counts for side in ((0.0,) if count == 1 else (-1.0, 1.0))]
@@ -168,7 +168,7 @@ def draw(pictures: Sequence[Picture]) -> Tensor:
 def render(
     x: Tensor, y: Tensor, radius: Tensor, shape: Tensor, colour: Tensor, texture: Tensor, ground: Tensor
 ) -> Tensor:
-    """(B, 3, 64, 64) from the place and radius in pixels, the numbers of shape and texture, (B, 3) colours."""
+    """Objects (B, 3, 64, 64) from place and radius in pixels, the numbers of shape and texture, (B, 3) colours."""
     u, v = grid(x, y, OVERSAMPLING)
     covered = chosen(INSIDE, shape, u / at(radius), v / at(radius))
     tone = torch.where(chosen(DARK, texture, u / PERIOD, v / PERIOD), SHADE, 1.0)
@@ -209,7 +209,7 @@ def triangle(u: Tensor, v: Tensor) -> Tensor:
 
 
 def star(u: Tensor, v: Tensor) -> Tensor:
-    """Five points; the edge runs from a tip at radius 1 to a notch at radius 0.42."""
+    """A star of five points, whose edge runs from a tip at radius 1 to a notch at radius 0.42."""
     fifth = 2 * math.pi / 5
     turn = (torch.atan2(u, -v) + fifth / 2).remainder(fifth) - fifth / 2  # from the nearest tip
     radius = torch.hypot(u, v)

@@ -27,7 +27,7 @@ NAME = "demo_world.safetensors"
 
 
 def load(models: Path = MODELS):
-    """(MODEL, CLIP, VAE)."""
+    """Load the demo world's checkpoint as (MODEL, CLIP, VAE)."""
     return load_unet(models), load_text_encoder(models), load_autoencoder(models)
 
 
@@ -35,7 +35,7 @@ def load(models: Path = MODELS):
 
 
 class WorldLatents(comfy.latent_formats.LatentFormat):
-    """A quarter of the picture's sides. The autoencoder normalises them itself."""
+    """Latents with a quarter of the picture's sides, which the autoencoder normalises itself."""
 
     spacial_downscale_ratio = 4
 
@@ -82,7 +82,7 @@ def load_text_encoder(models: Path) -> comfy.sd.CLIP:
 
 
 def tokenizer(words: Words, embedding_directory=None, tokenizer_data={}) -> SDTokenizer:
-    """core's, over our words. Without embeddings: published ones are made for other towers."""
+    """core's tokenizer for the demo's words. It takes no textual inversions: those are for other text models."""
     return SDTokenizer(tokenizer_class=words, max_length=LENGTH, tokenizer_data=tokenizer_data)
 
 
@@ -90,7 +90,7 @@ def tokenizer(words: Words, embedding_directory=None, tokenizer_data={}) -> SDTo
 
 
 def load_autoencoder(models: Path) -> comfy.sd.VAE:
-    """core builds a stage A of the published width alone: ours takes the place of another module."""
+    """Load the autoencoder. core builds stage A at the published width alone, so ours replaces a TAESD module."""
     weights, _ = read(models / "vae" / NAME)
     module = autoencoder().eval().requires_grad_(False)
     module.load_state_dict(weights)

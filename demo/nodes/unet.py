@@ -44,7 +44,7 @@ def randomised(patched, seed: int):
 
 
 def patcher(config):
-    """The route of core's own loader, without the detection that refuses narrow models, and without weights."""
+    """Build a model as core's loader does, but without weights or the detection that refuses narrow models."""
     offload = comfy.model_management.unet_offload_device()
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model({}, "", device=offload).eval()

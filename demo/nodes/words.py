@@ -29,7 +29,7 @@ class Words:
         return self.vocab
 
     def batch(self, texts: Sequence[str]) -> torch.Tensor:
-        """(B, LENGTH), filled up with the end token."""
+        """The token numbers of captions (B, LENGTH), filled up with the end token."""
         rows = [self(text)["input_ids"] for text in texts]
         return torch.tensor([row + [self.end] * (LENGTH - len(row)) for row in rows])
 

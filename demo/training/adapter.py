@@ -104,7 +104,7 @@ def recipe(name: str, setting: Setting) -> tuple[Recipe, nn.Module]:
 
 @torch.no_grad()
 def seen(encoder: VisionEncoder, feature: str, pixels: Tensor, without: Tensor) -> Tensor:
-    """The features that an adapter reads; for rows without an image what it reads where there is none."""
+    """The features that an adapter reads, and for rows `without` an image those that stand for no image."""
     inputs = (pixels - 0.5) / 0.5
     if feature == "image_embeds":  # base: a zero embedding
         return encoder(inputs).image_embeds * ~without[:, None]
@@ -120,7 +120,7 @@ PROJECTIONS: dict[str, Callable[[VisionEncoder], nn.Module]] = {
 
 
 def cross_attentions(model: nn.Module) -> dict[Block, nn.Module]:
-    """By ComfyUI's name of the block, in the order of the published files: down, up, middle."""
+    """The cross-attentions by ComfyUI's name of their block, in the order of the published files: down, up, middle."""
     found: dict[Block, nn.Module] = {}
     kinds = {"input": model.input_blocks, "output": model.output_blocks, "middle": [model.middle_block]}
     for kind, blocks in kinds.items():
@@ -143,7 +143,7 @@ def export(name: str, module: nn.Module) -> dict[str, tuple[str, dict[str, Tenso
 
 
 def published(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The keys of tencent-ailab/IP-Adapter: the halves of a resampler's layer are numbered."""
+    """The weights under the keys of tencent-ailab/IP-Adapter: the halves of a resampler's layer are numbered."""
     renamed = {}
     for name, tensor in weights.items():
         name = re.sub(r"(layers\.\d+)\.ff\.", r"\1.1.", name)

@@ -34,13 +34,13 @@ def recipe(setting: Setting) -> tuple[Recipe, nn.Module]:
 
 
 def gradients(error: torch.Tensor) -> torch.Tensor:
-    """Errors at edges count more."""
+    """The differences between neighbouring errors, as a loss: it makes errors at edges count more."""
     return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
 
 
 @torch.no_grad()
 def export(module: nn.Module) -> dict[str, tuple[str, dict[str, torch.Tensor], dict[str, str]]]:
-    """With latents of mean 0 and standard deviation 1: what follows the normalisation moves into the decoder."""
+    """The file to save. Scale and shift of the latents move into the decoder: latents have mean 0, deviation 1."""
     normalisation, first = module.down_blocks[-1][1], module.up_blocks[0][0]
     first.bias += first.weight[:, :, 0, 0] @ normalisation.bias
     first.weight *= normalisation.weight.view(1, -1, 1, 1)

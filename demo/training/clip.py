@@ -153,7 +153,7 @@ def start(setting: Setting, vocabulary: Words) -> Clip:
 
 
 def attributes_of(data: Pictures) -> Tensor:
-    """(N, 6) numbers of the values, as F.cross_entropy takes them: -100, of a pair, does not count."""
+    """The numbers of the values (N, 6) for F.cross_entropy, which leaves out the -100 of pairs."""
     return torch.tensor(
         [
             [values.index(getattr(picture[0], name)) if len(picture) == 1 else -100 for name, values in VALUES.items()]

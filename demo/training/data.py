@@ -24,7 +24,7 @@ class Pictures:
     pixels: Tensor  # (N, 3, 64, 64) uint8
 
     def batch(self, numbers: list[int]) -> Tensor:
-        """(B, 3, 64, 64) in 0..1."""
+        """The pictures with these numbers, (B, 3, 64, 64) in 0..1."""
         return self.pixels[numbers].float() / 255
 
 
@@ -44,7 +44,7 @@ def pictures(folder: Path, count: int, seed: int = SEED) -> Pictures:
 
 
 def digest(files: Iterable[Path]) -> str:
-    """Of their content; the same for the same files."""
+    """A digest of the content of files."""
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()[:12]
 
 

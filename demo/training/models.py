@@ -49,7 +49,7 @@ def write(file: Path, what: str, weights: Mapping[str, Tensor], metadata: Mappin
 
 
 def commit() -> str:
-    """That of the code, with a mark if the code of the demo has been changed since."""
+    """The commit of the code, with a mark if the code of the demo has been changed since."""
     head, changes = (
         subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
         for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", "demo/*.py"])

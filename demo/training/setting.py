@@ -31,7 +31,7 @@ class Setting:
 
 
 def initialise(module: nn.Module, seed: int) -> nn.Module:
-    """torch's own initial weights, which ComfyUI's layers leave out."""
+    """Give a module torch's own initial weights: ComfyUI's layers leave theirs uninitialised."""
     torch.manual_seed(seed)
     for layer in module.modules():
         for kind in LAYERS:

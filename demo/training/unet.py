@@ -43,7 +43,7 @@ class Diffusion:
         self.text.to(setting.device)
 
     def noised(self, latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """(noisy latents as the UNet takes them, timesteps, what it is to answer)."""
+        """Add noise: (noisy latents as the UNet takes them, timesteps, the answer that it should give)."""
         steps = torch.randint(len(self.sampling.sigmas), (len(latents),), generator=generator)
         noise = torch.randn(latents.shape, generator=generator)
         sigma = self.sampling.sigmas[steps].view(-1, 1, 1, 1)
@@ -52,7 +52,7 @@ class Diffusion:
         return tuple(t.to(self.setting.device) for t in (noisy, steps.float(), answer))  # type: ignore[return-value]
 
     def context(self, captions: list[str]) -> Tensor:
-        """(B, 24, 768)."""
+        """The text states of captions, (B, 24, 768)."""
         with torch.no_grad():
             tokens = self.words.batch(captions).to(self.setting.device)
             return padded(self.text(tokens)[0])
