@@ -290,6 +290,13 @@ def test_a_swapped_name_does_not_deceive(put, open_index):
     assert found(Need("encoder", encoder=BIGG), index) == "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors"
 
 
+def test_an_adapter_of_another_family_will_not_do(put, open_index):
+    put({"ipadapter/a.safetensors": "base"})
+    index = open_index()
+    assert found(Need("adapter", base_model="SD1.5", family="base"), index) == "a.safetensors"
+    assert found(Need("adapter", base_model="SD1.5", family="plus"), index) is None
+
+
 def test_an_encoder_without_its_projection_serves_hidden_states_alone(put, open_index):
     put({"clip_vision/clip_vision_h.safetensors": "H headless"})
     index = open_index()
