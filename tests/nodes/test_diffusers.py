@@ -21,8 +21,9 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from image_prompt.devtools import published
-from image_prompt.ip_adapter import load_adapter
+from image_prompt.ip_adapter import Share, Strength, load_adapter
 from image_prompt.nodes.adapter import ImagePromptAdapter
+from image_prompt.nodes.attach import attach, image_prompt
 
 TIMESTEP = 601
 SIZE = (12, 8)
@@ -206,6 +207,22 @@ def test_two_references_together_equal_diffusers(base, apply):
     given, file = inputs(base, "plus", references=2), adapter_file(base, "plus")
     scaled, *ours = predict_here(base, with_adapter(apply, base, "plus", given, 0.6), given)
     assert_close(tuple(ours), predict_diffusers(base, given, scaled, file, 0.6))
+
+
+@pytest.mark.parametrize("family", ["base", "plus"])
+def test_the_opposite_rows_push_away_from_the_reference(base, family):
+    """The negative rows see the reference and the positive rows nothing."""
+    given, file = inputs(base, family), adapter_file(base, family)
+    adapter = ImagePromptAdapter(load_adapter(file, ops=comfy.ops.manual_cast), "random.bin")
+    model = unets(base)[1]
+    layers = dict.fromkeys(range(len(adapter.module.layer_widths)), Share(rows="opposite"))
+    cond, uncond = ({adapter.module.feature: side} for side in (given.features, given.negative[:1]))
+    prompt = image_prompt(model, adapter, cond, uncond, Strength(0.6, layers))
+    scaled, *ours = predict_here(base, attach(model, [prompt]), given)
+    plain, _ = predict_diffusers(base, given, scaled, None, 0.0)
+    swapped = SimpleNamespace(**{**vars(given), "negative": given.features})
+    _, pushed = predict_diffusers(base, swapped, scaled, file, 0.6)
+    assert_close(tuple(ours), (plain, pushed))
 
 
 def test_leaving_out_the_middle_block_is_noticed(base, apply):

@@ -1,0 +1,108 @@
+"""Image prompts as values: what they share, what each layer takes, and references that are projected by windows."""
+
+import pytest
+import tiny
+import torch
+
+from image_prompt.ip_adapter import Course, PerWindow, Share, Strength, projecting
+from image_prompt.ip_adapter.adapter import ImageKeyValue
+from image_prompt.nodes.attach import attach, image_prompt
+from image_prompt.nodes.features import ImageFeatures
+from image_prompt.nodes.hosts.host import SitePatch
+
+CLOSE = {"rtol": 1e-4, "atol": 1e-3}
+
+
+@pytest.fixture
+def sides(features):
+    """Of the reference and of the negative image, as `image_prompt` takes them."""
+    reference = {"image_embeds": features.image_embeds}
+    return reference, {"image_embeds": torch.zeros_like(features.image_embeds)}
+
+
+@pytest.fixture
+def projected(monkeypatch):
+    """The shapes of the tokens that layers project."""
+    shapes, forward = [], ImageKeyValue.forward
+    monkeypatch.setattr(
+        ImageKeyValue, "forward", lambda self, tokens: shapes.append(tokens.shape) or forward(self, tokens)
+    )
+    return shapes
+
+
+def patches(model):
+    return model.model_options["transformer_options"]["patches_replace"]["attn2"].values()
+
+
+def test_a_second_weight_of_the_same_picture_projects_nothing_again(model, adapter, features, apply, projected):
+    first = apply(model, adapter, features, weight=0.3)
+    once = len(projected)
+    second = apply(model, adapter, features, weight=0.9, end=0.5)
+    assert 0 < once == len(projected)
+    assert set(first.model_patches_models()) == set(second.model_patches_models())
+
+
+def test_other_features_and_another_negative_are_projected(model, adapter, features, two_references, apply, projected):
+    kept = [apply(model, adapter, features)]
+    for options in ({"negative": two_references}, {"layers": "style"}):
+        before = len(projected)
+        kept.append(apply(model, adapter, features, **options))
+        assert len(projected) > before
+    before = len(projected)
+    features.image_embeds = features.image_embeds * 2
+    kept.append(apply(model, adapter, features))
+    assert len(projected) > before
+
+
+def test_a_chain_of_two_weights_is_their_sum(model, base, adapter, features, apply):
+    chain = apply(apply(model, adapter, features, weight=0.5), adapter, features, weight=0.2)
+    torch.testing.assert_close(
+        tiny.sample(chain, base), tiny.sample(apply(model, adapter, features, 0.7), base), **CLOSE
+    )
+
+
+def test_a_layer_takes_its_share_of_the_weight(model, base, adapter, sides):
+    half = dict.fromkeys(range(16), Share(0.5))
+    whole = attach(model, [image_prompt(model, adapter, *sides, Strength(0.4))])
+    shared = attach(model, [image_prompt(model, adapter, *sides, Strength(0.8, half))])
+    torch.testing.assert_close(tiny.sample(shared, base), tiny.sample(whole, base), **CLOSE)
+
+
+def test_a_layer_without_a_share_is_not_touched(model, adapter, sides):
+    layers = {3: Share(), 5: Share(0.0)}
+    patched = attach(model, [image_prompt(model, adapter, *sides, Strength(1.0, layers))])
+    (patch,) = patches(patched)
+    assert isinstance(patch, SitePatch)
+
+
+def test_several_prompts_are_attached_as_one_after_the_other(model, base, adapter, sides):
+    prompts = [
+        image_prompt(model, adapter, *sides, Strength(0.7)),
+        image_prompt(model, adapter, *sides, Strength(-0.3, course=Course(0.0, 0.5))),
+    ]
+    together, chained = attach(model, prompts), attach(attach(model, prompts[:1]), prompts[1:])
+    torch.testing.assert_close(tiny.sample(together, base), tiny.sample(chained, base), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("base", ["SD1.5", "SDXL"])
+def test_references_that_are_projected_by_windows_act_as_those_that_are_kept(
+    model, base, adapter, two_references, apply, monkeypatch, projected
+):
+    kept = tiny.sample(apply(model, adapter, two_references, 0.7, batch="one per image"), base, batch=3)
+    monkeypatch.setattr(projecting, "WINDOW", 1)
+    patched = apply(model, adapter, two_references, 0.7, batch="one per image", mask=torch.ones(1, 8, 8))
+    parts = [part for patch in patches(patched) for part in patch.joint.parts]
+    assert all(isinstance(part.prompt.prepared.side("cond"), PerWindow) for part in parts)
+    assert not any(isinstance(part.prompt.prepared.side("uncond"), PerWindow) for part in parts)
+    torch.testing.assert_close(tiny.sample(patched, base, batch=3), kept, **CLOSE)
+
+
+def test_a_film_never_holds_the_keys_and_values_of_all_its_frames(model, base, adapter, apply, projected):
+    frames = ImageFeatures(negative_penultimate=None, encoder="", image_embeds=torch.randn(300, 24))
+    patched = apply(model, adapter, frames, batch="one per image")
+    kept = sum(patcher.model_size() for patcher in patched.model_patches_models() if patcher is not adapter.patcher)
+    tokens = 300 * 4 * adapter.module.context_width * 4
+    assert kept / len(patches(patched)) < tokens + 2e5  # tokens, and keys and values of one negative
+    projected.clear()
+    tiny.sample(patched, base, steps=1, batch=40)
+    assert {shape[0] for shape in projected} == {16, 8}  # of 40 frames in windows
