@@ -25,7 +25,7 @@ DECIDING = ("model_files", "ip_adapter", "clip_vision")  # the packages that dec
 
 def sources() -> Iterable[Path]:
     pack = Path(__file__).resolve().parents[1]
-    return (file for package in DECIDING for file in sorted((pack / package).glob("*.py")))
+    return (file for package in DECIDING for file in sorted((pack / package).rglob("*.py")))
 
 
 def digest(files: Iterable[Path]) -> str:

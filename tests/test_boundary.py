@@ -58,8 +58,8 @@ spec.loader.exec_module(pack)
 IMPORT_PACKAGES = """
 import pkgutil
 import pack.clip_vision, pack.ip_adapter, pack.model_files
-for module in pkgutil.iter_modules(pack.model_files.__path__):
-    importlib.import_module(f"pack.model_files.{module.name}")
+for module in pkgutil.walk_packages(pack.model_files.__path__, "pack.model_files."):
+    importlib.import_module(module.name)
 print(sorted(name for name in sys.modules if name.split(".")[0] in {"comfy", "comfy_api", "folder_paths", "nodes"}))
 """
 IMPORT_NODES = """
