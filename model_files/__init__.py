@@ -4,11 +4,11 @@
     resolution = resolve(Need("adapter", purpose="plus face", base_model="SDXL"), index, catalogue)
     resolution.found.file.path if resolution.found else explain(resolution)
 
-What needs no torch is here, to be imported at once; `resolve`, `index` and `identify` are modules of their own.
+What needs no torch is here, to be imported at once; `resolve` and `index` are imported by their own names.
 """
 
 from .catalogue import Catalogue
 from .folders import ModelFile, ModelFolders
-from .header import Header, TensorInfo, UnusableFile, read_header
+from .headers import Header, TensorInfo, UnusableFile, read_header
 
 __all__ = ["Catalogue", "Header", "ModelFile", "ModelFolders", "TensorInfo", "UnusableFile", "read_header"]

@@ -14,7 +14,7 @@ from .catalogue import Catalogue, Entry
 from .download import check_request, download, file_name
 from .fetch import Downloaded, Manner
 from .folders import ModelFolders
-from .printable import printable
+from .headers import printable
 from .terminal import Answer, ProgressLine, described, size_text, wrapped
 from .whereabouts import Whereabouts
 

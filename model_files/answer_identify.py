@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from .header import read_header
+from .headers import read_header
 from .identify import Identity, identify
 from .terminal import Answer, described, wrapped
 from .words import identity_words

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from .printable import printable
+from .headers import printable
 from .terminal import Answer
 from .whereabouts import Whereabouts
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from .catalogue import Entry
+from .headers import printable
 from .index import IndexedFile
 from .need import Resolution, short
-from .printable import printable
 from .support import APPLIED_TO, refusal
 from .words import entry_words, identity_words
 

@@ -14,9 +14,8 @@ from ..ip_adapter.families import Family, Hints, told_apart
 from ..ip_adapter.foreign import Foreign
 from .encoders import encoder_word
 from .family_words import word_of
-from .header import Header, TensorInfo
-from .printable import printable
-from .weights import on_meta
+from .headers import Header, TensorInfo, printable
+from .headers.weights import on_meta
 
 Tensors = Mapping[str, TensorInfo]
 

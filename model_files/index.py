@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 
 from .folders import MODEL_TYPES, ModelFile, ModelFolders
-from .header import Header, read_header
+from .headers import Header, read_header
 from .identify import Identity, identify
 from .index_cache import Known, load, save
 from .passes import Passes

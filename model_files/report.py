@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from .catalogue import Catalogue, Entry
 from .explain import about, advice, named, reason
+from .headers import printable
 from .index import Index, IndexedFile, Progress
 from .judge import Judge, full_name, is_content_of, is_ours
 from .need import Need, file_as_dict
-from .printable import printable
 from .support import is_of_use
 
 STATUSES = ("found", "misplaced", "unusable", "missing")

@@ -9,7 +9,7 @@ import torch
 from comfy_api.latest import io
 
 from ..clip_vision import PRESETS
-from ..model_files.tensor_info import PassingTrouble
+from ..model_files.headers import PassingTrouble
 from . import inputs
 from .adapter import ImagePromptAdapter
 from .display import show

@@ -8,9 +8,9 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..ip_adapter import purposes
+from ..model_files.headers import printable
 from ..model_files.index import IndexedFile
 from ..model_files.need import Need, Resolution
-from ..model_files.printable import printable
 from ..model_files.resolve import explain
 from ..model_files.support import APPLIED_TO
 from . import inputs

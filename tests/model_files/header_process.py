@@ -21,7 +21,7 @@ for name, folder in (("image_prompt", root), ("image_prompt.model_files", root +
     spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
     spec.submodule_search_locations = [folder]
     sys.modules[name] = importlib.util.module_from_spec(spec)
-from image_prompt.model_files.header import read_header
+from image_prompt.model_files.headers import read_header
 print(json.dumps(sorted({module.split(".")[0] for module in sys.modules} & {"torch", "numpy", "comfy"})), flush=True)
 for line in sys.stdin:
     try:

@@ -12,11 +12,11 @@ from image_prompt.model_files import words
 from image_prompt.model_files.catalogue import Catalogue
 from image_prompt.model_files.family_words import WORDS
 from image_prompt.model_files.folders import ModelFolders
+from image_prompt.model_files.headers.weights import on_meta
 from image_prompt.model_files.identify import identify
 from image_prompt.model_files.index import Index
 from image_prompt.model_files.resolve import Need, resolve, table
 from image_prompt.model_files.support import refusal
-from image_prompt.model_files.weights import on_meta
 
 CATALOGUE = Catalogue.load()
 OWN = {entry.id: entry for entry in CATALOGUE.entries}

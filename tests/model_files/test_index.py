@@ -16,7 +16,7 @@ from published import VIT_H, header_of, shapes, write
 from image_prompt.model_files import index as index_module
 from image_prompt.model_files import index_cache
 from image_prompt.model_files.folders import ModelFolders
-from image_prompt.model_files.header import UnusableFile, read_header
+from image_prompt.model_files.headers import UnusableFile, read_header
 from image_prompt.model_files.identify import Identity, identify
 from image_prompt.model_files.index import Index, Progress
 from image_prompt.model_files.passes import Passes

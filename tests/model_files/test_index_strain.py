@@ -12,7 +12,7 @@ from published import header_of
 from image_prompt.model_files import index_cache
 from image_prompt.model_files.catalogue import Catalogue
 from image_prompt.model_files.folders import ModelFolders
-from image_prompt.model_files.header import read_header
+from image_prompt.model_files.headers import read_header
 from image_prompt.model_files.identify import Identity
 from image_prompt.model_files.index import Index
 from image_prompt.model_files.report import table

@@ -12,12 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, TypeVar
 
-from .printable import printable
+from .printable_text import printable
 from .safetensors_header import looks_like_safetensors, read_safetensors
 from .tensor_info import TensorInfo, UnusableFile
 from .torch_index import read_archive, read_legacy
-
-__all__ = ["Header", "TensorInfo", "UnusableFile", "read_header"]
 
 HEAD_BYTES = 512
 KINDS = (

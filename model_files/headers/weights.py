@@ -15,9 +15,9 @@ from typing import Any, BinaryIO, Protocol, cast
 import torch
 from torch import Tensor
 
-from .header import Header, TensorInfo, UnusableFile, read_header, unwrapped
-from .printable import printable
-from .tensor_info import PassingTrouble, quoted
+from .header import Header, read_header, unwrapped
+from .printable_text import printable
+from .tensor_info import PassingTrouble, TensorInfo, UnusableFile, quoted
 
 DTYPES = {
     "BOOL": torch.bool,
