@@ -12,8 +12,8 @@ from ..ip_adapter import BASE_MODELS, ENCODERS, ForeignFile, encoder_name, load_
 from ..ip_adapter.containers import PREFIXES
 from ..ip_adapter.families import Family, Hints, told_apart
 from ..ip_adapter.foreign import Foreign
+from .catalogue import word_of
 from .encoders import encoder_word
-from .family_words import word_of
 from .headers import Header, TensorInfo, printable
 from .headers.weights import on_meta
 

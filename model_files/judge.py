@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from .catalogue import Catalogue, Entry
-from .family_words import may_be_one
+from .catalogue import Catalogue, Entry, may_be_one
 from .identify import Identity
 from .index import IndexedFile
 from .need import Need

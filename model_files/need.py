@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .catalogue import Catalogue, Entry
-from .family_words import id_of
+from .catalogue import Catalogue, Entry, id_of
 from .identify import Identity
 from .index import IndexedFile
 from .support import refusal

@@ -77,7 +77,7 @@ def test_the_wheel_holds_the_packages_the_catalogue_and_the_command_line_and_not
 
     shipped = {name.removeprefix("image_prompt/") for name in files(installed, ".")}
     assert shipped == files(ROOT, *PACKAGES) | {"__main__.py"}
-    assert "model_files/catalogue.json" in shipped
+    assert "model_files/catalogue/catalogue.json" in shipped
     command = (installed / "image_prompt" / "__main__.py").read_text()
     assert command == (ROOT / "standalone" / "__main__.py").read_text()  # the root's would look for the root
 
@@ -184,7 +184,7 @@ SHIPPED = [
     "pyproject.toml",
     "clip_vision/model.py",
     "ip_adapter/families.py",
-    "model_files/catalogue.json",
+    "model_files/catalogue/catalogue.json",
     "model_files/command.py",
     "nodes/load.py",
     "js/docs/ImagePromptApply.md",
@@ -215,5 +215,5 @@ def test_the_registry_gets_what_users_need():
 
 
 def test_the_readme_counts_the_published_files():
-    entries = json.loads((ROOT / "model_files" / "catalogue.json").read_text(encoding="utf-8"))["entries"]
+    entries = json.loads((ROOT / "model_files" / "catalogue" / "catalogue.json").read_text(encoding="utf-8"))["entries"]
     assert f"A list of {len(entries)} published files" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -8,8 +8,9 @@ import pytest
 
 from image_prompt.clip_vision import PRESETS
 from image_prompt.ip_adapter import APPLIED, BASE_MODELS, ENCODERS, FAMILIES
-from image_prompt.model_files.catalogue import OWN, BrokenCatalogue, Catalogue, Entry
-from image_prompt.model_files.catalogue_file import LARGEST, RULES
+from image_prompt.model_files.catalogue import BrokenCatalogue, Catalogue, Entry
+from image_prompt.model_files.catalogue.catalogue import OWN
+from image_prompt.model_files.catalogue.catalogue_file import LARGEST, RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = Catalogue.load()

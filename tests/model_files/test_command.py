@@ -17,8 +17,8 @@ from published import VIT_H, shapes, write
 from web_server import serving
 
 from image_prompt.devtools.stages import ROOT
-from image_prompt.model_files import catalogue_file, command, environment, terminal
-from image_prompt.model_files.catalogue import Catalogue
+from image_prompt.model_files import command, environment, terminal
+from image_prompt.model_files.catalogue import Catalogue, catalogue_file
 from image_prompt.model_files.whereabouts import CATALOGUE, INDEX, Whereabouts
 
 CONTENT = random.Random(0).randbytes(3_000_000)
@@ -233,7 +233,8 @@ root, arguments = sys.argv[1], sys.argv[2:]
 spec = importlib.util.spec_from_file_location("pack", root + "/__init__.py", submodule_search_locations=[root])
 sys.modules["pack"] = pack = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pack)
-from pack.model_files import catalogue_file, command
+from pack.model_files.catalogue import catalogue_file
+from pack.model_files import command
 catalogue_file.RULES = {**catalogue_file.RULES, "url": catalogue_file.Rule("a link", catalogue_file.text())}
 sys.exit(command.main(arguments))
 """

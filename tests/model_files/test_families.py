@@ -10,7 +10,7 @@ from image_prompt.ip_adapter import FAMILIES, normalise, purposes
 from image_prompt.ip_adapter import foreign as foreign_files
 from image_prompt.model_files import words
 from image_prompt.model_files.catalogue import Catalogue
-from image_prompt.model_files.family_words import WORDS
+from image_prompt.model_files.catalogue.family_words import WORDS
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.headers.weights import on_meta
 from image_prompt.model_files.identify import identify

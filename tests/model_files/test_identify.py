@@ -10,7 +10,7 @@ from published import LAYOUTS, VIT_H, VIT_L, bigger, header_of, headless, shapes
 
 from image_prompt.clip_vision import load_encoder
 from image_prompt.ip_adapter import ENCODERS, load_adapter
-from image_prompt.model_files.family_words import word_of
+from image_prompt.model_files.catalogue import word_of
 from image_prompt.model_files.headers import Header, TensorInfo, read_header
 from image_prompt.model_files.headers.weights import DTYPES, PACKED
 from image_prompt.model_files.identify import MAX_TENSORS, Identity, identify

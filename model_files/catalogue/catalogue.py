@@ -15,8 +15,6 @@ from typing import Any
 from .catalogue_file import BrokenCatalogue, Fields, broken, read_entries, shown
 from .family_words import id_of, may_be_one, word_of
 
-__all__ = ["OWN", "BrokenCatalogue", "Catalogue", "Entry"]
-
 OWN = Path(__file__).with_name("catalogue.json")
 ALIKE = (".safetensors", ".sft", ".bin")  # containers in which one file is published
 
