@@ -13,10 +13,9 @@ from .answer_catalogue import licence_text
 from .catalogue import Catalogue, Entry
 from .download import check_request, download, file_name
 from .fetch import Downloaded, Manner
-from .folders import ModelFolders
+from .folders import ModelFolders, Whereabouts
 from .headers import printable
 from .terminal import Answer, ProgressLine, described, size_text, wrapped
-from .whereabouts import Whereabouts
 
 
 class NotDownloaded(ValueError):

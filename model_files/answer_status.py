@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from .environment import PACK, optional_parts, versions
+from .folders import Whereabouts
 from .terminal import Answer, described, section
-from .whereabouts import Whereabouts
 
 
 def answer(where: Whereabouts) -> Answer:

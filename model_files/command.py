@@ -12,9 +12,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from .folders import Whereabouts
 from .headers import printable
 from .terminal import Answer
-from .whereabouts import Whereabouts
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 YES = {"1", "on", "yes", "true"}

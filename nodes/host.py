@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import comfy.utils  # it tells torch which names in old checkpoints are safe  # noqa: F401
 import folder_paths
 
+from ..model_files.folders import Listing
 from ..model_files.headers import PassingTrouble
 from ..model_files.headers.weights import Weights, open_weights
-from ..model_files.listing import Listing
 from .activity import count, timed
 
 ADAPTERS = "ipadapter"

@@ -17,7 +17,7 @@ MORE = {  # three files ask the cores what a file is, what it is called and whet
     "model_files/identify.py": {"..clip_vision", "..ip_adapter"},
     "model_files/support.py": {"..ip_adapter"},
     "model_files/words.py": {"..ip_adapter"},
-    "model_files/extra_paths.py": {"yaml"},
+    "model_files/folders/extra_paths.py": {"yaml"},
 }
 
 

@@ -19,7 +19,8 @@ from web_server import serving
 from image_prompt.devtools.stages import ROOT
 from image_prompt.model_files import command, environment, terminal
 from image_prompt.model_files.catalogue import Catalogue, catalogue_file
-from image_prompt.model_files.whereabouts import CATALOGUE, INDEX, Whereabouts
+from image_prompt.model_files.folders import INDEX, Whereabouts
+from image_prompt.model_files.folders.installation import CATALOGUE
 
 CONTENT = random.Random(0).randbytes(3_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

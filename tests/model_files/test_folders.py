@@ -10,9 +10,8 @@ import pytest
 from comfyui_paths import comfyui_paths, paths_of_starts
 from layouts import put
 
-from image_prompt.model_files import places
-from image_prompt.model_files.folders import MODEL_TYPES, ModelFolders
-from image_prompt.model_files.layouts import LAYOUTS
+from image_prompt.model_files.folders import MODEL_TYPES, ModelFolders, search_paths
+from image_prompt.model_files.folders.layouts import LAYOUTS
 
 
 def names(folders: ModelFolders, type: str = "ipadapter") -> list[str]:
@@ -416,9 +415,9 @@ def test_a_comfyui_is_found_from_its_node_pack_then_the_working_directory_then_t
     layouts.folders(tmp_path, "of work/user/default")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path / "of work/user/default")
-    pack = put(tmp_path / "of pack/custom_nodes/image-prompt/model_files/places.py")
+    pack = put(tmp_path / "of pack/custom_nodes/image-prompt/model_files/folders/search_paths.py")
     for name in ("of pack", "of work", "home/comfy/ComfyUI"):
-        monkeypatch.setattr(places, "__file__", str(pack))
+        monkeypatch.setattr(search_paths, "__file__", str(pack))
         assert ModelFolders.found().paths("clip_vision") == [tmp_path / name / "models/clip_vision"]
         shutil.rmtree(tmp_path / name / "custom_nodes")
         (tmp_path / name / "main.py").unlink()
@@ -428,7 +427,7 @@ def test_the_usual_places_need_no_working_directory(tmp_path, monkeypatch):
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    assert all(os.path.isabs(place) for place in places.usual_places())
+    assert all(os.path.isabs(place) for place in search_paths.usual_places())
 
 
 def test_where_none_is_found_the_places_and_what_was_looked_for_are_named(tmp_path):

@@ -6,7 +6,7 @@ from functools import lru_cache
 import tiny
 from safetensors.torch import save_file
 
-from image_prompt.model_files.whereabouts import CATALOGUE
+from image_prompt.model_files.folders.installation import CATALOGUE
 
 OWN = {  # what a user would write about an adapter of their own
     "id": "tiny",

@@ -8,7 +8,8 @@ import folder_paths
 import pytest
 from own_files import OWN, put_catalogue
 
-from image_prompt.model_files.whereabouts import CATALOGUE, INDEX
+from image_prompt.model_files.folders import INDEX
+from image_prompt.model_files.folders.installation import CATALOGUE
 from image_prompt.nodes import model_library
 
 

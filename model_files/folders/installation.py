@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .catalogue import Catalogue
-from .folders import ModelFolders
+from ..catalogue import Catalogue
+from .model_folders import ModelFolders
 
 SYSTEM_USER = "image_prompt"  # whose folder in ComfyUI's user folder is never served: `user/__image_prompt`
 INDEX = "image-prompt-index.json"  # both in that folder; earlier versions had them in the user folder itself

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .extra_paths import Addition, read_extra_paths, usable
-from .installation import installed
+from .folder_order import installed
 from .layouts import LAYOUTS, Layout, layout_of
 from .model_types import MODEL_TYPES, NOT_MODELS, extensions, today
-from .places import BESIDE, candidates, usual_places
 from .scan import model_files, place
-
-__all__ = ["MODEL_TYPES", "ModelFile", "ModelFolders"]
+from .search_paths import BESIDE, candidates, usual_places
 
 StrPath = str | os.PathLike[str]
 
