@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from .headers import read_header
-from .identify import Identity, identify
+from .index import Identity, identify
 from .terminal import Answer, described, wrapped
 from .words import identity_words
 

@@ -7,8 +7,7 @@ import os
 from .catalogue import Catalogue
 from .explain import about, named
 from .folders import Whereabouts
-from .index import Index
-from .index_cache import take_over
+from .index import Index, take_over
 from .report import Report, Row, table
 from .terminal import Answer, ProgressLine, described, section, size_text, wrapped
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .catalogue import Catalogue, Entry, may_be_one
-from .identify import Identity
-from .index import IndexedFile
+from .index import Identity, IndexedFile
 from .need import Need
 from .words import identity_words
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .catalogue import Catalogue, Entry, id_of
-from .identify import Identity
-from .index import IndexedFile
+from .index import Identity, IndexedFile
 from .support import refusal
 from .words import family_name
 

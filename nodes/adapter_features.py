@@ -5,7 +5,7 @@ from comfy.clip_vision import Output
 
 from ..clip_vision import PRESETS
 from ..ip_adapter import ENCODERS, Features, IPAdapter, Reads
-from ..model_files.encoders import encoder_word
+from ..model_files.index import encoder_word
 from . import inputs
 from .features import FIELDS
 from .model_library import encoder_need, explained

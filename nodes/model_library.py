@@ -14,8 +14,7 @@ from ..ip_adapter import IPAdapter
 from ..model_files.catalogue import BrokenCatalogue, Catalogue
 from ..model_files.explain import explain, named
 from ..model_files.folders import INDEX, SYSTEM_USER, ModelFolders, user_catalogues
-from ..model_files.index import TYPES, Index, IndexedFile, Progress
-from ..model_files.index_cache import take_over
+from ..model_files.index import TYPES, Index, IndexedFile, Progress, take_over
 from ..model_files.judge import full_name
 from ..model_files.need import HOMES, Need, Resolution
 from ..model_files.report import Report, table

@@ -28,7 +28,7 @@ class Entry:
     id: str  # the stem under which it is published
     title: str
     kind: str  # "adapter", "encoder", "lora", "face pack"
-    family: str  # the id, as in `model_files.identify`
+    family: str  # the id, as in `model_files.index.identification`
     base_model: str
     encoder: str  # that an adapter needs, or that this is, in the words of `ip_adapter.ENCODERS`
     purposes: tuple[str, ...]  # "light", "standard", "plus", "plus face", "composition", "FaceID" ...

@@ -13,8 +13,7 @@ from image_prompt.model_files.catalogue import Catalogue
 from image_prompt.model_files.catalogue.family_words import WORDS
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.headers.weights import on_meta
-from image_prompt.model_files.identify import identify
-from image_prompt.model_files.index import Index
+from image_prompt.model_files.index import Index, identify
 from image_prompt.model_files.resolve import Need, resolve, table
 from image_prompt.model_files.support import refusal
 

@@ -13,7 +13,8 @@ from image_prompt.ip_adapter import ENCODERS, load_adapter
 from image_prompt.model_files.catalogue import word_of
 from image_prompt.model_files.headers import Header, TensorInfo, read_header
 from image_prompt.model_files.headers.weights import DTYPES, PACKED
-from image_prompt.model_files.identify import MAX_TENSORS, Identity, identify
+from image_prompt.model_files.index import Identity, identify
+from image_prompt.model_files.index.identification import MAX_TENSORS
 
 ADAPTERS = [name for name, layout in LAYOUTS.items() if "family" in layout]
 ENCODER_FILES = {
@@ -263,7 +264,8 @@ def test_a_checkpoint_of_very_many_tensors_is_decided_by_one_of_each_row(monkeyp
     tensors = {f"model.diffusion_model.input_blocks.{n}.0.weight": (4, 4) for n in range(20_000)}
     made = []
     monkeypatch.setattr(
-        "image_prompt.model_files.identify.load_adapter", lambda sd: made.append(len(sd)) or load_adapter(sd)
+        "image_prompt.model_files.index.identification.load_adapter",
+        lambda sd: made.append(len(sd)) or load_adapter(sd),
     )
     assert identify(header_of(tensors)).family == "diffusion-model"
     assert made == [1]

@@ -13,13 +13,11 @@ from pathlib import Path
 import pytest
 from published import VIT_H, header_of, shapes, write
 
-from image_prompt.model_files import index as index_module
-from image_prompt.model_files import index_cache
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.headers import UnusableFile, read_header
-from image_prompt.model_files.identify import Identity, identify
-from image_prompt.model_files.index import Index, Progress
-from image_prompt.model_files.passes import Passes
+from image_prompt.model_files.index import Identity, Index, Progress, identify, index_cache
+from image_prompt.model_files.index import index as index_module
+from image_prompt.model_files.index.background_passes import Passes
 
 HEADER = header_of({"a": (1,)})
 LONG = 30  # seconds that nothing here takes, on a machine that does something else

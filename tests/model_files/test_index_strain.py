@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 from published import header_of
 
-from image_prompt.model_files import index_cache
 from image_prompt.model_files.catalogue import Catalogue
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.headers import read_header
-from image_prompt.model_files.identify import Identity
-from image_prompt.model_files.index import Index
+from image_prompt.model_files.index import Identity, Index, index_cache
 from image_prompt.model_files.report import table
 
 HEADER = header_of({"a": (1,)})
@@ -110,7 +108,7 @@ def test_other_code_that_decides_what_a_file_is_makes_other_rules(tmp_path):
     before = index_cache.digest([file])
     file.write_text("b")
     assert index_cache.digest([file]) != before
-    assert {"identify.py", "families.py", "presets.py"} <= {path.name for path in index_cache.sources()}
+    assert {"identification.py", "families.py", "presets.py"} <= {path.name for path in index_cache.sources()}
 
 
 def test_what_a_killed_process_left_half_written_is_removed_and_what_is_being_written_is_not(tmp_path):

@@ -13,8 +13,7 @@ from published import VIT_H, VIT_L, bigger, headless, shapes, write
 from image_prompt.model_files.catalogue import Catalogue
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.headers import read_header
-from image_prompt.model_files.identify import Identity
-from image_prompt.model_files.index import Index
+from image_prompt.model_files.index import Identity, Index
 from image_prompt.model_files.need import short
 from image_prompt.model_files.resolve import HOMES, Need, explain, resolve, table
 
@@ -520,8 +519,8 @@ def test_a_file_that_came_into_a_folder_unnoticed_is_in_the_next_report(put, ope
     index = open_index()
     table(index, CATALOGUE)
     put({"ipadapter/deep/er/ip-adapter-full-face_sd15.safetensors": "full"})
-    monkeypatch.setattr("image_prompt.model_files.index.REFRESH_SECONDS", 0.0)
-    monkeypatch.setattr("image_prompt.model_files.index.REST", 0)
+    monkeypatch.setattr("image_prompt.model_files.index.index.REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("image_prompt.model_files.index.index.REST", 0)
     statuses = {row.entry.id: row.status for row in table(index, CATALOGUE).rows}
     assert statuses["ip-adapter-full-face_sd15"] == "found"
 
@@ -578,8 +577,8 @@ def test_nothing_is_called_missing_by_an_old_view(put, root, open_index, monkeyp
     put({"clip_vision/empty/x.txt": ""})
     index = open_index()
     assert found(ENCODER_H, index) is None
-    monkeypatch.setattr("image_prompt.model_files.index.REFRESH_SECONDS", 0.0)
-    monkeypatch.setattr("image_prompt.model_files.index.REST", 0)
+    monkeypatch.setattr("image_prompt.model_files.index.index.REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("image_prompt.model_files.index.index.REST", 0)
     put({"clip_vision/empty/deep/new.safetensors": "H"})  # in no directory that is looked at
     assert found(ENCODER_H, index) == "empty/deep/new.safetensors"
 

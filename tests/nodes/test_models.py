@@ -14,7 +14,7 @@ from own_files import OWN, put_adapter, put_catalogue, put_encoder
 from safetensors.torch import save_file
 
 from image_prompt.clip_vision.packing import PackedLinear
-from image_prompt.model_files import passes
+from image_prompt.model_files.index import background_passes
 from image_prompt.nodes import display, model_library, models
 from image_prompt.nodes.encode import EncodeImagePrompt
 from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
@@ -166,7 +166,7 @@ def test_auto_looks_no_further_than_what_it_takes(folders, catalogue, monkeypatc
 
 def test_cancel_ends_the_waiting(folders, monkeypatch):
     put_adapter(folders)
-    monkeypatch.setattr(passes, "TICK", 0.01)
+    monkeypatch.setattr(background_passes, "TICK", 0.01)
     slow = threading.Event()
     real = model_library.Index._look_into
     monkeypatch.setattr(model_library.Index, "_look_into", lambda self, file: slow.wait(20) and real(self, file))

@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from .folders import MODEL_TYPES, ModelFile, ModelFolders, modified
-from .headers import Header, read_header
-from .identify import Identity, identify
+from ..folders import MODEL_TYPES, ModelFile, ModelFolders, modified
+from ..headers import Header, read_header
+from .background_passes import Passes
+from .identification import Identity, identify
 from .index_cache import Known, load, save
-from .passes import Passes
 
 TYPES = (  # the homes of adapters and encoders, of their relatives, and where they are put by mistake; large ones last
     "ipadapter",

@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from .identify import Identity
+from .identification import Identity
 
 FORMAT = 1
 MAX_BYTES = 256 << 20
@@ -24,7 +24,7 @@ DECIDING = ("model_files", "ip_adapter", "clip_vision")  # the packages that dec
 
 
 def sources() -> Iterable[Path]:
-    pack = Path(__file__).resolve().parents[1]
+    pack = Path(__file__).resolve().parents[2]
     return (file for package in DECIDING for file in sorted((pack / package).rglob("*.py")))
 
 
