@@ -11,8 +11,7 @@ from pathlib import Path
 
 from .answer_catalogue import licence_text
 from .catalogue import Catalogue, Entry
-from .download import check_request, download, file_name
-from .fetch import Downloaded, Manner
+from .download import Downloaded, Manner, check_request, download, file_name
 from .folders import ModelFolders, Whereabouts
 from .headers import printable
 from .terminal import Answer, ProgressLine, described, size_text, wrapped

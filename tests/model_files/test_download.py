@@ -17,13 +17,11 @@ import pytest
 from web_server import serving
 
 from image_prompt.devtools.stages import ROOT
-from image_prompt.model_files import download as download_module
-from image_prompt.model_files import fetch, transfer
-from image_prompt.model_files import part as part_module
-from image_prompt.model_files.addresses import CONTENT_HOSTS, DownloadError, check_address
 from image_prompt.model_files.catalogue import Entry
-from image_prompt.model_files.download import download, file_name
-from image_prompt.model_files.fetch import Manner
+from image_prompt.model_files.download import Manner, download, fetch, file_name, transfer
+from image_prompt.model_files.download import partial_download as part_module
+from image_prompt.model_files.download import published_file as download_module
+from image_prompt.model_files.download.addresses import CONTENT_HOSTS, DownloadError, check_address
 
 CONTENT = random.Random(0).randbytes(3_000_000)
 OTHER = random.Random(1).randbytes(3_000_000)
@@ -661,7 +659,7 @@ sys.modules["pack"] = pack = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pack)
 from pack.model_files.catalogue import Entry
 from pack.model_files.download import download
-from pack.model_files.addresses import DownloadError
+from pack.model_files.download.addresses import DownloadError
 fields = json.loads(entry)
 try:
     print(download(Entry(**{**fields, "files": tuple(fields["files"])}), folder).fetched)

@@ -7,10 +7,10 @@ import os
 import re
 from pathlib import Path
 
+from ..catalogue import Entry
 from .addresses import DownloadError, check_address
-from .catalogue import Entry
 from .fetch import Downloaded, Fetch, Manner
-from .part import CHUNK, BusyError, Part
+from .partial_download import CHUNK, BusyError, Part
 
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..catalogue import Entry
 from .addresses import DownloadError
-from .catalogue import Entry
-from .part import Part, Version
+from .partial_download import Part, Version
 from .transfer import Interrupted, StalePartError, ask, chunks, length, validator
 
 LONGEST_PAUSE = 30  # seconds between two tries

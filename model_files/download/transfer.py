@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
+from ..catalogue import Entry
 from .addresses import LOOPBACK, DownloadError, Redirects, host_of
-from .catalogue import Entry
-from .part import CHUNK, Part
+from .partial_download import CHUNK, Part
 
 LONGEST_WAIT = 60  # seconds that a server may ask us to wait
 
