@@ -35,7 +35,7 @@ from image_prompt.devtools.published import VIT_H, VIT_L, bigger, layouts, shape
 from image_prompt.model_files.catalogue import Catalogue  # noqa: E402
 from image_prompt.model_files.folders import ModelFolders  # noqa: E402
 from image_prompt.model_files.index import Index  # noqa: E402
-from image_prompt.model_files.resolve import Need, resolve, table  # noqa: E402
+from image_prompt.model_files.matching import Need, resolve, table  # noqa: E402
 
 CATALOGUE = Catalogue.load()
 LOOKUPS = 200

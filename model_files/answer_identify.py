@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from .headers import read_header
 from .index import Identity, identify
+from .matching import identity_words
 from .terminal import Answer, described, wrapped
-from .words import identity_words
 
 
 def answer(files: Sequence[str]) -> Answer:

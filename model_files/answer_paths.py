@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 
 from .catalogue import Catalogue
-from .explain import about, named
 from .folders import Whereabouts
 from .index import Index, take_over
-from .report import Report, Row, table
+from .matching import Report, Row, about, named, table
 from .terminal import Answer, ProgressLine, described, section, size_text, wrapped
 
 TITLES = {

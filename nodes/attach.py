@@ -8,8 +8,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP
 
 from ..ip_adapter import Features, Strength, match_layers
-from ..model_files.need import Need
-from ..model_files.support import APPLIED_TO
+from ..model_files.matching import APPLIED_TO, Need
 from .adapter import ImagePromptAdapter
 from .hosts import base_model, give_own_patches, host_of
 from .joint import ImagePrompt, Site

@@ -12,13 +12,21 @@ import folder_paths
 
 from ..ip_adapter import IPAdapter
 from ..model_files.catalogue import BrokenCatalogue, Catalogue
-from ..model_files.explain import explain, named
 from ..model_files.folders import INDEX, SYSTEM_USER, ModelFolders, user_catalogues
 from ..model_files.index import TYPES, Index, IndexedFile, Progress, take_over
-from ..model_files.judge import full_name
-from ..model_files.need import HOMES, Need, Resolution
-from ..model_files.report import Report, table
-from ..model_files.resolve import PATIENCE, glance, resolve
+from ..model_files.matching import (
+    HOMES,
+    PATIENCE,
+    Need,
+    Report,
+    Resolution,
+    explain,
+    full_name,
+    glance,
+    named,
+    resolve,
+    table,
+)
 
 Folders = tuple[tuple[str, tuple[str, ...]], ...]
 _one_at_a_time = threading.Lock()

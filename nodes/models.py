@@ -10,9 +10,7 @@ from comfy_api.latest import io
 from ..ip_adapter import purposes
 from ..model_files.headers import printable
 from ..model_files.index import IndexedFile
-from ..model_files.need import Need, Resolution
-from ..model_files.resolve import explain
-from ..model_files.support import APPLIED_TO
+from ..model_files.matching import APPLIED_TO, Need, Resolution, explain
 from . import inputs
 from .display import show
 from .host import digest, model_path, weights_of

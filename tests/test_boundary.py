@@ -15,8 +15,8 @@ ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors"}
 MORE = {  # three files ask the cores what a file is, what it is called and whether it is applied; one reads
     # ComfyUI's configuration
     "model_files/index/identification.py": {"...clip_vision", "...ip_adapter"},
-    "model_files/support.py": {"..ip_adapter"},
-    "model_files/words.py": {"..ip_adapter"},
+    "model_files/matching/support.py": {"...ip_adapter"},
+    "model_files/matching/wording.py": {"...ip_adapter"},
     "model_files/folders/extra_paths.py": {"yaml"},
 }
 

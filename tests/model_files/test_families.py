@@ -8,14 +8,13 @@ from published import LAYOUTS, published, shapes, write
 
 from image_prompt.ip_adapter import FAMILIES, normalise, purposes
 from image_prompt.ip_adapter import foreign as foreign_files
-from image_prompt.model_files import words
 from image_prompt.model_files.catalogue import Catalogue
 from image_prompt.model_files.catalogue.family_words import WORDS
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.headers.weights import on_meta
 from image_prompt.model_files.index import Index, identify
-from image_prompt.model_files.resolve import Need, resolve, table
-from image_prompt.model_files.support import refusal
+from image_prompt.model_files.matching import Need, resolve, table, wording
+from image_prompt.model_files.matching.support import refusal
 
 CATALOGUE = Catalogue.load()
 OWN = {entry.id: entry for entry in CATALOGUE.entries}
@@ -57,7 +56,7 @@ OTHERS = ("lora_unet_a.lora_down.weight", "decoder.conv_in.weight", "control_mod
 
 def test_every_id_is_of_one_row_and_has_the_word_it_always_had():
     rows = [*FAMILIES, *foreign_files.FOREIGN]
-    ids = [row.id for row in rows] + [*words.OTHERS, *words.COMPANIONS]
+    ids = [row.id for row in rows] + [*wording.OTHERS, *wording.COMPANIONS]
     assert len(ids) == len(set(ids))
     assert set(WORDS) <= set(ids)
     assert {each.like for each in FAMILIES} - {""} <= {each.id for each in FAMILIES if each.detect}
@@ -66,7 +65,7 @@ def test_every_id_is_of_one_row_and_has_the_word_it_always_had():
 def test_the_catalogue_refers_to_rows_and_answers_with_the_old_words():
     answered = {entry.id: entry.to_dict()["family"] for entry in CATALOGUE.entries if entry.kind in ("adapter", "lora")}
     assert answered == {id: word for word, entries in OLD.items() for id in entries.split()}
-    assert {OWN[id].family for id in answered} <= {family.id for family in FAMILIES} | set(words.COMPANIONS)
+    assert {OWN[id].family for id in answered} <= {family.id for family in FAMILIES} | set(wording.COMPANIONS)
 
 
 @pytest.mark.parametrize("word", OLD)
@@ -146,7 +145,7 @@ def reworded(monkeypatch):
     def reword():
         for number, (row, field, _) in enumerate(before):
             object.__setattr__(row, field, f"nonsense {number}")
-        for sentences in (foreign_files.REMEDIES, words.OTHERS, words.COMPANIONS):
+        for sentences in (foreign_files.REMEDIES, wording.OTHERS, wording.COMPANIONS):
             for key in sentences:
                 monkeypatch.setitem(sentences, key, f"nonsense about {key}")
 

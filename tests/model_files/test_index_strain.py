@@ -13,7 +13,7 @@ from image_prompt.model_files.catalogue import Catalogue
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.headers import read_header
 from image_prompt.model_files.index import Identity, Index, index_cache
-from image_prompt.model_files.report import table
+from image_prompt.model_files.matching import table
 
 HEADER = header_of({"a": (1,)})
 
@@ -126,7 +126,7 @@ def test_what_a_killed_process_left_half_written_is_removed_and_what_is_being_wr
 
 def test_a_report_has_one_deadline_for_all_it_waits_for(open_index, monkeypatch):
     index, waits, now = open_index(), [], [0.0]
-    monkeypatch.setattr("image_prompt.model_files.report.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("image_prompt.model_files.matching.report.time.monotonic", lambda: now[0])
 
     def wait(tickets, timeout=None, tick=None):
         waits.append(timeout)

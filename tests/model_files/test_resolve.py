@@ -14,8 +14,8 @@ from image_prompt.model_files.catalogue import Catalogue
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.headers import read_header
 from image_prompt.model_files.index import Identity, Index
-from image_prompt.model_files.need import short
-from image_prompt.model_files.resolve import HOMES, Need, explain, resolve, table
+from image_prompt.model_files.matching import HOMES, Need, explain, resolve, table
+from image_prompt.model_files.matching.requirement import short
 
 CATALOGUE = Catalogue.load()
 CONTENT = {  # short names of what the files hold

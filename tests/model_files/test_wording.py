@@ -6,7 +6,7 @@ from published import VIT_L, published
 from image_prompt.model_files.catalogue import BrokenCatalogue, Catalogue
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.index import Index, identify
-from image_prompt.model_files.resolve import Need, explain, resolve, table
+from image_prompt.model_files.matching import Need, explain, resolve, table
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .catalogue import Catalogue, Entry
-from .explain import about, advice, named, reason
-from .headers import printable
-from .index import Index, IndexedFile, Progress
-from .judge import Judge, full_name, is_content_of, is_ours
-from .need import Need, file_as_dict
+from ..catalogue import Catalogue, Entry
+from ..headers import printable
+from ..index import Index, IndexedFile, Progress
+from .checks import Judge, full_name, is_content_of, is_ours
+from .explanation import about, advice, named, reason
+from .requirement import Need, file_as_dict
 from .support import is_of_use
 
 STATUSES = ("found", "misplaced", "unusable", "missing")

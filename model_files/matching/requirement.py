@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .catalogue import Catalogue, Entry, id_of
-from .index import Identity, IndexedFile
+from ..catalogue import Catalogue, Entry, id_of
+from ..index import Identity, IndexedFile
 from .support import refusal
-from .words import family_name
+from .wording import family_name
 
 HOMES = {"adapter": "ipadapter", "encoder": "clip_vision", "lora": "loras", "face pack": "insightface"}
 

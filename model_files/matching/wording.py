@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..ip_adapter import FAMILIES
-from ..ip_adapter.foreign import FOREIGN
-from .catalogue import Entry
-from .index import Identity
+from ...ip_adapter import FAMILIES
+from ...ip_adapter.foreign import FOREIGN
+from ..catalogue import Entry
+from ..index import Identity
 
 OTHERS = {  # id -> completes "This file is ..."
     "unknown-adapter": "an unknown IP-Adapter",

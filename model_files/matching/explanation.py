@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .catalogue import Entry
-from .headers import printable
-from .index import IndexedFile
-from .need import Resolution, short
+from ..catalogue import Entry
+from ..headers import printable
+from ..index import IndexedFile
+from .requirement import Resolution, short
 from .support import APPLIED_TO, refusal
-from .words import entry_words, identity_words
+from .wording import entry_words, identity_words
 
 REJECTED, MISPLACED, WANTED = 4, 2, 2  # lines each
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from .catalogue import Catalogue, Entry, may_be_one
-from .index import Identity, IndexedFile
-from .need import Need
-from .words import identity_words
+from ..catalogue import Catalogue, Entry, may_be_one
+from ..index import Identity, IndexedFile
+from .requirement import Need
+from .wording import identity_words
 
 KINDS = {"face adapter": "adapter"}  # kind of an identity -> of a need, where they differ
 

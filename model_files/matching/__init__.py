@@ -1,0 +1,27 @@
+"""Which file is the one that is needed; where there is none, why, and what to do. Needs torch."""
+
+from .checks import full_name
+from .explanation import about, explain, named
+from .report import Report, Row, table
+from .requirement import HOMES, Need, Resolution
+from .resolution import PATIENCE, glance, resolve
+from .support import APPLIED_TO
+from .wording import identity_words
+
+__all__ = [
+    "APPLIED_TO",
+    "HOMES",
+    "PATIENCE",
+    "Need",
+    "Report",
+    "Resolution",
+    "Row",
+    "about",
+    "explain",
+    "full_name",
+    "glance",
+    "identity_words",
+    "named",
+    "resolve",
+    "table",
+]

@@ -1,0 +1,83 @@
+"""Needs -> files: over all folders, by content first; and if there is none, why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..catalogue import Catalogue, Entry
+from ..index import Index, IndexedFile, Progress
+from .checks import Choice, Judge, is_ours
+from .requirement import HOMES, Need, Resolution
+
+OnProgress = Callable[[Progress], None] | None
+
+PATIENCE = 10.0  # seconds that a file which is missing may take to be found elsewhere
+
+
+def resolve(
+    need: Need, index: Index, catalogue: Catalogue, patience: float = PATIENCE, on_progress: OnProgress = None
+) -> Resolution:
+    """The file that is needed, or what there is instead.
+
+    Waits for the folders in which it belongs. Only where it is missing are the others asked, for `patience` seconds at
+    most: the first look into thousands of files takes longer, and goes on in the background. `on_progress` is called
+    meanwhile, and may raise.
+    """
+    wanted = need.wanted(catalogue)
+    homes = _homes(need, wanted)
+    judge = Judge(need, wanted, catalogue)
+    good, rejected = _choose(judge, index, homes, on_progress)
+    everything = [] if good else index.files(timeout=patience, on_progress=on_progress)
+    misplaced, _ = judge.choose([file for file in everything if file.file.type not in homes and is_ours(file)])
+    return Resolution(
+        need,
+        good[0] if good else None,
+        rejected,
+        misplaced,
+        wanted,
+        homes,
+        [path for type in homes for path in index.paths(type)],
+        list(
+            dict.fromkeys(
+                purpose
+                for entry in catalogue.find(kind=need.kind, base_model=need.base_model or None)
+                for purpose in entry.purposes
+            )
+        ),
+        [] if good else [type for type in index.types if index.has_no_view(type)],
+    )
+
+
+def glance(need: Need, index: Index, catalogue: Catalogue, patience: float) -> Resolution:
+    """What `resolve` would find by what is known of the folders: no file is looked for elsewhere, nor twice.
+
+    Waits for a look into the folders in which it belongs, where they have changed, for `patience` seconds at most.
+    """
+    wanted = need.wanted(catalogue)
+    homes = _homes(need, wanted)
+    judge = Judge(need, wanted, catalogue)
+    good, rejected = judge.choose(_files(index, homes, timeout=patience))
+    if good and not index.is_current(good[0]):
+        index.rescan(*homes, timeout=patience)
+        good, rejected = judge.choose(_files(index, homes, timeout=0.0))
+    return Resolution(need, good[0] if good else None, rejected, [], wanted, homes, [])
+
+
+def _homes(need: Need, wanted: Sequence[Entry]) -> list[str]:
+    return list(dict.fromkeys([entry.folder for entry in wanted] or [HOMES[need.kind]]))
+
+
+def _files(
+    index: Index, homes: Sequence[str], timeout: float | None = None, on_progress: OnProgress = None
+) -> list[IndexedFile]:
+    return [file for type in homes for file in index.files(type, timeout=timeout, on_progress=on_progress)]
+
+
+def _choose(judge: Judge, index: Index, homes: Sequence[str], on_progress: OnProgress) -> Choice:
+    """Nothing is called missing, and nothing found, by what the folders held some time ago."""
+    for _ in range(3):
+        good, rejected = judge.choose(_files(index, homes, on_progress=on_progress))
+        if index.is_current(good[0]) if good else not any(map(index.is_old, homes)):
+            return good, rejected
+        index.rescan(*homes, on_progress=on_progress)
+    return judge.choose(_files(index, homes))
