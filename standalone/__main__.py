@@ -2,7 +2,7 @@
 
 import sys
 
-from .model_files.command import main
+from .model_files.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

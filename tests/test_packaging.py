@@ -185,7 +185,7 @@ SHIPPED = [
     "clip_vision/model.py",
     "ip_adapter/families.py",
     "model_files/catalogue/catalogue.json",
-    "model_files/command.py",
+    "model_files/cli/command.py",
     "nodes/load.py",
     "js/docs/ImagePromptApply.md",
     "example_workflows/sd15_simple.json",

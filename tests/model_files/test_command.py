@@ -17,8 +17,8 @@ from published import VIT_H, shapes, write
 from web_server import serving
 
 from image_prompt.devtools.stages import ROOT
-from image_prompt.model_files import command, environment, terminal
 from image_prompt.model_files.catalogue import Catalogue, catalogue_file
+from image_prompt.model_files.cli import command, environment, terminal
 from image_prompt.model_files.folders import INDEX, Whereabouts
 from image_prompt.model_files.folders.installation import CATALOGUE
 
@@ -235,7 +235,7 @@ spec = importlib.util.spec_from_file_location("pack", root + "/__init__.py", sub
 sys.modules["pack"] = pack = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pack)
 from pack.model_files.catalogue import catalogue_file
-from pack.model_files import command
+from pack.model_files.cli import command
 catalogue_file.RULES = {**catalogue_file.RULES, "url": catalogue_file.Rule("a link", catalogue_file.text())}
 sys.exit(command.main(arguments))
 """

@@ -9,11 +9,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .answer_catalogue import licence_text
-from .catalogue import Catalogue, Entry
-from .download import Downloaded, Manner, check_request, download, file_name
-from .folders import ModelFolders, Whereabouts
-from .headers import printable
+from ..catalogue import Catalogue, Entry
+from ..download import Downloaded, Manner, check_request, download, file_name
+from ..folders import ModelFolders, Whereabouts
+from ..headers import printable
+from .catalogue import licence_text
 from .terminal import Answer, ProgressLine, described, size_text, wrapped
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from .catalogue import Catalogue
-from .folders import Whereabouts
-from .index import Index, take_over
-from .matching import Report, Row, about, named, table
+from ..catalogue import Catalogue
+from ..folders import Whereabouts
+from ..index import Index, take_over
+from ..matching import Report, Row, about, named, table
 from .terminal import Answer, ProgressLine, described, section, size_text, wrapped
 
 TITLES = {

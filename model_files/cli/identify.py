@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from .headers import read_header
-from .index import Identity, identify
-from .matching import identity_words
+from ..headers import read_header
+from ..index import Identity, identify
+from ..matching import identity_words
 from .terminal import Answer, described, wrapped
 
 

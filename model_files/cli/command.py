@@ -12,8 +12,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from .folders import Whereabouts
-from .headers import printable
+from ..folders import Whereabouts
+from ..headers import printable
 from .terminal import Answer
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -55,32 +55,32 @@ def _fail(text: str, code: int) -> int:
 
 
 def _paths(options: argparse.Namespace) -> Answer:
-    from .answer_paths import answer
+    from .paths import answer
 
     where = _where(options)
     return answer(where, where.catalogue(*options.catalogue))
 
 
 def _identify(options: argparse.Namespace) -> Answer:
-    from .answer_identify import answer
+    from .identify import answer
 
     return answer(options.files)
 
 
 def _status(options: argparse.Namespace) -> Answer:
-    from .answer_status import answer
+    from .status import answer
 
     return answer(_where(options))
 
 
 def _catalogue(options: argparse.Namespace) -> Answer:
-    from .answer_catalogue import answer
+    from .catalogue import answer
 
     return answer(_where(options, needed=False).catalogue(*options.catalogue))
 
 
 def _get(options: argparse.Namespace) -> Answer:
-    from .answer_get import Wish, answer
+    from .get import Wish, answer
 
     where = _where(options)
     offline = options.offline or any(os.environ.get(name, "").strip().lower() in YES for name in OFFLINE)

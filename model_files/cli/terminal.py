@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from .headers import printable
+from ..headers import printable
 
 LONGEST_HEAD = 20
 WIDTH = 80  # where nobody says how wide the terminal is

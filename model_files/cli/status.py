@@ -6,8 +6,8 @@ import os
 from dataclasses import asdict
 from typing import Any
 
+from ..folders import Whereabouts
 from .environment import PACK, optional_parts, versions
-from .folders import Whereabouts
 from .terminal import Answer, described, section
 
 
@@ -53,7 +53,7 @@ def _index(where: Whereabouts) -> dict[str, Any]:
     if file is None or not os.path.isfile(file):
         return {"file": file and str(file), "files": 0, "state": "not made yet: the first look makes it"}
     try:
-        from .index.index_cache import load
+        from ..index.index_cache import load
     except ImportError as error:
         return {"file": str(file), "files": 0, "state": f"cannot be read here: {error}"}
     files = len(load(file))
