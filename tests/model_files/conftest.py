@@ -1,6 +1,7 @@
-"""The helpers beside the tests can be imported."""
+"""The helpers beside the tests, and in the folders of other tests, can be imported."""
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path += [str(HERE), *(str(path) for path in sorted(HERE.iterdir()) if path.is_dir() and path.name[0] != "_")]

@@ -12,7 +12,7 @@ from image_prompt.model_files.catalogue import BrokenCatalogue, Catalogue, Entry
 from image_prompt.model_files.catalogue.catalogue import OWN
 from image_prompt.model_files.catalogue.catalogue_file import LARGEST, RULES
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CATALOGUE = Catalogue.load()
 ENTRIES = {entry.id: entry for entry in CATALOGUE.entries}
 H, BIG_G = "CLIP-ViT-H-14-laion2B-s32B-b79K", "CLIP-ViT-bigG-14-laion2B-39B-b160k"
