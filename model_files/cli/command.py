@@ -11,8 +11,10 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from ..folders import Whereabouts
+from ..catalogue import Catalogue
+from ..folders import Installation
 from ..headers import printable
 from .terminal import Answer
 
@@ -58,7 +60,7 @@ def _paths(options: argparse.Namespace) -> Answer:
     from .paths import answer
 
     where = _where(options)
-    return answer(where, where.catalogue(*options.catalogue))
+    return answer(where, _read_catalogue(where, options))
 
 
 def _identify(options: argparse.Namespace) -> Answer:
@@ -76,7 +78,7 @@ def _status(options: argparse.Namespace) -> Answer:
 def _catalogue(options: argparse.Namespace) -> Answer:
     from .catalogue import answer
 
-    return answer(_where(options, needed=False).catalogue(*options.catalogue))
+    return answer(_read_catalogue(_where(options, needed=False), options))
 
 
 def _get(options: argparse.Namespace) -> Answer:
@@ -85,12 +87,17 @@ def _get(options: argparse.Namespace) -> Answer:
     where = _where(options)
     offline = options.offline or any(os.environ.get(name, "").strip().lower() in YES for name in OFFLINE)
     wish = Wish(options.name, options.yes, options.allow_unverified, offline)
-    return answer(wish, where, where.catalogue(*options.catalogue))
+    return answer(wish, where, _read_catalogue(where, options))
 
 
-def _where(options: argparse.Namespace, needed: bool = True) -> Whereabouts:
+def _read_catalogue(where: Installation, options: argparse.Namespace) -> Catalogue:
+    """The pack's own, with the user's files and those that are given."""
+    return Catalogue.load(*where.catalogues, *map(Path, options.catalogue))
+
+
+def _where(options: argparse.Namespace, needed: bool = True) -> Installation:
     root = options.comfyui if options.comfyui is not None else options.models
-    return Whereabouts.find(root, options.extra_model_paths, needed)
+    return Installation.find(root, options.extra_model_paths, needed)
 
 
 # ---------------------------------------------------------------------------------------------------------- arguments

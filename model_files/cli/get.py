@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..catalogue import Catalogue, Entry
 from ..download import Downloaded, Manner, check_request, download, file_name
-from ..folders import ModelFolders, Whereabouts
+from ..folders import Installation, ModelFolders
 from ..headers import printable
 from .catalogue import licence_text
 from .terminal import Answer, ProgressLine, described, size_text, wrapped
@@ -29,7 +29,7 @@ class Wish:
     offline: bool = False
 
 
-def answer(wish: Wish, where: Whereabouts, catalogue: Catalogue) -> Answer:
+def answer(wish: Wish, where: Installation, catalogue: Catalogue) -> Answer:
     """Raises ValueError where nothing was fetched, with the reason."""
     entry = _entry(wish.name, catalogue)
     target = _folder(where.folders, entry) / file_name(entry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..catalogue import Catalogue
-from ..folders import Whereabouts
+from ..folders import Installation
 from ..index import Index, take_over
 from ..matching import Report, Row, about, named, table
 from .terminal import Answer, ProgressLine, described, section, size_text, wrapped
@@ -18,7 +18,7 @@ TITLES = {
 }
 
 
-def answer(where: Whereabouts, catalogue: Catalogue) -> Answer:
+def answer(where: Installation, catalogue: Catalogue) -> Answer:
     file, line = where.index_file, ProgressLine()
     index = Index(where.folders, file and take_over(file))
     try:

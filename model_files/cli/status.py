@@ -6,12 +6,12 @@ import os
 from dataclasses import asdict
 from typing import Any
 
-from ..folders import Whereabouts
+from ..folders import Installation
 from .environment import PACK, optional_parts, versions
 from .terminal import Answer, described, section
 
 
-def answer(where: Whereabouts) -> Answer:
+def answer(where: Installation) -> Answer:
     known, parts, counts, index = versions(), list(optional_parts()), where.folders.counts(), _index(where)
     data = {
         "versions": known,
@@ -44,11 +44,11 @@ def answer(where: Whereabouts) -> Answer:
     )
 
 
-def _paths(where: Whereabouts, type: str) -> str:
+def _paths(where: Installation, type: str) -> str:
     return ", ".join(f"{path}{'' if os.path.isdir(path) else ' (is not there)'}" for path in where.folders.paths(type))
 
 
-def _index(where: Whereabouts) -> dict[str, Any]:
+def _index(where: Installation) -> dict[str, Any]:
     file = where.index_file
     if file is None or not os.path.isfile(file):
         return {"file": file and str(file), "files": 0, "state": "not made yet: the first look makes it"}

@@ -1,6 +1,6 @@
 """Which folders hold models of which type, and the files in them. Needs no torch."""
 
-from .installation import INDEX, SYSTEM_USER, Whereabouts, user_catalogues
+from .installation import INDEX, SYSTEM_USER, Installation, user_catalogues
 from .listing import Listing
 from .model_folders import ModelFile, ModelFolders
 from .model_types import MODEL_TYPES
@@ -10,10 +10,10 @@ __all__ = [
     "INDEX",
     "MODEL_TYPES",
     "SYSTEM_USER",
+    "Installation",
     "Listing",
     "ModelFile",
     "ModelFolders",
-    "Whereabouts",
     "modified",
     "user_catalogues",
 ]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..catalogue import Catalogue
 from .model_folders import ModelFolders
 
 SYSTEM_USER = "image_prompt"  # whose folder in ComfyUI's user folder is never served: `user/__image_prompt`
@@ -21,12 +20,12 @@ def user_catalogues(private: Path) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class Whereabouts:
+class Installation:
     folders: ModelFolders
     private: Path | None  # the pack's folder in the user folder; None: no ComfyUI with a user folder is known
 
     @classmethod
-    def find(cls, root: str | None = None, extra: Sequence[str] = (), needed: bool = True) -> Whereabouts:
+    def find(cls, root: str | None = None, extra: Sequence[str] = (), needed: bool = True) -> Installation:
         """The installation or models folder `root`; else the ComfyUI that this pack lies in, or else a usual place.
 
         ValueError if there is none though it is needed, and no `extra`, a file like extra_model_paths.yaml, names any.
@@ -43,10 +42,10 @@ class Whereabouts:
     def index_file(self) -> Path | None:
         return self.private and self.private / INDEX
 
-    def catalogue(self, *files: str) -> Catalogue:
-        """The pack's own, with the user's file and those that are given."""
-        own = user_catalogues(self.private) if self.private else []
-        return Catalogue.load(*own, *map(Path, files))
+    @property
+    def catalogues(self) -> list[Path]:
+        """The user's own catalogue files."""
+        return user_catalogues(self.private) if self.private else []
 
 
 def _base(root: str | None, may_be_absent: bool) -> ModelFolders:

@@ -19,7 +19,7 @@ from web_server import serving
 from image_prompt.devtools.stages import ROOT
 from image_prompt.model_files.catalogue import Catalogue, catalogue_file
 from image_prompt.model_files.cli import command, environment, terminal
-from image_prompt.model_files.folders import INDEX, Whereabouts
+from image_prompt.model_files.folders import INDEX, Installation
 from image_prompt.model_files.folders.installation import CATALOGUE
 
 CONTENT = random.Random(0).randbytes(3_000_000)
@@ -621,6 +621,6 @@ def test_long_names_stay_in_one_piece_and_are_not_mixed_with_their_text():
 def test_the_user_folder_of_desktop_has_no_main_py_beside_it(tmp_path):
     for folder in ("models/loras", "custom_nodes", "user"):
         (tmp_path / folder).mkdir(parents=True)
-    assert Whereabouts.find(str(tmp_path)).index_file == tmp_path / "user" / "__image_prompt" / INDEX
+    assert Installation.find(str(tmp_path)).index_file == tmp_path / "user" / "__image_prompt" / INDEX
     (tmp_path / "custom_nodes").rmdir()
-    assert Whereabouts.find(str(tmp_path)).index_file is None
+    assert Installation.find(str(tmp_path)).index_file is None
