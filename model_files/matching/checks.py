@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,7 +19,7 @@ Verdict = tuple[int, str]  # how far a file came, and what is wrong with it; "" 
 
 
 @dataclass(frozen=True)
-class Judge:
+class Matcher:
     need: Need
     wanted: Sequence[Entry]
     catalogue: Catalogue
@@ -35,23 +35,34 @@ class Judge:
         return good, [(file, why) for file, _, why in others]
 
     def verdict(self, file: IndexedFile) -> Verdict:
-        return next((each for each in enumerate(self._objections(file)) if each[1]), (99, ""))
+        if file.identity is None:
+            return 0, file.problem
+        found = (check(self, file, file.identity) for check in CHECKS)
+        return next((each for each in enumerate(found) if each[1]), (len(CHECKS), ""))
 
-    def _objections(self, file: IndexedFile) -> Iterable[str]:
-        """One step after the other, each of which may rely on those before."""
-        need, identity = self.need, file.identity
-        if identity is None:
-            yield file.problem
-            return
-        what = f"is {identity_words(identity)}"
-        yield "" if self._is_of_kind(identity) else file.problem or what
-        yield f"{what}, not for {need.base_model}" if _differ(need.base_model, identity.base_model) else ""
-        yield what if self._has_other_encoder(identity) else ""
-        yield (file.problem or what) if need.family and not may_be_one(need.family, identity.family) else ""
-        yield (file.problem or what) if self._is_specific and not self._is_content_of_wanted(identity) else ""
-        yield file.problem
-        yield self._projection_missing(identity)
-        yield self._named_otherwise(file, identity)
+    def check_kind(self, file: IndexedFile, identity: Identity) -> str:
+        return "" if self._is_of_kind(identity) else file.problem or _what(identity)
+
+    def check_base_model(self, _: IndexedFile, identity: Identity) -> str:
+        wanted = self.need.base_model
+        return f"{_what(identity)}, not for {wanted}" if _differ(wanted, identity.base_model) else ""
+
+    def check_encoder(self, _: IndexedFile, identity: Identity) -> str:
+        return _what(identity) if self._has_other_encoder(identity) else ""
+
+    def check_family(self, file: IndexedFile, identity: Identity) -> str:
+        return (
+            (file.problem or _what(identity))
+            if self.need.family and not may_be_one(self.need.family, identity.family)
+            else ""
+        )
+
+    def check_content(self, file: IndexedFile, identity: Identity) -> str:
+        fits = not self._is_specific or self._is_content_of_wanted(identity)
+        return "" if fits else file.problem or _what(identity)
+
+    def check_problem(self, file: IndexedFile, _: Identity) -> str:
+        return file.problem
 
     @property
     def _is_specific(self) -> bool:
@@ -81,12 +92,12 @@ class Judge:
     def _encoders(self) -> frozenset[str]:
         return frozenset(entry.encoder for entry in self.catalogue.entries)
 
-    def _projection_missing(self, identity: Identity) -> str:
+    def check_projection(self, _: IndexedFile, identity: Identity) -> str:
         if not self.need.needs_projection or identity.projection:
             return ""
-        return f"is {identity_words(identity)}, and image_embeds need the projection"
+        return f"{_what(identity)}, and image_embeds need the projection"
 
-    def _named_otherwise(self, file: IndexedFile, identity: Identity) -> str:
+    def check_name(self, file: IndexedFile, identity: Identity) -> str:
         """Adapters of equal content are told by their names, where these say anything; encoders serve alike."""
         if self.need.kind == "encoder" or not (self.need.purpose or self.need.file_name):
             return ""
@@ -166,6 +177,20 @@ class Judge:
         return Catalogue(tuple(replace(entry, files=entry.files[:1]) for entry in self.wanted))
 
 
+Check = Callable[[Matcher, IndexedFile, Identity], str]
+
+CHECKS: tuple[Check, ...] = (  # what is wrong with a file, or ""; each check may rely on those before it
+    Matcher.check_kind,
+    Matcher.check_base_model,
+    Matcher.check_encoder,
+    Matcher.check_family,
+    Matcher.check_content,
+    Matcher.check_problem,
+    Matcher.check_projection,
+    Matcher.check_name,
+)
+
+
 def is_content_of(entry: Entry, identity: Identity) -> bool:
     """Whether a file may be that of the row, as far as its tensors tell."""
     kind = KINDS.get(identity.kind, identity.kind)
@@ -198,6 +223,10 @@ def _words(name: str) -> set[str]:
         words = [squeezed(word) for word in re.findall(r"[A-Z]?[^\W_A-Z\d]+|[A-Z]+|\d+", part)]
         found |= {"".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, len(words) + 1)}
     return found
+
+
+def _what(identity: Identity) -> str:
+    return f"is {identity_words(identity)}"
 
 
 def _stem(name: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..catalogue import Catalogue, Entry
 from ..headers import printable
 from ..index import Index, IndexedFile, Progress
-from .checks import Judge, full_name, is_content_of, is_ours
+from .checks import Matcher, full_name, is_content_of, is_ours
 from .explanation import about, advice, named, reason
 from .requirement import Need, file_as_dict
 from .support import is_of_use
@@ -106,8 +106,8 @@ def table(
 
 
 def _row(entry: Entry, files: Files, catalogue: Catalogue) -> Row:
-    judge = Judge(Need.for_entry(entry), [entry], catalogue)
-    good, rejected = judge.choose(files.get(entry.folder, ()))
+    matcher = Matcher(Need.for_entry(entry), [entry], catalogue)
+    good, rejected = matcher.choose(files.get(entry.folder, ()))
     if good:
         return Row(entry, "found", good[0], "")
     for file, why in rejected:
@@ -115,7 +115,7 @@ def _row(entry: Entry, files: Files, catalogue: Catalogue) -> Row:
         if entry in named_for or file.problem and not named_for and _is_its_content(entry, file):
             return Row(entry, "unusable", file, reason(file, why))
     elsewhere = [file for type in files if type != entry.folder for file in files[type] if is_ours(file)]
-    misplaced, _ = judge.choose(elsewhere)
+    misplaced, _ = matcher.choose(elsewhere)
     if misplaced:
         return Row(entry, "misplaced", misplaced[0], f"Move it to models/{entry.folder}.")
     return Row(entry, "missing", None, advice(entry))

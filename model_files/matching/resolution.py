@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from ..catalogue import Catalogue, Entry
 from ..index import Index, IndexedFile, Progress
-from .checks import Choice, Judge, is_ours
+from .checks import Choice, Matcher, is_ours
 from .requirement import HOMES, Need, Resolution
 
 OnProgress = Callable[[Progress], None] | None
@@ -25,10 +25,10 @@ def resolve(
     """
     wanted = need.wanted(catalogue)
     homes = _homes(need, wanted)
-    judge = Judge(need, wanted, catalogue)
-    good, rejected = _choose(judge, index, homes, on_progress)
+    matcher = Matcher(need, wanted, catalogue)
+    good, rejected = _choose(matcher, index, homes, on_progress)
     everything = [] if good else index.files(timeout=patience, on_progress=on_progress)
-    misplaced, _ = judge.choose([file for file in everything if file.file.type not in homes and is_ours(file)])
+    misplaced, _ = matcher.choose([file for file in everything if file.file.type not in homes and is_ours(file)])
     return Resolution(
         need,
         good[0] if good else None,
@@ -55,11 +55,11 @@ def glance(need: Need, index: Index, catalogue: Catalogue, patience: float) -> R
     """
     wanted = need.wanted(catalogue)
     homes = _homes(need, wanted)
-    judge = Judge(need, wanted, catalogue)
-    good, rejected = judge.choose(_files(index, homes, timeout=patience))
+    matcher = Matcher(need, wanted, catalogue)
+    good, rejected = matcher.choose(_files(index, homes, timeout=patience))
     if good and not index.is_current(good[0]):
         index.rescan(*homes, timeout=patience)
-        good, rejected = judge.choose(_files(index, homes, timeout=0.0))
+        good, rejected = matcher.choose(_files(index, homes, timeout=0.0))
     return Resolution(need, good[0] if good else None, rejected, [], wanted, homes, [])
 
 
@@ -73,11 +73,11 @@ def _files(
     return [file for type in homes for file in index.files(type, timeout=timeout, on_progress=on_progress)]
 
 
-def _choose(judge: Judge, index: Index, homes: Sequence[str], on_progress: OnProgress) -> Choice:
+def _choose(matcher: Matcher, index: Index, homes: Sequence[str], on_progress: OnProgress) -> Choice:
     """Nothing is called missing, and nothing found, by what the folders held some time ago."""
     for _ in range(3):
-        good, rejected = judge.choose(_files(index, homes, on_progress=on_progress))
+        good, rejected = matcher.choose(_files(index, homes, on_progress=on_progress))
         if index.is_current(good[0]) if good else not any(map(index.is_old, homes)):
             return good, rejected
         index.rescan(*homes, on_progress=on_progress)
-    return judge.choose(_files(index, homes))
+    return matcher.choose(_files(index, homes))
