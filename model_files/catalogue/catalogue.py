@@ -125,8 +125,8 @@ def _key(name: str) -> Key:
 
 
 def _add(path: Path, known: dict[str, Entry]) -> None:
-    for id, given in read_entries(path).items():
-        known[id] = _entry(path, given, known.get(id))
+    for entry_id, given in read_entries(path).items():
+        known[entry_id] = _entry(path, given, known.get(entry_id))
     _check_companions(path, known)
 
 

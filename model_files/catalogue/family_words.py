@@ -60,12 +60,12 @@ WORDS: Mapping[str, str] = MappingProxyType(  # id -> word
         "damaged": "a damaged model file",
     }
 )
-_IDS = {word: frozenset(id for id in WORDS if WORDS[id] == word) for word in WORDS.values()}
+_IDS = {word: frozenset(family_id for family_id in WORDS if WORDS[family_id] == word) for word in WORDS.values()}
 _OF_A_MODEL = {("PuLID", "SDXL"): "pulid-sdxl", ("PuLID", "Flux"): "pulid-flux"}
 
 
-def word_of(id: str) -> str:
-    return WORDS.get(id, id)
+def word_of(family_id: str) -> str:
+    return WORDS.get(family_id, family_id)
 
 
 def ids_of(family: str) -> frozenset[str]:

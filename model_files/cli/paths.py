@@ -24,7 +24,7 @@ def answer(where: Installation, catalogue: Catalogue) -> Answer:
     try:
         index.files(on_progress=lambda now: line.show(f"Reading {now.type}: {now.done} of {now.total}"))
         report = table(index, catalogue)
-        counts = {type: len(index.files(type)) for type in index.types}
+        counts = {model_type: len(index.files(model_type)) for model_type in index.types}
     finally:
         line.clear()
         index.close()
@@ -32,19 +32,19 @@ def answer(where: Installation, catalogue: Catalogue) -> Answer:
 
 
 def _data(index: Index, counts: dict[str, int], report: Report) -> dict[str, object]:
-    def listed(type: str) -> list[dict[str, object]]:
-        return [{"path": str(path), "exists": os.path.isdir(path)} for path in index.paths(type)]
+    def listed(model_type: str) -> list[dict[str, object]]:
+        return [{"path": str(path), "exists": os.path.isdir(path)} for path in index.paths(model_type)]
 
-    folders = {type: {"files": count, "paths": listed(type)} for type, count in counts.items()}
+    folders = {model_type: {"files": count, "paths": listed(model_type)} for model_type, count in counts.items()}
     found = {row.entry.id: str(row.file.file.path) for row in report.rows if row.file}
     return {"folders": folders, **report.to_dict(), "absolute": found}
 
 
 def _folders(index: Index, counts: dict[str, int]) -> list[str]:
     lines: list[str] = []
-    for type, count in counts.items():
-        lines.append(f"  {type}: {count or 'no'} file{'' if count == 1 else 's'}")
-        for path in index.paths(type):
+    for model_type, count in counts.items():
+        lines.append(f"  {model_type}: {count or 'no'} file{'' if count == 1 else 's'}")
+        for path in index.paths(model_type):
             lines += wrapped(f"{path}{'' if os.path.isdir(path) else ' (is not there)'}", "    ")
     return section("Folders", lines)
 

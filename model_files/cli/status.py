@@ -18,12 +18,12 @@ def answer(where: Installation) -> Answer:
         "folder": str(PACK),
         "optional": [asdict(part) for part in parts],
         "folders": {
-            type: {"files": count, "paths": [str(path) for path in where.folders.paths(type)]}
-            for type, count in counts.items()
+            model_type: {"files": count, "paths": [str(path) for path in where.folders.paths(model_type)]}
+            for model_type, count in counts.items()
         },
         "index": index,
     }
-    folders = [(type, f"{count}: {_paths(where, type)}") for type, count in counts.items()]
+    folders = [(model_type, f"{count}: {_paths(where, model_type)}") for model_type, count in counts.items()]
     return Answer(
         data,
         [
@@ -44,8 +44,10 @@ def answer(where: Installation) -> Answer:
     )
 
 
-def _paths(where: Installation, type: str) -> str:
-    return ", ".join(f"{path}{'' if os.path.isdir(path) else ' (is not there)'}" for path in where.folders.paths(type))
+def _paths(where: Installation, model_type: str) -> str:
+    return ", ".join(
+        f"{path}{'' if os.path.isdir(path) else ' (is not there)'}" for path in where.folders.paths(model_type)
+    )
 
 
 def _index(where: Installation) -> dict[str, Any]:

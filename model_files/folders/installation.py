@@ -61,7 +61,9 @@ def _base(root: str | None, may_be_absent: bool) -> ModelFolders:
 
 def _user_folder(folders: ModelFolders, root: str | None) -> Path | None:
     """Of the ComfyUI that was given, or that the folders belong to: ROOT/models/TYPE."""
-    above = [path.parents[1] for type in folders.types() for path in folders.paths(type) if len(path.parents) > 1]
+    above = [
+        path.parents[1] for model_type in folders.types() for path in folders.paths(model_type) if len(path.parents) > 1
+    ]
     for place in [*([Path(root)] if root else []), *dict.fromkeys(above)]:
         beside = any((place / name).exists() for name in ("main.py", "custom_nodes"))  # Desktop's has no main.py
         if beside and os.path.isdir(place / "user"):

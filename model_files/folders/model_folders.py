@@ -38,8 +38,8 @@ class ModelFolders:
 
     def __init__(self, paths: Mapping[str, StrPath | Iterable[StrPath]] | None = None) -> None:
         self._paths: dict[str, list[str]] = {}
-        for type, given in (paths or {}).items():
-            self.add(type, *([given] if isinstance(given, (str, os.PathLike)) else given))
+        for model_type, given in (paths or {}).items():
+            self.add(model_type, *([given] if isinstance(given, (str, os.PathLike)) else given))
 
     @classmethod
     def from_root(cls, root: StrPath) -> ModelFolders:
@@ -75,9 +75,9 @@ class ModelFolders:
             f"({', '.join(filter(None, BESIDE))}). Looked for {known}. Give its folder."
         )
 
-    def add(self, type: str, *paths: StrPath, first: bool = False) -> None:
+    def add(self, model_type: str, *paths: StrPath, first: bool = False) -> None:
         """Folders after those known, or before. They need not exist. One that is known stays, or comes first."""
-        known = self._paths.setdefault(today(type), [])
+        known = self._paths.setdefault(today(model_type), [])
         new = list(dict.fromkeys(os.path.abspath(_given(path)) for path in paths))
         if first:
             known[:] = [*new, *(path for path in known if path not in new)]
@@ -92,34 +92,36 @@ class ModelFolders:
         """The types that have folders; those of an extra_model_paths.yaml may be any."""
         return list(self._paths)
 
-    def paths(self, type: str) -> list[Path]:
+    def paths(self, model_type: str) -> list[Path]:
         """The folders of a type in order, existing or not; links are resolved, and each is named once."""
-        if today(type) not in self._paths and today(type) not in MODEL_TYPES:
-            raise ValueError(f'"{type}" is no type of model. Known are: {", ".join({**MODEL_TYPES, **self._paths})}.')
+        if today(model_type) not in self._paths and today(model_type) not in MODEL_TYPES:
+            raise ValueError(
+                f'"{model_type}" is no type of model. Known are: {", ".join({**MODEL_TYPES, **self._paths})}.'
+            )
         unique: dict[Hashable, Path] = {}
-        for path in map(os.path.realpath, self._paths.get(today(type), [])):
+        for path in map(os.path.realpath, self._paths.get(today(model_type), [])):
             unique.setdefault(place(path), Path(path))
         return list(unique.values())
 
-    def scan(self, type: str) -> list[ModelFile]:
+    def scan(self, model_type: str) -> list[ModelFile]:
         """The model files below the folders of a type: each folder's by name, and of two with one name the first."""
         files: dict[str, ModelFile] = {}
         seen: set[Hashable] = set()
-        for folder in self.paths(type):
-            found = dict(model_files(str(folder), extensions(today(type)), seen))
+        for folder in self.paths(model_type):
+            found = dict(model_files(str(folder), extensions(today(model_type)), seen))
             for name in sorted(found):
                 size, mtime_ns = found[name].st_size, found[name].st_mtime_ns
-                file = ModelFile(today(type), name, folder / name, folder, size, mtime_ns)
+                file = ModelFile(today(model_type), name, folder / name, folder, size, mtime_ns)
                 files.setdefault(os.path.normcase(name), file)
         return list(files.values())
 
     def counts(self) -> dict[str, int]:
         """How many files `scan` finds of each type that has folders."""
-        return {type: len(self.scan(type)) for type in self._paths if type not in NOT_MODELS}
+        return {model_type: len(self.scan(model_type)) for model_type in self._paths if model_type not in NOT_MODELS}
 
     def _filled(self, additions: Iterable[Addition]) -> ModelFolders:
-        for type, path, first in additions:
-            self.add(type, path, first=first)
+        for model_type, path, first in additions:
+            self.add(model_type, path, first=first)
         return self
 
 

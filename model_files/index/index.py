@@ -108,7 +108,7 @@ class Index:
 
     def files(
         self,
-        type: str | None = None,
+        model_type: str | None = None,
         wait: bool = True,
         timeout: float | None = None,
         on_progress: Callable[[Progress], None] | None = None,
@@ -119,7 +119,7 @@ class Index:
         what is known so far. `on_progress` is called meanwhile, and may raise.
         """
         begin = time.perf_counter()
-        types = self.types if type is None else (type,)
+        types = self.types if model_type is None else (model_type,)
         changed = [each for each in types if self._has_changed(each, max(2, DIRECTORIES // len(types)))]
         self._lookups += 1
         tickets = self._request(changed, wait)
@@ -149,30 +149,30 @@ class Index:
         """Look at every file of these types again, now. Only those that have changed are read."""
         self._passes.wait(self._passes.request(types or self.types, ()), timeout, lambda: self._tell(on_progress))
 
-    def is_old(self, type: str) -> bool:
+    def is_old(self, model_type: str) -> bool:
         """Whether the last pass over a type is more than a few seconds ago, or none has been."""
-        view = self._views.get(type)
+        view = self._views.get(model_type)
         return view is None or view.is_old
 
-    def has_no_view(self, type: str) -> bool:
+    def has_no_view(self, model_type: str) -> bool:
         """Whether the first pass over a type is not over."""
-        return type not in self._views
+        return model_type not in self._views
 
-    def paths(self, type: str) -> list[Path]:
+    def paths(self, model_type: str) -> list[Path]:
         """The folders of a type, which need not be one that anybody has heard of."""
-        return self.folders.paths(type) if type in MODEL_TYPES or type in self.folders.types() else []
+        return self.folders.paths(model_type) if model_type in MODEL_TYPES or model_type in self.folders.types() else []
 
     def stats(self) -> dict[str, object]:
         """Counts and times, as plain data."""
         views = dict(self._views)
         return {
             "types": {
-                type: {
+                model_type: {
                     "files": len(view.files),
                     "unusable": sum(bool(file.problem) for file in view.files),
                     "seconds": round(view.seconds, 3),
                 }
-                for type, view in views.items()
+                for model_type, view in views.items()
             },
             "files": sum(len(view.files) for view in views.values()),
             "headers_read": self._reads,
@@ -195,30 +195,30 @@ class Index:
                     return replace(found, problem=why)
         return found
 
-    def _has_changed(self, type: str, directories: int) -> bool:
-        view = self._views.get(type)
+    def _has_changed(self, model_type: str, directories: int) -> bool:
+        view = self._views.get(model_type)
         return view is None or any(
             modified(path) != before for path, before in islice(view.directories.items(), directories)
         )
 
     def _request(self, changed: Sequence[str], wait: bool) -> dict[str, int]:
-        old = [type for type in self.types if type not in changed and self.is_old(type)]
+        old = [model_type for model_type in self.types if model_type not in changed and self.is_old(model_type)]
         return self._passes.request(changed, old) if wait else self._passes.request((), [*changed, *old])
 
     def _tell(self, on_progress: Callable[[Progress], None] | None) -> None:
         if on_progress and (progress := self._progress):
             on_progress(progress)
 
-    def _scan(self, type: str) -> bool:
+    def _scan(self, model_type: str) -> bool:
         """One pass over the files of a type; False if it had to yield."""
         begin = time.monotonic()
-        directories = {str(path): modified(str(path)) for path in self.paths(type)}
-        found = self.folders.scan(type) if directories else []
+        directories = {str(path): modified(str(path)) for path in self.paths(model_type)}
+        found = self.folders.scan(model_type) if directories else []
         files: list[IndexedFile] = []
         for number, file in enumerate(found):
             if self._passes.must_yield:
                 return False
-            self._progress = Progress(type, number, len(found))
+            self._progress = Progress(model_type, number, len(found))
             if indexed := self._indexed(file):
                 files.append(indexed)
             if time.monotonic() - self._saved_at > SAVE_SECONDS:
@@ -226,7 +226,7 @@ class Index:
         for path in dict.fromkeys(str(file.path.parent) for file in found):
             directories.setdefault(path, modified(path))
         now = time.monotonic()
-        self._views[type], self._progress = View(tuple(files), directories, now, now - begin), None
+        self._views[model_type], self._progress = View(tuple(files), directories, now, now - begin), None
         return True
 
     def _indexed(self, file: ModelFile) -> IndexedFile | None:

@@ -89,7 +89,7 @@ def table(
     wait: for a look at everything that was not looked at within seconds; at most `timeout` seconds
     """
     end = None if timeout is None else time.monotonic() + timeout
-    old = [type for type in index.types if index.is_old(type)]
+    old = [model_type for model_type in index.types if index.is_old(model_type)]
     if wait and old:
         index.rescan(*old, timeout=timeout, on_progress=on_progress)
     left = None if end is None else max(0.0, end - time.monotonic())
@@ -100,8 +100,8 @@ def table(
     told = {row.file for row in rows if row.file}
     return Report(
         [row for row in rows if row.status != "missing" or is_of_use(row.entry, catalogue)],
-        [file for type in HOMES for file in files.get(type, ()) if file not in told],
-        [type for type in index.types if index.has_no_view(type)],
+        [file for model_type in HOMES for file in files.get(model_type, ()) if file not in told],
+        [model_type for model_type in index.types if index.has_no_view(model_type)],
     )
 
 
@@ -114,7 +114,9 @@ def _row(entry: Entry, files: Files, catalogue: Catalogue) -> Row:
         named_for = catalogue.named(full_name(file))
         if entry in named_for or file.problem and not named_for and _is_its_content(entry, file):
             return Row(entry, "unusable", file, reason(file, why))
-    elsewhere = [file for type in files if type != entry.folder for file in files[type] if is_ours(file)]
+    elsewhere = [
+        file for model_type in files if model_type != entry.folder for file in files[model_type] if is_ours(file)
+    ]
     misplaced, _ = matcher.choose(elsewhere)
     if misplaced:
         return Row(entry, "misplaced", misplaced[0], f"Move it to models/{entry.folder}.")

@@ -36,7 +36,7 @@ def resolve(
         misplaced,
         wanted,
         homes,
-        [path for type in homes for path in index.paths(type)],
+        [path for model_type in homes for path in index.paths(model_type)],
         list(
             dict.fromkeys(
                 purpose
@@ -44,7 +44,7 @@ def resolve(
                 for purpose in entry.purposes
             )
         ),
-        [] if good else [type for type in index.types if index.has_no_view(type)],
+        [] if good else [model_type for model_type in index.types if index.has_no_view(model_type)],
     )
 
 
@@ -70,7 +70,7 @@ def _homes(need: Need, wanted: Sequence[Entry]) -> list[str]:
 def _files(
     index: Index, homes: Sequence[str], timeout: float | None = None, on_progress: OnProgress = None
 ) -> list[IndexedFile]:
-    return [file for type in homes for file in index.files(type, timeout=timeout, on_progress=on_progress)]
+    return [file for model_type in homes for file in index.files(model_type, timeout=timeout, on_progress=on_progress)]
 
 
 def _choose(matcher: Matcher, index: Index, homes: Sequence[str], on_progress: OnProgress) -> Choice:
