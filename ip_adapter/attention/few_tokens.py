@@ -56,9 +56,10 @@ class Keys:
 
 def few_token_steps(q: Tensor, attended: Sequence[Attended], heads: int) -> list[Step]:
     sequences = list(_sequences(q.shape[1], attended, heads))
-    limit, together = SMALL_GRIDS[q.dtype] if sequences else (0, OneSequence)
-    if q.shape[1] < limit and _are_alike(sequences):
-        return [together(sequences, heads)]
+    if sequences and _are_alike(sequences):
+        grid = SMALL_GRIDS[q.dtype]
+        if q.shape[1] < grid.tokens:
+            return [(grid.for_one if len(sequences[0].tokens) == 1 else grid.for_several)(sequences, heads)]
     return [OneSequence([each], heads) for each in sequences]
 
 
@@ -190,25 +191,22 @@ class SequencesInOneProduct:
 
 
 class SequencesInOneCall:
-    """The fused kernel for all sequences at once, prompt by prompt."""
+    """The fused kernel for all sequences at once, which have one prompt."""
 
     def __init__(self, sequences: Sequence[Keys], heads: int):
         first, last = sequences[0], sequences[-1]
-        self.rows, self.heads, self.count = slice(first.rows.start, last.rows.stop), heads, len(sequences)
-        masks = _stacked_masks(sequences)
-        self.prompts = list(
-            zip(
-                first.numbers,
-                torch.split(torch.stack([each.key for each in sequences]), list(first.tokens), -2),  # (S, H, T, D)
-                torch.split(torch.stack([each.value for each in sequences]), list(first.tokens), -2),
-                [None] * len(first.tokens) if masks is None else masks.squeeze(1).unbind(1),  # (S, N)
-            )
-        )
+        self.rows, self.count, self.heads = slice(first.rows.start, last.rows.stop), len(sequences), heads
+        (self.number,) = first.numbers
+        self.key = torch.stack([each.key for each in sequences])  # (S, H, T, D)
+        self.value = torch.stack([each.value for each in sequences])
+        mask = _stacked_masks(sequences)
+        self.mask = None if mask is None else mask.flatten(1)  # (S, N)
 
     def __call__(self, q: Tensor, out: Tensor, weights: Weights) -> None:
-        queries = by_head(q[self.rows].reshape(self.count, -1, q.shape[2]), self.heads)
-        for number, key, value, mask in self.prompts:
-            add_attention(out[self.rows].view(self.count, -1, q.shape[2]), queries, key, value, mask, weights[number])
+        width = q.shape[2]
+        queries = by_head(q[self.rows].reshape(self.count, -1, width), self.heads)  # (S, H, N, D)
+        out = out[self.rows].view(self.count, -1, width)
+        add_attention(out, queries, self.key, self.value, self.mask, weights[self.number])
 
 
 def _stacked_masks(sequences: Sequence[Keys]) -> Tensor | None:
@@ -220,8 +218,16 @@ def _stacked_masks(sequences: Sequence[Keys]) -> Tensor | None:
     return torch.stack([torch.ones_like(like) if mask is None else mask for mask in masks]).unsqueeze(1)
 
 
-# Below this many latent tokens of a row, what is faster for sequences that are alike.
-SMALL_GRIDS: dict[torch.dtype, tuple[int, type[OneSequence | SequencesInOneProduct | SequencesInOneCall]]] = {
-    torch.float32: (1024, SequencesInOneProduct),
-    torch.bfloat16: (256, SequencesInOneCall),
+@dataclass(frozen=True)
+class SmallGrid:
+    """What is faster for sequences that are alike, of rows of fewer latent tokens: with one prompt, with several."""
+
+    tokens: int
+    for_one: type[SequencesInOneProduct | SequencesInOneCall]
+    for_several: type[SequencesInOneProduct | SequencesInOneCall]
+
+
+SMALL_GRIDS = {
+    torch.float32: SmallGrid(1024, SequencesInOneProduct, SequencesInOneProduct),
+    torch.bfloat16: SmallGrid(256, SequencesInOneCall, SequencesInOneProduct),
 }
