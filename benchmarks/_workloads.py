@@ -97,8 +97,13 @@ def applied(model: ModelPatcher, adapter: Any, pictures: Output, negative: Outpu
 
 def apply(base: str, adapter: str) -> Work:
     model, loaded = hollow_unet(base, torch.float32), load_adapter(adapter)
-    sides = features(adapter), features(adapter)
-    return lambda: host.seconds(lambda: applied(model, loaded, *sides))
+    negative = features(adapter)
+
+    def new_picture() -> float:
+        pictures = features(adapter)
+        return host.seconds(lambda: applied(model, loaded, pictures, negative))
+
+    return new_picture
 
 
 def sampling(

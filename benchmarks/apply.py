@@ -57,6 +57,13 @@ def kept(model: ModelPatcher) -> float:
     return sum({id(each.model): each.model_size() for each in model.model_patches_models()}.values()) / 1e6
 
 
+def another(pictures):
+    """Features that were not applied before."""
+    for tensor in vars(pictures).values():
+        tensor.add_(1e-3)
+    return pictures
+
+
 def peak(function):
     """(result, the most MB of tensors that it held at once)."""
     with torch.profiler.profile(
@@ -81,7 +88,10 @@ def times(adapters):
         sizes = [kept(applied(model, adapter, *sides)) for model in models]
         tensors = load_file(folder_paths.get_full_path_or_raise("ipadapter", model_name(name)))
         whole = sum(t.numel() for t in tensors.values()) * 4 / 1e6
-        functions = {"apply": lambda: applied(models[0], adapter, *sides), "whole": lambda: whole_module(tensors)}
+        functions = {
+            "apply": lambda: applied(models[0], adapter, another(sides[0]), sides[1]),
+            "whole": lambda: whole_module(tensors),
+        }
         found = host.interleaved(functions, 10.0, least=3)
         print(
             f"| {base} {kind} | {sizes[0]:.1f} | {sizes[1]:.1f} | {whole:.0f} | {found['apply']:.2f} | "

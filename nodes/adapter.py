@@ -1,6 +1,7 @@
 """An IP-Adapter in ComfyUI's hands: its weights are loaded, offloaded and counted like those of any model."""
 
 import os
+from typing import Any
 
 import comfy.model_management
 import comfy.model_patcher
@@ -17,6 +18,7 @@ class ImagePromptAdapter:
     def __init__(self, module: IPAdapter, name: str):
         self.module = module
         self.name = name
+        self.recent: list[Any] = []  # of `prepared`, the last used first
         self.patcher = comfy.model_patcher.CoreModelPatcher(
             module,
             load_device=comfy.model_management.get_torch_device(),

@@ -44,7 +44,9 @@ class Prepared:
         return [self.patcher] if self.adapter is None else [self.patcher, self.adapter.patcher]
 
 
-# What is in use, by adapter: a second weight of the same picture projects nothing again.
+RECENT = 256 << 20  # bytes of keys and values of an adapter that are kept though nothing uses them any more
+
+# By adapter, what is in use or recent: a second weight of the same picture projects nothing again.
 _in_use: weakref.WeakKeyDictionary[IPAdapter, weakref.WeakValueDictionary[Hashable, Prepared]] = (
     weakref.WeakKeyDictionary()
 )
@@ -75,7 +77,15 @@ def prepare(
         with timed("apply"):
             sides = _projected(adapter, cond, uncond, layers, heads, together, dtype)
         found = shared[key] = Prepared(sides, adapter, load_device)
+    _remember(adapter, found)
     return found
+
+
+def _remember(adapter: ImagePromptAdapter, used: Prepared) -> None:
+    """For the next run: ComfyUI drops the models of a changed workflow before it runs the new one."""
+    recent = [used, *(each for each in adapter.recent if each is not used)]
+    sizes = [each.patcher.model_size() for each in recent]
+    adapter.recent = [each for number, each in enumerate(recent) if sum(sizes[: number + 1]) <= RECENT]
 
 
 def _digest(features: Features) -> bytes:

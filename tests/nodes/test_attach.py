@@ -1,11 +1,14 @@
 """Image prompts as values: what they share, what each layer takes, and references that are projected by windows."""
 
+import gc
+
 import pytest
 import tiny
 import torch
 
 from image_prompt.ip_adapter import Course, PerWindow, Share, Strength, projecting
 from image_prompt.ip_adapter.adapter import ImageKeyValue
+from image_prompt.nodes import prepared
 from image_prompt.nodes.attach import attach, image_prompt
 from image_prompt.nodes.features import ImageFeatures
 from image_prompt.nodes.hosts.host import SitePatch
@@ -40,6 +43,24 @@ def test_a_second_weight_of_the_same_picture_projects_nothing_again(model, adapt
     second = apply(model, adapter, features, weight=0.9, end=0.5)
     assert 0 < once == len(projected)
     assert set(first.model_patches_models()) == set(second.model_patches_models())
+
+
+def test_another_weight_in_the_next_run_projects_nothing_again(model, adapter, features, apply, projected):
+    """ComfyUI drops what a changed workflow does not use any more before it runs it."""
+    apply(apply(model, adapter, features, weight=0.3), adapter, features, weight=0.4, layers="style")
+    gc.collect()
+    once = len(projected)
+    apply(apply(model, adapter, features, weight=0.5), adapter, features, weight=0.4, layers="style")
+    assert len(projected) == once
+
+
+def test_what_nothing_uses_is_forgotten_when_it_grows(model, adapter, features, apply, projected, monkeypatch):
+    monkeypatch.setattr(prepared, "RECENT", 1)
+    apply(model, adapter, features, weight=0.3)
+    gc.collect()
+    once = len(projected)
+    apply(model, adapter, features, weight=0.5)
+    assert len(projected) == 2 * once
 
 
 def test_other_features_and_another_negative_are_projected(model, adapter, features, two_references, apply, projected):
@@ -89,6 +110,7 @@ def test_references_that_are_projected_by_windows_act_as_those_that_are_kept(
     model, base, adapter, two_references, apply, monkeypatch, projected
 ):
     kept = tiny.sample(apply(model, adapter, two_references, 0.7, batch="one per image"), base, batch=3)
+    adapter.recent.clear()
     monkeypatch.setattr(projecting, "WINDOW", 1)
     patched = apply(model, adapter, two_references, 0.7, batch="one per image", mask=torch.ones(1, 8, 8))
     parts = [part for patch in patches(patched) for part in patch.joint.parts]
