@@ -10,7 +10,7 @@ from ..clip_vision import COMBINE_METHODS, COMBINE_ROWS, CROPS
 from . import inputs
 from .activity import count, timed
 from .adapter import ImagePromptAdapter
-from .encoder import Encoder, as_encoder, encode_picture, seen
+from .encoder import Encoder, as_encoder, encode_picture, square_view
 from .features import FIELDS, ImageFeatures, join
 from .sockets import CATEGORY, Adapter
 
@@ -71,7 +71,7 @@ class EncodeImagePrompt(io.ComfyNode):
         inputs.choice(crop, list(CROPS), "crop")
         inputs.choice(background, list(BACKGROUNDS), "background")
         with timed("encode"):
-            picture = seen(encoder, image, crop, BACKGROUNDS[background])
+            picture = square_view(encoder, image, crop, BACKGROUNDS[background])
             features = encode_picture(encoder, picture) if adapter is None else encode_for(encoder, picture, adapter)
         count("pictures encoded", len(picture))
         return io.NodeOutput(features, picture)

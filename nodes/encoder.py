@@ -95,7 +95,9 @@ class ImageEncoder:
     def encode_image(self, image: torch.Tensor, crop: bool = True) -> ImageFeatures:
         """Core's call: (B, H, W, 3) in 0..1, cropped to the centre or squashed to a square."""
         every_layer = (EVERY_LAYER,) if self.model.config.kind == "siglip" else ()  # USOStyleReference reads them
-        return encode_picture(self, seen(self, image, "center" if crop else "squash"), (*self.fields, *every_layer))
+        return encode_picture(
+            self, square_view(self, image, "center" if crop else "squash"), (*self.fields, *every_layer)
+        )
 
     def load(self) -> None:
         comfy.model_management.load_models_gpu([self.patcher])
@@ -167,7 +169,7 @@ def as_encoder(clip_vision: Any) -> Encoder:
     )
 
 
-def seen(
+def square_view(
     encoder: Encoder, image: torch.Tensor, crop: str, background: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> torch.Tensor:
     """The picture that the encoder gets, (B, S, S, 3) in 0..1."""
@@ -175,7 +177,7 @@ def seen(
 
 
 def encode_picture(encoder: Encoder, picture: torch.Tensor, want: Collection[str] = ()) -> ImageFeatures:
-    """Features of what `seen` made: the fields of core's that `want` names, or all that an encoder gives."""
+    """Features of what `square_view` made: the fields of core's that `want` names, or all that an encoder gives."""
     mean, std = ((r, g, b) for r, g, b in (encoder.image_mean, encoder.image_std))  # lists in core's encoders
     pixels = normalise(picture, mean, std)  # (B, 3, S, S)
     fields: dict[str, Any] = _features(encoder, pixels, want or encoder.fields)
