@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from .base_models import BaseModel
 from .families import Family
 from .features import DIMENSIONS, Feature, Features, Negative, Reads, encoder_name
 from .loading import Ops, StateDict
@@ -22,13 +23,14 @@ class ImageKeyValue(nn.Module):
         context_width: int,
         width: int,
         *,
+        bias: bool = False,
         ops: Ops = nn,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
-        self.to_k_ip = ops.Linear(context_width, width, bias=False, device=device, dtype=dtype)
-        self.to_v_ip = ops.Linear(context_width, width, bias=False, device=device, dtype=dtype)
+        self.to_k_ip = ops.Linear(context_width, width, bias=bias, device=device, dtype=dtype)
+        self.to_v_ip = ops.Linear(context_width, width, bias=bias, device=device, dtype=dtype)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         return self.to_k_ip(tokens), self.to_v_ip(tokens)  # (B, T, C) -> (B, T, I) twice
@@ -37,17 +39,19 @@ class ImageKeyValue(nn.Module):
 class IPAdapter(nn.Module):
     """One adapter file; made by `load_adapter`.
 
-    family: the row of the table. base_model: "SD1.5", "SDXL" or "Kolors". layer_widths: I per layer, in file order.
+    family: the row of the table. base_model: its name, "SD1.5". layer_widths: I per layer, in file order. bias: whether
+    keys and values have one.
     Plain torch layers compute in the dtype of their weights; layers of a host that casts, in the dtype of the input.
     """
 
     def __init__(
         self,
         family: Family,
-        base_model: str,
+        base: BaseModel,
         image_proj: StateDict,
         layer_widths: Sequence[int],
         *,
+        bias: bool = False,
         name: str = "",
         ops: Ops = nn,
         device: torch.device | str | None = None,
@@ -56,14 +60,14 @@ class IPAdapter(nn.Module):
         super().__init__()
         self.name = name
         self.family = family
-        self.base_model = base_model
+        self.base_model = base.name
         self.layer_widths = tuple(layer_widths)
         self.image_proj = family.projection(image_proj, ops=ops, device=device, dtype=dtype)
         self.context_width = self.image_proj.context_width
         self.ip_adapter = nn.ModuleDict(
-            {  # numbered as in the files, where attn1 has the even numbers
-                str(2 * layer + 1): ImageKeyValue(self.context_width, width, ops=ops, device=device, dtype=dtype)
-                for layer, width in enumerate(layer_widths)
+            {
+                str(number): ImageKeyValue(self.context_width, width, bias=bias, ops=ops, device=device, dtype=dtype)
+                for number, width in zip(base.numbers, layer_widths, strict=True)
             }
         )
         self._input_dtype_wins = ops is not nn

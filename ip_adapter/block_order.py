@@ -1,7 +1,8 @@
-"""Which of the adapter's layers belongs to which cross-attention of the host's UNet.
+"""Which of the adapter's layers belongs to which block of the model.
 
-The training code walks down blocks, up blocks and the middle block *last*, so the numbers of the files follow that
-order and not the order of execution (diffusers `UNet2DConditionModel.attn_processors`).
+Of UNets these are the cross-attentions. The training code walks down blocks, up blocks and the middle block *last*, so
+the numbers of the files follow that order and not the order of execution (diffusers
+`UNet2DConditionModel.attn_processors`). Of Flux these are the double blocks, as they are executed.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from typing import Literal
 
 from .base_models import BASE_MODELS, LAYER_SETS
 
-KINDS = ("input", "output", "middle")
+KINDS = ("input", "output", "middle", "double")
 DIFFUSERS_KINDS = ("down_blocks", "up_blocks", "mid_block")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A cross-attention: transformer block `depth` of block `index` of its kind, and its inner width."""
+    """A cross-attention: transformer block `depth` of block `index` of its kind, and its inner width.
 
-    kind: Literal["input", "output", "middle"]
+    Of Flux and its like, the block `index` of two streams, and the width of its attention.
+    """
+
+    kind: Literal["input", "output", "middle", "double"]
     index: int
     depth: int
     width: int
@@ -39,13 +43,13 @@ def _numbers(path: str) -> list[int]:
 def match_layers(blocks: Sequence[Block], layer_widths: Sequence[int]) -> dict[Block, int]:
     """The adapter's layer for every block, in file order.
 
-    blocks: the host's cross-attentions in any order; layer_widths: `IPAdapter.layer_widths`.
+    blocks: the model's, in any order; layer_widths: `IPAdapter.layer_widths`.
     ValueError if counts or widths differ, naming the likely cause.
     """
     if len(blocks) != len(layer_widths):
         raise ValueError(
             f"The adapter has {len(layer_widths)} layers{_made_for(len(layer_widths))}, this model has {len(blocks)} "
-            f"cross-attentions{_made_for(len(blocks))}: choose an adapter made for this model."
+            f"{_plural(blocks)}{_made_for(len(blocks))}: choose an adapter made for this model."
         )
     ordered = sorted(blocks, key=lambda block: (KINDS.index(block.kind), block.index, block.depth))
     for layer, (block, width) in enumerate(zip(ordered, layer_widths, strict=True)):
@@ -64,6 +68,10 @@ def select_layers(layers: Mapping[Block, int], base_model: str, name: str) -> di
         raise ValueError(f"There are no layers named {name!r}: choose one of {', '.join(sets)}.")
     places = sets[name]
     return {block: layer for block, layer in layers.items() if places is None or (block.kind, block.index) in places}
+
+
+def _plural(blocks: Sequence[Block]) -> str:
+    return "double blocks" if any(block.kind == "double" for block in blocks) else "cross-attentions"
 
 
 def _made_for(layers: int) -> str:

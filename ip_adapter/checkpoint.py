@@ -16,10 +16,13 @@ from .loading import Ops, Read, StateDict, check_shapes, first, shape_of
 
 @dataclass(frozen=True)
 class Layers:
-    """What the per-layer tensors say: the model they are for, and the inner width of every layer in file order."""
+    """What the per-layer tensors say: the model they are for, the inner width of every layer in file order, and whether
+    keys and values have a bias.
+    """
 
     base: BaseModel
     widths: tuple[int, ...]
+    bias: bool
 
 
 def identify(sd: object) -> Family:
@@ -52,9 +55,10 @@ def load_adapter(
     def build(ops: Ops, dtype: torch.dtype | None) -> IPAdapter:
         return IPAdapter(
             parts.family,
-            layers.base.name,
+            layers.base,
             parts.image_proj,
             layers.widths,
+            bias=layers.bias,
             name=name,
             ops=ops,
             device="meta",
@@ -96,7 +100,8 @@ def _measure_layers(sd: StateDict, family: Family) -> Layers:
             f"{expected[-1]}; this file has {len(numbers)} (missing: {first(missing) or 'none'}; unexpected: "
             f"{first(extra) or 'none'})."
         )
-    return Layers(base, tuple(shape_of(sd, f"{n}.to_k_ip.weight", 2)[0] for n in expected))
+    widths = tuple(shape_of(sd, f"{n}.to_k_ip.weight", 2)[0] for n in expected)
+    return Layers(base, widths, bias=any(key.endswith(".bias") for key in sd))
 
 
 def _check_dtypes(sd: StateDict) -> None:

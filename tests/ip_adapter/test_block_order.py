@@ -51,3 +51,12 @@ def test_a_different_width_names_the_block():
     blocks = [Block("input", 1, 0, 32), Block("middle", 0, 0, 128)]
     with pytest.raises(ValueError, match="Layer 1 of the adapter is 64 wide, middle block 0 of this model is 128"):
         match_layers(blocks, (32, 64))
+
+
+def test_double_blocks_are_in_the_order_of_their_numbers_and_are_called_so():
+    blocks = [Block("double", n, 0, 32) for n in (10, 9, 2)]
+    assert [block.index for block in match_layers(blocks, [32] * 3)] == [2, 9, 10]
+    with pytest.raises(ValueError, match=r"has 16 layers \(SD1.5\), this model has 3 double blocks: choose"):
+        match_layers(blocks, [32] * 16)
+    with pytest.raises(ValueError, match="Layer 2 of the adapter is 64 wide, double block 10 of this model is 32"):
+        match_layers(blocks, (32, 32, 64))
