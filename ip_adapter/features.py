@@ -11,7 +11,7 @@ from torch import Tensor
 
 Features = Mapping[str, Tensor]  # by name, batch first
 Feature = Literal["image_embeds", "penultimate"]
-Negative = Literal["zeros", "encoded zeros"]
+Negative = Literal["zeros", "encoded zeros", "encoded black"]
 
 DIMENSIONS = {2: "(batch, width)", 3: "(batch, positions, width)"}
 
@@ -23,7 +23,7 @@ class Reads:
     rank: 2, (batch, width), or 3, (batch, positions, width)
     negative: what stands for it in the unconditional rows. "zeros": a feature of zeros. "encoded zeros": what the
         encoder makes of a tensor that is zero *after* normalisation (a picture of the mean colour, not a black one),
-        as in the original pipelines
+        as in the original pipelines. "encoded black": what it makes of a black picture
     """
 
     name: Feature

@@ -7,7 +7,7 @@ from ..clip_vision import PRESETS
 from ..ip_adapter import ENCODERS, Features, IPAdapter, Reads
 from ..model_files.index import encoder_word
 from . import inputs
-from .features import FIELDS
+from .features import FIELDS, NEGATIVES
 from .model_library import encoder_need, explained
 
 
@@ -53,7 +53,7 @@ def _field(adapter: IPAdapter, features: Output, field: str, name: str) -> torch
 def _by_rule(adapter: IPAdapter, reads: Reads, features: Output, references: torch.Tensor) -> torch.Tensor:
     if reads.negative == "zeros":
         return torch.zeros_like(references[:1])
-    found = getattr(features, "negative_penultimate", None)
+    found = getattr(features, NEGATIVES[reads.negative], None)
     if found is None:
         raise ValueError(
             "This adapter needs the encoder's answer to an empty image as well, which core's CLIP Vision Encode does "

@@ -11,7 +11,7 @@ from . import inputs
 from .activity import count, timed
 from .adapter import ImagePromptAdapter
 from .encoder import Encoder, as_encoder, encode_picture, square_view
-from .features import FIELDS, ImageFeatures, join
+from .features import FIELDS, NEGATIVES, ImageFeatures, join
 from .sockets import CATEGORY, Adapter
 
 BACKGROUNDS = {"black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5), "white": (1.0, 1.0, 1.0)}
@@ -82,8 +82,9 @@ def encode_for(encoder: Encoder, picture: torch.Tensor, adapter: ImagePromptAdap
     inputs.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter, or nothing")
     features = encode_picture(encoder, picture, [FIELDS[reads.name] for reads in adapter.module.reads])
     features.kept_for = adapter.name
-    read = any(reads.negative == "encoded zeros" for reads in adapter.module.reads)
-    features.negative_penultimate = features.negative_penultimate if read else None
+    read = {NEGATIVES.get(reads.negative) for reads in adapter.module.reads}
+    for name in NEGATIVES.values():
+        setattr(features, name, getattr(features, name) if name in read else None)
     return features
 
 

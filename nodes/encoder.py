@@ -153,7 +153,8 @@ class CoreEncoder:
 
 Encoder = ImageEncoder | CoreEncoder
 
-_negatives: weakref.WeakKeyDictionary[torch.nn.Module, torch.Tensor] = weakref.WeakKeyDictionary()
+# By encoder and field: what it makes of an empty picture.
+_negatives: weakref.WeakKeyDictionary[torch.nn.Module, dict[str, torch.Tensor]] = weakref.WeakKeyDictionary()
 
 
 def as_encoder(clip_vision: Any) -> Encoder:
@@ -178,11 +179,13 @@ def square_view(
 
 def encode_picture(encoder: Encoder, picture: torch.Tensor, want: Collection[str] = ()) -> ImageFeatures:
     """Features of what `square_view` made: the fields of core's that `want` names, or all that an encoder gives."""
-    mean, std = ((r, g, b) for r, g, b in (encoder.image_mean, encoder.image_std))  # lists in core's encoders
-    pixels = normalise(picture, mean, std)  # (B, 3, S, S)
+    pixels = _pixel_values(encoder, picture)
     fields: dict[str, Any] = _features(encoder, pixels, want or encoder.fields)
     return ImageFeatures(
-        negative_penultimate=EmptyPicture(encoder),
+        negative_penultimate=EmptyPicture(encoder, "penultimate_hidden_states", _zero_pixels),
+        negative_image_embeds=EmptyPicture(encoder, "image_embeds", _black_pixels)
+        if "image_embeds" in encoder.fields
+        else None,
         encoder=encoder.name,
         image_sizes=[pixels.shape[1:]] * len(pixels),
         **fields,
@@ -190,13 +193,15 @@ def encode_picture(encoder: Encoder, picture: torch.Tensor, want: Collection[str
 
 
 class EmptyPicture:
-    """The penultimate hidden states of a picture that is zero after normalisation, (1, N, W), encoded when called.
+    """A field of what an encoder makes of an empty picture, (1, ...), encoded when called.
 
-    Few adapters read them, and an encoder has to encode them once.
+    Few adapters read it, and an encoder has to encode it once.
     """
 
-    def __init__(self, encoder: Encoder):
+    def __init__(self, encoder: Encoder, field: str, pixel_values: Callable[[Encoder], torch.Tensor]):
         self.encoder = encoder
+        self.field = field
+        self.pixel_values = pixel_values
         self.patcher = encoder.patcher
 
     def __reduce__(self) -> tuple[Callable[..., torch.Tensor], tuple[torch.Tensor]]:
@@ -204,12 +209,25 @@ class EmptyPicture:
         return torch.clone, (self(),)
 
     def __call__(self) -> torch.Tensor:
-        found = _negatives.get(self.encoder.model)
-        if found is None:
-            empty = torch.zeros(1, 3, self.encoder.image_size, self.encoder.image_size)
-            (found,) = _features(self.encoder, empty, ("penultimate_hidden_states",)).values()
-            _negatives[self.encoder.model] = found
-        return found
+        known = _negatives.setdefault(self.encoder.model, {})
+        if self.field not in known:
+            known |= _features(self.encoder, self.pixel_values(self.encoder), (self.field,))
+        return known[self.field]
+
+
+def _zero_pixels(encoder: Encoder) -> torch.Tensor:
+    """Zero after normalisation: a picture of the mean colour."""
+    return torch.zeros(1, 3, encoder.image_size, encoder.image_size)
+
+
+def _black_pixels(encoder: Encoder) -> torch.Tensor:
+    return _pixel_values(encoder, torch.zeros(1, encoder.image_size, encoder.image_size, 3))
+
+
+def _pixel_values(encoder: Encoder, picture: torch.Tensor) -> torch.Tensor:
+    """(B, S, S, 3) in 0..1 -> (B, 3, S, S)."""
+    mean, std = ((r, g, b) for r, g, b in (encoder.image_mean, encoder.image_std))  # lists in core's encoders
+    return normalise(picture, mean, std)
 
 
 def _features(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> dict[str, torch.Tensor]:

@@ -18,6 +18,10 @@ FIELDS: Mapping[str, str] = MappingProxyType(  # feature, as encoders and adapte
     }
 )
 READ_BY_CORE = (*FIELDS.values(), "all_hidden_states")
+NEGATIVES = {  # the adapter's rule for what the unconditional rows attend to -> where the encoder's answer is
+    "encoded zeros": "negative_penultimate",
+    "encoded black": "negative_image_embeds",
+}
 
 
 class Deferred(Protocol):
@@ -28,44 +32,56 @@ class Deferred(Protocol):
     def __call__(self) -> torch.Tensor: ...
 
 
+class MadeWhenRead:
+    """An attribute that is a tensor or None. A `Deferred` may be given, which makes it when it is first read."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, features: "ImageFeatures", owner: type) -> torch.Tensor | None:
+        value = _kept(features, self.name)
+        if not isinstance(value, torch.Tensor | None):
+            value = vars(features)[self.name] = value()
+        return value
+
+    def __set__(self, features: "ImageFeatures", value: torch.Tensor | Deferred | None) -> None:
+        vars(features)[self.name] = value
+
+
 class ImageFeatures(Output):
     """Core's CLIP vision output with what an IP-Adapter needs besides.
 
-    negative_penultimate: (1, N, W) penultimate hidden states of a picture that is zero after normalisation, encoded
-        when they are first read; None where they cannot be
+    negative_penultimate: (1, N, W) penultimate hidden states of a picture that is zero after normalisation
+    negative_image_embeds: (1, D) image_embeds of a black picture. Both are None where they cannot be encoded
     encoder: name of the encoder; empty if it is not known
     kept_for: name of the adapter which alone can read them; empty if all fields were kept
     """
+
+    negative_penultimate = MadeWhenRead()
+    negative_image_embeds = MadeWhenRead()
 
     def __init__(
         self,
         *,
         negative_penultimate: torch.Tensor | Deferred | None,
+        negative_image_embeds: torch.Tensor | Deferred | None = None,
         encoder: str,
         kept_for: str = "",
         **fields: object,
     ):
         self.mm_projected = None
-        self.negative = negative_penultimate
+        self.negative_penultimate = negative_penultimate
+        self.negative_image_embeds = negative_image_embeds
         self.encoder = encoder
         self.kept_for = kept_for
         for name, value in fields.items():
             setattr(self, name, value)
 
     @property
-    def negative_penultimate(self) -> torch.Tensor | None:
-        if not isinstance(self.negative, torch.Tensor | None):
-            self.negative = self.negative()
-        return self.negative
-
-    @negative_penultimate.setter
-    def negative_penultimate(self, value: torch.Tensor | None) -> None:
-        self.negative = value
-
-    @property
     def patcher(self) -> ModelPatcher | None:
         """The encoder that these features keep in memory, for ComfyUI, which drops such old outputs first."""
-        return getattr(self.negative, "patcher", None)
+        patchers = (getattr(_kept(self, name), "patcher", None) for name in NEGATIVES.values())
+        return next(filter(None, patchers), None)
 
     def __getattr__(self, name: str) -> NoReturn:
         """Of what is not there. Core nodes show the words; `getattr` with a default takes that."""
@@ -105,11 +121,19 @@ def join(references: Sequence[Output], method: str, rows: str = "auto") -> Image
         )
     sizes = [size for reference in references for size in getattr(reference, "image_sizes", [])]
     pictures = len(next(iter(fields.values())))
-    negatives = [getattr(reference, "negative", None) for reference in references]  # not encoded before it is read
     return ImageFeatures(
-        negative_penultimate=next((negative for negative in negatives if negative is not None), None),
+        **{name: _first_negative(references, name) for name in NEGATIVES.values()},
         encoder=next(iter(encoders), ""),
         kept_for=" and ".join(sorted({kept for each in references if (kept := getattr(each, "kept_for", ""))})),
         image_sizes=(sizes or [(3, 224, 224)])[:1] * pictures,
         **fields,
     )
+
+
+def _kept(features: Output, negative: str) -> torch.Tensor | Deferred | None:
+    """It is not encoded before it is read."""
+    return vars(features).get(negative)
+
+
+def _first_negative(references: Sequence[Output], name: str) -> torch.Tensor | Deferred | None:
+    return next((negative for each in references if (negative := _kept(each, name)) is not None), None)

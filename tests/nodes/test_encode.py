@@ -21,6 +21,7 @@ from image_prompt.clip_vision import encode_pixels, load_encoder, packing
 from image_prompt.nodes import load
 from image_prompt.nodes.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoder import ImageEncoder
+from image_prompt.nodes.features import NEGATIVES
 
 FIELDS = ("image_embeds", "last_hidden_state", "penultimate_hidden_states")
 CORE_CONFIG = {
@@ -88,6 +89,8 @@ def test_our_encoding_is_transformers(encoder, pictures):
     torch.testing.assert_close(features.last_hidden_state, expected.last_hidden_state, **near)
     torch.testing.assert_close(features.penultimate_hidden_states, expected.hidden_states[-2], **near)
     torch.testing.assert_close(features.negative_penultimate, zeros.hidden_states[-2], **near)
+    black = (-mean / std).view(1, 3, 1, 1).expand(1, 3, 32, 32)
+    torch.testing.assert_close(features.negative_image_embeds, reference(black).image_embeds, **near)
 
 
 @pytest.mark.parametrize("crop", ["center", "pad"])
@@ -95,14 +98,14 @@ def test_an_encoder_that_core_loaded_gives_the_same(encoder, core_encoder, pictu
     ours, seen = encode(encoder, pictures, crop=crop, background="grey")
     theirs, also_seen = encode(core_encoder, pictures, crop=crop, background="grey")
     torch.testing.assert_close(seen, also_seen, rtol=0, atol=0)
-    for field in (*FIELDS, "negative_penultimate"):
+    for field in (*FIELDS, *NEGATIVES.values()):
         torch.testing.assert_close(getattr(ours, field), getattr(theirs, field), rtol=1e-5, atol=1e-5)
 
 
 def test_the_fifth_encoding_equals_the_first(pictures):
     encoder = tiny.encoder()
     runs = [encode(encoder, pictures)[0] for _ in range(5)]
-    for field in (*FIELDS, "negative_penultimate"):
+    for field in (*FIELDS, *NEGATIVES.values()):
         assert torch.equal(getattr(runs[4], field), getattr(runs[0], field))
 
 
@@ -120,7 +123,9 @@ def test_the_empty_picture_is_encoded_when_it_is_first_read(pictures):
     joined = CombineImagePrompts.execute("concat", features_1=one, features_2=two).args[0]
     assert passes == [2, 2] and joined.patcher is encoder.patcher
     assert joined.negative_penultimate is one.negative_penultimate is two.negative_penultimate
-    assert passes == [2, 2, 1]
+    assert passes == [2, 2, 1] and joined.patcher is encoder.patcher
+    assert joined.negative_image_embeds is one.negative_image_embeds is two.negative_image_embeds
+    assert passes == [2, 2, 1, 1]
     assert joined.patcher is one.patcher is None  # nothing holds the encoder any more
 
 
