@@ -108,6 +108,15 @@ def adapter(projection: Shapes, widths: Sequence[int], context: int) -> Shapes:
     return found
 
 
+def xlabs(projection: Shapes, widths: Sequence[int], context: int) -> Shapes:
+    """A whole IP-Adapter for Flux; widths: of its double blocks."""
+    found = {f"ip_adapter_proj_model.{key}": shape for key, shape in projection.items()}
+    for number, width in enumerate(widths):
+        for letter in "kv":
+            found |= linear(f"double_blocks.{number}.processor.ip_adapter_double_stream_{letter}_proj", width, context)
+    return found
+
+
 def encoder(width: int, depth: int, mlp: int, projection: int, patch: int, size: int = 224) -> Shapes:
     """The shapes of transformers' CLIPVisionModelWithProjection."""
     found: Shapes = {

@@ -22,7 +22,12 @@ from .loading import Read, first
 
 # part -> its spellings; where a file has several (NOOB has both), the first present counts
 PREFIXES = {
-    "image_proj": ("image_proj.", "image_proj_model.", "encoder_hid_proj.image_projection_layers.0."),
+    "image_proj": (
+        "image_proj.",
+        "image_proj_model.",
+        "ip_adapter_proj_model.",
+        "encoder_hid_proj.image_projection_layers.0.",
+    ),
     "ip_adapter": ("ip_adapter.", "adapter_modules."),
 }
 
@@ -36,7 +41,10 @@ PROCESSOR = re.compile(r"((?:down_blocks|up_blocks|mid_block)\..+)\.processor\.t
 LAYER_KEY = re.compile(r"(\d+)\.to_([kv])_ip\.(weight|bias)")
 
 # names of single programs and families -> the common ones, in keys that begin with a part of `PREFIXES` or with none
-SPELLINGS = ((r"ip_adapter\.(\d+)\.to_(q|k|v|out)_lora\.", r"lora.\1.to_\2."),)
+SPELLINGS = (
+    (r"ip_adapter\.(\d+)\.to_(q|k|v|out)_lora\.", r"lora.\1.to_\2."),
+    (r"double_blocks\.(\d+)\.processor\.ip_adapter_double_stream_([kv])_proj\.", r"ip_adapter.\1.to_\2_ip."),  # XLabs
+)
 
 PROJECTION_KEYS = (
     (r"image_embeds\.", "proj."),  # diffusers: linear

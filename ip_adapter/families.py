@@ -78,15 +78,6 @@ class Family:
 FAMILIES = (  # specific first
     # of other architectures
     Family(
-        id="flux-xlabs",
-        name="XLabs",
-        kind="an XLabs IP-Adapter for Flux",
-        detect=(has(r"double_blocks\.\d+\.processor\.ip_adapter_double_stream_k_proj\."),),
-        refusal="architecture",
-        host="flux",
-        base_model="Flux",
-    ),
-    Family(
         id="sd3-instantx",
         name="InstantX",
         kind="InstantX's IP-Adapter for Stable Diffusion 3.5",
@@ -318,6 +309,22 @@ FAMILIES = (  # specific first
         purposes=("plus", "composition", "plus face"),
         reads=(PENULTIMATE,),
         projection=Resampler.from_shapes,
+    ),
+    Family(
+        id="flux-xlabs",
+        name="XLabs",
+        kind="an XLabs IP-Adapter for Flux",
+        files="flux-ip-adapter, flux-ip-adapter-v2",
+        detect=(
+            holds("image_proj", "proj.weight", "norm.weight"),
+            size("image_proj.norm.weight", 0, 4096),
+            has(r"ip_adapter\.\d+\.to_k_ip\.bias"),
+        ),
+        host="flux",
+        base_model="Flux",
+        purposes=("standard",),
+        reads=(Reads("image_embeds", 2, "encoded black"),),
+        projection=LinearProjection.from_shapes,
     ),
     Family(
         id="full-face",

@@ -36,5 +36,6 @@ SD15 = _named(
     composition=_places("input", 7, 8) | _places("middle", 0) | _places("output", 3, 4, 5, 6, 7),
 )
 SDXL = _named(style=_places("output", 1), composition=_places("input", 8))
+FLUX: LayerSets = MappingProxyType({"all": None})  # nobody has published which blocks are its style
 
 LAYER_SET_NAMES = tuple(SD15)

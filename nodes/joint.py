@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from comfy.model_patcher import ModelPatcher
+from torch.nn import functional as F
 
 from ..ip_adapter import Attended, Block, Constant, Picked, Plan, Share, Step, Strength, plan_attention
 from .masks import EVERYWHERE, Place, token_mask
@@ -68,22 +69,32 @@ class Joint:
         self.heads = heads
         self.weights = tuple(part.weight for part in self.parts)
 
-    def add(self, q: torch.Tensor, out: torch.Tensor, extra_options: dict[str, Any], grid: Grid) -> None:
-        """Add the attention of the query `q` (B, L, I) to `out` (B, L, I), contiguous. `grid`: of the tokens.
+    def acting(self, extra_options: dict[str, Any]) -> tuple[Part, ...]:
+        """Those that act in this part of sampling."""
+        evaluation = current(extra_options)
+        return tuple(part for part in self.parts if evaluation.within(*part.prompt.strength.course.ends))
+
+    def add(
+        self, q: torch.Tensor, out: torch.Tensor, extra_options: dict[str, Any], grid: Grid, beside: int = 0
+    ) -> None:
+        """Add the attention of the query `q` (B, L, I) to `out` (B, L, I), contiguous.
+
+        Args:
+            grid: of the tokens
+            beside: how many tokens follow those of the grid: of pictures that the model reads, where no mask reaches
 
         Raises:
             ValueError: another node changes the batch, or a mask cannot be placed.
         """
-        evaluation = current(extra_options)
-        acting = tuple(part for part in self.parts if evaluation.within(*part.prompt.strength.course.ends))
+        evaluation, acting = current(extra_options), self.acting(extra_options)
         if not acting:
             return
         layout = evaluation.layout(len(q), extra_options)
         size = tuple(extra_options[CALLED][-2:])
-        key = (self, acting, layout, q.shape, q.dtype, q.device, grid, size)
+        key = (self, acting, layout, q.shape, q.dtype, q.device, grid, beside, size)
         plan = evaluation.run.made.get(key)
         if plan is None:
-            plan = evaluation.run.made[key] = self._plan(q, acting, Call(evaluation, layout, size, grid))
+            plan = evaluation.run.made[key] = self._plan(q, acting, Call(evaluation, layout, size, grid, beside))
         plan(q, out, self.weights)
 
     def models(self) -> list[ModelPatcher]:
@@ -116,12 +127,16 @@ class Joint:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A call of a block: the latent that the model was called with (`size`), and the tokens of the block."""
+    """A call of a block: the latent that the model was called with (`size`), and the tokens of the block.
+
+    beside: how many tokens follow those of the grid
+    """
 
     evaluation: Evaluation
     layout: Layout
     size: tuple[int, int]
     grid: Grid
+    beside: int = 0
 
     def mask(self, place: Place, group: Group, q: torch.Tensor) -> torch.Tensor | None:
         """(1 or the group's rows, L), made once a run."""
@@ -139,12 +154,12 @@ class Call:
                 f"{expected[0]}x{expected[1]}), so the mask of the image prompt cannot be placed: remove the mask or "
                 "that node."
             )
-        key = (place, group.area, group.frames, self.grid, q.shape[1], q.device, q.dtype)
+        key = (place, group.area, group.frames, self.grid, self.beside, q.shape[1], q.device, q.dtype)
         return self.evaluation.run.once(key, lambda: self._placed(mask, group, q))
 
     def _placed(self, mask: torch.Tensor, group: Group, q: torch.Tensor) -> torch.Tensor:
         some = mask if len(mask) == 1 else mask[[frame % len(mask) for frame in group.frames]]
-        placed = token_mask(some, self.evaluation.latent_size, group.area, self.grid)
+        placed = F.pad(token_mask(some, self.evaluation.latent_size, group.area, self.grid), (0, self.beside))
         if placed.shape[1] != q.shape[1]:
             raise ValueError(
                 f"A block of the model has {q.shape[1]} tokens on a {self.grid[0]}x{self.grid[1]} grid, so the mask of "

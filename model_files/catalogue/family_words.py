@@ -16,6 +16,7 @@ WORDS: Mapping[str, str] = MappingProxyType(  # id -> word
         "plus": "plus",
         "full-face": "full-face",
         "kolors-plus": "Kolors plus",
+        "flux-xlabs": "an XLabs IP-Adapter for Flux",
         # families of faces
         "faceid": "FaceID",
         "faceid-plus": "FaceID plus",
@@ -28,7 +29,6 @@ WORDS: Mapping[str, str] = MappingProxyType(  # id -> word
         "pulid-flux": "PuLID",
         "infiniteyou": "InfiniteYou",
         # other relatives
-        "flux-xlabs": "an XLabs IP-Adapter for Flux",
         "flux-instantx": "InstantX's IP-Adapter for Flux",
         "sd3-instantx": "InstantX's IP-Adapter for Stable Diffusion 3.5",
         "instantcharacter": "InstantCharacter for Flux",

@@ -2,12 +2,13 @@
 
 from comfy.model_patcher import ModelPatcher
 
+from .flux import Flux
 from .host import Host, SitePatch, give_own_patches
 from .unet import UNet
 
 __all__ = ["HOSTS", "Host", "SitePatch", "base_model", "give_own_patches", "host_of"]
 
-HOSTS: tuple[Host, ...] = (UNet(),)
+HOSTS: tuple[Host, ...] = (UNet(), Flux())
 
 
 def host_of(model: ModelPatcher) -> Host | None:

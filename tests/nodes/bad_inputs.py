@@ -178,7 +178,7 @@ BAD_INPUTS = (
     Bad(
         A, {"model": lambda inputs: inputs["adapter"].patcher}, "The model is an object of the type IPAdapter: connect"
     ),
-    Bad(A, {"model": lambda _: tiny.dit()}, "the model is Flux: here IP-Adapters are applied to SD1.5, SDXL"),
+    Bad(A, {"model": lambda _: tiny.flux2()}, "the model is Flux.2: here IP-Adapters are applied to SD1.5, SDXL"),
     Bad(A, {"model": lambda _: _unet("SDXL")}, r"for SD1\.5, the model is SDXL: use one made for SDXL\."),
     *(
         Bad(A, {"model": _of_class(kind)}, f"the model is {name}: .* there is none for {name}. Connect a SD1.5 model")

@@ -145,8 +145,10 @@ def test_a_missing_encoder_is_explained_with_the_adapter_that_needs_it(folders, 
 
 
 def test_a_model_that_no_adapter_is_made_for(folders):
-    with pytest.raises(ValueError, match="The model is Flux: IP-Adapters are applied to SD1.5, SDXL, Kolors models"):
-        LoadImagePromptModels.execute(tiny.dit())
+    with pytest.raises(
+        ValueError, match="The model is Flux.2: IP-Adapters are applied to SD1.5, SDXL, Kolors, Flux models"
+    ):
+        LoadImagePromptModels.execute(tiny.flux2())
 
 
 def test_auto_looks_no_further_than_what_it_takes(folders, catalogue, monkeypatch):

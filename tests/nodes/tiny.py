@@ -1,4 +1,4 @@
-"""Small random UNets, adapters and encoders of the true topology, for the node tests: seeded, built without files."""
+"""Small random models of the true topologies, adapters and encoders: seeded, and built without files."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from image_prompt.clip_vision import VisionEncoder, load_encoder
-from image_prompt.demo.nodes.topologies import TOPOLOGIES, unet_config
+from image_prompt.demo.nodes.topologies import unet_config
 from image_prompt.devtools import published
 from image_prompt.devtools.published import Shapes
 from image_prompt.ip_adapter import load_adapter
@@ -20,10 +20,12 @@ from image_prompt.nodes.adapter import ImagePromptAdapter
 from image_prompt.nodes.encoder import ImageEncoder
 from image_prompt.nodes.hosts.unet import cross_attentions
 
-UNETS: dict[str, tuple[type, dict[str, Any], dict[str, int], int]] = {
-    # class, changes to the published topology, what fixes the heads, width of the pooled text
-    "SD1.5": (comfy.supported_models.SD15, {}, {"num_heads": 4}, 768),
-    "SDXL": (comfy.supported_models.SDXL, {"channel_mult": [1, 2, 2]}, {"num_head_channels": 16}, 1280),
+TEXTS = {"SD1.5": (768, 768), "SDXL": (2048, 1280), "Flux": (4096, 768)}  # widths of the tokens and of the pooled text
+
+UNETS: dict[str, tuple[type, dict[str, Any], dict[str, int]]] = {
+    # class, changes to the published topology, what fixes the heads
+    "SD1.5": (comfy.supported_models.SD15, {}, {"num_heads": 4}),
+    "SDXL": (comfy.supported_models.SDXL, {"channel_mult": [1, 2, 2]}, {"num_head_channels": 16}),
 }
 
 
@@ -40,7 +42,7 @@ def fill(module: torch.nn.Module, seed: int) -> torch.nn.Module:
 
 
 def unet(base: str, seed: int = 0, dtype: torch.dtype = torch.float32) -> ModelPatcher:
-    kind, changes, heads, _ = UNETS[base]
+    kind, changes, heads = UNETS[base]
     config = kind(unet_config(base, 32, dtype=dtype, **changes))
     config.unet_config.update(heads)  # the class would set the published head counts
     config.set_inference_dtype(dtype, None)
@@ -51,7 +53,7 @@ def unet(base: str, seed: int = 0, dtype: torch.dtype = torch.float32) -> ModelP
 
 
 def conditions(base: str, seed: int = 1, count: int = 2) -> list[list[Any]]:
-    context, pooled = TOPOLOGIES[base]["context_dim"], UNETS[base][-1]
+    context, pooled = TEXTS[base]
     generator = torch.Generator().manual_seed(seed)
     return [
         [
@@ -76,7 +78,7 @@ def sample(
     **options: Any,
 ) -> torch.Tensor:
     positive, negative = conds or conditions(base)
-    latent = torch.zeros(batch, 4, *size)
+    latent = torch.zeros(batch, 16 if base == "Flux" else 4, *size)
     noise = comfy.sample.prepare_noise(latent, 3)
     return comfy.sample.sample(
         model, noise, steps, cfg, "euler", "simple", positive, negative, latent, disable_pbar=True, seed=3, **options
@@ -110,32 +112,47 @@ def plus_adapter(model: ModelPatcher, embed: int = 32, seed: int = 5) -> ImagePr
     return wrapped(file_for(model, lambda context: published.resampler(context, embed, depth=1), seed))
 
 
-def dit() -> ModelPatcher:
-    """A Flux without values, to be refused."""
-    config = comfy.supported_models.Flux(
+def flux(kind: type = comfy.supported_models.Flux, seed: int = 0, **changes: Any) -> ModelPatcher:
+    """A narrow Flux.1, or a model that is built like it; the heads are 16 wide."""
+    config = kind(
         {
             "image_model": "flux",
             "in_channels": 16,
             "out_channels": 16,
             "patch_size": 2,
-            "vec_in_dim": 8,
-            "context_in_dim": 16,
+            "vec_in_dim": 768,
+            "context_in_dim": 4096,
             "hidden_size": 32,
-            "mlp_ratio": 1.0,
+            "mlp_ratio": 4.0,
             "num_heads": 2,
-            "depth": 1,
-            "depth_single_blocks": 1,
+            "depth": 19,
+            "depth_single_blocks": 2,
             "axes_dim": [4, 6, 6],
             "theta": 10000,
             "qkv_bias": True,
-            "guidance_embed": False,
+            "guidance_embed": True,
             "txt_ids_dims": [],
         }
+        | changes
     )
     config.set_inference_dtype(torch.float32, None)
     cpu = torch.device("cpu")
     model = config.get_model({}, "", device=cpu)
-    return comfy.model_patcher.CoreModelPatcher(model, load_device=cpu, offload_device=cpu)
+    fill(model.diffusion_model, seed)
+    return comfy.model_patcher.CoreModelPatcher(model.eval(), load_device=cpu, offload_device=cpu)
+
+
+def flux2() -> ModelPatcher:
+    """To be refused: built like Flux.1, for another text encoder."""
+    changes = {"context_in_dim": 64, "vec_in_dim": None, "depth": 1, "global_modulation": True, "guidance_embed": False}
+    return flux(comfy.supported_models.Flux2, **changes)
+
+
+def flux_file(model: ModelPatcher, tokens: int = 4, embed: int = 24, seed: int = 5) -> dict[str, torch.Tensor]:
+    """An IP-Adapter with the keys of XLabs, as wide as the model is."""
+    widths = [block.hidden_size for block in model.model.diffusion_model.double_blocks]
+    shapes = published.xlabs(published.base(4096, embed, tokens), widths, 4096)
+    return published.fill(shapes, seed, spread=0.1, louder={"_v_proj": 3.0})
 
 
 def encoder_file(

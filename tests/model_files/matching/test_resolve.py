@@ -385,7 +385,7 @@ def test_what_is_missing_comes_with_its_row_and_its_folder(put, root, open_index
         ("ip-adapter-plus-face_sd15", "plus", "is IP-Adapter plus face for SD1.5, by its name"),
         ("my plus face", "plus", "is for the purpose 'plus face', by its name"),
         ("face", "FaceID plus", "This file is a FaceID plus adapter, not a supported IP-Adapter. It needs face"),
-        ("flux", "xlabs", "This file is an XLabs IP-Adapter for Flux"),
+        ("flux", "xlabs", r"is an IP-Adapter \(XLabs\) for Flux that reads CLIP ViT-L/14, not for SD1.5"),
     ],
 )
 def test_each_candidate_is_rejected_with_its_reason(name, content, words, put, open_index):
@@ -539,7 +539,9 @@ def test_what_this_pack_does_not_apply_is_not_recommended(put, open_index):
     assert "for faces use ip-adapter-plus-face" in text
     assert "Get " not in text
     missing = {row.entry.id for row in table(index, CATALOGUE).rows}
-    assert missing.isdisjoint({"ip-adapter-faceid_sd15", "ip-adapter-faceid_sd15_lora", "buffalo_l", "flux-ip-adapter"})
+    assert missing.isdisjoint(
+        {"ip-adapter-faceid_sd15", "ip-adapter-faceid_sd15_lora", "buffalo_l", "FLUX.1-dev-IP-Adapter"}
+    )
 
 
 def test_a_lora_is_recommended_where_its_adapter_can_be_applied(open_index):
@@ -635,7 +637,7 @@ def test_the_table_has_every_row_with_its_status(put, open_index):
         "CLIP-ViT-H-14-laion2B-s32B-b79K": ("found", "clip-vision_vit-h.safetensors"),
         "clip_vision_h": ("found", "clip-vision_vit-h.safetensors"),
         "ip-adapter-faceid_sd15": ("unusable", "ip-adapter-faceid_sd15.bin"),
-        "flux-ip-adapter": ("unusable", "flux-ip-adapter.safetensors"),
+        "flux-ip-adapter": ("found", "flux-ip-adapter.safetensors"),
         "sigclip_vision_patch14_384": ("found", "mine.safetensors"),
         "siglip-so400m-patch14-384": ("found", "mine.safetensors"),
     }
@@ -645,9 +647,9 @@ def test_the_table_has_every_row_with_its_status(put, open_index):
     assert rows["ip-adapter_sd15"].why.startswith("Get ip-adapter_sd15.safetensors (45 MB, licence Apache-2.0")
     assert "InstantCharacter" not in rows
     assert [file.file.name for file in report.others] == ["vae.safetensors"]
-    assert report.counts() == {"found": 5, "misplaced": 1, "unusable": 3, "missing": len(rows) - 9}
+    assert report.counts() == {"found": 6, "misplaced": 1, "unusable": 2, "missing": len(rows) - 9}
     counts, *lists = str(report).split("\n\n")
-    assert counts == f"5 found, 1 misplaced, 3 unusable, {len(rows) - 9} missing"
+    assert counts == f"6 found, 1 misplaced, 2 unusable, {len(rows) - 9} missing"
     shown = {title: lines for title, *lines in (each.splitlines() for each in lists)}
     assert list(shown) == ["Misplaced:", "Unusable:", "Found:", "Missing:", "Other files:"]
     assert "- ip-adapter-plus_sd15: ipadapter/ip-adapter-plus_sd15.safetensors" in shown["Found:"]

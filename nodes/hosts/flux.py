@@ -1,0 +1,105 @@
+"""IP-Adapter on Flux.1, through `patches_replace["dit"]`: after a double block, with the query of its picture tokens.
+
+As XLabs trained it: no gate, no output projection, and the query before its rotary embedding.
+
+Letters: B rows of a call, L tokens of the picture, I inner width, H heads, D = I / H.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import comfy.ldm.flux.model
+import torch
+from comfy.model_patcher import ModelPatcher
+
+from ...ip_adapter import BASE_MODELS, Block
+from ..joint import Part, Site
+from ..sampling import CALLED
+from .host import SitePatch
+
+IN_WORDS = {  # classes of ComfyUI for models that are built like Flux.1, but that no IP-Adapter is made for
+    "Flux2": "Flux.2",
+    "FluxSchnell": "Ovis-Image",  # which ComfyUI has no class for; those of Flux.1 have its sizes
+    "LongCatImage": "LongCat-Image",
+}
+
+
+class Flux:
+    name = "flux"
+
+    def base_model(self, model: ModelPatcher) -> str:
+        """By the width of its text, so that one with fewer blocks is a Flux too; else what people call it."""
+        flux = _flux(model)
+        if flux is None:
+            return ""
+        sizes = flux.params.context_in_dim, flux.params.vec_in_dim
+        known = {(base.context_width, base.vector_width): base.name for base in BASE_MODELS if base.host == self.name}
+        kind = type(model.model.model_config).__name__
+        return known.get(sizes) or IN_WORDS.get(kind, kind)
+
+    def sites(self, model: ModelPatcher) -> list[Site]:
+        flux = _flux(model)
+        blocks: list[Any] = [] if flux is None else list(flux.double_blocks)
+        return [
+            Site(Block("double", index, 0, block.hidden_size), block.num_heads) for index, block in enumerate(blocks)
+        ]
+
+    def join(self, model: ModelPatcher, parts: Mapping[Site, Part]) -> None:
+        slots = model.model_options["transformer_options"].get("patches_replace", {}).get("dit", {})
+        for site, part in parts.items():
+            slot = ("double_block", site.block.index)
+            model.set_model_patch_replace(DoubleBlockPatch.over(slots.get(slot), part, site.heads), "dit", *slot)
+
+
+def _flux(model: ModelPatcher) -> comfy.ldm.flux.model.Flux | None:
+    found = model.get_model_object("diffusion_model")
+    found = getattr(found, "_orig_mod", found)  # torch.compile puts that in
+    return found if isinstance(found, comfy.ldm.flux.model.Flux) else None
+
+
+class DoubleBlockPatch(SitePatch):
+    """The block that was in the slot, plus the attention to image prompts."""
+
+    def __call__(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+        options = args["transformer_options"]
+        if not self.joint.acting(options):
+            return self._block(args, extra)
+        query = PictureQuery()
+        patches = options.get("patches", {})
+        patches = {**patches, "attn1_patch": [*patches.get("attn1_patch", ()), query]}  # those of this call alone
+        out = self._block({**args, "transformer_options": {**options, "patches": patches}}, extra)
+        if query.found is None:  # another node leaves the block out
+            return out
+        picture = self._ours(out["img"])
+        beside = sum(options.get("reference_image_num_tokens", ()))
+        self.joint.add(query.found.to(picture.dtype), picture, options, _grid(options), beside)
+        return {**out, "img": picture}
+
+    def _block(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+        return extra["original_block"](args) if self.previous is None else self.previous(args, extra)
+
+    def _ours(self, picture: torch.Tensor) -> torch.Tensor:
+        """(B, L, I), contiguous, and ours to write to: the block itself writes into what it was given."""
+        if (self.previous is None or isinstance(self.previous, DoubleBlockPatch)) and not picture.requires_grad:
+            return picture.contiguous()
+        return picture.clone(memory_format=torch.contiguous_format)
+
+
+class PictureQuery:
+    """Joins the `attn1_patch` of one call of one block, to see the query of the picture's tokens: (B, L, I)."""
+
+    def __init__(self) -> None:
+        self.found: torch.Tensor | None = None
+
+    def __call__(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, extra_options: dict[str, Any], **_: Any
+    ) -> dict[str, Any]:
+        start, end = extra_options["img_slice"]
+        self.found = q[:, :, start:end].transpose(1, 2).flatten(2)  # of (B, H, text and picture, D)
+        return {}
+
+
+def _grid(options: dict[str, Any]) -> tuple[int, int]:
+    """Of the tokens, two latent pixels wide and high; ComfyUI pads a latent that is odd."""
+    height, width = options[CALLED][-2:]
+    return -(-height // 2), -(-width // 2)
