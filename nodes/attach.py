@@ -9,6 +9,7 @@ from comfy.patcher_extension import CallbacksMP
 
 from ..ip_adapter import Features, Strength, match_layers
 from ..model_files.matching import APPLIED_TO, Need
+from .activity import timed
 from .adapter import ImagePromptAdapter
 from .hosts import base_model, give_own_patches, host_of
 from .joint import ImagePrompt, Site
@@ -40,16 +41,17 @@ def image_prompt(
         ValueError: the adapter was made for another model.
     """
     acting = {site: layer for site, layer in matching_sites(model, adapter).items() if strength.share(layer)}
-    prepared = prepare(
-        adapter,
-        cond,
-        uncond,
-        list(acting.values()),
-        [site.heads for site in acting],
-        together=together,
-        dtype=_dtype(model),
-        load_device=model.load_device,
-    )
+    with timed("apply"):
+        prepared = prepare(
+            adapter,
+            cond,
+            uncond,
+            list(acting.values()),
+            [site.heads for site in acting],
+            together=together,
+            dtype=_dtype(model),
+            load_device=model.load_device,
+        )
     return ImagePrompt(prepared, acting, strength, place)
 
 

@@ -21,7 +21,6 @@ from ..ip_adapter import (
     project,
     working_memory,
 )
-from .activity import timed
 from .adapter import ImagePromptAdapter
 
 
@@ -74,8 +73,7 @@ def prepare(
     key = (_digest(cond), _digest(uncond), *layers, *heads, together, dtype, load_device)
     found = shared.get(key)
     if found is None:
-        with timed("apply"):
-            sides = _projected(adapter, cond, uncond, layers, heads, together, dtype)
+        sides = _projected(adapter, cond, uncond, layers, heads, together, dtype)
         found = shared[key] = Prepared(sides, adapter, load_device)
     _remember(adapter, found)
     return found
