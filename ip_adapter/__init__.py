@@ -10,16 +10,16 @@ Needs torch alone.
 
 from .adapter import IPAdapter
 from .attention import Attended, Plan, Step, image_attention, plan_attention, scale_key
-from .base_models import BASE_MODELS, KOLORS, LAYER_SETS, BaseModel
-from .block_order import Block, file_order, match_layers, select_layers
 from .checkpoint import identify, load_adapter
 from .containers import AdapterParts, normalise
 from .families import APPLIED, APPLIED_TO, FAMILIES, Family, purposes
+from .families.base_models import BASE_MODELS, KOLORS, LAYER_SETS, BaseModel
+from .families.foreign import ForeignFile
+from .families.layer_sets import LAYER_SET_NAMES
 from .features import ENCODERS, Features, Reads, encoder_name
-from .foreign import ForeignFile
 from .key_values import Constant, Keys, PerWindow, Picked, Sides
-from .layer_sets import LAYER_SET_NAMES
-from .projecting import kept_memory, project, working_memory
+from .layers import Block, file_order, match_layers, select_layers
+from .prepare import kept_memory, project, working_memory
 from .strength import ALWAYS, OWN, Course, Share, Strength
 from .tokens import Tokens, image_tokens
 

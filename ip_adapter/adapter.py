@@ -11,8 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .base_models import BaseModel
 from .families import Family
+from .families.base_models import BaseModel
 from .features import DIMENSIONS, Feature, Features, Negative, Reads, encoder_name
 from .loading import Ops, StateDict
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from .adapter import IPAdapter
-from .base_models import BaseModel
 from .containers import LAYER_KEY, normalise
 from .families import Family
+from .families.base_models import BaseModel
 from .loading import Ops, Read, StateDict, check_shapes, first, shape_of
 
 

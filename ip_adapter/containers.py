@@ -15,9 +15,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from .block_order import file_order
 from .families import Family, Part
-from .foreign import objections, recognise
+from .families.foreign import objections, recognise
+from .layers import file_order
 from .loading import Read, first
 
 # part -> its spellings; where a file has several (NOOB has both), the first present counts

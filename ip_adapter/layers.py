@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .base_models import BASE_MODELS, LAYER_SETS
+from .families.base_models import BASE_MODELS, LAYER_SETS
 
 KINDS = ("input", "output", "middle", "double")
 DIFFUSERS_KINDS = ("down_blocks", "up_blocks", "mid_block")

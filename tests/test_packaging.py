@@ -183,7 +183,7 @@ SHIPPED = [
     "README.md",
     "pyproject.toml",
     "clip_vision/model.py",
-    "ip_adapter/families.py",
+    "ip_adapter/families/family.py",
     "model_files/catalogue/catalogue.json",
     "model_files/cli/command.py",
     "nodes/load.py",

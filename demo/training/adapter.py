@@ -17,8 +17,7 @@ from torch.nn import functional as F
 from clip_vision import VisionEncoder, load_encoder
 from demo.nodes.weights import read
 from demo.nodes.world import CONTEXT, unet
-from ip_adapter.projection import LinearProjection
-from ip_adapter.resampler import Resampler
+from ip_adapter.projections import LinearProjection, Resampler
 
 from .data import draws
 from .loop import Losses, Recipe

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from .loading import StateDict
+from ..loading import StateDict
 
 Check = Callable[[StateDict], str]  # the objection; "" if the check holds
 

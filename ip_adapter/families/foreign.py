@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..loading import StateDict
+from . import APPLIED, APPLIED_TO, FAMILIES, Family
 from .detection import Check, has, lacks, why_not
-from .families import APPLIED, APPLIED_TO, FAMILIES, Family
-from .loading import StateDict
 
 REMEDIES = {  # Family.refusal or Foreign.id -> what to do
     "faces": "It needs face recognition features; for faces use ip-adapter-plus-face or ip-adapter-full-face.",

@@ -1,6 +1,6 @@
-"""Projections without attention: image features -> image tokens.
+"""One pooled embedding becomes a few image tokens.
 
-B images, D and W feature widths, N positions, T tokens, C context width. Attribute names are the keys of the layout
+B images, D feature width, T tokens, C context width. Attribute names are the keys of the layout
 that containers.py produces. Source: https://arxiv.org/abs/2308.06721, section 3.2, and tencent-ailab/IP-Adapter.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .loading import Ops, StateDict, divide, shape_of
+from ..loading import Ops, StateDict, divide, shape_of
 
 
 class LinearProjection(nn.Module):
@@ -51,47 +51,3 @@ class LinearProjection(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         tokens = self.proj(features).unflatten(-1, (self.num_tokens, self.context_width))  # (B, D) -> (B, T, C)
         return self.norm(tokens)
-
-
-class TokenMLP(nn.Module):
-    """Every position of the hidden states becomes one token: full-face, 257 of them."""
-
-    def __init__(
-        self,
-        feature_width: int,
-        hidden_width: int,
-        context_width: int,
-        *,
-        ops: Ops = nn,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ):
-        super().__init__()
-        self.feature_widths = (feature_width,)
-        self.context_width = context_width
-        self.num_tokens = 257  # of the 224 pixel encoders these files were trained with; it follows the input
-        self.proj = nn.Sequential(
-            ops.Linear(feature_width, hidden_width, device=device, dtype=dtype),
-            nn.GELU(),
-            ops.Linear(hidden_width, context_width, device=device, dtype=dtype),
-        )
-        self.norm = ops.LayerNorm(context_width, device=device, dtype=dtype)
-
-    @classmethod
-    def from_shapes(
-        cls,
-        sd: StateDict,
-        *,
-        ops: Ops = nn,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> TokenMLP:
-        (context,) = shape_of(sd, "norm.weight", 1)
-        hidden, features = shape_of(sd, "proj.0.weight", 2)
-        return cls(features, hidden, context, ops=ops, device=device, dtype=dtype)
-
-    def count_tokens(self, features: Tensor) -> int:
-        return features.shape[1]
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.norm(self.proj(features))  # (B, N, W) -> (B, N, C)

@@ -11,7 +11,7 @@ import re
 import torch
 from torch import Tensor, nn
 
-from .loading import Ops, StateDict, divide, shape_of
+from ..loading import Ops, StateDict, divide, shape_of
 
 HEAD_WIDTH = 64  # in every published file
 

@@ -11,7 +11,7 @@ from ...clip_vision.layouts import LAYOUTS
 from ...ip_adapter import BASE_MODELS, ENCODERS, ForeignFile, encoder_name, load_adapter
 from ...ip_adapter.containers import PREFIXES
 from ...ip_adapter.families import Family, Hints, told_apart
-from ...ip_adapter.foreign import Foreign
+from ...ip_adapter.families.foreign import Foreign
 from ..catalogue import word_of
 from ..headers import Header, TensorInfo, printable
 from ..headers.weights import on_meta

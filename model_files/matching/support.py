@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...ip_adapter import APPLIED_TO, FAMILIES
-from ...ip_adapter.foreign import REMEDIES
+from ...ip_adapter.families.foreign import REMEDIES
 from ..catalogue import Catalogue, Entry, ids_of
 
 __all__ = ["APPLIED_TO", "is_of_use", "refusal"]

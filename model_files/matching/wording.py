@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...ip_adapter import FAMILIES
-from ...ip_adapter.foreign import FOREIGN
+from ...ip_adapter.families.foreign import FOREIGN
 from ..catalogue import Entry
 from ..index import Identity
 

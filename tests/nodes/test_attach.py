@@ -6,7 +6,7 @@ import pytest
 import tiny
 import torch
 
-from image_prompt.ip_adapter import Course, PerWindow, Share, Strength, projecting
+from image_prompt.ip_adapter import Course, PerWindow, Share, Strength, prepare
 from image_prompt.ip_adapter.adapter import ImageKeyValue
 from image_prompt.nodes import prepared
 from image_prompt.nodes.attach import attach, image_prompt
@@ -111,7 +111,7 @@ def test_references_that_are_projected_by_windows_act_as_those_that_are_kept(
 ):
     kept = tiny.sample(apply(model, adapter, two_references, 0.7, batch="one per image"), base, batch=3)
     adapter.recent.clear()
-    monkeypatch.setattr(projecting, "WINDOW", 1)
+    monkeypatch.setattr(prepare, "WINDOW", 1)
     patched = apply(model, adapter, two_references, 0.7, batch="one per image", mask=torch.ones(1, 8, 8))
     parts = [part for patch in patches(patched) for part in patch.joint.parts]
     assert all(isinstance(part.prompt.prepared.side("cond"), PerWindow) for part in parts)

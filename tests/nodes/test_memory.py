@@ -9,7 +9,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from image_prompt.ip_adapter import PerWindow, Sides, projecting, scale_key, tokens, working_memory
+from image_prompt.ip_adapter import PerWindow, Sides, prepare, scale_key, tokens, working_memory
 from image_prompt.nodes.adapter_features import reference_features
 from image_prompt.nodes.features import ImageFeatures
 
@@ -52,8 +52,8 @@ def bank_of(patched):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_the_peak_is_what_is_kept_and_one_chunk(apply, monkeypatch, count, dtype):
     monkeypatch.setattr(tokens, "PICTURES", 2)
-    monkeypatch.setattr(projecting, "PICTURES", 2)
-    monkeypatch.setattr(projecting, "TOKENS", 64)
+    monkeypatch.setattr(prepare, "PICTURES", 2)
+    monkeypatch.setattr(prepare, "TOKENS", 64)
     model = tiny.unet("SD1.5", dtype=dtype)
     adapter, features = tiny.plus_adapter(model), plus_features(count)
     apply(model, adapter, features)  # once, so that nothing but the projection is counted

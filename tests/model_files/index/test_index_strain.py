@@ -108,7 +108,7 @@ def test_other_code_that_decides_what_a_file_is_makes_other_rules(tmp_path):
     before = index_cache.digest([file])
     file.write_text("b")
     assert index_cache.digest([file]) != before
-    assert {"identification.py", "families.py", "presets.py"} <= {path.name for path in index_cache.sources()}
+    assert {"identification.py", "family.py", "presets.py"} <= {path.name for path in index_cache.sources()}
 
 
 def test_what_a_killed_process_left_half_written_is_removed_and_what_is_being_written_is_not(tmp_path):

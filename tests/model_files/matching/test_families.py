@@ -7,7 +7,7 @@ import pytest
 from published import LAYOUTS, published, shapes, write
 
 from image_prompt.ip_adapter import FAMILIES, normalise, purposes
-from image_prompt.ip_adapter import foreign as foreign_files
+from image_prompt.ip_adapter.families import foreign as foreign_files
 from image_prompt.model_files.catalogue import Catalogue
 from image_prompt.model_files.catalogue.family_words import WORDS
 from image_prompt.model_files.folders import ModelFolders

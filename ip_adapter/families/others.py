@@ -1,0 +1,45 @@
+"""Families for architectures that no host here stands for: Stable Diffusion 3.5, HunyuanDiT, Anima."""
+
+from __future__ import annotations
+
+from .detection import has
+from .family import Family
+
+OTHERS = (  # specific first
+    Family(
+        id="sd3-instantx",
+        name="InstantX",
+        kind="InstantX's IP-Adapter for Stable Diffusion 3.5",
+        detect=(has(r"ip_adapter\.\d+\.norm_ip\.linear\."),),
+        refusal="architecture",
+        host="sd3",
+        base_model="SD3.5",
+    ),
+    Family(
+        id="hunyuandit",
+        name="HunyuanDiT",
+        kind="an IP-Adapter for HunyuanDiT",
+        detect=(has(r".*kv_proj_ip_adapter\."),),
+        refusal="architecture",
+        host="hunyuandit",
+        base_model="HunyuanDiT",
+    ),
+    Family(
+        id="anima",
+        name="Anima",
+        kind="an IP-Adapter for Anima",
+        detect=(has(r"blocks\.\d+\.ip_k_proj\."),),
+        refusal="architecture",
+        host="anima",
+        base_model="Anima",
+    ),
+    Family(
+        id="anima-pe-core",
+        name="PE-Core",
+        kind="an IP-Adapter for Anima (PE-Core)",
+        detect=(has(r"ip_gate\b|ip_centroid\b"),),
+        refusal="architecture",
+        host="anima",
+        base_model="Anima",
+    ),
+)

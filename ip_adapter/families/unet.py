@@ -1,0 +1,78 @@
+"""Families that read a picture, for the UNets of SD1.5, SDXL and Kolors."""
+
+from __future__ import annotations
+
+from ..projections import LinearProjection, Resampler, TokenMLP
+from .detection import has, holds, size
+from .family import IMAGE_EMBEDS, PENULTIMATE, Family
+
+UNET = (  # specific first
+    Family(
+        id="csgo",
+        name="CSGO",
+        kind="CSGO",
+        detect=(has(r"content_image_proj\."),),
+        refusal="architecture",
+        base_model="SDXL",
+    ),
+    Family(
+        id="instruct",
+        name="IP-Adapter-Instruct",
+        kind="IP-Adapter-Instruct",
+        detect=(has(r"image_proj\.proj_new_input\."),),
+        refusal="instructions",
+    ),
+    Family(
+        id="art",
+        name="IP-Adapter-Art",
+        kind="IP-Adapter-Art",
+        detect=(
+            has(r"image_proj\.image_embeds\."),
+            size("image_proj.image_embeds.weight", -1, 768),
+            size("image_proj.norm.weight", 0, 2048),
+        ),
+        refusal="style encoder",
+        base_model="SDXL",
+    ),
+    Family(
+        id="kolors-plus",
+        name="Kolors plus",
+        files="Kolors-IP-Adapter-Plus",
+        detect=(
+            holds("image_proj", "latents", "proj_in.weight"),
+            size("image_proj.latents", -1, 2048),
+            size("image_proj.proj_in.weight", -1, 1024),
+        ),
+        base_model="Kolors",
+        purposes=("plus",),
+        reads=(PENULTIMATE,),
+        projection=Resampler.from_shapes,
+    ),
+    Family(
+        id="plus",
+        name="plus",
+        files="ip-adapter-plus, ip-adapter-plus-face (SD1.5, SDXL ViT-H), ip_plus_composition",
+        detect=(holds("image_proj", "latents", "proj_in.weight"),),
+        purposes=("plus", "composition", "plus face"),
+        reads=(PENULTIMATE,),
+        projection=Resampler.from_shapes,
+    ),
+    Family(
+        id="full-face",
+        name="full-face",
+        files="ip-adapter-full-face_sd15",
+        detect=(holds("image_proj", "proj.0.weight", "proj.2.weight", "norm.weight"),),
+        purposes=("full face",),
+        reads=(PENULTIMATE,),
+        projection=TokenMLP.from_shapes,
+    ),
+    Family(
+        id="base",
+        name="base",
+        files="ip-adapter_sd15, _light, _light_v11, _vit-G, ip-adapter_sdxl, _sdxl_vit-h, noobIPAMARK1_mark1",
+        detect=(holds("image_proj", "proj.weight", "norm.weight"),),
+        purposes=("standard", "vit-G", "light", "NoobAI"),
+        reads=(IMAGE_EMBEDS,),
+        projection=LinearProjection.from_shapes,
+    ),
+)
