@@ -1,4 +1,4 @@
-"""What is in a model file, read without running anything in it, and without torch.
+"""Read what a model file holds, without running anything in it, and without torch.
 
 `weights` reads the tensors themselves and needs torch, so it is imported by its own name.
 """

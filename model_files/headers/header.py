@@ -1,6 +1,7 @@
-"""What is in a model file: names, shapes and dtypes of its tensors. No data are read, and nothing of the file runs.
+"""Read the header of a model file: the names, shapes and dtypes of its tensors, without their data.
 
-Whatever a file holds, reading it ends within about a second: with its header, or with the reason why it has none.
+Nothing in the file is run. Whatever it holds, reading ends within about a second, with the header or with the reason
+why it could not be read.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Header:
-    """container: "safetensors", "torch archive" or "torch pickle". Nested tables of torch are joined with dots.
-    starts: where in a safetensors file the data of a tensor begin.
+    """The tensors that a model file holds, and its metadata.
+
+    container: "safetensors", "torch archive" or "torch pickle"
+    tensors: by name; the keys of torch's nested dicts are joined with dots
+    starts: where the data of each tensor begin in a safetensors file
     """
 
     container: str
@@ -40,7 +44,7 @@ class Header:
 
     @property
     def state_dict(self) -> Mapping[str, TensorInfo]:
-        """The tensors without what trainers put around them."""
+        """The tensors of the model, without what trainers wrap around them."""
         return self.tensors if self.container == "safetensors" else unwrapped(self.tensors)
 
 
@@ -48,17 +52,17 @@ Value = TypeVar("Value")
 
 
 def unwrapped(table: Mapping[str, Value]) -> Mapping[str, Value]:
-    """The state dict in a trainer's checkpoint; anything else as it is."""
+    """The state dict inside a trainer's checkpoint; any other table is returned as it is."""
     inner = {key.removeprefix("state_dict."): value for key, value in table.items() if key.startswith("state_dict.")}
     return inner or table
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
-    """The header of a model file. Its container is told by its content, not by its name.
+    """The header of a model file. The content says which container it is, not the file name.
 
     Raises:
-        UnusableFile: there is something, but no model file that can be read; the text says what, and what to do.
-        FileNotFoundError, NotADirectoryError: there is nothing.
+        UnusableFile: the path is not a model file that can be read; the text says why, and what to do.
+        FileNotFoundError, NotADirectoryError: the path does not exist.
     """
     try:
         return _read(path)
@@ -79,7 +83,7 @@ def _read(path: str | os.PathLike[str]) -> Header:
     _check_kind(os.stat(path))
     with open(path, "rb", opener=_open) as file:
         status = os.fstat(file.fileno())
-        _check_kind(status)  # another may have taken its place
+        _check_kind(status)  # another file may have taken its place
         head = file.read(HEAD_BYTES)
         file.seek(0)
         return _reader(head)(file, status.st_size)
@@ -118,8 +122,7 @@ NO_MODELS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (lambda head: not head, "is empty: the download was cut short. Get the file again."),
     (
         lambda head: head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"),
-        "is a web page, not a model: the link pointed at the page about the file, or asked for a login. Download the "
-        "file itself.",
+        "is a web page, not a model: the link led to the page about the file, or to a login. Download the file itself.",
     ),
     (
         lambda head: head.startswith(b"version https://git-lfs"),
@@ -137,8 +140,8 @@ def _reader(head: bytes) -> Reader:
         if begins_so(head):
             raise UnusableFile(what)
     raise UnusableFile(
-        f"is no model file: it begins with {head[:16]!r}. The download failed, or the extension is wrong. Get the file "
-        "again."
+        f"is not a model file: it begins with {head[:16]!r}. The download failed, or the extension is wrong. Get the "
+        "file again."
     )
 
 

@@ -1,7 +1,7 @@
-"""What a pickle is made of here: a stack, a memo, and values that can do nothing.
+"""The state of a pickle while it is read as data: a stack, a memo, and values that cannot run anything.
 
-A value is a number, a text, bytes, a tuple, a list, a `Table`, or what a closed table of names holds. No class of a
-file exists, so there is nothing to run.
+A value is a number, a text, bytes, a tuple, a list, a `Table`, or a stand-in from a closed table of names. No class or
+function that a file names is ever imported, so nothing can run.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any, BinaryIO, cast
 
 from .tensor_info import UnusableFile, damaged, quoted, too_large
 
-MAX_BYTES = 16 << 20  # published ones are below 1 MB
+MAX_BYTES = 16 << 20  # published pickles are below 1 MB
 MAX_NAME = 256
 MAX_ARGUMENTS = 16
 
 
 class Table:
-    """A dict or an OrderedDict. Its keys can be anything, and are not compared."""
+    """A dict or an OrderedDict as a list of pairs, because its keys may be of any kind and are not compared."""
 
     __slots__ = ("items",)
 
@@ -26,7 +26,7 @@ class Table:
 
 
 class Name:
-    """The stand-in of a class or function that a file names and may call."""
+    """The stand-in for a class or function that a file may name and call."""
 
     def __init__(self, stand_in: Callable[..., Any]) -> None:
         self.stand_in = stand_in
@@ -35,8 +35,8 @@ class Name:
 class Machine:
     """The state of reading one pickle.
 
-    names: what it may name, as "module.name".
-    load: what a persistent id stands for; torch writes the place of a tensor's numbers so.
+    names: the stand-ins of what the pickle may name, by "module.name"
+    load: the value of a persistent id, by which torch refers to the numbers of a tensor
     """
 
     def __init__(self, file: BinaryIO, names: Mapping[str, Any], load: Callable[[Any], Any]) -> None:
@@ -70,7 +70,7 @@ class Machine:
 
     def named(self, module: Any, name: Any) -> Any:
         if not (isinstance(module, str) and isinstance(name, str)):
-            raise TypeError("a name that is no text")
+            raise TypeError("a name that is not a text")
         full = f"{module}.{name}"
         if full not in self.names:
             raise more_than_tensors(f"asks for {quoted(full)[1:-1]}")

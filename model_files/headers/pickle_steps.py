@@ -1,4 +1,4 @@
-"""The instructions of a pickle that data need: few at all, and none of them takes longer because a file wants it."""
+"""The few pickle instructions that data need. A file can make none of them take long."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any, BinaryIO
 from .pickle_machine import Machine, Table, call, more_than_tensors
 from .tensor_info import UnusableFile, damaged, too_large
 
-MAX_STEPS = 250_000  # a tensor takes about 30, so a whole SDXL 80,000
+MAX_STEPS = 250_000  # a tensor takes about 30 instructions, so a full SDXL checkpoint takes 80,000
 INSTRUCTIONS = {code.code.encode("latin-1"): code.name for code in pickletools.opcodes}
 Step = Callable[[Machine], object]
 
 
 def all_steps() -> Iterator[int]:
-    """How many instructions the pickles of one file may have."""
+    """One item for each instruction that the pickles of one file may have together."""
     return iter(range(MAX_STEPS))
 
 
 def read_pickle(file: BinaryIO, names: Mapping[str, Any], load: Callable[[Any], Any], steps: Iterator[int]) -> Any:
-    """The value of one pickle, from where `file` stands; it then stands behind the pickle. See `Machine`."""
+    """The value of the pickle at the current position of `file`, which moves past it. See `Machine` for the rest."""
     machine = Machine(file, names, load)
     try:
         for _ in steps:
@@ -68,7 +68,7 @@ def _push_number(layout: str) -> Step:
 
 
 def _push_counted(layout: str, decode: Callable[[bytes], Any]) -> Step:
-    """A length, then so many bytes."""
+    """Push a value that is stored as a length and then so many bytes."""
     length = _number(layout)
     return lambda machine: machine.stack.append(decode(machine.take(length(machine))))
 
@@ -145,7 +145,7 @@ def _call(machine: Machine) -> None:
 
 
 def _build(machine: Machine) -> None:
-    """The attributes of a thing: an OrderedDict's `_metadata`, a number's byte order. Nobody asks for them."""
+    """Drop the attributes of an object, such as `_metadata` of an OrderedDict: nothing here needs them."""
     machine.stack.pop()
     machine.stack[-1]  # pyright: ignore[reportUnusedExpression]
 
@@ -159,7 +159,7 @@ def _text(data: bytes) -> str:
 
 
 def _old_text(data: bytes) -> str:
-    """A text of Python 2, which may be bytes."""
+    """Decode a string that Python 2 wrote, which may hold bytes that are not text."""
     return data.decode(errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""The header of a safetensors file: 8 bytes of length, then JSON. Checked as the format asks, without its data."""
+"""Read and check the header of a safetensors file, which is 8 bytes of length and then JSON, without the data."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, BinaryIO, cast
 
 from .tensor_info import DTYPE_BITS, MAX_TENSORS, TensorInfo, cut_short, damaged, is_shape, quoted, too_large
 
-# The format allows 100 MB; published headers stay below 2 MB. Texts are read fast, many small values slowly.
+# The format allows 100 MB; published headers stay below 2 MB. Long texts parse fast, many small values slowly.
 MAX_HEADER = 16 << 20
 MAX_VALUES = 7 * MAX_TENSORS  # a tensor is a name, a dtype, a shape of about two, and two offsets
-MAX_NESTING = 4  # the table, a tensor, its shape; one to spare
+MAX_NESTING = 4  # the table, a tensor and its shape, and one level to spare
 NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 Table = dict[str, Any]
@@ -21,12 +21,12 @@ Found = tuple[dict[str, TensorInfo], dict[str, int], dict[str, str]]
 
 
 def looks_like_safetensors(head: bytes) -> bool:
-    """A length of fewer than 2^56 bytes and the JSON's first character: no text and no archive begins so."""
+    """Whether a file begins with a length below 2^56 and then the start of JSON, as no text and no archive does."""
     return b"\0" in head[:8] and head[8:9] == b"{"
 
 
 def read_safetensors(file: BinaryIO, size: int) -> Found:
-    """The tensors, where in the file the data of each begin, and the metadata."""
+    """(the tensors, where in the file the data of each begin, the metadata)"""
     length = int.from_bytes(file.read(8), "little")
     if length > MAX_HEADER:
         raise too_large(f"its header is {length:,} bytes long")
@@ -51,12 +51,12 @@ def _parse(raw: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise damaged(f"its header is not the JSON it should be ({error})") from error
     if not isinstance(header, dict):
-        raise damaged("its header is no table of tensors")
+        raise damaged("its header is not a table of tensors")
     return header  # pyright: ignore[reportUnknownVariableType]
 
 
 def _check_structure(raw: bytes) -> None:
-    """Few values, and brackets that match and nest little: a long JSON takes its time, a deep one ends the process."""
+    """Refuse JSON with too many values, which would take long, or nested too deep, which would end the process."""
     text = raw.replace(rb"\\", b"").replace(rb"\"", b"")
     if text.count(b'"') > 2 * MAX_VALUES:
         raise too_large(f"its header holds more than {MAX_VALUES:,} values")
@@ -87,7 +87,7 @@ def _integer(digits: str) -> int:
 def _metadata(value: Any) -> dict[str, str]:
     metadata: Any = {} if value is None else value
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in cast(Table, metadata).values()):
-        raise damaged("its __metadata__ is no table of texts")
+        raise damaged("its __metadata__ is not a table of texts")
     return cast(dict[str, str], metadata)
 
 
@@ -99,8 +99,9 @@ def _check_letters(texts: Iterable[str]) -> None:
 
 
 def _tensors(header: dict[str, Any]) -> tuple[dict[str, TensorInfo], dict[str, int], int]:
-    """The tensors in the header's order, where the data of each begin, and where those of the last one end. They lie
-    side by side.
+    """(the tensors in the header's order, where the data of each begin, where the data end)
+
+    The data must lie side by side, without gaps.
     """
     tensors: dict[str, TensorInfo] = {}
     places: list[tuple[int, int, str]] = []
@@ -123,7 +124,7 @@ def _tensor(name: str, entry: Any) -> tuple[TensorInfo, int, int]:
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(f"its header does not describe {quoted(name)} as a tensor of a known dtype") from error
     if not is_shape(shape) or not is_shape((start, end)):
-        raise damaged(f"shape or offsets of {quoted(name)} are no sizes")
+        raise damaged(f"the shape or the offsets of {quoted(name)} are impossible")
     if math.prod(shape) * bits != 8 * (end - start):
         raise damaged(f"{end - start:,} bytes are set aside for {quoted(name)}, which does not fit its shape and dtype")
     return TensorInfo(dtype, tuple(shape)), start, end

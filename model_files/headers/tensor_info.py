@@ -1,4 +1,4 @@
-"""What a model file says about one tensor, and the words with which a file is refused."""
+"""What a model file says about one tensor, and the errors with which a file is refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-# Bits of one number, in the words of safetensors.
+# Bits of one number, by the name of the dtype in safetensors.
 DTYPE_BITS = {
     "F4": 4,
     "F6_E2M3": 6,
@@ -31,25 +31,25 @@ DTYPE_BITS = {
     "F64": 64,
     "C64": 64,
 }
-MAX_TENSORS = 50_000  # a whole SDXL has 2,600
-MAX_DIMENSIONS = 8  # published ones have up to 5
-MAX_NUMBER = 2**63 - 1  # as in torch: sizes, strides and offsets are signed there
+MAX_TENSORS = 50_000  # a full SDXL checkpoint has 2,600
+MAX_DIMENSIONS = 8  # published tensors have up to 5
+MAX_NUMBER = 2**63 - 1  # as in torch, whose sizes, strides and offsets are signed
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """dtype: in the words of safetensors, "F16"."""
+    """The dtype of a tensor, as safetensors writes it ("F16"), and its shape."""
 
     dtype: str
     shape: tuple[int, ...]
 
 
 class UnusableFile(ValueError):
-    """A model file that cannot be read, and why, in one sentence with what to do."""
+    """A model file cannot be read: why, and what to do, in one sentence."""
 
 
 class PassingTrouble(UnusableFile):
-    """What may be over in a moment: the file was being written, or its disk failed."""
+    """A file could not be read now but may be later: it was being written, or its disk failed."""
 
 
 def damaged(why: str) -> UnusableFile:
@@ -65,12 +65,12 @@ def too_large(what: str) -> UnusableFile:
 
 
 def quoted(text: str) -> str:
-    """A name out of a file, fit for a message."""
+    """A name from a file, in quotes and short enough for a message."""
     return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
 def is_shape(value: Any) -> bool:
-    """Whether this is a shape, a stride, or a pair of offsets: few whole numbers that are not negative."""
+    """Whether this can be a shape, a stride or a pair of offsets: a few whole numbers, none of them negative."""
     if not isinstance(value, (list, tuple)):
         return False
     numbers = cast(Sequence[Any], value)

@@ -1,4 +1,4 @@
-"""torch's zip archive: its list of entries, checked, and the bytes of the pickle in it. Nothing else is unpacked."""
+"""Check the list of entries in torch's zip archive, and unpack the pickle in it and nothing else."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from typing import BinaryIO
 from .pickle_machine import MAX_BYTES
 from .tensor_info import UnusableFile, damaged, quoted, too_large
 
-MAX_LIST = 2 << 20  # an entry takes about 80 bytes, so a whole SDXL 0.2 MB
+MAX_LIST = 2 << 20  # an entry takes about 80 bytes, so the list of a full SDXL checkpoint takes 0.2 MB
 PICKLE = "data.pkl"
-CODE = "constants.pkl"  # TorchScript's
+CODE = "constants.pkl"  # only TorchScript has it
 ENCRYPTED = 1
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Archive:
-    """folder: what the names begin with. sizes: of every entry, in bytes, by name. pickle: the bytes of data.pkl."""
+    """The parts of an archive that describe its tensors.
+
+    folder: what the names of all entries begin with
+    sizes: the bytes of every entry, by name
+    pickle: the bytes of data.pkl
+    """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         with _opened(_ShortReads(file), size) as archive:  # pyright: ignore
@@ -31,7 +36,7 @@ class Archive:
 
 
 class _ShortReads(io.BufferedReader):
-    """A file that is read in small portions: an archive says itself how long the list of its entries is."""
+    """A file that refuses long reads, because an archive itself says how long its list of entries is."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > MAX_LIST:
@@ -42,7 +47,7 @@ class _ShortReads(io.BufferedReader):
 def _opened(file: io.BufferedReader, size: int) -> zipfile.ZipFile:
     if not zipfile.is_zipfile(file):
         raise UnusableFile(
-            f"is cut short: it begins as an archive of torch, whose end is missing ({size:,} bytes are here). Get the "
+            f"is cut short: it begins as a torch archive, but the end is missing ({size:,} bytes are here). Get the "
             "file again."
         )
     return zipfile.ZipFile(file)
@@ -59,11 +64,11 @@ def _check(entries: Sequence[zipfile.ZipInfo], size: int) -> None:
         raise damaged("its archive has two entries of the same name")
     for entry in entries:
         if entry.filename.startswith("/") or "\\" in entry.filename or ".." in entry.filename.split("/"):
-            raise damaged(f"its archive has an entry outside of itself, {quoted(entry.filename)}")
+            raise damaged(f"its archive has an entry that leads outside of it, {quoted(entry.filename)}")
         if entry.flag_bits & ENCRYPTED:
             raise UnusableFile("is an encrypted archive: it cannot be read. Unpack it with its password.")
         if entry.volume or not 0 <= entry.header_offset <= size - entry.compress_size:
-            raise damaged(f"its archive names data that are not in it, {quoted(entry.filename)}")
+            raise damaged(f"its archive lists data that are not in it, {quoted(entry.filename)}")
     if sum(entry.compress_size for entry in entries) > size:
         raise damaged("the entries of its archive overlap")
 

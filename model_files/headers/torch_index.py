@@ -1,4 +1,4 @@
-"""The tensors of a file that `torch.save` wrote: from its pickle, which lies in a zip archive or begins the file."""
+"""Read which tensors a file of `torch.save` holds, from its pickle in a zip archive or at the start of the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .torch_names import NAMES, Storage, storage_of
 
 MAX_DEPTH = 16
 MAX_ENTRIES = 4 * MAX_TENSORS
-MAX_LETTERS = 512  # of a tensor's name
+MAX_LETTERS = 512  # in the name of a tensor
 LEGACY_START = (0x1950A86A20F9469CFC6C, 1001)  # magic number, version
 COUNT_BYTES = 8  # before the numbers of each storage
 
@@ -33,7 +33,10 @@ def read_archive(file: BinaryIO, size: int) -> dict[str, TensorInfo]:
 
 
 def read_legacy(file: BinaryIO, size: int) -> dict[str, TensorInfo]:
-    """Magic number, version, byte order, tensors, keys of the storages, each a pickle; then the storages' numbers."""
+    """The tensors of a file in torch's format before version 1.6.
+
+    It holds five pickles (magic number, version, byte order, tensors, keys of the storages), then the numbers.
+    """
     storages: dict[str, int] = {}
     steps = all_steps()
 
@@ -63,7 +66,7 @@ def _are_keys(value: Any, storages: dict[str, int]) -> bool:
 
 
 def _tensors(value: Any) -> dict[str, TensorInfo]:
-    """Nested tables as one, their keys joined with dots."""
+    """The tensors of nested tables in one dict, their keys joined with dots."""
     if not isinstance(value, Table):
         kind = "Tensor" if isinstance(value, TensorInfo) else type(value).__name__
         raise UnusableFile(f"holds a {kind}, not a table of tensors: it is not a model file.")
@@ -81,7 +84,7 @@ def _walk(table: Table, prefix: str, depth: int, entries: Iterator[int]) -> Iter
     for key, value in table.items:
         if next(entries, None) is None:
             raise too_large(f"its tables have more than {MAX_ENTRIES:,} entries")
-        if not isinstance(key, (str, int)):  # a number: of an optimiser. Under anything else lies no model's tensor
+        if not isinstance(key, (str, int)):  # optimisers have numbers as keys; no model has others
             continue
         name = f"{prefix}{key}"
         if len(name) > MAX_LETTERS:

@@ -1,4 +1,4 @@
-"""What torch's checkpoints name, and what stands for it: sizes and dtypes, nothing that holds or does anything."""
+"""The names that torch's checkpoints may use, and their stand-ins, which know sizes and dtypes but run nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, cast
 from .pickle_machine import Name, Table, call
 from .tensor_info import DTYPE_BITS, TensorInfo, damaged, is_shape
 
-BITS = {**DTYPE_BITS, "C128": 128}  # safetensors has no word for torch's complex128
+BITS = {**DTYPE_BITS, "C128": 128}  # safetensors has no name for torch's complex128
 STORAGES = {
     "BoolStorage": "BOOL",
     "ByteStorage": "U8",
@@ -56,7 +56,7 @@ class Dtype:
 
 @dataclass(slots=True)
 class Storage:
-    """Where the numbers of tensors lie in the file."""
+    """The numbers of one or several tensors, as one entry of the file."""
 
     key: str
     dtype: str
@@ -64,18 +64,21 @@ class Storage:
 
 
 class Thing:
-    """What is no tensor and no text: a device, a number of numpy."""
+    """The stand-in for anything that is not a tensor or a text, such as a device or a number of numpy."""
 
 
 def storage_of(persistent_id: Any) -> Storage:
-    """("storage", type, key, device, count of numbers); the older format adds a view, which is None."""
+    """The storage that a persistent id describes: ("storage", type, key, device, count of numbers).
+
+    The older format adds a view, which is None.
+    """
     if not (isinstance(persistent_id, tuple) and len(cast(tuple[Any, ...], persistent_id)) in (5, 6)):
-        raise damaged("its pickle refers to something else than a tensor's numbers")
+        raise damaged("its pickle refers to something other than a tensor's numbers")
     kind, dtype, key, _, count, *view = cast(tuple[Any, ...], persistent_id)
     if kind != "storage" or not isinstance(dtype, Dtype) or view not in ([], [None]):
-        raise damaged("its pickle places a tensor's numbers in an unknown way")
+        raise damaged("its pickle refers to a tensor's numbers in an unknown way")
     if not (isinstance(key, str) and len(key) <= 32 and is_shape((count,))):
-        raise damaged("its pickle places a tensor's numbers nowhere")
+        raise damaged("its pickle does not say where a tensor's numbers are")
     return Storage(key, dtype.word, count * BITS[dtype.word] // 8)
 
 
@@ -90,7 +93,7 @@ def _tensor_of_new_dtype(storage: Any, offset: Any, shape: Any, stride: Any, *mo
 
 def _view(storage: Storage, dtype: str, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> TensorInfo:
     if not (is_shape((offset,)) and is_shape(shape) and is_shape(stride)):
-        raise damaged("the shape of a tensor in it is no shape")
+        raise damaged("the shape of a tensor in it is impossible")
     last = offset + sum((length - 1) * step for length, step in zip(shape, stride, strict=True))
     if 0 not in shape and (last + 1) * BITS[dtype] > 8 * storage.size:
         raise damaged("a tensor in it reaches past its numbers")
@@ -116,7 +119,7 @@ def _same(value: Any = ()) -> Any:
 
 
 def _table(pairs: Any = None) -> Table:
-    """Python 2 gave the pairs at once, Python 3 sets them afterwards."""
+    """A dict, with its pairs if Python 2 wrote it; Python 3 sets them afterwards."""
     if not (pairs is None or isinstance(pairs, list)):
         raise TypeError("pairs")
     return Table(cast("list[Any] | None", pairs))
@@ -136,7 +139,7 @@ NAMES: Mapping[str, Any] = {
     "torch._tensor._rebuild_from_type_v2": Name(_tensor_with_attributes),
     "collections.OrderedDict": Name(_table),
     "torch.Size": Name(_same),
-    # What the checkpoints that ComfyUI reads hold beside tensors.
+    # What checkpoints that ComfyUI reads hold besides tensors.
     **dict.fromkeys(
         (
             "torch.Tensor",

@@ -1,6 +1,6 @@
-"""The tensors of a model file: described at once, then read one by one into memory of their own.
+"""Describe the tensors of a model file, then read them one by one into memory of their own.
 
-Nothing maps the file: once what is needed has been read, it may be cut, overwritten or deleted.
+The file is not memory-mapped: once the tensors that are needed have been read, it may be cut, overwritten or deleted.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DTYPES = {
     "C64": torch.complex64,
     "C128": torch.complex128,
 }
-PACKED = torch.uint8  # several numbers share a byte, or are powers of two: no weights that torch computes with
+PACKED = torch.uint8  # for dtypes that torch cannot compute with: several numbers in a byte, or powers of two
 
 Path = str | os.PathLike[str]
 
@@ -48,14 +48,18 @@ State = tuple[int, ...]
 
 
 class Read(Protocol):
-    """One tensor, with its numbers, in a dtype (None: its own); once each."""
+    """Read one tensor, in a dtype or in its own (None). Each may be read once."""
 
     def __call__(self, name: str, dtype: torch.dtype | None = None) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class Weights:
-    """tensors: by name, on the meta device. read: one of them."""
+    """The tensors of an open file.
+
+    tensors: by name, on the meta device
+    read: reads the numbers of one of them
+    """
 
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]
@@ -64,12 +68,12 @@ class Weights:
 
 @contextmanager
 def open_weights(path: Path) -> Generator[Weights]:
-    """What `read_header` finds in a file, to be read. A pickle is read as data: code in it never runs.
+    """The tensors that `read_header` finds in a file, ready to be read. Code in a pickle never runs.
 
     Raises:
-        UnusableFile: as `read_header`.
+        UnusableFile: the path is not a model file that can be read, as in `read_header`.
         PassingTrouble: the file changed or was cut while it was read, or the disk failed.
-        FileNotFoundError, NotADirectoryError: there is nothing.
+        FileNotFoundError, NotADirectoryError: the path does not exist.
     """
     name = printable(os.path.basename(path))
     before = _state(os.stat(path)) if os.path.exists(path) else ()
@@ -83,7 +87,7 @@ def open_weights(path: Path) -> Generator[Weights]:
 
 
 class _Unreadable(Exception):
-    """The rest of a sentence about a file."""
+    """A file cannot be read; the text is the rest of a sentence that begins with the file's name."""
 
     kind: type[UnusableFile] = UnusableFile
 
@@ -93,7 +97,7 @@ class _Disturbed(_Unreadable):
 
 
 def on_meta(tensors: Mapping[str, TensorInfo]) -> dict[str, Tensor]:
-    """Tensors of these shapes and dtypes without memory; those of no dtype that torch computes with as uint8."""
+    """Tensors of these shapes and dtypes without memory; uint8 stands for dtypes that torch cannot compute with."""
     return {
         name: torch.empty(info.shape, dtype=DTYPES.get(info.dtype, PACKED), device="meta")
         for name, info in tensors.items()
@@ -118,7 +122,7 @@ def _safetensors(path: Path, header: Header, before: State) -> Generator[Read]:
 
 
 class _Reader:
-    """Reads tensors of a safetensors file; what is to be cast passes through memory that is used again."""
+    """Reads tensors of a safetensors file; those that are cast pass through a buffer that is used again."""
 
     def __init__(self, file: BinaryIO, header: Header):
         self.file, self.header = file, header
@@ -128,7 +132,7 @@ class _Reader:
         info = self.header.tensors[name]
         stored = DTYPES.get(info.dtype)
         if stored is None:
-            raise _Unreadable(f"holds {quoted(name)} as {info.dtype}, in which nothing is computed: get it in fp16.")
+            raise _Unreadable(f"holds {quoted(name)} as {info.dtype}, which torch cannot compute with: get it in fp16.")
         data = self._room(math.prod(info.shape) * stored.itemsize, kept=dtype in (None, stored))
         self._fill(name, cast(Any, data).numpy())
         return data.view(stored).view(info.shape).to(dtype)
@@ -184,5 +188,5 @@ def _leaves(table: object, prefix: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).partition("In PyTorch 2.6")[0].strip().splitlines()  # there torch's advice to run it begins
+    lines = str(error).partition("In PyTorch 2.6")[0].strip().splitlines()  # torch's advice follows: to run it
     return lines[0].rstrip(".") if lines else type(error).__name__

@@ -27,14 +27,14 @@ def legacy(tensors: bytes, keys: bytes = text("0"), data: int = 24, before: byte
 
 CONTENTS: dict[str, tuple[Content, str]] = {
     "empty": (b"", "is empty: the download was cut short"),
-    "one letter": (b"{", r"is no model file: it begins with b'\{'"),
-    "eight bytes": (bytes(8), "is no model file: it begins with"),
+    "one letter": (b"{", r"is not a model file: it begins with b'\{'"),
+    "eight bytes": (bytes(8), "is not a model file: it begins with"),
     "web page behind blanks": (b"\xef\xbb\xbf\r\n\t <html>", "is a web page, not a model"),
     "web page with a brace": (b"<style> {" + b" " * 100, "is a web page, not a model"),
     "Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "is a Git LFS pointer"),
-    "answer of a server": (b'{"error":"Unauthorized"}', r"is no model file: it begins with b'\{\"error"),
-    "GIF": (b"GIF89a" + bytes(100), "is no model file: it begins with b'GIF89a"),
-    "bomb in letters": (b"cos\nsystem\n(S'exit'\ntR.", "is no model file: it begins with"),
+    "answer of a server": (b'{"error":"Unauthorized"}', r"is not a model file: it begins with b'\{\"error"),
+    "GIF": (b"GIF89a" + bytes(100), "is not a model file: it begins with b'GIF89a"),
+    "bomb in letters": (b"cos\nsystem\n(S'exit'\ntR.", "is not a model file: it begins with"),
     "another pickle": (pickle.dumps({"a": 1}, 2) * 2, "is a pickle, but not one that torch wrote"),
     "legacy of another version": (legacy(state_dict(), before=MAGIC + P + b"K\1."), "not one that torch wrote"),
     "legacy cut within its pickle": (legacy(state_dict())[:60], "breaks off"),
@@ -67,7 +67,7 @@ if os.name == "posix":
 if sys.platform == "linux":
     PLACES |= {
         "socket": (lambda path: os.mknod(path, 0o140600), "is a socket, not a file"),
-        "file without a size": (link_to("/proc/self/maps"), "is no model file: it begins with"),
+        "file without a size": (link_to("/proc/self/maps"), "is not a model file: it begins with"),
         "file that cannot be read": (link_to("/proc/self/mem"), "could not be read: Input/output error"),
     }
 

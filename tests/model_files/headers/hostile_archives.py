@@ -66,15 +66,15 @@ CODE = {"constants.pkl": P + b").", "code/model.py": b""}
 BOMB = {"constants.pkl": pickle.dumps(Reduced(print, ("boom",)))}
 
 ARCHIVES: dict[str, tuple[Content, str]] = {
-    "cut off": (TORCH[:-40], "is cut short: it begins as an archive of torch"),
+    "cut off": (TORCH[:-40], "is cut short: it begins as a torch archive"),
     "empty archive": (archive({}), "not one that torch wrote: there is no data.pkl"),
     "data.pkl at the top": (archive({"data.pkl": state_dict()}), "not one that torch wrote"),
     "two data.pkl": (archive({"a/data.pkl": state_dict(), "b/data.pkl": state_dict()}), "its archive has 2 data.pkl"),
     "the same data.pkl twice": (twice, "two entries of the same name"),
     "TorchScript": (torch_archive(state_dict(), **CODE), "is a TorchScript archive"),
-    "entry with ..": (torch_archive(state_dict(), **{"../../x": b""}), "an entry outside of itself"),
-    "absolute entry": (archive({"/data.pkl": state_dict()}), "an entry outside of itself"),
-    "entry of Windows": (archive({"C:\\x/data.pkl": state_dict()}), "an entry outside of itself"),
+    "entry with ..": (torch_archive(state_dict(), **{"../../x": b""}), "an entry that leads outside of it"),
+    "absolute entry": (archive({"/data.pkl": state_dict()}), "an entry that leads outside of it"),
+    "entry of Windows": (archive({"C:\\x/data.pkl": state_dict()}), "an entry that leads outside of it"),
     "encrypted": (patched(patched(TORCH, LOCAL, 6, "<H", 1), LIST, 8, "<H", 1), "is an encrypted archive"),
     "compressed by LZMA": (torch_archive(state_dict(), zipfile.ZIP_LZMA), "compressed in a way that torch does not"),
     "bomb": (big, "data.pkl has 33,554,435 bytes"),
