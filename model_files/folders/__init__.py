@@ -1,4 +1,4 @@
-"""Which folders hold models of which type, and the files in them. Needs no torch."""
+"""Know which folders hold models of which type, and list the files in them. Needs no torch."""
 
 from .installation import INDEX, SYSTEM_USER, Installation, user_catalogues
 from .listing import Listing

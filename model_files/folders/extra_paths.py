@@ -1,4 +1,4 @@
-"""extra_model_paths.yaml, read as ComfyUI reads it (`utils/extra_config.py` of 0.30)."""
+"""Read an extra_model_paths.yaml as ComfyUI reads it (`utils/extra_config.py` of 0.30)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
-# A long file of this kind has 10 KB. PyYAML takes minutes for deep nesting, and a few dozen aliases that repeat one
-# another make a config of any size.
+# Even a long file of this kind has only 10 KB. PyYAML takes minutes for deep nesting, and a few dozen aliases that
+# repeat one another make a config of any size.
 MAX_BYTES, MAX_DEPTH, MAX_ALIASES = 32 * 1024, 8, 32
 
 
 class Addition(NamedTuple):
-    """A folder for models of a type, to follow those known so far."""
+    """A folder for models of a type, to be searched after those already known, or before them."""
 
     type: str
     path: str
-    first: bool = False  # or to come before them: `is_default`
+    first: bool = False  # before them: `is_default` in the file
 
 
 def read_extra_paths(file: str) -> list[Addition]:
-    """The folders that a file names, in the order in which ComfyUI adds them. ValueError if it cannot be read."""
+    """The folders that a file names, in the order in which ComfyUI adds them.
+
+    Raises:
+        ValueError: the file cannot be read, or ComfyUI would not accept it.
+    """
     here = os.path.dirname(os.path.abspath(file))
     found: list[Addition] = []
     for name, section in _load(file).items():
@@ -28,15 +32,15 @@ def read_extra_paths(file: str) -> list[Addition]:
             continue
         if not isinstance(section, dict):
             raise ValueError(
-                f"{file}: {name!r:.80} is no section, which holds lines like `loras: path`. Is the line "
-                "above it, which names the section, commented out, or the line itself not indented?"
+                f"{file}: {name!r:.80} is not a section with lines like `loras: path`. Is the line above it, which "
+                "names the section, commented out, or is the line itself not indented?"
             )
         found += _section(cast("dict[Any, Any]", section), f"{file}, section {name!r:.80}", here)
     return found
 
 
 def usable(path: str, where: str) -> str:
-    """The path itself. ValueError if no file system takes it."""
+    """The path as it is. ValueError if no file system accepts it."""
     try:
         good = b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:
@@ -48,7 +52,7 @@ def usable(path: str, where: str) -> str:
 
 def _section(section: dict[Any, Any], where: str, here: str) -> list[Addition]:
     base = here
-    if "base_path" in section:  # popped as in ComfyUI: a section that repeats this one by alias has none there either
+    if "base_path" in section:  # popped as ComfyUI does, so that an alias of this section has none there either
         given = usable(_text(section.pop("base_path"), f"{where}, base_path"), where)
         base = os.path.join(here, os.path.expandvars(os.path.expanduser(given)))
     first = bool(section.pop("is_default", False))
@@ -62,9 +66,9 @@ def _section(section: dict[Any, Any], where: str, here: str) -> list[Addition]:
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
-        got = "nothing" if value is None else f"a {type(value).__name__}"  # not the value: aliases make it endless
+        got = "nothing" if value is None else f"a {type(value).__name__}"  # aliases make a value endless
         raise ValueError(
-            f"{where}: expected a folder, or after `|` several with one a line, got {got}. "
+            f"{where}: expected a folder, or several after `|`, one per line; got {got}. "
             "ComfyUI does not start with this either."
         )
     return value
@@ -81,9 +85,11 @@ def _load(file: str) -> Mapping[Any, Any]:
     try:
         config = _parse(text.decode())
     except ImportError as error:
-        raise ValueError(f"{file} needs PyYAML to be read, which ComfyUI brings: pip install pyyaml") from error
-    except Exception as error:  # PyYAML lets a dozen types out, at deep nesting, impossible dates, long numbers
-        raise ValueError(f"{file} is no valid YAML: {_one_line(error)}. Indent with spaces, save as UTF-8.") from error
+        raise ValueError(
+            f"{file} cannot be read without PyYAML, which comes with ComfyUI: pip install pyyaml"
+        ) from error
+    except Exception as error:  # PyYAML raises a dozen types: deep nesting, impossible dates, long numbers
+        raise ValueError(f"{file} is not valid YAML: {_one_line(error)}. Indent with spaces, save as UTF-8.") from error
     if config and not isinstance(config, dict):
         raise ValueError(
             f"{file}: expected sections that hold lines like `loras: path`, got a {type(config).__name__}."

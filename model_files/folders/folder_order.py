@@ -1,4 +1,4 @@
-"""The folders of an installation, in the order in which its programs add them."""
+"""List the folders of an installation in the order in which its programs add them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .model_types import MODEL_TYPES, SAVED
 
 
 def installed(root: str, layout: Layout) -> Iterator[Addition]:
-    """ValueError if an extra_model_paths.yaml of the installation cannot be read."""
+    """The folders for models of an installation. ValueError if an extra_model_paths.yaml in it cannot be read."""
     own = list(_listed(root, layout.folders))
     extra = _extra(os.path.join(root, layout.config)) if layout.config else []
     if layout.first:
@@ -23,7 +23,11 @@ def installed(root: str, layout: Layout) -> Iterator[Addition]:
 
 
 def _comfyui(home: str, extra: Iterable[Addition]) -> Iterator[Addition]:
-    """As it starts: its own types, extra_model_paths.yaml and others, what it saves itself; then the types of packs."""
+    """The folders that a ComfyUI adds when it starts, in its order.
+
+    First come its own types, then extra_model_paths.yaml and files like it, then the folders into which it saves, and
+    last the types that node packs add.
+    """
     models = os.path.join(home, "models")
     yield from _listed(models, {name: row.folders for name, row in MODEL_TYPES.items() if row.core})
     yield from _extra(os.path.join(home, "extra_model_paths.yaml"))
@@ -33,7 +37,7 @@ def _comfyui(home: str, extra: Iterable[Addition]) -> Iterator[Addition]:
 
 
 def _bases(extra: Iterable[Addition]) -> list[str]:
-    """What ComfyUI Desktop tells its ComfyUI by --base-directory; its file names the folder of downloads in it."""
+    """The folders that ComfyUI Desktop passes as --base-directory: they contain the folder of its downloads."""
     return [os.path.dirname(path) for name, path, _ in extra if name == "download_model_base"]
 
 

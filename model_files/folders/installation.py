@@ -9,26 +9,30 @@ from pathlib import Path
 
 from .model_folders import ModelFolders
 
-SYSTEM_USER = "image_prompt"  # whose folder in ComfyUI's user folder is never served: `user/__image_prompt`
-INDEX = "image-prompt-index.json"  # both in that folder; earlier versions had them in the user folder itself
+SYSTEM_USER = "image_prompt"  # ComfyUI never serves the folder of a system user: `user/__image_prompt`
+INDEX = "image-prompt-index.json"  # both are in that folder; earlier versions kept them in the user folder itself
 CATALOGUE = "image-prompt-catalogue.json"
 
 
 def user_catalogues(private: Path) -> list[Path]:
-    """Those that are there; what a later one says counts."""
+    """The catalogue files of the user that exist. Where two differ, the later one counts."""
     return [path for path in (private.parent / CATALOGUE, private / CATALOGUE) if path.is_file()]
 
 
 @dataclass(frozen=True)
 class Installation:
     folders: ModelFolders
-    private: Path | None  # the pack's folder in the user folder; None: no ComfyUI with a user folder is known
+    private: Path | None  # the pack's folder in the user folder; None if no ComfyUI with a user folder is known
 
     @classmethod
     def find(cls, root: str | None = None, extra: Sequence[str] = (), needed: bool = True) -> Installation:
-        """The installation or models folder `root`; else the ComfyUI that this pack lies in, or else a usual place.
+        """The installation or models folder `root`; without it, the ComfyUI around this pack, or one in a usual place.
 
-        ValueError if there is none though it is needed, and no `extra`, a file like extra_model_paths.yaml, names any.
+        extra: files like extra_model_paths.yaml, which add folders
+
+        Raises:
+            ValueError: a file of `extra` cannot be read; or no installation was found, though it is `needed` and
+                `extra` is empty.
         """
         folders = _base(root, not needed or bool(extra))
         for file in extra:
@@ -60,7 +64,7 @@ def _base(root: str | None, may_be_absent: bool) -> ModelFolders:
 
 
 def _user_folder(folders: ModelFolders, root: str | None) -> Path | None:
-    """Of the ComfyUI that was given, or that the folders belong to: ROOT/models/TYPE."""
+    """The user folder of the ComfyUI that was given, or of the one to which the folders (ROOT/models/TYPE) belong."""
     above = [
         path.parents[1] for model_type in folders.types() for path in folders.paths(model_type) if len(path.parents) > 1
     ]

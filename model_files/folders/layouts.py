@@ -1,4 +1,4 @@
-"""The table of directory layouts: where each program keeps its models, and how to know it.
+"""The table of directory layouts: where each program keeps its models, and how to recognise its folder.
 
 Sources, in the programs' own files: ComfyUI `folder_paths.py`, `main.py`; ComfyUI Desktop `comfyServerConfig.ts`,
 `comfyConfigManager.ts`; krita-ai-diffusion `backend/server.py`; SwarmUI `Settings.cs`, `ComfyUISelfStartBackend.cs`,
@@ -32,7 +32,7 @@ SWARMUI: Folders = {
     "embeddings": ("Embeddings", "embeddings"),
     "controlnet": ("controlnet", "ControlNet"),
 }
-STABILITY_MATRIX: Folders = {  # names of 2024 and before follow today's
+STABILITY_MATRIX: Folders = {  # today's names first, then those of 2024 and before
     "ipadapter": ("IpAdapter", "IpAdapters15", "IpAdaptersXl", "InvokeIpAdapters15", "InvokeIpAdaptersXl"),
     "clip_vision": ("ClipVision", "InvokeClipVision"),
     "loras": ("Lora", "LyCORIS"),
@@ -46,7 +46,7 @@ STABILITY_MATRIX: Folders = {  # names of 2024 and before follow today's
     "controlnet": ("ControlNet", "T2IAdapter"),
 }
 CONTROLNET = "extensions/sd-webui-controlnet"
-WEBUI: Folders = {  # IP-Adapters lie among the ControlNets, Forge's image encoders among the preprocessors
+WEBUI: Folders = {  # IP-Adapters are kept with the ControlNets, Forge's image encoders with the preprocessors
     "ipadapter": ("models/ControlNet", f"{CONTROLNET}/models"),
     "clip_vision": ("models/ControlNetPreprocessor", f"{CONTROLNET}/annotator/downloads/clip_vision"),
     "loras": ("models/Lora", "models/LyCORIS"),
@@ -66,12 +66,12 @@ def _below(folder: str, folders: Folders) -> Folders:
 @dataclass(frozen=True)
 class Layout:
     name: str
-    signs: tuple[tuple[str, ...], ...]  # the root holds all of one group
-    comfyui: tuple[str, ...] = ()  # patterns of where ComfyUIs lie; "." is the root, whatever it holds
-    folders: Folders = field(default_factory=dict[str, tuple[str, ...]])  # the program's own
-    first: bool = False  # they come before those of its ComfyUI
+    signs: tuple[tuple[str, ...], ...]  # paths below the root; all of one group must exist
+    comfyui: tuple[str, ...] = ()  # patterns of the folders of ComfyUIs; "." is the root, whatever it holds
+    folders: Folders = field(default_factory=dict[str, tuple[str, ...]])  # of the program itself
+    first: bool = False  # its own folders come before those of its ComfyUI
     config: str = ""  # the extra_model_paths.yaml that it writes for its ComfyUI, under a name of its own
-    detected: bool = True  # counts as a ComfyUI where one is searched
+    detected: bool = True  # counts as a ComfyUI when one is searched for
 
     def matches(self, root: str) -> bool:
         return any(_holds(root, group) for group in self.signs)

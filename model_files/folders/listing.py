@@ -1,4 +1,4 @@
-"""The names under which ComfyUI lists the files of its model folders, whatever links lie in them.
+"""List the files of model folders under the names that ComfyUI gives them, however links lead.
 
 ComfyUI's own walk follows every link. Where links lead in a circle, it takes hours.
 """
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from .scan import entries, modified, place
 
 SKIPPED = ".git"
-WAYS = 16  # over which links may lead to one folder
+WAYS = 16  # how often one folder is visited over different links
 
 
 @dataclass(frozen=True)
 class Listing:
-    names: tuple[str, ...]  # below their folders, with the system's separator
+    names: tuple[str, ...]  # relative to their folders, with the system's separator
     folders: tuple[str, ...]
-    extensions: frozenset[str]  # none: of any
-    directories: dict[str, int]  # when something in them was added or removed
+    extensions: frozenset[str]  # empty: any
+    directories: dict[str, int]  # when something was last added to or removed from each
 
     @classmethod
     def of(cls, folders: Sequence[str], extensions: Collection[str]) -> Listing:
@@ -41,7 +41,7 @@ class Listing:
 
 
 def _walk(folder: str, directories: dict[str, int]) -> set[str]:
-    """Names of all that is no folder. A folder is not entered from within itself."""
+    """The names of everything but folders. A folder is not entered again from within itself."""
     names: set[str] = set()
     visits: Counter[Hashable] = Counter()
     waiting = deque([(folder, "", frozenset[Hashable]())])

@@ -1,4 +1,4 @@
-"""Which folders hold models of which type, and the files in them."""
+"""Know which folders hold models of which type, and list the files in them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ StrPath = str | os.PathLike[str]
 @dataclass(frozen=True)
 class ModelFile:
     type: str
-    name: str  # below its folder, with "/" on every system; the name by which ComfyUI lists it
+    name: str  # relative to its folder, with "/" on every system; the name under which ComfyUI lists it
     path: Path
     folder: Path
     size: int
@@ -28,7 +28,7 @@ class ModelFile:
 
 
 class ModelFolders:
-    """Folders per type of model, in order: of two files with one name, that of the first folder counts.
+    """The folders for each type of model, in order: where two files have one name, the first folder's counts.
 
     folders = ModelFolders({"ipadapter": ["/data/adapters", "/nas/adapters"], "clip_vision": "/data/encoders"})
     folders = ModelFolders.from_root("/opt/ComfyUI")
@@ -43,14 +43,16 @@ class ModelFolders:
 
     @classmethod
     def from_root(cls, root: StrPath) -> ModelFolders:
-        """The folders of an installation, or of a models directory; `layouts.LAYOUTS` lists those that are known.
+        """The folders of an installation, or of a models directory.
 
-        ValueError if the root is none of them, or an extra_model_paths.yaml in it cannot be read.
+        Raises:
+            ValueError: the root has none of the layouts in `layouts.LAYOUTS`, or an extra_model_paths.yaml in it cannot
+                be read.
         """
         path = os.path.realpath(_given(root))
         layout = layout_of(path)
         if layout is None:
-            what = "lays out its models in no known way" if os.path.isdir(path) else "is not a folder"
+            what = "is not laid out like any known program" if os.path.isdir(path) else "is not a folder"
             raise ValueError(
                 f"{path} {what}. Looked for {_described(LAYOUTS)}. Give the folder of such a program, or "
                 "of its models, or name the folders of each type."
@@ -59,9 +61,10 @@ class ModelFolders:
 
     @classmethod
     def found(cls, search: StrPath | Iterable[StrPath] | None = None) -> ModelFolders:
-        """The folders of the first ComfyUI found in or beside the places given, or the usual ones.
+        """The folders of the first ComfyUI in the places given or directly below them, or else in the usual places.
 
-        ValueError if there is none, or its extra_model_paths.yaml cannot be read.
+        Raises:
+            ValueError: there is none, or its extra_model_paths.yaml cannot be read.
         """
         given = [search] if isinstance(search, (str, os.PathLike)) else search
         places = usual_places() if given is None else [os.path.abspath(_given(path)) for path in given]
@@ -76,7 +79,10 @@ class ModelFolders:
         )
 
     def add(self, model_type: str, *paths: StrPath, first: bool = False) -> None:
-        """Folders after those known, or before. They need not exist. One that is known stays, or comes first."""
+        """Add folders after those already known, or before them (`first`). They need not exist.
+
+        A folder that is already known keeps its place, unless `first` moves it to the front.
+        """
         known = self._paths.setdefault(today(model_type), [])
         new = list(dict.fromkeys(os.path.abspath(_given(path)) for path in paths))
         if first:
@@ -85,18 +91,18 @@ class ModelFolders:
             known += [path for path in new if path not in known]
 
     def add_extra_paths(self, file: StrPath) -> None:
-        """The folders that an extra_model_paths.yaml names. ValueError if it cannot be read."""
+        """Add the folders that an extra_model_paths.yaml names. ValueError if it cannot be read."""
         self._filled(read_extra_paths(_given(file)))
 
     def types(self) -> list[str]:
-        """The types that have folders; those of an extra_model_paths.yaml may be any."""
+        """The types that have folders. An extra_model_paths.yaml may add types of any name."""
         return list(self._paths)
 
     def paths(self, model_type: str) -> list[Path]:
-        """The folders of a type in order, existing or not; links are resolved, and each is named once."""
+        """The folders of a type in order, existing or not, with links resolved and without duplicates."""
         if today(model_type) not in self._paths and today(model_type) not in MODEL_TYPES:
             raise ValueError(
-                f'"{model_type}" is no type of model. Known are: {", ".join({**MODEL_TYPES, **self._paths})}.'
+                f'"{model_type}" is not a type of model. Known types: {", ".join({**MODEL_TYPES, **self._paths})}.'
             )
         unique: dict[Hashable, Path] = {}
         for path in map(os.path.realpath, self._paths.get(today(model_type), [])):
@@ -104,7 +110,10 @@ class ModelFolders:
         return list(unique.values())
 
     def scan(self, model_type: str) -> list[ModelFile]:
-        """The model files below the folders of a type: each folder's by name, and of two with one name the first."""
+        """The model files below the folders of a type, sorted by name within each folder.
+
+        Where two files have one name, only the first is listed.
+        """
         files: dict[str, ModelFile] = {}
         seen: set[Hashable] = set()
         for folder in self.paths(model_type):

@@ -12,14 +12,14 @@ ONNX = frozenset((".onnx",))
 class ModelType:
     folders: tuple[str, ...]  # below a models directory, in ComfyUI's order
     extensions: frozenset[str] = TENSORS
-    core: bool = True  # ComfyUI itself knows it; else a node pack adds it, after extra_model_paths.yaml was read
+    core: bool = True  # known to ComfyUI itself; node packs add others after extra_model_paths.yaml is read
 
 
 MODEL_TYPES = {
     "ipadapter": ModelType(("ipadapter",), core=False),
     "clip_vision": ModelType(("clip_vision",)),
     "loras": ModelType(("loras",)),
-    "insightface": ModelType(("insightface",), ONNX, core=False),  # packs lie in models/NAME below it
+    "insightface": ModelType(("insightface",), ONNX, core=False),  # face packs are in models/NAME below it
     "style_models": ModelType(("style_models",)),
     "model_patches": ModelType(("model_patches",)),
     "photomaker": ModelType(("photomaker",)),
@@ -31,16 +31,16 @@ MODEL_TYPES = {
     "controlnet": ModelType(("controlnet", "t2i_adapter")),
 }
 
-OLD_NAMES = {"unet": "diffusion_models", "clip": "text_encoders"}  # of types; ComfyUI takes both
-SAVED = ("checkpoints", "clip", "vae", "diffusion_models", "loras")  # what ComfyUI saves to output/ and lists again
+OLD_NAMES = {"unet": "diffusion_models", "clip": "text_encoders"}  # of types; ComfyUI accepts both
+SAVED = ("checkpoints", "clip", "vae", "diffusion_models", "loras")  # ComfyUI saves them to output/ and lists them
 NOT_MODELS = frozenset(("custom_nodes", "configs", "datasets", "download_model_base"))  # keys of extra_model_paths.yaml
 
 
 def today(name: str) -> str:
-    """Today's name of a type."""
+    """The current name of a type, which may be given by its old name."""
     return OLD_NAMES.get(name, name)
 
 
 def extensions(name: str) -> frozenset[str]:
-    """What the files of a type end in; a type that we do not know may hold what ComfyUI loads."""
+    """The extensions of the files of a type; an unknown type may hold any file that ComfyUI loads."""
     return MODEL_TYPES[name].extensions if name in MODEL_TYPES else TENSORS

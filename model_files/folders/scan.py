@@ -1,4 +1,4 @@
-"""The model files below a folder, whatever happens to it meanwhile."""
+"""Find the model files below a folder, even while files come and go."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 from collections import deque
 from collections.abc import Collection, Hashable, Iterator
 
-SKIPPED = frozenset((".git", ".cache"))  # a repository's history; unfinished downloads of the Hugging Face tools
-APPLE_DOUBLE = "._"  # macOS writes such a file beside each one on a foreign disk
+SKIPPED = frozenset((".git", ".cache"))  # the history of a repository; unfinished downloads of the Hugging Face tools
+APPLE_DOUBLE = "._"  # macOS writes such a file beside each file on a disk of another format
 
 
 def place(path: str) -> Hashable:
-    """Equal for two paths of one folder, however they are spelled or linked."""
+    """What identifies a folder: it is equal for two paths of one folder, however they are spelled or linked."""
     try:
         status = os.stat(path)
     except OSError:
@@ -20,11 +20,12 @@ def place(path: str) -> Hashable:
 
 
 def model_files(folder: str, extensions: Collection[str], seen: set[Hashable]) -> Iterator[tuple[str, os.stat_result]]:
-    """(name below the folder, status) of each file. Links are followed; folders that were `seen` are left out.
+    """(name below the folder, status) of each model file. Links are followed; folders in `seen` are left out.
 
-    What cannot be read, or goes away during the walk, is passed over.
+    Whatever cannot be read, or disappears during the walk, is skipped.
     """
-    folders, linked = [(folder, "")], deque[tuple[str, str]]()  # links last: a file is named by where it really lies
+    # Links come last, so that a file is named by its real place.
+    folders, linked = [(folder, "")], deque[tuple[str, str]]()
     while folders or linked:
         path, prefix = folders.pop() if folders else linked.popleft()
         if (here := place(path)) in seen:
@@ -47,7 +48,7 @@ def _is_model(name: str, extensions: Collection[str]) -> bool:
 
 
 def modified(directory: str) -> int:
-    """When something in it was added or removed; -1 where there is none."""
+    """When something was last added to a directory or removed from it; -1 if the directory does not exist."""
     try:
         return os.stat(directory).st_mtime_ns
     except OSError:
@@ -55,11 +56,11 @@ def modified(directory: str) -> int:
 
 
 def entries(path: str) -> list[os.DirEntry[str]]:
-    """Of a folder, by name; those that can be read."""
+    """The entries of a folder that can be read, sorted by name."""
     read: list[os.DirEntry[str]] = []
     try:
         with os.scandir(path) as found:
-            for entry in found:  # one by one, to keep those before an error
+            for entry in found:  # one by one, to keep those that come before an error
                 read.append(entry)
     except OSError:
         pass

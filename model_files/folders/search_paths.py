@@ -1,4 +1,4 @@
-"""Where a ComfyUI is looked for when nobody says where it is."""
+"""The places where a ComfyUI is searched for when no path is given."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 BESIDE = ("", "ComfyUI", "ComfyUI_windows_portable", "SwarmUI", "StabilityMatrix")  # in each place
 
-HOME = (  # below the user's folder
+HOME = (  # below the home folder
     "",
     "comfy",
     "Documents",
@@ -22,11 +22,11 @@ HOME = (  # below the user's folder
     "Downloads",
     "Desktop",
 )
-ROOT = ("", "workspace", "opt")  # below the root of the disk, as in containers
+ROOT = ("", "workspace", "opt")  # below the root of the disk, where containers have it
 
 
 def usual_places() -> list[str]:
-    """The folders above this pack and above the working directory, then below the user's folder and the disk's root."""
+    """The folders above this pack and the working directory, then those below the home folder and the disk's root."""
     home, disk = os.path.expanduser("~"), os.path.abspath(os.sep)
     above = [*Path(__file__).resolve().parents, *_working_directory()]
     listed = [*(os.path.join(home, name) for name in HOME), *(os.path.join(disk, name) for name in ROOT)]

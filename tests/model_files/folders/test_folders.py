@@ -101,7 +101,9 @@ def test_what_cannot_be_a_path_is_refused(path):
 
 
 def test_an_unknown_type_is_refused_and_the_known_are_named():
-    with pytest.raises(ValueError, match='"ipadapters" is no type of model. Known are: ipadapter, clip_vision, .*mine'):
+    with pytest.raises(
+        ValueError, match='"ipadapters" is not a type of model. Known types: ipadapter, clip_vision, .*mine'
+    ):
         ModelFolders({"mine": "/x"}).paths("ipadapters")
 
 
@@ -238,7 +240,7 @@ def test_the_settings_of_old_desktops_name_every_folder(tmp_path):
 def test_a_root_of_no_layout_says_what_was_looked_for(tmp_path):
     put(tmp_path / "empty/readme.txt")
     for path, problem in (
-        (tmp_path / "empty", "no known way"),
+        (tmp_path / "empty", "not laid out like any known program"),
         (tmp_path / "gone", "is not a folder"),
         (tmp_path / "empty/readme.txt", "is not a folder"),
     ):
@@ -328,20 +330,20 @@ def test_a_file_of_extra_paths_can_be_added(tmp_path):
 
 
 BROKEN = {
-    "tab": ("a:\n\tloras: /x\n", "no valid YAML: .*Indent with spaces"),
-    "name commented out": ("#a:\n  base_path: /x\n  loras: l\n", "'base_path' is no section.*commented out"),
+    "tab": ("a:\n\tloras: /x\n", "not valid YAML: .*Indent with spaces"),
+    "name commented out": ("#a:\n  base_path: /x\n  loras: l\n", "'base_path' is not a section.*commented out"),
     "list": ("- a\n- b\n", "expected sections .*got a list"),
-    "list of sections": ("a:\n- loras\n", "'a' is no section"),
+    "list of sections": ("a:\n- loras\n", "'a' is not a section"),
     "nothing": ("a:\n  loras:\n", "section 'a', loras: .*got nothing"),
     "base of nothing": ("a:\n  base_path:\n  loras: x\n", "section 'a', base_path: .*got nothing"),
     "zero byte": ('a:\n  loras: "x\\0"\n', "section 'a', loras: .* cannot be a path"),
     "half a character": ('a:\n  base_path: "\\ud800"\n', "cannot be a path"),
-    "not utf-8": ("a:\n  loras: /Größe\n".encode("latin-1"), "no valid YAML: .*save as UTF-8"),
-    "code": ("a: !!python/object/apply:os.mkdir ['ran']\n", "no valid YAML: could not determine a constructor"),
-    "bad date": ("a:\n  loras: 2001-99-99\n", "no valid YAML"),
-    "long number": ("a:\n  loras: " + "9" * 5000, "no valid YAML|got a int"),
-    "deep": ("[" * 5000, "no valid YAML: .*nested more than"),
-    "endless aliases": ("a: &a [*a]\nb:\n  loras: *a\n", "'a' is no section"),
+    "not utf-8": ("a:\n  loras: /Größe\n".encode("latin-1"), "not valid YAML: .*save as UTF-8"),
+    "code": ("a: !!python/object/apply:os.mkdir ['ran']\n", "not valid YAML: could not determine a constructor"),
+    "bad date": ("a:\n  loras: 2001-99-99\n", "not valid YAML"),
+    "long number": ("a:\n  loras: " + "9" * 5000, "not valid YAML|got a int"),
+    "deep": ("[" * 5000, "not valid YAML: .*nested more than"),
+    "endless aliases": ("a: &a [*a]\nb:\n  loras: *a\n", "'a' is not a section"),
     "aliases of aliases": (
         "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 12)),
         "more than 32 aliases",
@@ -445,7 +447,7 @@ def test_where_none_is_found_the_places_and_what_was_looked_for_are_named(tmp_pa
 def test_a_found_comfyui_with_a_broken_file_is_not_passed_over(tmp_path):
     layouts.comfyui(tmp_path / "a", "a: [")
     layouts.comfyui(tmp_path / "b")
-    with pytest.raises(ValueError, match="no valid YAML"):
+    with pytest.raises(ValueError, match="not valid YAML"):
         ModelFolders.found([tmp_path / "a", tmp_path / "b"])
 
 
