@@ -1,8 +1,8 @@
-"""What is published: adapters, image encoders, LoRAs and face packs, in `catalogue.json` and in files of users.
+"""The published adapters, image encoders, LoRAs and face packs, from `catalogue.json` and from files of users.
 
-A user's file is JSON as well, {"entries": [...]}: an entry of a known id replaces the fields that it gives, a new id
-adds an entry. Sizes and SHA-256 are of the file behind `url`, as public repositories state them (the download tables of
-Krita AI Diffusion, SwarmUI and SimpleSDXL, file lists and READMEs on GitHub); what no source states is left empty.
+A user's file is JSON too, {"entries": [...]}: an entry with a known id replaces the fields that it gives, an entry with
+a new id is added. Sizes and SHA-256 are those of the file behind `url`, as public repositories state them (the download
+tables of Krita AI Diffusion, SwarmUI and SimpleSDXL, file lists and READMEs on GitHub); what no source states is empty.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from .catalogue_file import BrokenCatalogue, Fields, broken, read_entries, shown
 from .family_words import id_of, may_be_one, word_of
 
 OWN = Path(__file__).with_name("catalogue.json")
-ALIKE = (".safetensors", ".sft", ".bin")  # containers in which one file is published
+ALIKE = (".safetensors", ".sft", ".bin")  # containers in which the same file is published
 
 Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A published file. Adapters of architectures that this pack has no attention for are listed without purposes."""
+    """A published file. Adapters for architectures to which this pack cannot apply them have no purposes."""
 
-    id: str  # the stem under which it is published
+    id: str  # the stem of the published file name
     title: str
     kind: str  # "adapter", "encoder", "lora", "face pack"
     family: str  # the id, as in `model_files.index.identification`
     base_model: str
-    encoder: str  # that an adapter needs, or that this is, in the words of `ip_adapter.ENCODERS`
+    encoder: str  # the encoder that an adapter needs, or that this is, as `ip_adapter.ENCODERS` names it
     purposes: tuple[str, ...]  # "light", "standard", "plus", "plus face", "composition", "FaceID" ...
-    folder: str  # below models/
-    files: tuple[str, ...]  # names that programs give it, with folders where the name alone says nothing
+    folder: str  # the name of a folder in models/
+    files: tuple[str, ...]  # names that programs give it, with folders where a name alone is not enough
     companion: str = ""  # id of the LoRA that belongs to it
     size: int | None = None  # bytes
     sha256: str = ""
-    url: str = ""  # of the file itself
+    url: str = ""  # direct link to the file
     page: str = ""
-    licence: str = ""  # SPDX where there is one
+    licence: str = ""  # the SPDX identifier where there is one
     commercial: bool | None = None  # None: not stated
 
     def to_dict(self) -> dict[str, object]:
-        """Plain data, for those who ask from outside."""
+        """Plain data for `--json` and the HTTP routes."""
         return {
             **asdict(self),
             "family": word_of(self.family),
@@ -57,14 +57,14 @@ NEEDED = tuple(field.name for field in fields(Entry) if field.default is MISSING
 
 @dataclass(frozen=True)
 class Catalogue:
-    entries: tuple[Entry, ...]  # of several for one purpose, the preferred one first
+    entries: tuple[Entry, ...]  # where several serve one purpose, the preferred one comes first
 
     @classmethod
     def load(cls, *user_files: Path) -> Catalogue:
-        """The pack's own entries, changed and continued by the users' files in their order.
+        """The pack's own entries, changed and extended by the files of the user, in their order.
 
         Raises:
-            BrokenCatalogue: the file, the entry and the field that cannot be used, and why.
+            BrokenCatalogue: a file cannot be used; the text names the entry and the field, and says why.
         """
         known: dict[str, Entry] = {}
         for path in (OWN, *user_files):
@@ -73,13 +73,14 @@ class Catalogue:
             except BrokenCatalogue as error:
                 where = f"{path.parent.name}/{path.name}"
                 raise BrokenCatalogue(
-                    f"{error} Correct {where}, or remove it: it only adds to the pack's own."
+                    f"{error} Correct {where}, or remove it: it only adds to the pack's own entries."
                 ) from error
         return cls(tuple(known.values()))
 
     def named(self, file_name: str) -> list[Entry]:
-        """Entries that have a file of this name, whatever its container, case or stray spaces. The name may be a path:
-        entries that name its folders as well come first.
+        """The entries that have a file of this name, whatever its container, letter case or stray spaces.
+
+        The name may be a path: entries that name its folders too come first.
         """
         key = _key(file_name)
         tails = (key[start:] for start in range(max(0, len(key) - self._depth), len(key)))
@@ -94,7 +95,7 @@ class Catalogue:
         encoder: str | None = None,
         family: str | None = None,
     ) -> list[Entry]:
-        """Entries of which all of the given holds."""
+        """The entries that match everything given."""
         return [
             entry
             for entry in self.entries
@@ -141,7 +142,7 @@ def _entry(path: Path, given: Fields, known: Entry | None) -> Entry:
 
 
 def _with_id(entry: Entry) -> Entry:
-    """Files of users may call a family by its word."""
+    """The entry with the id of its family, because files of users may use its word instead."""
     return replace(entry, family=id_of(entry.family, entry.base_model))
 
 

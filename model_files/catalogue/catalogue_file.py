@@ -1,4 +1,4 @@
-"""Reading a file of the catalogue: what may stand in each field, one row per field, and what is wrong with the rest."""
+"""Read and check a catalogue file: a table says what each field may hold, and errors name the field that is wrong."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Check = Callable[[Any], bool]
 
 
 class BrokenCatalogue(ValueError):
-    """A catalogue file that cannot be used: which file, entry and field, and what is expected there."""
+    """A catalogue file cannot be used: which entry and field is wrong, and what was expected there."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    expected: str  # completes "expected is ..."
+    expected: str  # completes "expected ..."
     allows: Check
 
 
@@ -39,12 +39,12 @@ def texts(each: Check) -> Check:
 
 
 def _is_file_name(value: Any) -> bool:
-    """A relative path with "/" that stays below its folder on every system, and stands for itself alone."""
+    """Whether this is a relative path with "/" that stays below its folder on every system and has no wildcards."""
     return text()(value) and not re.search(r'[\\:*?"<>|]|(^|/)[. ]*(/|$)', value)
 
 
 def _are_file_names(value: Any) -> bool:
-    """The first is the name that a download gets."""
+    """Whether these are file names, the first without folders because a download gets it."""
     return texts(_is_file_name)(value) and bool(value) and "/" not in value[0]
 
 
@@ -57,7 +57,7 @@ LINK = text(r"(https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d{1,5})?(/[!-~]*)?)?")
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        "id": Rule("a name of letters, digits and . _ -, once in a file", text(r"[A-Za-z0-9][\w.-]*")),
+        "id": Rule("a name of letters, digits and . _ -, used once in a file", text(r"[A-Za-z0-9][\w.-]*")),
         "title": Rule("a line of text", LINE),
         "kind": Rule("'adapter', 'encoder', 'lora' or 'face pack'", text("adapter|encoder|lora|face pack")),
         "family": Rule("a line of text", LINE),
@@ -80,10 +80,10 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 
 
 def read_entries(path: Path) -> dict[str, Fields]:
-    """id -> the fields that the file gives, each of them as its rule wants it.
+    """{id: the fields that the file gives}, each checked by its rule.
 
     Raises:
-        BrokenCatalogue: the file, the entry and the field that cannot be used, and why.
+        BrokenCatalogue: the file cannot be used; the text names the entry and the field, and says why.
     """
     found: dict[str, Fields] = {}
     for number, given in enumerate(_list(path), start=1):
@@ -91,18 +91,18 @@ def read_entries(path: Path) -> dict[str, Fields]:
             raise BrokenCatalogue(f"{path.name}: entry {number}: field 'id' is missing.")
         _check_fields(path, given)
         if given["id"] in found:
-            raise broken(path, given, "id", "is that of an earlier entry of this file, too")
+            raise broken(path, given, "id", "is also the id of an earlier entry in this file")
         found[given["id"]] = given
     return found
 
 
 def broken(path: Path, entry: Fields, field: str, problem: str) -> BrokenCatalogue:
     where = f"{path.name}: entry {shown(entry['id'])}: field {field!r}"
-    return BrokenCatalogue(f"{where} {problem}; expected is {RULES[field].expected}.")
+    return BrokenCatalogue(f"{where} {problem}; expected {RULES[field].expected}.")
 
 
 def shown(value: Any) -> str:
-    """For a message: short, and on one line."""
+    """A value as a message shows it: short, and on one line."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = 80
     return short.repr(value)
@@ -116,12 +116,12 @@ def _list(path: Path) -> list[Fields]:
         raise BrokenCatalogue(f"{path.name} cannot be read as a catalogue: {reason}.") from error
     entries = document.get("entries") if isinstance(document, _Object) and len(document) == 1 else None
     if not isinstance(entries, list) or not all(isinstance(entry, _Object) for entry in cast("list[Any]", entries)):
-        raise BrokenCatalogue(f'{path.name} is no catalogue: expected is {{"entries": [{{"id": ..., ...}}, ...]}}.')
+        raise BrokenCatalogue(f'{path.name} is not a catalogue: expected {{"entries": [{{"id": ..., ...}}, ...]}}.')
     return cast("list[Fields]", entries)
 
 
 class _Object(dict[str, Any]):
-    """What JSON calls an object."""
+    """A JSON object, told apart from any other dict."""
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> _Object:

@@ -1,7 +1,7 @@
-"""The words in which catalogues of users, `--json` and routes call families and other kinds of file.
+"""The words by which catalogues of users, `--json` and routes name families and other kinds of file.
 
-They were in use before there were ids, and stay as they are, whatever people read elsewhere. What came later has none:
-its id is its word.
+These words are older than the ids and never change, whatever the texts for people say. Families added later have no
+word of their own: they are named by their id.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def word_of(family_id: str) -> str:
 
 
 def ids_of(family: str) -> frozenset[str]:
-    """What an id or a word may mean; what is neither stands for itself."""
+    """The ids that an id or a word may mean; any other text stands for itself."""
     return frozenset({family}) if family in WORDS else _IDS.get(family, frozenset({family}))
 
 
@@ -79,6 +79,6 @@ def may_be_one(family: str, other: str) -> bool:
 
 
 def id_of(family: str, base_model: str) -> str:
-    """The id that an id or a word means for a base model; a word that leaves it open stays as it is."""
+    """The id that an id or a word means for a base model; an ambiguous word is returned as it is."""
     found = ids_of(family)
     return next(iter(found)) if len(found) == 1 else _OF_A_MODEL.get((family, base_model), family)

@@ -328,7 +328,7 @@ def test_a_wrong_value_is_named_with_its_file_entry_and_field(tmp_path, field):
         with pytest.raises(BrokenCatalogue) as error:
             Catalogue.load(path)
         said = str(error.value)
-        assert said.startswith("user.json: entry ") and f"field '{field}'" in said and "expected is " in said, value
+        assert said.startswith("user.json: entry ") and f"field '{field}'" in said and "; expected " in said, value
         assert field == "id" or "entry 'mine'" in said, value
         assert len(said) < 500 and said.isprintable(), value
 
@@ -347,7 +347,7 @@ def test_a_new_entry_needs_what_nobody_can_guess(tmp_path):
         ([{**entry(), "sha": ""}], "user.json: entry 'mine': there is no field 'sha'"),
         ([{**entry(), "": 1}], "there is no field ''"),
         ([{key: value for key, value in entry().items() if key != "id"}], "user.json: entry 1: field 'id' is missing"),
-        ([entry(), entry(title="Again")], "user.json: entry 'mine': field 'id' is that of an earlier entry"),
+        ([entry(), entry(title="Again")], "user.json: entry 'mine': field 'id' is also the id of an earlier entry"),
         (
             [{"id": "ip-adapter-faceid_sd15_lora", "kind": "adapter"}],
             "entry 'ip-adapter-faceid_sd15': field 'companion' is 'ip-adapter-faceid_sd15_lora'",
@@ -361,11 +361,11 @@ def test_a_wrong_entry_is_named(tmp_path, entries, said):
 
 FILES = {  # content -> what is said
     "no JSON": (b"entries", "cannot be read as a catalogue: Expecting value"),
-    "list": (b"[]", "is no catalogue"),
-    "other field": (b'{"models": []}', "is no catalogue"),
-    "one field more": (b'{"entries": [], "version": 1}', "is no catalogue"),
-    "object entries": (b'{"entries": {}}', "is no catalogue"),
-    "text entry": (b'{"entries": ["a"]}', "is no catalogue"),
+    "list": (b"[]", "is not a catalogue"),
+    "other field": (b'{"models": []}', "is not a catalogue"),
+    "one field more": (b'{"entries": [], "version": 1}', "is not a catalogue"),
+    "object entries": (b'{"entries": {}}', "is not a catalogue"),
+    "text entry": (b'{"entries": ["a"]}', "is not a catalogue"),
     "deep": (b"[" * 200_000, "cannot be read as a catalogue: .*recursion"),
     "no UTF-8": (b'{"entries": ["\xff"]}', "cannot be read as a catalogue: .*utf-8"),
     "large": (b" " * (LARGEST + 1), "is larger than 1,048,576 bytes"),
