@@ -1,4 +1,4 @@
-"""Downloads of published files: whole and checked, or not at all. Needs no torch."""
+"""Download published files whole and checked, or not at all. Needs no torch."""
 
 from .fetch import Downloaded, Manner
 from .published_file import check_request, download, file_name

@@ -1,4 +1,4 @@
-"""Where a download may lead: encrypted, and to hosts that the catalogue knows or that keep files for them."""
+"""Check where a download leads: the link must be encrypted, and its host one that may hold the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.client import HTTPMessage
 from typing import IO
 
 R2_OF_CIVITAI = "civitai-delivery-worker-prod.5ac0637cfd0766c97916cefa3764fbdf.r2.cloudflarestorage.com"
-# Where the links of a host may lead. A file's own host is always allowed.
+# The other hosts to which a host may redirect. The host of the file's own link is always allowed.
 CONTENT_HOSTS = {
     "huggingface.co": ("*.hf.co", "cdn-lfs*.huggingface.co"),  # *.xethub.hf.co, *.aws.cdn.hf.co
     "github.com": ("release-assets.githubusercontent.com", "objects.githubusercontent.com"),
@@ -20,11 +20,11 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}  # the only hosts that may speak wi
 
 
 class DownloadError(ValueError):
-    """A download that did not happen or did not end well, and what to do."""
+    """A download did not start or did not succeed: why, and what to do."""
 
 
 def check_address(url: str, origin: str) -> None:
-    """`url` is encrypted, and on the host of `origin` or one that host keeps its files on.
+    """Check that `url` is encrypted, and on the host of `origin` or on one where that host keeps its files.
 
     Raises:
         DownloadError: it is not.
@@ -36,16 +36,16 @@ def check_address(url: str, origin: str) -> None:
     home = host_of(origin)
     if host != home and not any(fnmatch.fnmatchcase(host, pattern) for pattern in CONTENT_HOSTS.get(home, ())):
         raise DownloadError(
-            f"{home} leads to another host, {host}, which is not known to hold its files. Nothing was fetched from "
+            f"{home} redirects to another host, {host}, which is not known to hold its files. Nothing was fetched from "
             f"there. If you trust it, download the file by hand: {url}"
         )
 
 
 def host_of(url: str) -> str:
-    """Raises DownloadError: there is no host in it, or something that could pass for one."""
+    """The host of an address. DownloadError if it has none, or something that could be mistaken for one."""
     try:
         parts = urllib.parse.urlsplit(url)
-        host, _ = parts.hostname, parts.port  # a port may be wrong too
+        host, _ = parts.hostname, parts.port  # reading the port raises an error for a wrong one
         if host and parts.username is None and not re.search(r"[^!-~]", url):
             return host
     except ValueError:

@@ -1,4 +1,4 @@
-"""Try until the part is the whole file, or until it is clear that it will not be."""
+"""Fetch one file, with several tries, until the partial download is complete or another try cannot help."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .partial_download import Part, Version
 from .transfer import Interrupted, StalePartError, ask, chunks, length, validator
 
 LONGEST_PAUSE = 30  # seconds between two tries
-PROGRESS = 1 << 20  # bytes that make a try a success, though the connection was cut
+PROGRESS = 1 << 20  # bytes after which a try counts as a success although the connection was cut
 NOTHING = Version("", "")
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How a download is done, and who hears of it."""
+    """How a download is done, and what is called while it goes on."""
 
     progress: Callable[[int, int], None] = lambda done, total: None  # bytes
     notice: Callable[[str], None] = lambda text: None
     timeout: float = 30  # seconds without a byte
-    tries: int = 5  # in a row that came to nothing
+    tries: int = 5  # in a row that brought little or nothing
     pause: float = 1  # seconds before the second try, and twice as many before each further one
 
 
@@ -36,11 +36,11 @@ class Downloaded:
     path: Path
     size: int
     sha256: str
-    fetched: int  # bytes; 0: all of it was there already
+    fetched: int  # bytes; 0 if the whole file was there already
 
 
 class Fetch:
-    """One entry of the catalogue and the part of it that is here."""
+    """The download of one entry of the catalogue into its part."""
 
     def __init__(self, entry: Entry, part: Part, manner: Manner) -> None:
         self.entry = entry
@@ -50,7 +50,12 @@ class Fetch:
         self.fetched = 0
 
     def run(self) -> Downloaded:
-        """Raises DownloadError, or OSError where the disk failed."""
+        """Fetch what is missing, check the file and put it in place.
+
+        Raises:
+            DownloadError: the download failed; the text says why, and what to do.
+            OSError: the disk failed.
+        """
         self.take_up()
         try:
             self.fetch_all()
@@ -62,15 +67,15 @@ class Fetch:
         return Downloaded(self.part.target, size, self.part.sha256, self.fetched)
 
     def take_up(self) -> None:
-        """Go on with what is here, if it can be told to be the beginning of this file."""
+        """Continue with the bytes of an earlier run, if it is known that they begin this file."""
         part, entry = self.part, self.entry
         if part.size and not part.version.url:
-            raise DownloadError(f"{part.path} is not from here: nothing is known about it. Rename or remove it first.")
+            raise DownloadError(f"{part.path} is not known to be part of this download. Rename or remove it first.")
         known = part.version.url == entry.url and (part.version.validator or entry.sha256)
         if not known:
             part.restart(NOTHING)
         if part.size:
-            self.manner.notice(f"Going on: {part.size:,} bytes are here already.")
+            self.manner.notice(f"Continuing: {part.size:,} bytes are here already.")
             part.take_up()
 
     def fetch_all(self) -> None:
@@ -90,11 +95,11 @@ class Fetch:
             self.wait(reason, fruitless)
 
     def fetch_rest(self) -> None:
-        """Raises Interrupted where another try may bring more."""
+        """Fetch what is missing in one request. Interrupted if another try may bring more."""
         with ask(self.entry, self.part, self.manner.timeout) as answer:
             here = self.part.size if answer.status == 206 else 0
             self.total = total = self.checked_total(here, length(answer))
-            self.check_room(total - self.part.size)  # what is here goes, or is part of it
+            self.check_room(total - self.part.size)  # the bytes here are kept, or make room
             if not here:
                 self.part.restart(Version(self.entry.url, validator(answer)))
             for chunk in chunks(answer):
@@ -113,7 +118,7 @@ class Fetch:
     def wait(self, error: Interrupted, fruitless: int) -> None:
         if fruitless >= self.manner.tries:
             size = self.part.size
-            advice = f"{size:,} bytes are kept: the same command goes on." if size else "Try it later."
+            advice = f"{size:,} bytes are kept: run the same command again to continue." if size else "Try it later."
             raise DownloadError(f"{error}, {fruitless} times in a row. {advice}")
         pause = error.pause or min(self.manner.pause * 2 ** max(fruitless - 1, 0), LONGEST_PAUSE)
         self.manner.notice(f"{error}. Trying again in {pause:g} s.")
@@ -124,10 +129,12 @@ class Fetch:
     def checked_total(self, here: int, rest: int | None) -> int:
         total = self.entry.size if rest is None else here + rest
         if total is None:
-            raise DownloadError(f"Neither server nor catalogue say how large {self.entry.id} is. {self.look()}")
+            raise DownloadError(
+                f"Neither the server nor the catalogue says how large {self.entry.id} is. {self.look()}"
+            )
         if self.entry.size not in (None, total):
             raise DownloadError(
-                f"The server has a file of {total:,} bytes, the catalogue knows {self.entry.id} with "
+                f"The server has a file of {total:,} bytes, but the catalogue lists {self.entry.id} with "
                 f"{self.entry.size:,}: it was replaced, or is another file. Nothing was fetched. {self.look()}"
             )
         return total
@@ -137,26 +144,26 @@ class Fetch:
         if free < needed:
             raise DownloadError(
                 f"{self.part.target.parent} has {free:,} bytes free, {needed:,} are needed: {needed - free:,} too few. "
-                "Make room, and the same command goes on."
+                "Make room, then run the same command again to continue."
             )
 
     def check(self) -> None:
-        """What arrived is the file of the catalogue; if not, it goes."""
+        """Check that what arrived is the file of the catalogue, and remove it if it is not."""
         found, wanted = self.part.sha256, self.entry.sha256.lower()
         if self.part.size == (self.entry.size or self.part.size) and found == (wanted or found):
             return
         size = self.part.size
         self.part.restart(NOTHING)
         raise DownloadError(
-            f"What arrived is not {self.entry.id}: {size:,} bytes of SHA-256 {found}, expected is {wanted}. It was "
-            f"removed. Run the same command once more; if that ends likewise, the file was replaced. {self.look()}"
+            f"What arrived is not {self.entry.id}: {size:,} bytes with SHA-256 {found}, expected {wanted}. It was "
+            f"removed. Run the same command again; if the result is the same, the file was replaced. {self.look()}"
         )
 
     def full(self, error: OSError) -> DownloadError:
         size, total = self.part.size, self.total or self.part.size
         return DownloadError(
             f"The disk is full ({error.strerror}): {size:,} of {total:,} bytes are here, {total - size:,} are missing. "
-            f"They are kept as {self.part.path.name}: make room, and the same command goes on."
+            f"They are kept as {self.part.path.name}: make room, then run the same command again to continue."
         )
 
     def look(self) -> str:

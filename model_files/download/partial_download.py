@@ -1,7 +1,7 @@
-"""The part of a download that is already here: `NAME.part` beside the target, and `NAME.part.info` about it.
+"""Keep an unfinished download as `NAME.part` beside its target, and what is known about it in `NAME.part.info`.
 
-The info file says which version of which file the part belongs to, and its lock says who is writing: the system drops
-the lock when a process ends, however it ends.
+The info file says to which version of which file the part belongs. Whoever writes locks it: the system releases the
+lock when a process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -17,21 +17,26 @@ from typing import BinaryIO, NamedTuple
 
 CHUNK = 1 << 20
 INFO_BYTES = 8192
-LOCKED_BYTE = 1 << 30  # of the info file, far behind its text: Windows locks bytes, and then nobody reads them
+LOCKED_BYTE = 1 << 30  # far behind the text of the info file, because Windows keeps others from reading locked bytes
 
 
 class Version(NamedTuple):
-    """What a server says of the file; `validator` is a strong ETag, or a Last-Modified date, or nothing."""
+    """Which version of which file a part belongs to.
+
+    validator: what the server says of the version: a strong ETag, a Last-Modified date, or nothing
+    """
 
     url: str
     validator: str
 
 
 class BusyError(Exception):
-    """Another process, or another thread, holds the part."""
+    """Another process or another thread is writing the part."""
 
 
 class Part:
+    """An unfinished download, locked while it is open as a context manager."""
+
     def __init__(self, target: Path) -> None:
         self.target = target
         self.path = target.with_name(target.name + ".part")
@@ -51,7 +56,7 @@ class Part:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave what a later run can go on with, and nothing else."""
+        """Leave what a later run can continue with, and nothing else."""
         self._file.close()
         if not self.size:
             with contextlib.suppress(OSError):
@@ -65,13 +70,13 @@ class Part:
         return self._digest.hexdigest()
 
     def take_up(self) -> None:
-        """Read what an earlier run left, for the hash of the whole."""
+        """Read what an earlier run left, because the hash covers the whole file."""
         self._file.seek(0)
         while chunk := self._file.read(CHUNK):
             self._digest.update(chunk)
 
     def restart(self, version: Version) -> None:
-        """Empty, for the bytes of this version."""
+        """Empty the part, for the bytes of this version."""
         self._file.truncate(0)
         self.size, self.version, self._digest = 0, version, hashlib.sha256()
         self._info.truncate(0)
@@ -87,19 +92,19 @@ class Part:
             view = view[count:]
 
     def finish(self) -> None:
-        """Let the part become the target, all at once."""
+        """Turn the part into the target, in one step."""
         os.fsync(self._file.fileno())
         self._file.close()
         if os.path.lexists(self.target):
-            raise FileExistsError(f"{self.target} has appeared meanwhile")
+            raise FileExistsError(f"{self.target} has appeared in the meantime")
         os.replace(self.path, self.target)
         self.size = 0
 
 
 def _open_plain(path: Path) -> FileIO:
-    """For reading and appending, without a buffer: what was written is there, whatever happens next."""
+    """Open for reading and appending, without a buffer, so that a crash loses nothing that was written."""
     if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-        raise FileExistsError(f"{path} is no plain file: remove it")
+        raise FileExistsError(f"{path} is not a regular file: remove it")
     return open(path, "a+b", buffering=0)
 
 
@@ -113,7 +118,7 @@ def _read_version(info: BinaryIO) -> Version:
 
 
 def _open_locked(path: Path) -> BinaryIO:
-    """Raises BusyError where somebody else has it."""
+    """Open and lock a file. BusyError if somebody else has locked it."""
     while True:
         file = open(path, "a+b")
         try:
@@ -123,7 +128,7 @@ def _open_locked(path: Path) -> BinaryIO:
         except BaseException:
             file.close()
             raise
-        file.close()  # its last owner has removed it between our opening and our locking
+        file.close()  # its last owner removed it after we opened it and before we locked it
 
 
 def _is_at(file: BinaryIO, path: Path) -> bool:
@@ -134,9 +139,9 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
 
 
 def _remove_locked(file: BinaryIO) -> None:
-    """Without a moment in which somebody else's lock could be removed."""
+    """Remove a file while it is locked, so that nobody else's lock can be removed."""
     if sys.platform == "win32":
-        file.close()  # an open file cannot be removed there; nor can one that somebody else has opened since
+        file.close()  # Windows removes no open file, so not one that somebody else has opened either
     with contextlib.suppress(OSError):
         os.unlink(file.name)
 

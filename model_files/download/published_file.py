@@ -1,4 +1,4 @@
-"""Fetch a file of the catalogue into a model folder, when somebody asks for it: only the command line does."""
+"""Fetch a file of the catalogue into a model folder. Only the command `get` does this."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def download(
 ) -> Downloaded:
     """Put the file of an entry into `folder` under its catalogue name, whole and checked, or not at all.
 
-    What arrived of an interrupted download stays beside it as `NAME.part`, and the next call goes on with it.
+    What an interrupted download has brought stays beside it as `NAME.part`, and the next call continues with it.
 
     Raises:
-        DownloadError: nothing was put there; the text says why, and what to do.
+        DownloadError: the download failed; the text says why, and what to do.
     """
     target = Path(folder) / file_name(entry)
     if os.path.lexists(target):
@@ -47,20 +47,20 @@ def download(
 
 
 def file_name(entry: Entry) -> str:
-    """The name that a download gets, which is a plain name on every system.
+    """The name that a download gets, which must be a plain file name on every system.
 
     Raises:
-        DownloadError: it is a path, or a name with a meaning of its own.
+        DownloadError: the catalogue gives a path, or a name that some system reserves.
     """
     name = entry.files[0] if entry.files else ""
     plain = re.fullmatch(r"[^\x00-\x1f\x7f/\\:*?\"<>|]{1,200}", name) and name == name.strip(" .")
     if not plain or name.split(".")[0].rstrip().lower() in RESERVED:
-        raise DownloadError(f"The catalogue names the file of {entry.id!r} {name!r}: that is no plain file name.")
+        raise DownloadError(f"The catalogue names the file of {entry.id!r} {name!r}, which is not a plain file name.")
     return name
 
 
 def check_request(entry: Entry, target: Path, allow_unverified: bool, offline: bool) -> None:
-    """Raises DownloadError where nothing may be fetched: offline, without an address, or unchecked."""
+    """Check whether an entry may be fetched. DownloadError when offline, without a link, or without a SHA-256."""
     by_hand = f"By hand: get it from {entry.url or entry.page} and put it here: {target}"
     if offline:
         raise DownloadError(f"Offline: {entry.id} was not fetched. {by_hand}")
@@ -69,25 +69,25 @@ def check_request(entry: Entry, target: Path, allow_unverified: bool, offline: b
     check_address(entry.url, entry.url)
     if not entry.sha256 and not allow_unverified:
         raise DownloadError(
-            f"No SHA-256 of {entry.id} is known, so what comes could not be checked. Allow that (--allow-unverified) "
+            f"No SHA-256 of {entry.id} is known, so the download cannot be checked. Allow that with --allow-unverified "
             f"if you trust {entry.url}"
         )
 
 
 def _already_there(entry: Entry, target: Path) -> Downloaded:
-    """Nothing to do, if it is that file. Any other is somebody's own and stays."""
+    """The result if the target is that file already. DownloadError if another file is there, which is kept."""
     if not os.path.isfile(target):
-        raise DownloadError(f"{target} is there already and is no plain file: rename or remove it first.")
+        raise DownloadError(f"{target} is there already and is not a regular file: rename or remove it first.")
     try:
         found = _sha256(target)
         size = target.stat().st_size
     except OSError as error:
-        raise DownloadError(f"{target} is there and cannot be read: {error.strerror or error}.") from error
+        raise DownloadError(f"{target} is there already and cannot be read: {error.strerror or error}.") from error
     if found == entry.sha256.lower():
         return Downloaded(target, size, found, 0)
-    difference = f"not of {entry.sha256}" if entry.sha256 else "and no other is known to compare it with"
+    difference = f"not {entry.sha256}" if entry.sha256 else "and no SHA-256 is known to compare it with"
     raise DownloadError(
-        f"{target} is there already and stays as it is: a file of SHA-256 {found}, {difference}. To get it anew, "
+        f"{target} is there already and is kept: its SHA-256 is {found}, {difference}. To download it again, "
         "rename or remove that file first."
     )
 

@@ -1,4 +1,4 @@
-"""One request to a web server, and whether the answer is the file, or the rest of it."""
+"""Send one request to a web server, and check that the answer is the file or the rest of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .partial_download import CHUNK, Part
 LONGEST_WAIT = 60  # seconds that a server may ask us to wait
 
 GATED = (
-    "it has to be allowed first. Accept the licence on {page}, with a login if it asks for one, download the file "
+    "access must be granted first. Accept the licence on {page}, with a login if it asks for one, download the file "
     "there and put it here: {target}"
 )
 GONE = "the file is not there any more. Look for it on {page} and put it here: {target}"
@@ -25,7 +25,7 @@ STATUS = {401: GATED, 403: GATED, 404: GONE, 410: GONE}
 
 
 class Interrupted(Exception):
-    """A failure that another try may mend; `pause` seconds are what the server asked for."""
+    """A download stopped, but another try may help, after the `pause` in seconds that the server asked for."""
 
     def __init__(self, reason: str, pause: float = 0) -> None:
         super().__init__(reason)
@@ -33,10 +33,10 @@ class Interrupted(Exception):
 
 
 class StalePartError(Interrupted):
-    """The part is not the beginning of the server's file, which has `size` bytes, if that is known."""
+    """The part is not the beginning of the server's file. `size` is the length of that file, if it is known."""
 
     def __init__(self, size: int | None = None) -> None:
-        super().__init__("The file on the server is not the one that was begun with")
+        super().__init__("The file on the server is not the one that this download began with")
         self.size = size
 
 
@@ -49,7 +49,7 @@ def ask(entry: Entry, part: Part, timeout: float) -> http.client.HTTPResponse:
             headers["If-Range"] = part.version.validator
     handlers: list[urllib.request.BaseHandler] = [Redirects(entry.url)]
     if host_of(entry.url) in LOOPBACK:
-        handlers.append(urllib.request.ProxyHandler({}))  # a proxy would look for it on its own machine
+        handlers.append(urllib.request.ProxyHandler({}))  # a proxy would look for the file on its own machine
     request = urllib.request.Request(entry.url, headers=headers)
     try:
         answer: http.client.HTTPResponse = urllib.request.build_opener(*handlers).open(request, timeout=timeout)
@@ -60,8 +60,8 @@ def ask(entry: Entry, part: Part, timeout: float) -> http.client.HTTPResponse:
         raise _no_connection(error) from error
     except DownloadError:
         raise
-    except ValueError as error:  # of an address that the server made up
-        raise DownloadError(f"{entry.url} leads nowhere: {error}.") from error
+    except ValueError as error:  # for an invalid address to which the server redirects
+        raise DownloadError(f"{entry.url} redirects to an invalid address: {error}.") from error
     try:
         _check_answer(answer, entry, part)
     except BaseException:
@@ -71,7 +71,7 @@ def ask(entry: Entry, part: Part, timeout: float) -> http.client.HTTPResponse:
 
 
 def chunks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    """What arrives, as it arrives."""
+    """The bytes of the answer, as they arrive."""
     try:
         while chunk := answer.read1(CHUNK):
             yield chunk
@@ -80,13 +80,13 @@ def chunks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def length(answer: http.client.HTTPResponse) -> int | None:
-    """How many bytes the answer has, if the server says it."""
+    """The number of bytes in the answer, if the server says it."""
     said = answer.headers.get("Content-Length", "")
     return int(said) if re.fullmatch(r"\d{1,18}", said, re.ASCII) else None
 
 
 def validator(answer: http.client.HTTPResponse) -> str:
-    """What tells this version of the file from others. A weak ETag does not."""
+    """What identifies this version of the file: an ETag unless it is weak, or else the Last-Modified date."""
     tag = answer.headers.get("ETag", "")
     said = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified", "")
     return re.sub(r"[^ -~]", "", said)
@@ -95,24 +95,24 @@ def validator(answer: http.client.HTTPResponse) -> str:
 def _check_answer(answer: http.client.HTTPResponse, entry: Entry, part: Part) -> None:
     host = host_of(answer.url)
     if answer.status not in (200, 206) or (answer.status == 206 and not part.size):
-        raise DownloadError(f"{host} answered with status {answer.status}, which is no file.")
+        raise DownloadError(f"{host} answered with status {answer.status}, which is not a file.")
     kind = answer.headers.get_content_type()
     if kind in ("text/html", "application/xhtml+xml"):
         raise DownloadError(
-            f"{host} sent a web page instead of the file: it may want a login, or the file has moved. Look at "
+            f"{host} sent a web page instead of the file: it may require a login, or the file has moved. Look at "
             f"{entry.page or entry.url}, download it there and put it here: {part.target}"
         )
     encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding != "identity":
-        raise DownloadError(f"{host} sent the file packed as {encoding!r} though the plain file was asked for.")
+        raise DownloadError(f"{host} sent the file compressed as {encoding!r}, although the plain file was requested.")
     if answer.status == 206:
         _check_rest(answer, part)
 
 
 def _check_rest(answer: http.client.HTTPResponse, part: Part) -> None:
-    """It begins where the part ends, and is of the same version."""
+    """Check that the rest begins where the part ends, and is of the same version."""
     begins = re.match(rf"bytes {part.size}-\d+/", answer.headers.get("Content-Range", ""))
-    if not begins or validator(answer) not in ("", part.version.validator):  # it need not repeat a date
+    if not begins or validator(answer) not in ("", part.version.validator):  # the server need not repeat a date
         raise StalePartError
 
 

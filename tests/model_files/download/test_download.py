@@ -246,7 +246,7 @@ def test_the_part_of_another_link_is_not_taken_up(server, folder):
 def test_a_part_of_somebody_else_stays(server, folder):
     folder.mkdir(parents=True)
     (folder / f"{NAME}.part").write_bytes(b"theirs")
-    assert "is not from here" in refused(make_entry(server), folder)
+    assert "is not known to be part of this download" in refused(make_entry(server), folder)
     assert (folder / f"{NAME}.part").read_bytes() == b"theirs" and left(folder) == [f"{NAME}.part"]
 
 
@@ -254,7 +254,7 @@ def test_a_part_of_somebody_else_stays(server, folder):
 def test_a_fifo_in_the_place_of_the_part_is_not_opened(server, folder):
     folder.mkdir(parents=True)
     os.mkfifo(folder / f"{NAME}.part")
-    assert "is no plain file" in refused(make_entry(server), folder)
+    assert "is not a regular file" in refused(make_entry(server), folder)
 
 
 def test_a_silent_server_is_given_up(server, folder):
@@ -284,7 +284,7 @@ def test_a_damaged_part_is_noticed_and_removed(server, folder):
     begin(server, folder)
     with open(folder / f"{NAME}.part", "r+b") as part:
         part.write(b"damage")
-    assert "once more" in refused(make_entry(server), folder)
+    assert "same command again" in refused(make_entry(server), folder)
     assert left(folder) == []
     assert get(make_entry(server), folder).path.read_bytes() == CONTENT
 
@@ -331,7 +331,7 @@ def test_a_web_page_is_refused(server, folder, kind):
 
 def test_a_packed_file_is_refused(server, folder):
     server.plan = [{"headers": {"Content-Encoding": "gzip"}}]
-    assert "packed as 'gzip'" in refused(make_entry(server), folder)
+    assert "compressed as 'gzip'" in refused(make_entry(server), folder)
 
 
 @pytest.mark.parametrize(
@@ -340,8 +340,8 @@ def test_a_packed_file_is_refused(server, folder):
         (403, "Accept the licence on https://example.org/page"),
         (404, "not there any more"),
         (400, "look at https://example.org/page"),
-        (204, "which is no file"),
-        (206, "which is no file"),
+        (204, "which is not a file"),
+        (206, "which is not a file"),
     ],
 )
 def test_refusals_say_what_to_do_and_are_not_repeated(server, folder, status, words):
@@ -559,7 +559,7 @@ def test_the_same_file_is_not_fetched_again(server, folder):
 def test_another_file_stays_as_it_is(server, folder, sha256):
     folder.mkdir(parents=True)
     (folder / NAME).write_bytes(b"theirs")
-    with pytest.raises(DownloadError, match="is there already and stays as it is"):
+    with pytest.raises(DownloadError, match="is there already and is kept"):
         get(make_entry(server, sha256=sha256), folder, allow_unverified=True)
     assert (folder / NAME).read_bytes() == b"theirs" and server.requests == []
 
@@ -576,11 +576,11 @@ def test_a_file_that_another_process_has_just_finished_is_not_fetched(server, fo
 
 def test_a_folder_or_a_dead_link_with_that_name_stays(server, folder):
     (folder / NAME).mkdir(parents=True)
-    with pytest.raises(DownloadError, match="no plain file"):
+    with pytest.raises(DownloadError, match="not a regular file"):
         get(make_entry(server), folder)
     if os.name != "nt":
         (folder / "dead.safetensors").symlink_to(folder / "nowhere")
-        with pytest.raises(DownloadError, match="no plain file"):
+        with pytest.raises(DownloadError, match="not a regular file"):
             get(make_entry(server, files=("dead.safetensors",)), folder)
     assert not (folder / "nowhere").exists()
 
@@ -589,7 +589,7 @@ def test_a_file_that_appears_meanwhile_stays(server, folder):
     def appear(*_):
         (folder / NAME).write_bytes(b"theirs")
 
-    with pytest.raises(DownloadError, match="appeared meanwhile"):
+    with pytest.raises(DownloadError, match="appeared in the meantime"):
         download(make_entry(server), folder, manner=Manner(progress=appear))
     assert (folder / NAME).read_bytes() == b"theirs"
 
@@ -634,7 +634,7 @@ BAD_NAMES += ["x.", "x ", " x", "a\0b", "a\nb", "x?", "é" * 300, ".hidden"]
 
 def test_a_name_that_is_no_plain_name_is_refused(tmp_path):
     for name in BAD_NAMES:
-        with pytest.raises(DownloadError, match="no plain file name"):
+        with pytest.raises(DownloadError, match="not a plain file name"):
             download(make_entry(files=(name,)), tmp_path / "folder")
     assert list(tmp_path.iterdir()) == []
 
@@ -645,7 +645,7 @@ def test_a_plain_name_is_taken():
 
 
 def test_an_entry_without_a_name_is_refused(tmp_path):
-    with pytest.raises(DownloadError, match="no plain file name"):
+    with pytest.raises(DownloadError, match="not a plain file name"):
         download(make_entry(files=()), tmp_path)
 
 
