@@ -1,4 +1,4 @@
-"""What every file in the model folders is, by its content, and kept up to date. Needs torch."""
+"""Know what every file in the model folders is, by its content, and keep that up to date. Needs torch."""
 
 from .encoders import encoder_word
 from .identification import Identity, identify

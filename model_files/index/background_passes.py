@@ -1,4 +1,4 @@
-"""Work in the background, by name: what somebody waits for first, and each once however often it is asked for."""
+"""Do passes in the background, by name: those that somebody waits for first, and each once for all who ask."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-TICK = 0.2  # between two views of the progress
+TICK = 0.2  # seconds between two reports of the progress
 
 
 class Passes:
-    """A daemon thread that lives while there is something to do.
+    """A daemon thread that runs while there are passes to do.
 
-    run(name) does one pass. It asks `must_yield` now and then; if that is so it stops and answers False, and is called
-    again later. `idle` is called after each pass, when those who waited have been let go.
+    run(name): does one pass. It asks `must_yield` now and then; if that is true, it stops and returns False, and is
+        called again later.
+    idle(): is called after each pass, once those who waited for it have been released.
     """
 
     def __init__(self, run: Callable[[str], bool], idle: Callable[[], None]):
@@ -23,10 +24,10 @@ class Passes:
         self._worker: threading.Thread | None = None
         self._closed = False
         self._running = ""
-        self._somebody_waits = False  # for the pass that is running
+        self._somebody_waits = False  # for the pass that is running now
         self._urgent: list[str] = []
         self._later: list[str] = []
-        self._asked: dict[str, int] = {}  # numbers of passes
+        self._asked: dict[str, int] = {}  # how many passes were asked for, by name
         self._done: dict[str, int] = {}
 
     @property
@@ -38,7 +39,7 @@ class Passes:
         return self._closed or bool(self._urgent and not self._somebody_waits)
 
     def request(self, urgent: Iterable[str], later: Iterable[str]) -> dict[str, int]:
-        """What to `wait` for, to have the urgent ones done."""
+        """Ask for passes, and get the tickets with which to `wait` for the urgent ones."""
         with self._condition:
             tickets = {name: self._request(name, True) for name in urgent}
             for name in later:
@@ -51,7 +52,10 @@ class Passes:
     def wait(
         self, tickets: dict[str, int], timeout: float | None = None, tick: Callable[[], object] = lambda: None
     ) -> None:
-        """Until they are done, the time is over, or nothing more is done. `tick` is called meanwhile, and may raise."""
+        """Wait until the passes are done, the time is over, or `close` was called.
+
+        tick: is called again and again while waiting, and may raise an error to stop it
+        """
 
         def ready() -> bool:
             return self._closed or all(self._done.get(name, 0) >= number for name, number in tickets.items())
@@ -75,7 +79,7 @@ class Passes:
 
     def _request(self, name: str, urgent: bool) -> int:
         first = name not in self._done
-        if name == self._running and (first or not urgent):  # that pass will do
+        if name == self._running and (first or not urgent):  # that pass is enough
             self._somebody_waits |= urgent
         elif name in self._later and urgent:
             self._later.remove(name)
@@ -99,7 +103,7 @@ class Passes:
             self._attempt(self._idle, name)
 
     def _attempt(self, what: Callable[[], object], name: str) -> bool:
-        """False if it had to yield. After an error nobody must wait for ever."""
+        """Call `what`: False if it had to yield. An error counts as done, so that nobody waits for ever."""
         try:
             return what() is not False
         except Exception:

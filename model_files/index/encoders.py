@@ -1,8 +1,8 @@
-"""The names of image encoders: of the rows of `clip_vision.PRESETS`, and the words in which adapters ask for them."""
+"""Translate the names of `clip_vision.PRESETS` into the words by which adapters ask for their encoders."""
 
 from __future__ import annotations
 
-ENCODER_OF_PRESET = {  # where they differ; all CLIP ViT-B are one word, because no adapter says which it was made for
+ENCODER_OF_PRESET = {  # only where they differ; no adapter says for which CLIP ViT-B it was made
     "CLIP ViT-B/32": "CLIP ViT-B",
     "CLIP ViT-B/32 gelu": "CLIP ViT-B",
     "CLIP ViT-B/32-256": "CLIP ViT-B",
@@ -13,5 +13,5 @@ ENCODER_OF_PRESET = {  # where they differ; all CLIP ViT-B are one word, because
 
 
 def encoder_word(preset: str) -> str:
-    """The word of `ip_adapter.ENCODERS` for the encoder that a row describes."""
+    """The word of `ip_adapter.ENCODERS` for the encoder that a preset describes."""
     return ENCODER_OF_PRESET.get(preset, preset)

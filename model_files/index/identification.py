@@ -1,4 +1,4 @@
-"""Header -> what the file is. The two cores decide, on tensors without memory; here stands what they leave open."""
+"""Identify a file by its header: `ip_adapter` and `clip_vision` decide most of it, on tensors without memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .encoders import encoder_word
 
 Tensors = Mapping[str, TensorInfo]
 
-MAX_TENSORS = 100_000  # more than any model has; looking at each of a million takes seconds
+MAX_TENSORS = 100_000  # more than any model has; it would take seconds to look at a million
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Identity:
     """What a file is, by its tensors.
 
     kind: "adapter", "encoder", "lora", "face adapter" or "other"
-    family: the id of the adapter's family, or of the kind of file; of an encoder the name of its preset
-    base_model: "SD1.5", "SDXL", "Kolors", "Flux", or "" where it has none
-    encoder: that an adapter needs, or that this is, in the words of `ip_adapter.ENCODERS`
+    family: the id of the adapter's family or of the kind of file; for an encoder, the name of its preset
+    base_model: "SD1.5", "SDXL", "Kolors", "Flux", or "" if it has none
+    encoder: the encoder that an adapter needs, or that this is, as `ip_adapter.ENCODERS` names it
     projection: whether an encoder can give image_embeds, or an adapter reads them
-    problem: why this pack cannot use it, and what to do; "" where it can
-    also: other words under which an adapter may ask for an encoder that is in no table
+    problem: why this pack cannot use it, and what to do; "" if it can
+    also: other names by which an adapter may ask for an encoder that no table lists
     """
 
     kind: str
@@ -44,22 +44,22 @@ class Identity:
     also: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
-        """Plain data without the problem, for those who ask from outside."""
+        """Plain data without the problem, for `--json` and the HTTP routes."""
         family = self.family if self.kind == "encoder" and self.encoder else word_of(self.family)
         return asdict(replace(self, family=family, problem=""))
 
 
 NUMBER = re.compile(r"\d+")
-# The companion of a FaceID adapter changes every attention of the UNet, at one rank and without alphas.
+# The LoRA that belongs to a FaceID adapter changes every attention of the UNet, at one rank and without alphas.
 FACE_LORA = re.compile(r"lora_unet_\w+_attn[12]_to_(q|k|v|out_0)\.lora_(down|up)\.weight")
 FACE_LORA_COUNTS = {base.layers * 2 * 4 * 2 for base in BASE_MODELS if base.host == "unet"}
 FACE_LORA_RANK = 128
-# A weight that takes the text context: as wide as the base model's.
+# A weight that reads the text context, and so is as wide as the context of the base model.
 CONTEXT = re.compile(r"(ip_adapter|adapter_modules)\.1\.to_k_ip\.weight|lora_unet_\w+_attn2_to_k\.lora_down\.weight")
 
 
 def identify(header: Header, name: str = "") -> Identity:
-    """What a file is, by its header. `name`, with its folders, is a hint where shapes do not tell."""
+    """What a file is, by its header. `name`, with its folders, is a hint where shapes do not decide."""
     tensors = header.state_dict
     if len(tensors) > MAX_TENSORS:
         return Identity(
@@ -88,7 +88,7 @@ def _identify(tensors: Tensors, metadata: Mapping[str, str], name: str) -> Ident
 
 
 def _shown(identity: Identity) -> Identity:
-    """Names of tensors, which problems quote, and those in metadata may be of any length."""
+    """The identity with its texts cut: names in a file, which problems quote, may be of any length."""
     return replace(
         identity,
         family=printable(identity.family, 100),
@@ -98,7 +98,7 @@ def _shown(identity: Identity) -> Identity:
 
 
 def _one_of_each_row(tensors: Tensors) -> Tensors:
-    """The first of the keys that differ in their numbers alone: a checkpoint of thousands is told by a hundred."""
+    """The first of all keys that differ only in their numbers: about a hundred identify a checkpoint of thousands."""
     rows: dict[str, str] = {}
     for key in tensors:
         rows.setdefault(NUMBER.sub("#", key), key)
@@ -106,7 +106,11 @@ def _one_of_each_row(tensors: Tensors) -> Tensors:
 
 
 def _adapter(tensors: Tensors, name: str, kind: str, family: str, whole: Tensors | None = None) -> Identity:
-    """`kind` and `family` are for what nobody knows; `whole` are all tensors, where `tensors` are a sample."""
+    """What `load_adapter` says of the tensors.
+
+    kind, family: what a file is called that it does not recognise
+    whole: all tensors, if `tensors` is a sample
+    """
     try:
         adapter = load_adapter(on_meta(tensors))
     except ForeignFile as error:
@@ -162,6 +166,6 @@ def _encoder(tensors: Tensors, metadata: Mapping[str, str], name: str) -> Identi
 
 
 def _by_width(config: VisionConfig) -> tuple[str, ...]:
-    """How an adapter names the encoder that it was trained with, where no table has it."""
+    """The names by which an adapter asks for an encoder that no table lists: they are made from widths."""
     widths = {"image_embeds": config.projection or config.width, "penultimate": config.width}
     return tuple(encoder_name(feature, width) for feature, width in widths.items() if (feature, width) not in ENCODERS)

@@ -1,11 +1,11 @@
-"""What lies in the model folders, by content: built in the background of the first request, then kept up to date.
+"""Index the files in the model folders by content: built in the background on first use, then kept up to date.
 
     index = Index(folders, cache_file=user_folder / "image-prompt-index.json")
-    for found in index.files("ipadapter"):      # waits for this type alone; the others follow in the background
+    for found in index.files("ipadapter"):      # waits for this type only; the others follow in the background
         found.file.name, found.identity, found.problem
 
-A lookup answers from memory after looking at the times of a few directories. What those cannot show, such as a file
-that was overwritten in place, is found by a pass in the background, at most every few seconds of use.
+A lookup checks the times of a few directories, then answers from memory. A change that these times do not show, such as
+a file that was overwritten in place, is found by a pass in the background, at most every few seconds of use.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .background_passes import Passes
 from .identification import Identity, identify
 from .index_cache import Known, load, save
 
-TYPES = (  # the homes of adapters and encoders, of their relatives, and where they are put by mistake; large ones last
+TYPES = (  # where adapters, encoders and their relatives belong, then where they are put by mistake; large types last
     "ipadapter",
     "clip_vision",
     "insightface",
@@ -42,21 +42,21 @@ TYPES = (  # the homes of adapters and encoders, of their relatives, and where t
     "diffusion_models",
     "checkpoints",
 )
-ONNX = Identity("face pack", "InsightFace")  # by its name; it is not opened
+ONNX = Identity("face pack", "InsightFace")  # for every .onnx file, which is not opened
 
-DIRECTORIES = 16  # whose times a lookup may ask for
-REFRESH_SECONDS = 5.0  # between two passes over everything, while the index is used
-REST = 10  # a pass that took long is followed by so many times its length of rest
-SAVE_SECONDS = 10.0  # a first pass may take minutes and be cut off
-PASSING = (OSError, MemoryError)  # a disk that fails, a file that may not be read: it may be otherwise next time
-AGAIN = -1  # in place of a file's time, where the next pass is to look into it again
+DIRECTORIES = 16  # how many directory times one lookup may check
+REFRESH_SECONDS = 5.0  # at least between two passes over everything, while the index is used
+REST = 10  # a pass that took long is followed by a rest of this many times its length
+SAVE_SECONDS = 10.0  # between two saves: a first pass may take minutes and be interrupted
+PASSING = (OSError, MemoryError)  # the disk failed, or reading was not permitted: the next pass may succeed
+AGAIN = -1  # in place of a file's time: the next pass reads the file again
 
 
 @dataclass(frozen=True)
 class IndexedFile:
     file: ModelFile
-    identity: Identity | None  # None: it could not be read
-    problem: str  # why this pack cannot use it, and what to do; "" where it can
+    identity: Identity | None  # None if the file could not be read
+    problem: str  # why this pack cannot use it, and what to do; "" if it can
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class View:
     """The result of a pass over one type."""
 
     files: tuple[IndexedFile, ...]
-    directories: dict[str, int]  # their times, taken before the pass; those that lookups ask for first
+    directories: dict[str, int]  # the times of directories before the pass; lookups check the first ones
     ended: float
     seconds: float
 
@@ -83,7 +83,7 @@ class View:
 
 
 class Index:
-    """An index of model folders. Any thread may ask; one daemon thread, while there is something to do, reads."""
+    """An index of model folders. Any thread may ask; one daemon thread reads, while there is something to read."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Index:
         self._progress: Progress | None = None
         self._reads = self._kept = self._lookups = 0
         self._slowest = 0.0
-        # of the thread that reads
+        # only the thread that reads uses these
         self._known: dict[str, Known] | None = None
         self._unsaved, self._saved_at = False, time.monotonic()
 
@@ -113,10 +113,11 @@ class Index:
         timeout: float | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> list[IndexedFile]:
-        """The files of a type, or of all, in the order of their folders.
+        """The files of a type, or of all types, in the order of their folders.
 
-        wait: for the first pass over that type, or a pass over what has changed; at most `timeout` seconds. Otherwise
-        what is known so far. `on_progress` is called meanwhile, and may raise.
+        wait: whether to wait, for at most `timeout` seconds, for the first pass over the type or a pass after a change;
+            otherwise the answer is what is known so far
+        on_progress: is called while waiting, and may raise an error to stop it
         """
         begin = time.perf_counter()
         types = self.types if model_type is None else (model_type,)
@@ -130,13 +131,13 @@ class Index:
         return [self._as_loaded(file) for each in types if (view := self._views.get(each)) for file in view.files]
 
     def refuse(self, path: str | Path, kind: str, why: str) -> None:
-        """Loading a file as such a kind has failed, whatever its header promises: it is unusable until it changes."""
+        """Mark a file as unusable until it changes, because loading it as this kind failed."""
         with suppress(OSError):
             status = os.stat(path)
             self._refused.setdefault((status.st_size, status.st_mtime_ns), {})[str(path)] = kind, why
 
     def is_current(self, found: IndexedFile) -> bool:
-        """Whether the file is still there, in the size and of the time that it was read with."""
+        """Whether the file still exists, with the size and the time that it had when it was read."""
         try:
             status = os.stat(found.file.path)
         except OSError:
@@ -150,20 +151,20 @@ class Index:
         self._passes.wait(self._passes.request(types or self.types, ()), timeout, lambda: self._tell(on_progress))
 
     def is_old(self, model_type: str) -> bool:
-        """Whether the last pass over a type is more than a few seconds ago, or none has been."""
+        """Whether the last pass over a type was more than a few seconds ago, or there was none."""
         view = self._views.get(model_type)
         return view is None or view.is_old
 
     def has_no_view(self, model_type: str) -> bool:
-        """Whether the first pass over a type is not over."""
+        """Whether the first pass over a type has not finished yet."""
         return model_type not in self._views
 
     def paths(self, model_type: str) -> list[Path]:
-        """The folders of a type, which need not be one that anybody has heard of."""
+        """The folders of a type; none for a type that nobody knows."""
         return self.folders.paths(model_type) if model_type in MODEL_TYPES or model_type in self.folders.types() else []
 
     def stats(self) -> dict[str, object]:
-        """Counts and times, as plain data."""
+        """Counts and times of the index, as plain data."""
         views = dict(self._views)
         return {
             "types": {
@@ -183,11 +184,11 @@ class Index:
         }
 
     def close(self) -> None:
-        """Stop reading. Lookups, waiting ones too, answer what is known."""
+        """Stop reading. Lookups, also those that are waiting, answer with what is known so far."""
         self._passes.close()
 
     def _as_loaded(self, found: IndexedFile) -> IndexedFile:
-        """With what came of loading it."""
+        """The file with the problem that loading it has shown, if there was one."""
         refused = self._refused.get((found.file.size, found.file.mtime_ns), {})
         for path, (kind, why) in tuple(refused.items()):
             with suppress(OSError):
@@ -210,7 +211,7 @@ class Index:
             on_progress(progress)
 
     def _scan(self, model_type: str) -> bool:
-        """One pass over the files of a type; False if it had to yield."""
+        """Do one pass over the files of a type. False if it had to yield."""
         begin = time.monotonic()
         directories = {str(path): modified(str(path)) for path in self.paths(model_type)}
         found = self.folders.scan(model_type) if directories else []
@@ -230,7 +231,7 @@ class Index:
         return True
 
     def _indexed(self, file: ModelFile) -> IndexedFile | None:
-        """None if the file has gone meanwhile."""
+        """The file with what is known about it, read again if it changed; None if it no longer exists."""
         if self._known is None:
             self._known = load(self._cache_file) if self._cache_file else {}
         known = self._known.get(str(file.path))
@@ -247,18 +248,18 @@ class Index:
         return IndexedFile(file, known.identity, known.problem or (known.identity.problem if known.identity else ""))
 
     def _look_into(self, file: ModelFile) -> Known | None:
-        """What it is, or why that cannot be said; None if it has gone meanwhile."""
+        """Read a file: what it is, or why that is not known; None if it no longer exists."""
         try:
             identity = ONNX if file.path.suffix.lower() == ".onnx" else self._identify(self._read(file.path), file.name)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except Exception as error:  # whatever a strange file brings about must not hide the others
+        except Exception as error:  # whatever error a strange file causes must not hide the others
             passing = isinstance(error, PASSING) or isinstance(error.__cause__, PASSING)
             return Known(file.size, AGAIN if passing else file.mtime_ns, None, _why_not(file, error))
         return Known(file.size, file.mtime_ns, identity)
 
     def _save(self) -> None:
-        """Files that have gone are forgotten once they are many: a disk that is unplugged may come back."""
+        """Save what is known. Missing files are forgotten only if they are many: an unplugged disk may come back."""
         self._saved_at = time.monotonic()
         if not (self._unsaved and self._known and self._cache_file):
             return
@@ -271,7 +272,7 @@ class Index:
 
 
 def _why_not(file: ModelFile, error: Exception) -> str:
-    """Why it is not known what a file is, and what to do."""
+    """Why a file could not be identified, and what to do."""
     if isinstance(error, ValueError):
         return str(error)
     if isinstance(error, OSError):

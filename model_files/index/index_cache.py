@@ -1,4 +1,4 @@
-"""What was found in files, kept in a JSON file from one start to the next. A damaged or foreign one counts as none."""
+"""Keep what was found in files in a JSON file, for the next start. A damaged or foreign cache counts as empty."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def sources() -> Iterable[Path]:
 
 
 def digest(files: Iterable[Path]) -> str:
-    """Changes with every change of these files."""
+    """A hash that changes whenever one of these files changes."""
     whole = hashlib.sha256(f"{FORMAT}".encode())
     for file in files:
         whole.update(file.read_bytes())
     return whole.hexdigest()
 
 
-RULES = digest(sources())  # once, of the code that runs: an update may replace the files under a running ComfyUI
+RULES = digest(sources())  # taken once, because an update may replace the files under a running ComfyUI
 
 
 @dataclass(frozen=True)
 class Known:
-    """What a file of this size and time was found to be; no identity: it could not be read, and `problem` says why."""
+    """What a file of this size and time was found to be, or the problem why it could not be read."""
 
     size: int
     mtime_ns: int
@@ -50,7 +50,7 @@ class Known:
 
 
 def load(path: Path) -> dict[str, Known]:
-    """{path of a model file: what is known of it}; empty where the file is absent, damaged, or of other rules."""
+    """{path of a model file: what is known about it}. Empty if the cache is absent, damaged, or of other rules."""
     try:
         if os.path.getsize(path) > MAX_BYTES:
             return {}
@@ -63,7 +63,7 @@ def load(path: Path) -> dict[str, Known]:
 
 
 def save(path: Path, known: Mapping[str, Known]) -> None:
-    """Write all or nothing: readers, and other processes that write, see a whole file. A full disk is no error."""
+    """Write the cache all at once: other processes only ever see a complete file. A full disk is not an error."""
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
         table = {"rules": RULES, "files": {file: _row(each) for file, each in known.items()}}
@@ -77,7 +77,7 @@ def save(path: Path, known: Mapping[str, Known]) -> None:
 
 
 def take_over(path: Path) -> Path:
-    """The same path; what an earlier version kept one folder above moves there."""
+    """Move the cache that an earlier version kept one folder above to this path, and return the path."""
     old = path.parent.parent / path.name
     with suppress(OSError):
         if old.is_file() and not path.exists():
@@ -88,10 +88,10 @@ def take_over(path: Path) -> Path:
 
 
 def _remove_left_over(path: Path) -> None:
-    """What processes that were killed had half written. One that writes now takes seconds."""
+    """Remove what killed processes had half written. A process that is writing now takes only seconds."""
     for part in path.parent.iterdir():
         if PART.fullmatch(part.name.removeprefix(path.name)):
-            with suppress(OSError):  # it has gone: another process has finished it, or removed it
+            with suppress(OSError):  # another process has finished or removed it
                 if time.time() - part.stat().st_mtime > LEFT_OVER_SECONDS:
                     part.unlink()
 
@@ -101,7 +101,7 @@ def _row(known: Known) -> list[object]:
 
 
 def _known(size: Any, mtime_ns: Any, identity: Any, problem: Any) -> Known:
-    """Any other types than those written are a damaged file."""
+    """One entry of the cache. ValueError if its values are of other types than those that are written."""
     found = None if identity is None else _identity(*identity)
     if type(size) is not int or type(mtime_ns) is not int or not isinstance(problem, str):
         raise ValueError
