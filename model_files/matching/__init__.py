@@ -1,4 +1,4 @@
-"""Which file is the one that is needed; where there is none, why, and what to do. Needs torch."""
+"""Find the file that is needed, or say why there is none and what to do. Needs torch."""
 
 from .checks import full_name
 from .explanation import about, explain, named

@@ -1,4 +1,4 @@
-"""Whether a file is what is needed, and if not, why not. Content decides; names decide between equal contents."""
+"""Check whether a file is what is needed, and if not, why not. Names decide only between files of equal content."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from ..index import Identity, IndexedFile
 from .requirement import Need
 from .wording import identity_words
 
-KINDS = {"face adapter": "adapter"}  # kind of an identity -> of a need, where they differ
+KINDS = {"face adapter": "adapter"}  # kind of an identity -> kind of a need, where they differ
 
 Choice = tuple[list[IndexedFile], list[tuple[IndexedFile, str]]]
-Verdict = tuple[int, str]  # how far a file came, and what is wrong with it; "" if nothing
+Verdict = tuple[int, str]  # how many checks a file passed, and what is wrong with it; "" if nothing is
 
 
 @dataclass(frozen=True)
 class Matcher:
+    """Compares files with what is needed. wanted: the entries of the catalogue that would do."""
+
     need: Need
     wanted: Sequence[Entry]
     catalogue: Catalogue
 
     def choose(self, files: Sequence[IndexedFile]) -> Choice:
-        """(those that will do, the best first; the others, the nearest first, that somebody may take for it)."""
+        """(files that will do, the best first; similar files, the nearest first, each with why it will not do)"""
         verdicts = [(file, *self.verdict(file)) for file in files]
         good = sorted((file for file, _, why in verdicts if not why), key=self._rank)
         others = sorted(
@@ -66,7 +68,7 @@ class Matcher:
 
     @property
     def _is_specific(self) -> bool:
-        """Whether the rows of the catalogue say more of the content than the need itself."""
+        """Whether the entries of the catalogue say more about the content than the need itself."""
         return bool(self.wanted and (self.need.purpose or self.need.file_name))
 
     def _is_of_kind(self, identity: Identity) -> bool:
@@ -81,11 +83,11 @@ class Matcher:
         return any(self._is_content_of(entry, identity) for entry in self.wanted)
 
     def _is_content_of(self, entry: Entry, identity: Identity) -> bool:
-        """An adapter of an encoder of its own serves the purpose of those that are built like it."""
+        """Whether a file may be that of an entry. An encoder that no published file has or reads is not compared."""
         return is_content_of(entry, replace(identity, encoder="") if self._reads_its_own(identity) else identity)
 
     def _reads_its_own(self, identity: Identity) -> bool:
-        """Whether no published adapter or encoder is of such an encoder."""
+        """Whether an adapter reads an encoder that no published file is or reads."""
         return identity.kind == "adapter" and identity.encoder not in self._encoders
 
     @cached_property
@@ -98,7 +100,7 @@ class Matcher:
         return f"{_what(identity)}, and image_embeds need the projection"
 
     def check_name(self, file: IndexedFile, identity: Identity) -> str:
-        """Adapters of equal content are told by their names, where these say anything; encoders serve alike."""
+        """Tell adapters of equal content apart by their names, as far as names say anything; encoders need not be."""
         if self.need.kind == "encoder" or not (self.need.purpose or self.need.file_name):
             return ""
         if self._named(file) or self._has_the_name(file):
@@ -106,21 +108,21 @@ class Matcher:
         if of_others := [
             entry for entry in self.catalogue.named(full_name(file)) if self._is_content_of(entry, identity)
         ]:
-            return f"is {of_others[0].title}, by its name"
+            return f"is {of_others[0].title}, going by its name"
         if self.need.kind == "face pack":
-            return "is of another face pack, or of none, by its name"
+            return "belongs to another face pack, or to none, going by its name"
         said = self._said_purpose(file, identity)
         if self.need.purpose and said not in ("", self.need.purpose):
-            return f"is for the purpose {said!r}, by its name"
+            return f"is for the purpose {said!r}, going by its name"
         if self.need.purpose and not said and self.need.purpose != self._usual_purpose(identity):
             return (
-                f"is not for the purpose {self.need.purpose!r}, as far as its name tells; if it is, put that word "
+                f"does not say in its name that it is for the purpose {self.need.purpose!r}; if it is, put that word "
                 "into its name"
             )
         return ""
 
     def _usual_purpose(self, identity: Identity) -> str:
-        """Of the adapters of this content, that of the one listed first: plus, rather than plus face or composition."""
+        """The purpose listed first for adapters of this content: plus, rather than plus face or composition."""
         return next(
             (
                 purpose
@@ -132,7 +134,7 @@ class Matcher:
         )
 
     def _said_purpose(self, file: IndexedFile, identity: Identity) -> str:
-        """The longest of the purposes that adapters of this content have, that is in the name."""
+        """The purpose that the name of a file states; the longest, if it states several that its content may have."""
         purposes = {
             purpose
             for entry in self.catalogue.entries
@@ -144,7 +146,7 @@ class Matcher:
         )
 
     def _is_like_it(self, file: IndexedFile) -> bool:
-        """Worth a word: the name or the kind is right, or it lies unreadable where little else lies."""
+        """Whether a rejected file is worth a mention: its name or kind is right, or its folder holds few files."""
         identity = file.identity
         if identity and (file.file.type == "loras" or self.need.kind == "face pack"):  # there may be thousands
             return any(
@@ -154,7 +156,7 @@ class Matcher:
         return file.file.type != "loras" or self._named(file) or self._has_the_name(file)
 
     def _rank(self, file: IndexedFile) -> tuple[int, int]:
-        """The smaller the better; files of equal rank stay in the order of their folders."""
+        """The rank of a file that will do: the smaller, the better. Equal ranks keep the order of the folders."""
         if self._has_the_name(file):
             return 0, 0
         for school, catalogue in enumerate((self._preferred, self.catalogue)):
@@ -192,7 +194,7 @@ CHECKS: tuple[Check, ...] = (  # what is wrong with a file, or ""; each check ma
 
 
 def is_content_of(entry: Entry, identity: Identity) -> bool:
-    """Whether a file may be that of the row, as far as its tensors tell."""
+    """Whether a file may be that of an entry of the catalogue, as far as its tensors tell."""
     kind = KINDS.get(identity.kind, identity.kind)
     return (
         may_be_one(entry.family, identity.family)
@@ -203,21 +205,22 @@ def is_content_of(entry: Entry, identity: Identity) -> bool:
 
 
 def is_ours(file: IndexedFile) -> bool:
-    """An adapter, an encoder or a companion that can be used, wherever it lies."""
+    """Whether a file is an adapter, an encoder or a companion LoRA that can be used, in whatever folder."""
     return file.identity is not None and not file.problem and file.identity.kind != "face pack"
 
 
 def full_name(file: IndexedFile) -> str:
-    """With the model folder itself: some keep a model.safetensors in a folder of its own, and name that."""
+    """The name with that of the model folder, because some call that folder after the model.safetensors in it."""
     return f"{file.file.folder.name}/{file.file.name}"
 
 
 def squeezed(text: str) -> str:
+    """The text in lower case, with letters and digits only."""
     return re.sub(r"[\W_]+", "", text.casefold())
 
 
 def _words(name: str) -> set[str]:
-    """The words of a path, and those that follow one another in a part of it as one, all of them squeezed."""
+    """The words of a path, and every run of neighbouring words joined into one, all of them squeezed."""
     found: set[str] = set()
     for part in name.split("/"):
         words = [squeezed(word) for word in re.findall(r"[A-Z]?[^\W_A-Z\d]+|[A-Z]+|\d+", part)]

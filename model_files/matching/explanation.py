@@ -1,4 +1,4 @@
-"""The one explanation of the pack, wherever a file is missing or does not fit."""
+"""Explain why a file is missing or does not fit, in the same way wherever that happens."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from .requirement import Resolution, short
 from .support import APPLIED_TO, refusal
 from .wording import entry_words, identity_words
 
-REJECTED, MISPLACED, WANTED = 4, 2, 2  # lines each
+REJECTED, MISPLACED, WANTED = 4, 2, 2  # lines of each
 
 
 def explain(resolution: Resolution, given: str = "") -> str:
-    """What was given, what is needed, which file on this disk would do, or which to get, and where it belongs.
+    """What was given, what is needed, and which file on this disk would do, or which to get and where to put it.
 
-    given: a sentence about what somebody gave instead. At most a dozen lines; files are named within their folders.
+    The text has at most a dozen lines, and names files without absolute paths.
+
+    given: a sentence about what was given instead
     """
     return "\n".join(map(printable, _lines(resolution, given)))
 
@@ -49,7 +51,7 @@ def _lines(resolution: Resolution, given: str) -> Iterator[str]:
     place = short(resolution.searched)[0] if resolution.searched and len(resolution.homes) == 1 else ""
     yield from _some([advice(entry, place) for entry in resolution.wanted], WANTED)
     if resolution.unread:
-        yield f"Still being read: {', '.join(resolution.unread)}. Ask again to know whether it lies there."
+        yield f"Still being read: {', '.join(resolution.unread)}. Ask again to see whether it is there."
 
 
 def _nothing_published(resolution: Resolution) -> str:
@@ -59,7 +61,7 @@ def _nothing_published(resolution: Resolution) -> str:
 
 
 def advice(entry: Entry, place: str = "") -> str:
-    """What to do about a published file that is missing; `place` is the folder in which it is looked for first."""
+    """What to do about a published file that is missing. `place` is the folder that is searched first."""
     if why_not := refusal(entry):
         return f"{entry.title} is published ({entry.page or entry.url}), but this pack does not apply it. {why_not}"
     source = entry.url or entry.page or "its author"
@@ -68,7 +70,7 @@ def advice(entry: Entry, place: str = "") -> str:
 
 def _searched(resolution: Resolution) -> str:
     if not resolution.searched:
-        return f"There is no folder for it: no {' or '.join(resolution.homes)} is known."
+        return f"There is no folder for it: no folder of the type {' or '.join(resolution.homes)} is known."
     return f"Looked in {', '.join(short(resolution.searched))}{':' if resolution.rejected else '.'}"
 
 
@@ -82,12 +84,12 @@ def named(file: IndexedFile) -> str:
 
 
 def reason(file: IndexedFile, why: str) -> str:
-    """Without the file's name, which stands before it."""
+    """A problem without the file's name, for a line that begins with that name."""
     return why.removeprefix(file.file.path.name).lstrip(": ")
 
 
 def about(file: IndexedFile) -> str:
-    """What is wrong with a file whose name stands before it; what it is if nothing is."""
+    """What is wrong with a file, or what it is if nothing is wrong, for a line that begins with its name."""
     return reason(file, file.problem) or (identity_words(file.identity) if file.identity else "")
 
 

@@ -1,4 +1,4 @@
-"""The whole table: what of the catalogue is there, missing, in the wrong folder or unusable, and what else is there."""
+"""Report which files of the catalogue are found, missing, in the wrong folder or unusable, and what else is there."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .support import is_of_use
 
 STATUSES = ("found", "misplaced", "unusable", "missing")
 SHOWN = ("misplaced", "unusable", "found", "missing")
-HOMES = ("ipadapter", "clip_vision")  # in which every file is accounted for
+HOMES = ("ipadapter", "clip_vision")  # types of which every file is listed
 
 Files = Mapping[str, Sequence[IndexedFile]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """status: of `STATUSES`. why: what to do, or what is wrong."""
+    """An entry of the catalogue, one of `STATUSES`, the file if there is one, and what is wrong or what to do."""
 
     entry: Entry
     status: str
@@ -34,11 +34,11 @@ class Row:
 @dataclass(frozen=True)
 class Report:
     rows: Sequence[Row]
-    others: Sequence[IndexedFile]  # in the homes of adapters and encoders, and in no row
+    others: Sequence[IndexedFile]  # files in the folders of adapters and encoders that are in no row
     unread: Sequence[str]  # types in which files are still being read
 
     def counts(self) -> dict[str, int]:
-        """Of rows, by status."""
+        """How many rows have each status."""
         return {status: sum(row.status == status for row in self.rows) for status in STATUSES}
 
     def summary(self) -> str:
@@ -84,9 +84,9 @@ def table(
     timeout: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Report:
-    """One row for each file of the catalogue that this pack can use, or that is there.
+    """The report of all files: one row for each entry of the catalogue that this pack can use, or whose file is there.
 
-    wait: for a look at everything that was not looked at within seconds; at most `timeout` seconds
+    wait: whether to read folders again that were not read in the last seconds, for at most `timeout` seconds
     """
     end = None if timeout is None else time.monotonic() + timeout
     old = [model_type for model_type in index.types if index.is_old(model_type)]

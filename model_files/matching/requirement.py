@@ -1,4 +1,4 @@
-"""What somebody needs, and what came of looking for it."""
+"""Which model file is needed, and what the search for it found."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ HOMES = {"adapter": "ipadapter", "encoder": "clip_vision", "lora": "loras", "fac
 
 @dataclass(frozen=True)
 class Need:
-    """A model file that is needed. What is left empty may be anything.
+    """A model file that is needed. A field that is left empty may be anything.
 
     kind: "adapter", "encoder", "lora" or "face pack"
     family: an id, or a word of `family_words`
-    purpose: of an adapter, in the words of the catalogue: "standard", "plus", "plus face" ...
-    encoder: that it is, or that an adapter reads, in the words of `ip_adapter.ENCODERS`
-    needs_projection: of an encoder, for image_embeds
-    file_name: under which it is published, in any school
+    purpose: what an adapter is for, as the catalogue says it: "standard", "plus", "plus face" ...
+    encoder: the encoder that it is, or that an adapter reads, as `ip_adapter.ENCODERS` names it
+    needs_projection: whether an encoder must have the projection that gives image_embeds
+    file_name: the name under which it is published, in the naming of any program
     """
 
     kind: str
@@ -36,11 +36,11 @@ class Need:
 
     def __post_init__(self) -> None:
         if self.kind not in HOMES:
-            raise ValueError(f"{self.kind!r} is no kind of model file: expected is one of {', '.join(HOMES)}.")
+            raise ValueError(f"{self.kind!r} is not a kind of model file: expected one of {', '.join(HOMES)}.")
 
     @classmethod
     def for_entry(cls, entry: Entry) -> Need:
-        """The very file that a row of the catalogue stands for."""
+        """The need for exactly the file that an entry of the catalogue describes."""
         return cls(
             entry.kind,
             next(iter(entry.purposes), ""),
@@ -52,11 +52,11 @@ class Need:
 
     @classmethod
     def encoder_of(cls, adapter: Identity) -> Need:
-        """The encoder that an adapter was made for."""
+        """The need for the encoder that an adapter was made for."""
         return cls("encoder", encoder=adapter.encoder, needs_projection=adapter.projection)
 
     def wanted(self, catalogue: Catalogue) -> list[Entry]:
-        """The rows of the catalogue that would do, the preferred one first."""
+        """The entries of the catalogue that would do, the preferred one first."""
         entries = catalogue.find(
             kind=self.kind,
             purpose=self.purpose or None,
@@ -90,19 +90,17 @@ class Need:
 
 @dataclass(frozen=True)
 class Resolution:
-    """found: the file to use. Otherwise: what lies there and will not do, what would do but lies in another folder, and
-    the rows of the catalogue to get.
-    """
+    """The file to use, or what there is instead: files that will not do, files in the wrong folder, and what to get."""
 
     need: Need
-    found: IndexedFile | None
-    rejected: Sequence[tuple[IndexedFile, str]]  # the nearest to what is needed first
-    misplaced: Sequence[IndexedFile]
-    wanted: Sequence[Entry]
-    homes: Sequence[str]  # types in which it belongs
+    found: IndexedFile | None  # the file to use
+    rejected: Sequence[tuple[IndexedFile, str]]  # files that will not do, and why; the nearest to the need first
+    misplaced: Sequence[IndexedFile]  # files that would do, but are in the wrong folder
+    wanted: Sequence[Entry]  # entries of the catalogue that would do
+    homes: Sequence[str]  # types of the folders in which it belongs
     searched: Sequence[Path]  # their folders
-    published: Sequence[str] = ()  # purposes for which there are adapters for that base model
-    unread: Sequence[str] = ()  # types in which files are still being read, that may be misplaced
+    published: Sequence[str] = ()  # purposes that published adapters for the base model have
+    unread: Sequence[str] = ()  # types whose files are still being read: it may be among them
 
 
 def file_as_dict(indexed: IndexedFile) -> dict[str, object]:
@@ -117,7 +115,7 @@ def file_as_dict(indexed: IndexedFile) -> dict[str, object]:
 
 
 def short(paths: Sequence[Path]) -> list[str]:
-    """Enough of each folder's path to tell it from the others, and no more."""
+    """The end of each folder's path, as long as it takes to tell the folders apart."""
     parts = [[part for part in path.parts if part != path.anchor] for path in paths]
     longest = max(map(len, parts), default=0)
     tails = [["/".join(each[-count:]) for each in parts] for count in range(2, max(longest, 2) + 1)]

@@ -1,4 +1,4 @@
-"""Needs -> files: over all folders, by content first; and if there is none, why."""
+"""Find the file for a need over all folders, by content first, or say why there is none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .requirement import HOMES, Need, Resolution
 
 OnProgress = Callable[[Progress], None] | None
 
-PATIENCE = 10.0  # seconds that a file which is missing may take to be found elsewhere
+PATIENCE = 10.0  # seconds to look for a missing file in other folders
 
 
 def resolve(
@@ -19,9 +19,11 @@ def resolve(
 ) -> Resolution:
     """The file that is needed, or what there is instead.
 
-    Waits for the folders in which it belongs. Only where it is missing are the others asked, for `patience` seconds at
-    most: the first look into thousands of files takes longer, and goes on in the background. `on_progress` is called
-    meanwhile, and may raise.
+    It waits until the folders in which the file belongs are read. Only if the file is missing there does it look into
+    the others, for at most `patience` seconds: the first pass over thousands of files takes longer, and continues in
+    the background.
+
+    on_progress: is called while waiting, and may raise an error to stop it
     """
     wanted = need.wanted(catalogue)
     homes = _homes(need, wanted)
@@ -49,9 +51,9 @@ def resolve(
 
 
 def glance(need: Need, index: Index, catalogue: Catalogue, patience: float) -> Resolution:
-    """What `resolve` would find by what is known of the folders: no file is looked for elsewhere, nor twice.
+    """What `resolve` would find, as far as is known now, without looking into other folders.
 
-    Waits for a look into the folders in which it belongs, where they have changed, for `patience` seconds at most.
+    If the folders in which the file belongs have changed, it waits for at most `patience` seconds until they are read.
     """
     wanted = need.wanted(catalogue)
     homes = _homes(need, wanted)
@@ -74,7 +76,7 @@ def _files(
 
 
 def _choose(matcher: Matcher, index: Index, homes: Sequence[str], on_progress: OnProgress) -> Choice:
-    """Nothing is called missing, and nothing found, by what the folders held some time ago."""
+    """Choose among files as they are now: folders are read again before a file is called found or missing."""
     for _ in range(3):
         good, rejected = matcher.choose(_files(index, homes, on_progress=on_progress))
         if index.is_current(good[0]) if good else not any(map(index.is_old, homes)):

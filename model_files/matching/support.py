@@ -1,4 +1,4 @@
-"""Which of the published files this pack has a use for, and why not for the others."""
+"""Say which published files this pack can use, and why not the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["APPLIED_TO", "is_of_use", "refusal"]
 
 
 def refusal(entry: Entry) -> str:
-    """Why an adapter would be refused, and what to take instead; "" if it would not be."""
+    """Why this pack refuses an adapter, and what to use instead; "" if it does not."""
     reasons = {family.refusal for family in FAMILIES if family.id in ids_of(entry.family)}
     if entry.kind != "adapter" or "" in reasons:
         return ""
@@ -18,7 +18,7 @@ def refusal(entry: Entry) -> str:
 
 
 def is_of_use(entry: Entry, catalogue: Catalogue) -> bool:
-    """Adapters that can be applied, with the LoRAs that belong to them, and image encoders."""
+    """Whether this pack can use an entry: an adapter that it applies, a LoRA that belongs to one, or an encoder."""
     if entry.kind == "lora":
         return any(each.companion == entry.id and not refusal(each) for each in catalogue.entries)
     return entry.kind in ("adapter", "encoder") and not refusal(entry)

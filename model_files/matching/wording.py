@@ -1,4 +1,4 @@
-"""Models in words, for people."""
+"""Put models into words, for the people who read them."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ COMPANIONS = {"faceid-lora": "FaceID LoRA"}
 
 
 def family_name(family: str) -> str:
-    """What people call a family of adapters, or a LoRA that belongs to one; any other word as it is."""
+    """The name that people know of a family of adapters, or of its LoRA; any other word is returned as it is."""
     names = {row.id: row.name for row in FAMILIES} | COMPANIONS
     return names.get(family, family)
 
 
 def kind_words(family: str) -> str:
-    """Completes "This file is ..."; the name of an encoder as it is."""
+    """The kind of a file, to complete "This file is ..."; the name of an encoder is returned as it is."""
     kinds = {row.id: row.kind for row in (*FAMILIES, *FOREIGN)} | OTHERS
     return kinds.get(family, family)
 
 
 def identity_words(identity: Identity) -> str:
-    """Completes "This file is ..."."""
+    """What a file is, to complete "This file is ..."."""
     base = f" for {identity.base_model}" if identity.base_model else ""
     name = family_name(identity.family)
     if identity.kind == "adapter" and identity.encoder:
@@ -45,7 +45,7 @@ def identity_words(identity: Identity) -> str:
 
 
 def entry_words(entry: Entry) -> str:
-    """Completes "Get ...": name, size, licence."""
+    """The file name, size and licence of an entry, to complete "Get ..."."""
     return f"{entry.files[0]} ({', '.join(filter(None, (size_words(entry.size), licence_words(entry))))})"
 
 

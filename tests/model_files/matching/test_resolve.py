@@ -350,7 +350,7 @@ def test_a_face_pack_is_known_by_its_name(put, open_index):
 
 
 def test_a_kind_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match="'vae' is no kind of model file: expected is one of adapter, encoder"):
+    with pytest.raises(ValueError, match="'vae' is not a kind of model file: expected one of adapter, encoder"):
         Need("vae")
 
 
@@ -382,8 +382,8 @@ def test_what_is_missing_comes_with_its_row_and_its_folder(put, root, open_index
         ("ip-adapter-plus_sd15", "base", r"is an IP-Adapter \(base\) for SD1.5"),
         ("ip-adapter-plus_sd15", "plus XL", "for SDXL that reads CLIP ViT-H/14, not for SD1.5"),
         ("ip-adapter-plus_sd15", "", "is empty: the download was cut short"),
-        ("ip-adapter-plus-face_sd15", "plus", "is IP-Adapter plus face for SD1.5, by its name"),
-        ("my plus face", "plus", "is for the purpose 'plus face', by its name"),
+        ("ip-adapter-plus-face_sd15", "plus", "is IP-Adapter plus face for SD1.5, going by its name"),
+        ("my plus face", "plus", "is for the purpose 'plus face', going by its name"),
         ("face", "FaceID plus", "This file is a FaceID plus adapter, not a supported IP-Adapter. It needs face"),
         ("flux", "xlabs", r"is an IP-Adapter \(XLabs\) for Flux that reads CLIP ViT-L/14, not for SD1.5"),
     ],
@@ -487,7 +487,7 @@ def test_the_nearest_is_named_first(put, open_index):
 
 def test_without_any_folder_the_explanation_says_so(tmp_path, open_index):
     text = explain(resolve(ENCODER_H, open_index(ModelFolders({})), CATALOGUE))
-    assert "There is no folder for it: no clip_vision is known." in text
+    assert "There is no folder for it: no folder of the type clip_vision is known." in text
 
 
 def test_folders_are_told_apart_and_not_named_whole():
