@@ -1,4 +1,4 @@
-"""The command line: one module per command. Each command imports torch only if it needs it."""
+"""The command line: one module per command. Commands that need no torch do not import it."""
 
 from .command import main
 from .environment import optional_parts, versions

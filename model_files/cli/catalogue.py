@@ -1,4 +1,4 @@
-"""The answer to "catalogue": what is published, by kind, with size and licence."""
+"""Answer the command "catalogue": the published files by kind, with size and licence."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Find, name, check and fetch the model files of image prompts.
+"""Find, identify, check and fetch the model files of image prompts.
 
-exit codes: 0 done; 1 it could not be done, or a file is not usable, with the reason; 2 wrong arguments; 130 stopped
+exit codes: 0 done; 1 failed, or a file is not usable, with the reason; 2 wrong arguments; 130 stopped
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m image
     options = _parser(program).parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names may hold what the terminal has no letters for
+            stream.reconfigure(errors="backslashreplace")  # for characters that the terminal does not have
     try:
         answer: Answer = options.run(options)
         _print(answer, options.json)
@@ -43,7 +43,7 @@ def _print(answer: Answer, as_json: bool) -> None:
     text = json.dumps(answer.data, indent=1) if as_json else "\n".join(answer.lines).rstrip()
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # whoever read has seen enough
+    except BrokenPipeError:  # the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -53,7 +53,7 @@ def _fail(text: str, code: int) -> int:
 
 
 # ----------------------------------------------------------------------------------------------------------- commands
-# Each imports what it needs: the catalogue, downloads and --help need no torch.
+# Each command imports what it needs: the catalogue, downloads and --help need no torch.
 
 
 def _paths(options: argparse.Namespace) -> Answer:
@@ -91,7 +91,7 @@ def _get(options: argparse.Namespace) -> Answer:
 
 
 def _read_catalogue(where: Installation, options: argparse.Namespace) -> Catalogue:
-    """The pack's own, with the user's files and those that are given."""
+    """The pack's own catalogue, with the user's files and those given on the command line."""
     return Catalogue.load(*where.catalogues, *map(Path, options.catalogue))
 
 
@@ -110,23 +110,23 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
     def command(name: str, run: Callable[[argparse.Namespace], Answer], text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        made.add_argument("--json", action="store_true", help="for programs")
+        made.add_argument("--json", action="store_true", help="print JSON, for programs")
         made.set_defaults(run=run)
         return made
 
-    paths = command("paths", _paths, "what is found, missing, misplaced, or unusable and why, and all folders")
+    paths = command("paths", _paths, "which files are found, missing, misplaced, or unusable and why, and all folders")
     identify = command("identify", _identify, "what files are, by their headers; exit code 1 if one is not usable")
     status = command("status", _status, "versions, optional parts, folders and the index")
-    catalogue = command("catalogue", _catalogue, "what is published, with sizes and licences")
+    catalogue = command("catalogue", _catalogue, "the published files, with sizes and licences")
     get = command("get", _get, "download a file of the catalogue into its folder, after asking")
     identify.add_argument("files", nargs="+", metavar="FILE")
-    get.add_argument("name", metavar="NAME", help="of the catalogue, or of its file")
+    get.add_argument("name", metavar="NAME", help="the name of an entry of the catalogue, or of its file")
     get.add_argument("--yes", action="store_true", help="agree to the licence and the size without being asked")
-    get.add_argument("--allow-unverified", action="store_true", help="also where no SHA-256 is known")
+    get.add_argument("--allow-unverified", action="store_true", help="download even if no SHA-256 is known")
     get.add_argument(
         "--offline",
         action="store_true",
-        help=f"only say what to do by hand; so do {' and '.join(OFFLINE)} in the environment",
+        help=f"only say what to do by hand, as with {' or '.join(OFFLINE)} in the environment",
     )
     for each in (paths, catalogue, get):
         each.add_argument(
@@ -138,7 +138,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("where", "Default: the ComfyUI that this pack lies in, or else a usual place.")
+    group = parser.add_argument_group("where", "Default: the ComfyUI that contains this pack, or one in a usual place.")
     root = group.add_mutually_exclusive_group()
     root.add_argument("--comfyui", metavar="PATH", help="the folder of a ComfyUI, or of a program that contains one")
     root.add_argument("--models", metavar="PATH", help="a folder of models, with loras, clip_vision and others in it")

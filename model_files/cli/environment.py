@@ -1,4 +1,4 @@
-"""Versions, and the optional parts that are here or are not, with the reason. Of them only torch is imported."""
+"""Find versions, and which optional parts are present or why they are absent. Only torch is imported for that."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OptionalPart:
 class Package:
     name: str
     module: str
-    distributions: tuple[str, ...]  # that bring the module
+    distributions: tuple[str, ...]  # that contain the module
     absent: str
 
 
@@ -49,13 +49,13 @@ OPTIONAL = (
 
 
 def versions() -> dict[str, str | None]:
-    """None where a package is not installed."""
+    """The version of each package; None if it is not installed."""
     own = {"image-prompt": pack_version(), "Python": platform.python_version()}
     return {**own, **{name: version(name) for name in NEEDED}}
 
 
 def pack_version() -> str | None:
-    """Of the folder that this file lies in, or of the installed package."""
+    """The version of the pack that contains this file, or of the installed package."""
     try:
         written = (PACK / "pyproject.toml").read_text(encoding="utf-8")
     except OSError:

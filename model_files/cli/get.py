@@ -1,4 +1,4 @@
-"""The answer to "get": the terms, the question, the download, and what else is needed."""
+"""Answer the command "get": show the terms, ask, download, and say what else is needed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from .terminal import Answer, ProgressLine, described, size_text, wrapped
 
 
 class NotDownloaded(ValueError):
-    """Nobody agreed to it."""
+    """The user did not agree to a download."""
 
 
 @dataclass(frozen=True)
 class Wish:
+    """What the user asks for: the name of an entry or of its file, and the options."""
+
     name: str
     agreed: bool = False
     allow_unverified: bool = False
@@ -30,7 +32,7 @@ class Wish:
 
 
 def answer(wish: Wish, where: Installation, catalogue: Catalogue) -> Answer:
-    """Raises ValueError where nothing was fetched, with the reason."""
+    """Fetch a file and say what was done. ValueError, with the reason, if the file is not there afterwards."""
     entry = _entry(wish.name, catalogue)
     target = _folder(where.folders, entry) / file_name(entry)
     for line in _terms(entry, target, where.folders):
@@ -60,15 +62,15 @@ def _entry(name: str, catalogue: Catalogue) -> Entry:
     if found:
         return found
     alike = list(named) or [known[each].id for each in difflib.get_close_matches(name.casefold(), known, cutoff=0.5)]
-    hint = f"Meant is perhaps {', '.join(alike)}. " if alike else ""
-    raise ValueError(f"The catalogue has no {printable(name)!r}. {hint}The command `catalogue` lists what it has.")
+    hint = f"Did you mean {' or '.join(alike)}? " if alike else ""
+    raise ValueError(f"The catalogue has no {printable(name)!r}. {hint}The command `catalogue` lists its entries.")
 
 
 def _folder(folders: ModelFolders, entry: Entry) -> Path:
-    """The first that is there; the others may be on disks that are not."""
+    """The first folder that exists, because a disk may be missing, or else the first of all."""
     known = folders.paths(entry.folder)
     if not known:
-        raise ValueError(f"No folder for models of the type {entry.folder} is known. Say --models PATH.")
+        raise ValueError(f"No folder for models of the type {entry.folder} is known. Give one with --models PATH.")
     return next((path for path in known if os.path.isdir(path)), known[0])
 
 
@@ -81,8 +83,8 @@ def _terms(entry: Entry, target: Path, folders: ModelFolders) -> list[str]:
             ("to", str(target)),
             ("size", size_text(entry.size) or "not known"),
             ("licence", f"{licence_text(entry)}. {entry.page}"),
-            ("check", f"SHA-256 {entry.sha256}" if entry.sha256 else "NONE: no SHA-256 of it is known"),
-            *(("note", f"{path} has the same size: it may be this very file.") for path in alike),
+            ("check", f"SHA-256 {entry.sha256}" if entry.sha256 else "NONE: its SHA-256 is not known"),
+            *(("note", f"{path} has the same size: it may be the same file.") for path in alike),
         ]
     )
 
@@ -96,7 +98,7 @@ def _agrees() -> bool:
 
 def _fetch(entry: Entry, target: Path, wish: Wish) -> Downloaded:
     line, begin = ProgressLine(), time.monotonic()
-    first: list[int] = []  # bytes that an earlier run has brought
+    first: list[int] = []  # bytes that an earlier run fetched
 
     def progress(done: int, total: int) -> None:
         first[:] = first or [done]
@@ -127,7 +129,7 @@ def _result(entry: Entry, done: Downloaded) -> list[str]:
 
 
 def _belongings(entry: Entry, folders: ModelFolders, catalogue: Catalogue) -> list[str]:
-    """What else it needs, unless a file of such a name is here."""
+    """What else a downloaded file needs, unless a file with such a name is here."""
     lines: list[str] = []
     archive = Path(file_name(entry))
     if archive.suffix == ".zip":

@@ -1,4 +1,4 @@
-"""The answer to "identify": what files are, by their headers."""
+"""Answer the command "identify": what files are, by their headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer to "paths": the whole table, and the folders that were looked in."""
+"""Answer the command "paths": the report of all files, and the folders that were searched."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _folders(index: Index, counts: dict[str, int]) -> list[str]:
     for model_type, count in counts.items():
         lines.append(f"  {model_type}: {count or 'no'} file{'' if count == 1 else 's'}")
         for path in index.paths(model_type):
-            lines += wrapped(f"{path}{'' if os.path.isdir(path) else ' (is not there)'}", "    ")
+            lines += wrapped(f"{path}{'' if os.path.isdir(path) else ' (does not exist)'}", "    ")
     return section("Folders", lines)
 
 
@@ -61,7 +61,7 @@ def _files(report: Report) -> list[str]:
 
 
 def _row(row: Row) -> tuple[str, str]:
-    """What is missing is told from what is there by its size and title; the link is in the catalogue."""
+    """An entry and its file, or its title and size if the file is missing. The catalogue has the link."""
     if row.file is None:
         return row.entry.id, ", ".join(filter(None, (row.entry.title, size_text(row.entry.size))))
     return row.entry.id, ": ".join(filter(None, (named(row.file), row.why)))

@@ -1,4 +1,4 @@
-"""The answer to "status": versions, optional parts, folders, and what is kept of earlier looks into files."""
+"""Answer the command "status": versions, optional parts, folders, and the index that is kept of model files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def answer(where: Installation) -> Answer:
                 "Optional parts",
                 described([(part.name, f"{'' if part.present else 'absent: '}{part.detail}") for part in parts]),
             ),
-            *section("Files by type, and where they are looked for", described(folders)),
+            *section("Files by type, and where they are searched for", described(folders)),
             *section(
                 "Index of model files",
                 described([("file", index["file"] or "none: no user folder of a ComfyUI"), ("state", index["state"])]),
@@ -46,7 +46,7 @@ def answer(where: Installation) -> Answer:
 
 def _paths(where: Installation, model_type: str) -> str:
     return ", ".join(
-        f"{path}{'' if os.path.isdir(path) else ' (is not there)'}" for path in where.folders.paths(model_type)
+        f"{path}{'' if os.path.isdir(path) else ' (does not exist)'}" for path in where.folders.paths(model_type)
     )
 
 

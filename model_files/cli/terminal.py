@@ -1,4 +1,4 @@
-"""Text for a terminal of any width, or for a pipe."""
+"""Format text for a terminal of any width, or for a pipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TextIO
 from ..headers import printable
 
 LONGEST_HEAD = 20
-WIDTH = 80  # where nobody says how wide the terminal is
+WIDTH = 80  # if the width of the terminal is not known
 REDRAW_SECONDS = 0.2
 
 
@@ -31,7 +31,7 @@ def width() -> int:
 
 
 def wrapped(text: str, indent: str = "", further: str | None = None) -> list[str]:
-    """Lines no wider than the terminal, but for words that are: paths and links stay in one piece."""
+    """The text in lines no wider than the terminal. Paths and links stay in one piece, even if they are wider."""
     return textwrap.wrap(
         printable(text),
         width(),
@@ -43,7 +43,7 @@ def wrapped(text: str, indent: str = "", further: str | None = None) -> list[str
 
 
 def described(heads: Sequence[tuple[str, str]], indent: str = "  ") -> list[str]:
-    """Names and what is said of each: beside it, or below if a name is long."""
+    """A list of names, each with its text beside it, or below it if a name is long."""
     heads = [(printable(head), text) for head, text in heads]
     column = max((len(head) for head, _ in heads), default=0)
     lines: list[str] = []
@@ -56,20 +56,20 @@ def described(heads: Sequence[tuple[str, str]], indent: str = "  ") -> list[str]
 
 
 def section(title: str, lines: Iterable[str]) -> list[str]:
-    """Nothing where there are no lines."""
+    """A title and the lines below it, or nothing if there are no lines."""
     lines = list(lines)
     return [title, *lines, ""] if lines else []
 
 
 def size_text(size: int | None) -> str:
-    """Nothing where it is not known."""
+    """A size in bytes, MB or GB; an empty text if it is not known."""
     if size is None:
         return ""
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size:,} bytes"
 
 
 class ProgressLine:
-    """One line that is written over again and again; nothing at all where no terminal is."""
+    """One line that is overwritten again and again. If there is no terminal, nothing is written."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream

@@ -457,7 +457,7 @@ def test_the_name_of_the_file_will_do_and_so_does_another_case(call, comfyui, of
 def test_a_name_that_is_nearly_right_is_answered_with_those_it_may_be(call, comfyui, offer):
     offer()
     code, _, said = call("get", "test-adaptor", "--comfyui", comfyui)
-    assert code == 1 and "perhaps test-adapter" in said
+    assert code == 1 and "you mean test-adapter" in said
 
 
 def test_for_programs_only_json_is_printed(call, comfyui, offer):
@@ -478,7 +478,7 @@ def test_for_programs_only_json_is_printed(call, comfyui, offer):
 def test_without_a_hash_it_has_to_be_allowed(call, comfyui, offer, server):
     target = offer(sha256="")
     code, _, said = get(call, comfyui, "--yes")
-    assert code == 1 and "--allow-unverified" in said and "NONE: no SHA-256 of it is known" in said
+    assert code == 1 and "--allow-unverified" in said and "NONE: its SHA-256 is not known" in said
     code, out, _ = get(call, comfyui, "--yes", "--allow-unverified")
     assert code == 0 and target.exists() and SHA256 in out and "compared with nothing" in " ".join(out.split())
 
