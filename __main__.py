@@ -8,7 +8,10 @@ NAME = "image_prompt"
 
 
 def import_pack() -> str:
-    """Its name. Started by its path, a folder is no package yet, but a place to import from: the other way round."""
+    """Import the pack and return its name.
+
+    Python started with the path of a folder does not import it as a package, but puts it on sys.path: undo that first.
+    """
     if __package__:
         return __package__
     root = Path(__file__).resolve().parent

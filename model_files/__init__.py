@@ -1,10 +1,10 @@
-"""Which model files are there, and what they are: without ComfyUI, and without running or loading them.
+"""Find model files and say what they are, without ComfyUI, and without running or loading them.
 
     index, catalogue = Index(ModelFolders.from_root("/opt/ComfyUI")), Catalogue.load()
     resolution = resolve(Need("adapter", purpose="plus face", base_model="SDXL"), index, catalogue)
     resolution.found.file.path if resolution.found else explain(resolution)
 
-What needs no torch is here, to be imported at once; `resolve` and `index` are imported by their own names.
+What is imported here needs no torch. Import `resolve` and `index`, which do, by their own names.
 """
 
 from .catalogue import Catalogue

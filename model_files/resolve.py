@@ -1,4 +1,4 @@
-"""Needs -> files, for programs: the names to import are here, and the code is in `matching/`.
+"""The names with which programs find the file for a need. The code is in `matching/`.
 
 index, catalogue = Index(ModelFolders.from_root("/opt/ComfyUI")), Catalogue.load()
 resolution = resolve(Need("adapter", purpose="plus face", base_model="SDXL"), index, catalogue)

@@ -1,4 +1,4 @@
-"""The command line of the installed package, in which the root of the repository has no place."""
+"""The command line of the installed package, which does not contain the root of the repository."""
 
 import sys
 
