@@ -3,12 +3,13 @@
 
     python dev.py demo                 reference pictures steer a small trained model in a real, headless ComfyUI
     python dev.py test                 every test, in two processes
-    python dev.py test --fast [args]   of every module what takes no time, for every small step
-    python dev.py test [pytest args]   what they choose, in one process
+    python dev.py test --fast [args]   the quick tests of every module, for every small change
+    python dev.py test [pytest args]   the tests that the arguments select, in one process
     python dev.py serve [ComfyUI args] ComfyUI with the pack, for the browser
-    python dev.py bench [names] [args] the scripts of benchmarks/; what starts with "-", and the rest, goes to them.
-                                       With --compare COMMIT, the nodes' times beside those of that commit
-    python dev.py matrix               the demo on every ComfyUI that the pack supports, and an older one
+    python dev.py bench [names] [args] run the scripts of benchmarks/ with these names, or all; the arguments, which
+                                       begin with "-", go to them. With --compare COMMIT, measure the nodes in
+                                       turns with those of that commit
+    python dev.py matrix               the demo on every ComfyUI that the pack supports, and on an older one
 
 Everything is made in .dev/, or where IMAGE_PROMPT_DEV says (delete it to start over): a virtual environment, the
 packages of tests/requirements.txt, and ComfyUI. With --comfyui PATH, or COMFYUI_PATH, an existing ComfyUI is used
