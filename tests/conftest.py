@@ -1,4 +1,4 @@
-"""The pack under the name `image_prompt`, and ComfyUI on the path, for every test."""
+"""Load the pack under the name `image_prompt` and put ComfyUI on the path, for every test."""
 
 import importlib
 import importlib.util
@@ -15,7 +15,7 @@ COMFYUI = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".dev" / "comfyui").reso
 
 
 def put_comfyui_on_the_path() -> None:
-    """ComfyUI first and the repository not at all: both have a module called `nodes`."""
+    """Put ComfyUI first on the path and the repository nowhere, because both have a module called `nodes`."""
     if not (COMFYUI / "main.py").is_file():
         raise pytest.UsageError(f"No ComfyUI at {COMFYUI}: run `python dev.py test`, or set COMFYUI_PATH.")
     sys.path[:] = [str(COMFYUI), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT)]
@@ -29,7 +29,7 @@ def put_comfyui_on_the_path() -> None:
 
 
 def load_pack(name: str = "image_prompt") -> None:
-    """As ComfyUI loads a custom node folder, under a name that can be imported."""
+    """Load the pack as ComfyUI loads a custom node folder, but under a name that can be imported."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
     assert spec and spec.loader
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
@@ -37,7 +37,7 @@ def load_pack(name: str = "image_prompt") -> None:
 
 
 def share_devtools() -> None:
-    """The modules that dev.py and demo/demo.py call `devtools` are those of the pack, not a second copy."""
+    """Let dev.py and demo/demo.py import the `devtools` of the pack, not a second copy of it."""
     for name in ("", *(f".{module.name}" for module in pkgutil.iter_modules([str(ROOT / "devtools")]))):
         sys.modules[f"devtools{name}"] = importlib.import_module(f"image_prompt.devtools{name}")
 
@@ -59,11 +59,11 @@ SLOW = (  # not in `dev.py test --fast`
     "test_dev.py",
     "test_packaging.py",
 )
-LONG = ("demo/test_meaning.py", "server", "demo/test_train.py", "nodes/test_apply.py")  # these groups begin
+LONG = ("demo/test_meaning.py", "server", "demo/test_train.py", "nodes/test_apply.py")  # groups that start first
 
 
 def process_group(file: str) -> str:
-    """What shares a process: the files of server/ one ComfyUI, elsewhere each file its fixtures."""
+    """The group of tests that share a process: all of server/, which share one ComfyUI, or those of one file."""
     return "server" if file.startswith("server/") else file
 
 

@@ -1,4 +1,4 @@
-"""Who may import whom: the packages know no ComfyUI, and the two of torch not each other; the nodes need no server."""
+"""Check who imports whom: no package knows ComfyUI, the two torch packages are apart, and nodes need no server."""
 
 import ast
 import os
@@ -22,7 +22,7 @@ MORE = {  # three files ask the cores what a file is, what it is called and whet
 
 
 def imports(path: Path) -> list[tuple[int, str]]:
-    """(level, module) of every import statement that runs, wherever in a file; level 0 is absolute."""
+    """(level, module) of every import statement in a file that runs, also inside functions; level 0 is absolute."""
     found, nodes = [], [ast.parse(path.read_text())]
     while nodes:
         node = nodes.pop()
@@ -80,7 +80,7 @@ def run(code: str, tmp_path: Path) -> str:
 
 
 def test_importing_the_packages_imports_nothing_of_comfyui(tmp_path):
-    """ComfyUI can be found there, and still is not imported."""
+    """ComfyUI could be imported there, but is not."""
     assert run(IMPORT_PACKAGES, tmp_path) == "[]"
 
 

@@ -1,4 +1,4 @@
-"""`dev.py bench --compare`: two commits side by side, and what counts as slower."""
+"""`dev.py bench --compare` measures two commits side by side and says which is slower."""
 
 import contextlib
 import importlib
@@ -15,7 +15,7 @@ from image_prompt.devtools.stages import ROOT
 
 @pytest.fixture(scope="module", autouse=True)
 def benchmarks():
-    """Their folder is where Python looks first, as for a script of it."""
+    """Put the folder of the benchmarks first on the path, as Python does for a script in it."""
     known, path = set(sys.modules), list(sys.path)
     sys.path.insert(0, str(ROOT / "benchmarks"))
     yield
@@ -60,7 +60,7 @@ def test_slower_is_what_lies_beyond_the_commit_against_itself(comparison, case, 
 
 
 def test_the_ratio_is_that_of_neighbours_in_time(comparison):
-    """A machine that slows down all the while says nothing of the tree."""
+    """A machine that slows down steadily must not make the commit look slower."""
     turns = [comparison.Turn(1.0 * drift, 1.5 * 1.1 * drift, 2.0 * drift) for drift in (1.0, 3.0, 9.0)]
     assert comparison.result([turns]).ratio == pytest.approx(1.1)
 

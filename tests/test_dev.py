@@ -1,4 +1,4 @@
-"""dev.py and the server it starts: what happens when something is wrong, and that nothing is left behind."""
+"""dev.py and the server that it starts say what is wrong, and leave nothing behind."""
 
 import ast
 import contextlib
@@ -99,7 +99,7 @@ def test_an_unknown_benchmark_is_refused_beside_a_known_one(tmp_path):
 
 @pytest.fixture
 def called(tools, monkeypatch):
-    """The commands that dev.py would run; each is killed."""
+    """The commands that dev.py would run. Each one ends as if it were killed."""
     called = []
     monkeypatch.setattr(tools.dev, "set_up", lambda _: ("python", "comfyui"))
     monkeypatch.setattr(tools.dev, "call", lambda command, _: called.append(command) or -9)
@@ -139,7 +139,7 @@ BARE = ("dev.py", "demo/demo.py", "demo/columns.py", *(f"devtools/{name}" for na
 
 @pytest.mark.parametrize("name", BARE)
 def test_only_the_standard_library_is_imported(name):
-    """They run before anything is installed."""
+    """dev.py and devtools run before anything is installed."""
     imported = set()
     for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -230,7 +230,7 @@ def test_a_download_with_another_checksum_is_refused_and_removed(tools):
 
 
 def test_pip_is_told_the_checksum_of_the_download(tools, monkeypatch):
-    """It runs the archive's own build backend: only what was checked may get there."""
+    """pip runs the build backend in the archive, so only a checked archive may reach it."""
     commands = []
 
     def download(_, command):
@@ -356,7 +356,7 @@ def test_a_server_that_breaks_off_is_a_server_error(answering_server):
 
 @pytest.fixture
 def packs(monkeypatch, tmp_path):
-    """Two packs of ours, and the base directory that they are linked into."""
+    """Two packs of ours, and the base directory into which they are linked."""
     monkeypatch.setattr(comfyui, "ROOT", tmp_path / "root")
     for name in ("one", "two"):
         (tmp_path / "root" / name).mkdir(parents=True)
@@ -415,7 +415,7 @@ def test_a_failing_stage_keeps_its_log(monkeypatch, tmp_path):
 
 @pytest.fixture
 def run_matrix(fake_comfyui, monkeypatch, tmp_path):
-    """Exit code and lines of the matrix, where ComfyUI's releases are scripts."""
+    """Run the matrix with scripts in place of ComfyUI's releases: its exit code and lines."""
 
     def run(codes: dict[str, str], pictures: dict[str, bytes]) -> tuple[int, list[str]]:
         folders = {version: fake_comfyui(code, version) for version, code in codes.items()}

@@ -1,4 +1,4 @@
-"""The metadata, what `pip install .` gives, and what the registry would ship."""
+"""The metadata is right, and so are the files that `pip install .` gives and that the registry would ship."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Which ComfyUI the pack runs on, and what an older one says of it."""
+"""The pack runs on the ComfyUI that it names, and an older one logs why it does not."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ SENTENCE = "Image Prompt needs ComfyUI 0.24.0 or newer, and this is 0.18.2. Upda
 
 @pytest.fixture
 def loaded(monkeypatch, caplog):
-    """Load the pack as ComfyUI of some version does: whether it said yes, and what it logged."""
+    """Load the pack as a ComfyUI of some version does: whether that succeeded, and what was logged."""
     for name in ("LOADED_MODULE_DIRS", "EXTENSION_WEB_DIRS", "NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"):
         monkeypatch.setattr(nodes, name, {})
 

@@ -1,4 +1,4 @@
-"""The helpers beside the tests, and in the folders of other tests, can be imported."""
+"""Make the helpers beside the tests, and in the folders of other tests, importable."""
 
 import sys
 from pathlib import Path

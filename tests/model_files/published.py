@@ -1,4 +1,4 @@
-"""Published files as headers; `devtools.published` has their keys and shapes, and writes files of a hole."""
+"""Make headers of the published files. `devtools.published` has their keys and shapes, and writes sparse files."""
 
 from image_prompt.devtools.published import VIT_H, VIT_L, Shapes, bigger, headless, layouts, shapes
 from image_prompt.devtools.published import write_header as write

@@ -199,7 +199,7 @@ def test_there_is_a_rule_for_every_field_in_the_order_of_the_file():
 
 
 def listed_models(value) -> list[dict]:
-    """The `models` that a workflow names for the missing-models panel, wherever they stand."""
+    """The `models` that a workflow names for the missing-models panel, at any depth."""
     if isinstance(value, list):
         return [model for item in value for model in listed_models(item)]
     if not isinstance(value, dict):
@@ -359,7 +359,7 @@ def test_a_wrong_entry_is_named(tmp_path, entries, said):
         Catalogue.load(written(tmp_path, *entries))
 
 
-FILES = {  # content -> what is said
+FILES = {  # name: (content, what the message says)
     "no JSON": (b"entries", "cannot be read as a catalogue: Expecting value"),
     "list": (b"[]", "is not a catalogue"),
     "other field": (b'{"models": []}', "is not a catalogue"),

@@ -1,4 +1,4 @@
-"""The command line on synthetic installations: what it says, to whom, and with which exit code."""
+"""The command line on synthetic installations: what it prints, on which stream, and with which exit code."""
 
 import hashlib
 import io
@@ -35,7 +35,7 @@ def plain_environment(monkeypatch):
 
 @pytest.fixture
 def comfyui(tmp_path) -> Path:
-    """One adapter and its encoder, an adapter in the wrong folder, and one that was cut short."""
+    """A ComfyUI with an adapter and its encoder, an adapter in the wrong folder, and one that was cut short."""
     root = tmp_path / "ComfyUI"
     for name in ("user", "models/loras", "models/insightface"):
         (root / name).mkdir(parents=True)
@@ -61,7 +61,7 @@ def run(*arguments: object, pack: Path = ROOT, **options) -> subprocess.Complete
 
 
 def user_entry(title: str) -> str:
-    """A catalogue of one adapter."""
+    """A catalogue file with one adapter."""
     words = {"id": title.split()[0], "title": title, "kind": "adapter", "family": "base", "base_model": "SD1.5"}
     entry = {**words, "encoder": "", "purposes": [], "folder": "ipadapter", "files": [f"{words['id']}.safetensors"]}
     return json.dumps({"entries": [entry]})
@@ -69,7 +69,7 @@ def user_entry(title: str) -> str:
 
 @pytest.fixture
 def call(capsys):
-    """The command in this process: (exit code, what it printed, what it said beside)."""
+    """Run the command in this process: (exit code, standard output, standard error)."""
 
     def call(*arguments: object) -> tuple[int, str, str]:
         try:
@@ -354,7 +354,7 @@ def test_the_folder_can_be_started_as_a_module(comfyui, tmp_path):
 
 
 def test_started_by_its_path_the_pack_hides_no_module_of_others(tmp_path):
-    """The folder of the pack comes first on sys.path then, and has a `nodes` and a `tests`."""
+    """Python puts the folder of the pack first on sys.path, and that folder has a `nodes` and a `tests`."""
     done = run(cwd=tmp_path)
     assert done.returncode == 2 and f"usage: python {ROOT} " in " ".join(done.stderr.split())
     code = "import runpy, sys; sys.argv = sys.argv[1:]\ntry: runpy.run_path(sys.argv[0], run_name='__main__')\n"
@@ -370,7 +370,7 @@ def test_started_by_its_path_the_pack_hides_no_module_of_others(tmp_path):
 
 @pytest.fixture
 def server(monkeypatch):
-    """With a catalogue that may name it: links to this machine are for tests only."""
+    """A web server on this machine, and a catalogue that may link to it, which only tests allow."""
     monkeypatch.setattr(
         catalogue_file, "RULES", {**catalogue_file.RULES, "url": catalogue_file.Rule("a link", catalogue_file.text())}
     )
@@ -380,7 +380,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def offer(comfyui, server):
-    """Put an entry into the user's catalogue."""
+    """Put an entry for the server's file into the user's catalogue."""
 
     def offer(**fields) -> Path:
         entry = {

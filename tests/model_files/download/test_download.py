@@ -1,4 +1,4 @@
-"""Downloads from a server that misbehaves: the right file, or none and a part that the next call goes on with."""
+"""Downloads from a server that misbehaves end with the right file, or with a part that the next call continues."""
 
 import dataclasses
 import errno
@@ -75,7 +75,7 @@ def refused(entry: Entry, folder: Path, **options) -> str:
 
 
 def begin(server, folder: Path, count: int = 1_000_000, **fields) -> None:
-    """An earlier run that got `count` bytes."""
+    """Leave the part of an earlier run that fetched `count` bytes."""
     server.plan = [{"cut": count}, *[{"cut": 0}] * AT_ONCE["tries"]]
     refused(make_entry(server, **fields), folder)
     assert (folder / f"{NAME}.part").stat().st_size == count
@@ -482,7 +482,7 @@ def test_only_the_rest_needs_room(server, folder, monkeypatch):
 
 
 class FullDisk:
-    """A file on a disk that takes `room` bytes more."""
+    """A file on a disk that has room for `room` more bytes."""
 
     def __init__(self, file, room: int) -> None:
         self.file, self.room = file, room
@@ -509,7 +509,7 @@ def test_a_disk_that_fills_up_leaves_a_part_that_can_be_taken_up(server, folder,
 
 
 class SlowDisk(FullDisk):
-    """A file that takes a little of what it is given."""
+    """A file that writes only a little of what it is given at once."""
 
     def write(self, data) -> int:
         return self.file.write(data[:1000])

@@ -1,4 +1,4 @@
-"""A web server on this machine that keeps to the rules, or breaks them as it is told."""
+"""A web server on this machine that follows the rules, or breaks them as a test plans it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Server(ThreadingHTTPServer):
     Each request takes the next row of `plan`, and is answered honestly when there is none:
         status=404              an error, with `headers`
         to="http://..."         a redirect
-        cut=1000                the connection ends after so many bytes of the body
-        hold=1000               after so many bytes of the body, nothing until `release` is set
+        cut=1000                the connection ends after this many bytes of the body
+        hold=1000               after this many bytes of the body, nothing is sent until `release` is set
         honour_range=False      the whole file, whatever was asked for
         honour_if_range=False   the rest of the file, whatever version was asked for
         etag='"two"', content=b"..."   another version of the file
@@ -45,7 +45,7 @@ class Server(ThreadingHTTPServer):
         return hashlib.sha256(self.content).hexdigest()
 
     def handle_error(self, *_: object) -> None:
-        """A client that went away is part of the tests."""
+        """Say nothing when a client disconnects, which is part of the tests."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -99,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nothing: pytest's output is for the tests."""
+        """Log nothing, because pytest's output is for the tests."""
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""ComfyUI's own lists of folders, as its start makes them: the witness for ours."""
+"""Get ComfyUI's own lists of folders, as they are after its start, to compare ours with them."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# `apply_custom_paths` is taken out of main.py, which as a whole would start the server
+# only `apply_custom_paths` of main.py runs, because main.py as a whole would start the server
 STARTS = """
 import ast, itertools, json, logging, os, sys
 sys.path.insert(0, os.environ["COMFYUI_PATH"])
@@ -34,15 +34,15 @@ print(json.dumps(found))
 
 
 def comfyui_paths(base: Path, *configs: Path) -> dict[str, list[str]]:
-    """Type -> folders of a ComfyUI started in a folder, with --extra-model-paths-config; links resolved, no doubles.
+    """{type: folders} of a ComfyUI started in a folder, with --extra-model-paths-config; links resolved, no duplicates.
 
-    Of types that only ComfyUI has, without the folders that it has from the beginning.
+    For types that only ComfyUI has, the folders that it has from the beginning are left out.
     """
     return paths_of_starts([base], *configs)[0]
 
 
 def paths_of_starts(bases: list[Path], *configs: Path) -> list[dict[str, list[str]]]:
-    """The same of one start in each folder, one after another in one process."""
+    """The result of `comfyui_paths` for one start in each folder, one after another in one process."""
     more = [f"--extra-model-paths-config={config}" for config in configs]
     starts = json.dumps([[f"--base-directory={base}", *more] for base in bases])
     done = subprocess.run([sys.executable, "-c", STARTS, starts], capture_output=True, text=True, check=False)

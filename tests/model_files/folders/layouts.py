@@ -1,6 +1,6 @@
-"""Installations of the programs that people use, made of empty files and folders as those programs lay them out.
+"""Build installations of the programs that people use, from empty files and folders laid out as those programs do.
 
-Each builder gives the folder in which the program itself puts models of a type, for tests to put files into.
+Each builder returns {type: the folder in which the program itself keeps models of that type}.
 """
 
 from pathlib import Path
@@ -163,7 +163,7 @@ def krita(root: Path) -> dict[str, Path]:
 
 
 def swarmui(root: Path, started: bool = True, windows: bool = False) -> dict[str, Path]:
-    """Before the first start the file for ComfyUI is not there."""
+    """SwarmUI. Before its first start the file for its ComfyUI does not exist."""
     put(root / "SwarmUI.sln")
     put(root / "src/Core/Settings.cs")
     models = root / "Models"
@@ -233,13 +233,13 @@ def webui(root: Path) -> dict[str, Path]:
 
 
 def desktop(base: Path) -> dict[str, Path]:
-    """The base path that the user chose; the program itself lies elsewhere."""
+    """The base path that the user of ComfyUI Desktop chose; the program itself is elsewhere."""
     names = (*CORE, "insightface")
     folders(base, "custom_nodes", "input", "output", "user/default", *(f"models/{name}" for name in names))
     return {name: base / "models" / name for name in (*names, "ipadapter")}
 
 
 def desktop_settings(root: Path, base: Path, old: Path, downloads: str = "models") -> Path:
-    """The folder of the program's settings: where its base path is, and what it took over from an older ComfyUI."""
+    """The settings folder of ComfyUI Desktop, which names the base path and the folders of an older ComfyUI."""
     text = DESKTOP.format(base=base, old=old, downloads=downloads)
     return put(root / "extra_models_config.yaml", text).parent

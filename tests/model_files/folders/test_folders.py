@@ -1,4 +1,4 @@
-"""Folders of models: of every program's installation, in ComfyUI's order, and what lies in them."""
+"""Model folders are found in every program's installation, in ComfyUI's order, with the files in them."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ def names(folders: ModelFolders, type: str = "ipadapter") -> list[str]:
 
 
 def shown(folders: ModelFolders, type: str, root: Path) -> list[str]:
-    """Existing folders of a type, below the root."""
+    """The existing folders of a type, relative to the root."""
     return [path.relative_to(root).as_posix() for path in folders.paths(type) if path.is_dir()]
 
 
@@ -627,7 +627,7 @@ def test_a_folder_may_come_and_go(tmp_path):
 
 
 class Cut:
-    """A listing that breaks off."""
+    """A listing of a folder that breaks off with an error."""
 
     def __init__(self, path: Path, after: int) -> None:
         self.entries, self.after = scandir(path), after
@@ -677,7 +677,7 @@ def test_what_vanishes_during_the_walk_is_left_out(tmp_path, monkeypatch, gone):
     put(tmp_path / "next/b.bin")
 
     class Vanishing(Cut):
-        """Once listed, it goes."""
+        """A folder entry that disappears once it is listed."""
 
         def __exit__(self, *_):
             super().__exit__()
@@ -715,7 +715,7 @@ def test_counts_are_of_every_type_that_has_folders(tmp_path):
 
 
 def test_a_walk_asks_for_each_status_once(tmp_path, monkeypatch):
-    """What makes it fast: on a slow disk every status is a wait."""
+    """The walk is fast because it asks little: on a slow disk every status is a wait."""
     for number in range(20):
         put(tmp_path / f"{number % 3}/{number}.safetensors")
     asked = []

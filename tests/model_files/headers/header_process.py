@@ -1,4 +1,4 @@
-"""`read_header` in a process of its own: what hangs is ended, what crashes is seen, what takes all memory gets none."""
+"""Run `read_header` in a process of its own, so that a file that hangs, crashes or takes all memory does no harm."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-DEADLINE = 60  # seconds: every file takes less than one, where nothing else runs
+DEADLINE = 60  # seconds; every file takes less than one on an idle machine
 CHILD = """
 import importlib.machinery, importlib.util, json, sys
 try:
@@ -39,7 +39,7 @@ class HeaderProcess:
         self.process: subprocess.Popen[str] | None = None
 
     def read(self, path: Path) -> list[object]:
-        """[container, names] or [type of the error, its text]."""
+        """Read one header: [container, names] or [type of the error, its text]."""
         if self.process is None:
             self._start()
         assert self.process and self.process.stdin

@@ -1,4 +1,4 @@
-"""Files that are no models, are broken, or attack whoever reads them: how to make each, and what must be said about it.
+"""Files that are not models, are broken, or attack their reader: how to make each, and what the error must say.
 
     path = HOSTILE["link to itself"].make(folder, marker)
 
@@ -21,7 +21,7 @@ MAGIC, VERSION, BYTE_ORDER = P + b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", P + b"M\
 
 
 def legacy(tensors: bytes, keys: bytes = text("0"), data: int = 24, before: bytes = MAGIC + VERSION) -> bytes:
-    """As torch wrote before version 1.6: pickles one after another, then the numbers."""
+    """A file as torch wrote it before version 1.6: pickles one after another, then the numbers."""
     return before + BYTE_ORDER + tensors + P + b"]" + keys + b"a." + bytes(data)
 
 
@@ -74,7 +74,11 @@ if sys.platform == "linux":
 
 @dataclass(frozen=True)
 class Hostile:
-    """make: (folder, marker) -> the file in the folder. reason: what must be said, as a regular expression."""
+    """A hostile file.
+
+    make: (folder, marker) -> the file, made in the folder
+    reason: what the error must say, as a regular expression
+    """
 
     make: Callable[[Path, Path], Path]
     reason: str

@@ -1,4 +1,4 @@
-"""Zip archives that are broken, are none of torch's, or attack their reader; and what must be said about each."""
+"""Zip archives that are broken, were not written by torch, or attack their reader, and what the error must say."""
 
 import io
 import pickle
@@ -26,7 +26,7 @@ def torch_archive(pickled: bytes, method: int = zipfile.ZIP_STORED, **more: byte
 
 
 def patched(data: bytes, record: bytes, place: int, layout: str, *values: int, times: int = -1) -> bytes:
-    """With `values` at `place` in every such record, or in the first `times`."""
+    """The archive with `values` at `place` in every record of a kind, or in the first `times` of them."""
     found = bytearray(data)
     at = found.find(record)
     while at >= 0 and times:
@@ -36,7 +36,7 @@ def patched(data: bytes, record: bytes, place: int, layout: str, *values: int, t
 
 
 def twice() -> bytes:
-    """zipfile warns before it writes a name twice."""
+    """An archive with one name twice, written without the warning of zipfile."""
     made = archive({"archive/data.pkl": state_dict(), "archive/data.pk2": state_dict(), "archive/data/0": bytes(16)})
     return made.replace(b"data.pk2", b"data.pkl")
 
@@ -46,12 +46,12 @@ def big() -> bytes:
 
 
 def understated() -> bytes:
-    """A thousand bytes, it says, and 32 MB come out."""
+    """An archive whose entry claims a thousand bytes but unpacks to 32 MB."""
     return patched(patched(big(), LOCAL, 22, "<I", 1000, times=1), LIST, 24, "<I", 1000, times=1)
 
 
 def list_alone(count: int) -> bytes:
-    """A list of entries, and nothing of what it lists."""
+    """An archive with a list of entries, but without the entries."""
     listed = b"".join(
         struct.pack("<4s4B4H3I5H2I", LIST, 20, 0, 20, *[0] * 8, len(entry), *[0] * 6) + entry
         for entry in (b"%x" % index for index in range(count))

@@ -1,4 +1,4 @@
-"""Pickles that attack their reader or hold no tensors, instruction by instruction; and what must be said about each."""
+"""Pickles that attack their reader or hold no tensors, instruction by instruction, and what the error must say."""
 
 import os
 import pickle
@@ -41,7 +41,7 @@ def state_dict(value: bytes = TENSOR, key: bytes = text("a")) -> bytes:
 
 @dataclass
 class Reduced:
-    """Is pickled as a call."""
+    """An object that is pickled as a call."""
 
     function: Callable[..., object]
     arguments: tuple[object, ...]
@@ -72,7 +72,7 @@ def instruction(before: bytes, after: bytes) -> Bomb:
 
 
 def new_object(marker: Path) -> bytes:
-    """`tuple.__new__(tuple, map.__new__(map, os.mkdir, [marker]))`: a call that is none."""
+    """A pickle that calls os.mkdir without REDUCE: `tuple.__new__(tuple, map.__new__(map, os.mkdir, [marker]))`."""
     made = name("builtins", "tuple") + name("builtins", "map") + b"(" + MAKE
     return state_dict(made + b"(" + text(str(marker)) + b"lt\x81\x85\x81")
 
@@ -82,13 +82,13 @@ def dotted(marker: Path) -> bytes:
 
 
 def by_state(marker: Path) -> bytes:
-    """A harmless partial, made harmful by `__setstate__`, then called."""
+    """A pickle that makes a harmless partial, turns it harmful with `__setstate__`, then calls it."""
     partial = name("functools", "partial") + name("builtins", "print") + b"\x85\x81"
     return state_dict(partial + b"(" + OPEN + b"(" + for_opening(marker) + b"t}Ntb" + b")R")
 
 
 def by_torch(marker: Path) -> bytes:
-    """torch opens what is inside without any check."""
+    """A pickle that has torch load another pickle inside it without any check."""
     inner = dumped(2)(marker)
     data = b"B" + struct.pack("<I", len(inner)) + inner
     return state_dict(name("torch.storage", "_load_from_bytes") + data + b"\x85R")
@@ -115,7 +115,7 @@ BOMBS: dict[str, tuple[Bomb, str]] = {
 
 
 def tables_of_tables(depth: int, width: int) -> bytes:
-    """Each holds the one before under `width` keys: width^depth entries, if they are walked."""
+    """Tables that each hold the one before under `width` keys: to walk them all takes width^depth steps."""
     made = P + b"}q\0"
     for level in range(depth):
         entries = b"".join(text(str(index)) + b"h" + bytes([level]) for index in range(width))
@@ -123,7 +123,7 @@ def tables_of_tables(depth: int, width: int) -> bytes:
     return made + b"."
 
 
-TUPLES = b")" + b"q\0h\0\x86" * 60  # of the same tuples: whoever walks, hashes, compares or prints them does not end
+TUPLES = b")" + b"q\0h\0\x86" * 60  # tuples of the same tuples: to walk, hash, compare or print them never ends
 BUILDS = name("torch._tensor", "_rebuild_from_type_v2")
 IN_TABLES = P + b"}(" + text("a.b") + TENSOR + text("a") + b"}" + text("b") + TENSOR + b"su."
 

@@ -1,4 +1,4 @@
-"""Broken and hostile safetensors files: their content, or what makes it, and what must be said about each."""
+"""Broken and hostile safetensors files: their content, or what makes it, and what the error must say."""
 
 import json
 import struct

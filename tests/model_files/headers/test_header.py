@@ -1,4 +1,4 @@
-"""The header of a file says what torch and the safetensors library say when they load it."""
+"""Headers say the same as torch and the safetensors library say when they load a file."""
 
 import io
 import os
@@ -100,7 +100,7 @@ def test_safetensors_whose_length_looks_like_something_else(tmp_path):
 
 
 def checkpoint(archive):
-    """What torch.save meets in checkpoints, and some things more."""
+    """A checkpoint with everything that torch.save meets in checkpoints, and more."""
     dtypes = {*IN_PICKLES} - (set() if archive else NEW)  # torch does not read its own legacy files of new dtypes
     base, noted, parameter = torch.zeros(4, 6), torch.zeros(3), torch.nn.Parameter(torch.zeros(2, 2))
     noted.note = parameter.note = {"kept": [1]}
@@ -137,7 +137,7 @@ def test_state_dicts_that_torch_reads_safely(tmp_path, archive):
 
 
 def test_pairs_of_an_ordered_dict_at_once(tmp_path):
-    """As Python 2 wrote it."""
+    """Python 2 wrote an OrderedDict with its pairs at once."""
     pairs = b"](](" + text("b") + b"Ne](" + text("c") + TENSOR + b"ee"
     (tmp_path / "x.bin").write_bytes(torch_archive(state_dict(name("collections", "OrderedDict") + pairs + b"\x85R")))
     assert read_header(tmp_path / "x.bin").tensors == {"a.c": TensorInfo("F32", (4,))}
@@ -192,7 +192,7 @@ def test_links_are_followed(tmp_path):
 
 
 class Counted(io.BytesIO):
-    """Counts the bytes that are read of it."""
+    """A file that counts the bytes that are read from it."""
 
     count = 0
 

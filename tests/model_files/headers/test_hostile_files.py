@@ -1,4 +1,4 @@
-"""A file may say what it wants: it gets a reason, and neither code nor time nor memory."""
+"""Every hostile file is refused with a reason, without running code and without taking long or much memory."""
 
 import contextlib
 import copyreg
@@ -51,7 +51,7 @@ class Anything(pickle.Unpickler):
 
 
 def test_each_bomb_would_go_off(tmp_path):
-    """In Python's own unpickler: what is refused here is dangerous there."""
+    """Every bomb goes off in Python's own unpickler, so refusing it matters."""
     copyreg.add_extension("builtins", "open", EXTENSION)
     try:
         for number, (name, (bomb, _)) in enumerate(BOMBS.items()):
@@ -78,7 +78,7 @@ def test_the_safetensors_library_refuses_what_is_broken(tmp_path):
 
 
 def headers_of(path):
-    """What `read_header` gives in time; nothing else than UnusableFile may come out of it."""
+    """The headers that `read_header` returns in time. It may raise nothing but UnusableFile."""
     found = []
 
     def read():
@@ -140,7 +140,7 @@ def test_a_pipe_that_takes_the_place_of_the_file_meanwhile(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("function", ["open", "stat"])
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch, function):
-    """The permissions themselves would not keep a superuser out."""
+    """The error is raised by hand, because permissions do not keep a superuser out."""
     (tmp_path / "x.safetensors").write_bytes(GOOD)
 
     def denied(path, *arguments, **options):
@@ -171,7 +171,7 @@ def test_a_path_that_can_be_none(tmp_path, path):
 
 
 def test_an_archive_of_a_file_that_is_no_memory(tmp_path, monkeypatch):
-    """Whatever the archive's reader raises is a reason."""
+    """Any error of the archive's reader becomes a reason."""
     (tmp_path / "x.bin").write_bytes(TORCH)
     for error in (MemoryError, RecursionError, NotImplementedError("method 9"), EOFError, UnicodeError("x\ny")):
         monkeypatch.setattr("zipfile.is_zipfile", lambda file, error=error: (_ for _ in ()).throw(error))

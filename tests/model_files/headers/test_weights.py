@@ -1,4 +1,4 @@
-"""Tensors are read as safetensors and torch read them, and a file that changes meanwhile is refused."""
+"""Tensors are read as safetensors and torch read them, and a file that changes while it is read is refused."""
 
 import os
 
@@ -42,7 +42,7 @@ def test_safetensors_are_read_as_they_were_written(tmp_path):
 
 
 def test_tensors_of_another_dtype_keep_memory_of_their_own(tmp_path):
-    """What they pass through is used again for the next."""
+    """Tensors that are cast share a buffer, but must not share their memory."""
     tensors = {f"{n}": torch.rand(n) for n in (5, 9, 2)}
     safetensors.torch.save_file(tensors, tmp_path / "x")
     same(read(tmp_path / "x", torch.bfloat16), {name: tensor.bfloat16() for name, tensor in tensors.items()})
@@ -62,7 +62,7 @@ def cut(path):
     os.truncate(path, os.path.getsize(path) - 100)
 
 
-CHANGES = {  # while it is read -> words
+CHANGES = {  # what happens while a file is read: words of the error
     "cut": (cut, r"^x\.sft was cut short while it was read: of 'b' there are [\d,]+ of 4,000 bytes"),
     "overwritten": (lambda path: os.utime(path, ns=(1, 1)), r"^x\.sft changed while it was read\. Try again"),
 }

@@ -1,4 +1,4 @@
-"""Headers are identified as what the loaders make of the files, and everything else is called by its name."""
+"""Headers are identified as what the loaders make of the files, and all other kinds of file by what they are."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,7 @@ def meta(name, dtype=torch.float16):
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_an_adapter_is_identified_as_it_loads(name):
-    """That it loads so is tested beside the loader, with the same layouts."""
+    """An adapter is identified as what it is once loaded; tests/ip_adapter checks that it loads."""
     layout = LAYOUTS[name]
     assert identify(published.published(name)) == Identity(
         "adapter",
@@ -107,7 +107,7 @@ def test_the_name_decides_where_shapes_are_equal(name, file, dtype, family):
 
 
 def stretched():
-    """ViT-H with the position embeddings of pictures of 448 pixels."""
+    """A ViT-H with the position embeddings of pictures of 448 pixels."""
     return {
         key: (1025, 1280) if key.endswith("position_embedding.weight") else shape
         for key, shape in shapes(VIT_H).items()
@@ -148,7 +148,7 @@ def test_nothing_is_logged(caplog):
 
 
 def tiny_encoder(width=64, projection=32):
-    """Layers and vectors of the published names, in sizes of no table."""
+    """An encoder with published key names, in sizes that are in no table."""
     sizes = {1280: width, 5120: 2 * width, 1024: projection}
     return {
         key: tuple(sizes.get(size, size) for size in shape)

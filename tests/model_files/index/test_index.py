@@ -1,4 +1,4 @@
-"""The index: what is read and how often, how it notices changes, what it keeps, and that it never hangs."""
+"""The index reads each file once, notices changes, keeps what it knows, and never hangs."""
 
 import json
 import logging
@@ -20,11 +20,11 @@ from image_prompt.model_files.index import index as index_module
 from image_prompt.model_files.index.background_passes import Passes
 
 HEADER = header_of({"a": (1,)})
-LONG = 30  # seconds that nothing here takes, on a machine that does something else
+LONG = 30  # seconds; nothing here takes as long, even on a busy machine
 
 
 class Reader:
-    """Reads every file as a header of its own, counts, and waits where told to."""
+    """A stand-in for `read_header` that counts its reads, and waits where a test tells it to."""
 
     def __init__(self):
         self.paths, self.gate, self.entered = Counter(), threading.Event(), threading.Event()
@@ -55,7 +55,7 @@ def models(tmp_path):
 
 @pytest.fixture
 def put(models):
-    """put("loras/a.safetensors", "what it is")"""
+    """Write files: put("loras/a.safetensors", "what it is")."""
 
     def put(name, content="a model"):
         path = models / name
@@ -78,7 +78,7 @@ def cache(tmp_path):
 
 @pytest.fixture
 def open_index(models, reader):
-    """Indexes over ipadapter, clip_vision and loras below models/."""
+    """Open indexes over ipadapter, clip_vision and loras below models/."""
     made = []
 
     def open_index(**options):

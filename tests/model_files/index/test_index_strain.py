@@ -1,4 +1,4 @@
-"""What an index makes of files, of folders and of processes that do not behave."""
+"""The index copes with files, folders and processes that misbehave."""
 
 import errno
 import logging
@@ -20,7 +20,7 @@ HEADER = header_of({"a": (1,)})
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two files of a type."""
+    """A folder with two files of one type."""
     folder = tmp_path / "ipadapter"
     folder.mkdir()
     for name in ("bad", "good"):

@@ -1,4 +1,4 @@
-"""What a family is travels as an id: old words mean the same, and no sentence decides anything."""
+"""A family is known by its id everywhere: old words mean the same, and no sentence decides anything."""
 
 import json
 from dataclasses import replace
@@ -110,7 +110,7 @@ def test_files_are_answered_with_the_old_words():
 
 @pytest.fixture
 def models(tmp_path):
-    """Every published file, and one of each other kind."""
+    """A models folder with every published file, and one file of each other kind."""
     for name in LAYOUTS:
         write(tmp_path / "ipadapter" / f"{name}.safetensors", shapes(name))
     for number, key in enumerate(OTHERS):
@@ -119,7 +119,7 @@ def models(tmp_path):
 
 
 def results(folders):
-    """What files are, which would be refused, and what is found, without a sentence."""
+    """The identities, refusals and matches of all files, without the sentences in them."""
     index = Index(folders, types=("ipadapter", "loras"))
     files = {each.file.name: each.identity and replace(each.identity, problem="") for each in index.files()}
     unusable = {each.file.name for each in index.files() if each.problem}
@@ -139,7 +139,7 @@ def results(folders):
 
 @pytest.fixture
 def reworded(monkeypatch):
-    """reworded(): every sentence about a kind of file, every remedy and every name is another."""
+    """Change every name, every remedy and every sentence about a kind of file."""
     rows = [(row, field) for row in (*FAMILIES, *foreign_files.FOREIGN) for field in ("kind", "name", "files")]
     before = [(row, field, getattr(row, field)) for row, field in rows if hasattr(row, field)]
 
@@ -171,7 +171,7 @@ def test_purposes_are_those_of_the_catalogue():
 
 
 def test_a_family_with_loras_gets_them_as_a_part(monkeypatch):
-    """As a row alone: FaceID, if it were applied."""
+    """FaceID, if it were applied, would need no more than a row in the table."""
     row = replace(next(family for family in FAMILIES if family.id == "faceid"), refusal="")
     monkeypatch.setattr(foreign_files, "ROWS", (row,))
     file = published("ip-adapter-faceid_sd15").state_dict

@@ -1,4 +1,4 @@
-"""The right file of what lies there, in every naming school; and where there is none, the explanation."""
+"""The right file is found under the names of every program; if there is none, the explanation says why."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from image_prompt.model_files.matching import HOMES, Need, explain, resolve, tab
 from image_prompt.model_files.matching.requirement import short
 
 CATALOGUE = Catalogue.load()
-CONTENT = {  # short names of what the files hold
+CONTENT = {  # short names for what the files hold
     "base": shapes("ip-adapter_sd15"),
     "vit-G": shapes("ip-adapter_sd15_vit-G"),
     "plus": shapes("ip-adapter-plus_sd15"),
@@ -56,7 +56,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def put(root):
-    """put({"ipadapter/name.safetensors": "plus"}) below models/; text of no kind above is written as it is."""
+    """Write files below models/: put({"ipadapter/name.safetensors": "plus"}). Unknown words are written as text."""
 
     def put(files, at=None):
         for name, content in files.items():

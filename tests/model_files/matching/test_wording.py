@@ -1,4 +1,4 @@
-"""What is said of files that cannot be used: true, once, and with what to do."""
+"""Messages about files that cannot be used are true, say each thing once, and say what to do."""
 
 import pytest
 from published import VIT_L, published
