@@ -21,13 +21,13 @@ UNETS = {"SD1.5": (768, "ip-adapter_sd15"), "SDXL": (2048, "ip-adapter_sdxl")}
 
 
 def narrow_widths(layout: str) -> list[int]:
-    """A tenth of the published ones."""
+    """The widths of the layers of a published file, a tenth as large."""
     return [shape[0] // 10 for key, shape in published.shapes(layout).items() if key.endswith("to_k_ip.weight")]
 
 
 @pytest.fixture
 def make_file() -> Callable[..., Parts]:
-    """make_file(family, unet) -> {"image_proj": {...}, "ip_adapter": {...}} as in a published .bin, no two equal."""
+    """Make files as in a published .bin, no two equal: make_file(family, unet) -> {"image_proj": {}, ...}."""
 
     def make(family: str = "base", unet: str = "SD1.5", **sizes: int) -> Parts:
         context, layout = UNETS[unet]
@@ -39,5 +39,5 @@ def make_file() -> Callable[..., Parts]:
 
 @pytest.fixture
 def flatten() -> Callable[[Parts], dict[str, Tensor]]:
-    """As in a published .safetensors."""
+    """The keys of a file joined with dots, as in a published .safetensors."""
     return lambda parts: {f"{part}.{key}": tensor for part, sd in parts.items() for key, tensor in sd.items()}

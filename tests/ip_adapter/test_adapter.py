@@ -1,4 +1,4 @@
-"""What an adapter gives: keys and values per layer, in the precision asked for, from the features it was made for."""
+"""An adapter gives keys and values per layer, in the precision asked for, from the features it was made for."""
 
 import comfy.ops
 import pytest

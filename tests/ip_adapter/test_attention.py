@@ -1,4 +1,4 @@
-"""Image attention against the formula of the paper, written out with torch's own attention."""
+"""Image attention equals the formula of the paper, written out with torch's own attention."""
 
 import pytest
 import torch
@@ -95,7 +95,7 @@ def test_key_values_come_back_as_they_went_in():
 @pytest.mark.parametrize("tokens", [(4,), (4, 4), (4, 16)])
 @pytest.mark.parametrize("masked", [False, True])
 def test_positive_and_negative_rows_are_as_each_alone(dtype, length, tokens, masked):
-    """Rows 0 and 1 see other keys than 2 and 3, as those of a call with guidance do."""
+    """Rows 0 and 1 see other keys than rows 2 and 3, as in a call with guidance."""
     q, text = torch.randn(2, 4, length, WIDTH, dtype=dtype)
     weights = (0.7, -0.4)[: len(tokens)]
     groups = [

@@ -1,4 +1,4 @@
-"""Every published file, by its keys and shapes: those of our families load strictly, all others say what they are."""
+"""Every published file, by its keys and shapes, loads strictly if its family is ours, or is refused by what it is."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ OTHERS = [name for name, layout in LAYOUTS.items() if "refused" in layout]
 
 
 def state_dict(name: str, nested: bool = True) -> dict:
-    """The layout on the meta device, as a .bin or as a .safetensors holds it. Part "" is the top level."""
+    """A layout on the meta device, as a .bin or as a .safetensors holds it. The part "" is the top level."""
     sd = {}
     for part, shapes in LAYOUTS[name]["tensors"].items():
         tensors = {key: torch.empty(shape, device="meta", dtype=torch.float16) for key, shape in shapes.items()}

@@ -1,4 +1,4 @@
-"""The same adapter out of every container: equal weights, whatever the keys are called."""
+"""Every container gives the same adapter with equal weights, whatever its keys are called."""
 
 import io
 import re
@@ -38,7 +38,7 @@ def with_prefixes(parts, image_proj, ip_adapter):
 
 
 def as_processors(ip_adapter):
-    """Keys of a diffusers UNet after `load_ip_adapter`, in another order than the file's."""
+    """The weights as a diffusers UNet has them after `load_ip_adapter`, in another order than in the file."""
     renamed = {}
     for key, tensor in ip_adapter.items():
         number, name, _ = key.split(".")

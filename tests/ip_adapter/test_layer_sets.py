@@ -1,4 +1,4 @@
-"""The named sets of blocks, against the blocks of diffusers' UNets."""
+"""The named sets of layers match the blocks of diffusers' UNets."""
 
 import pytest
 
@@ -54,7 +54,7 @@ def test_all_is_every_layer_in_file_order(base):
     "name, block", [("style", "up_blocks.0.attentions.1"), ("composition", "down_blocks.2.attentions.1")]
 )
 def test_sdxl_acts_in_the_blocks_of_instantstyle(base, name, block):
-    """Every depth of the block, under the numbers that the files give them."""
+    """Each set has every layer of its block, under the numbers that the files give them."""
     paths = file_order(path for path, _ in diffusers_layers("sdxl"))
     expected = [number for number, path in enumerate(paths) if path.startswith(f"{block}.")]
     assert len(expected) == 10

@@ -1,4 +1,4 @@
-"""Layer numbers of the files, against the order in which diffusers walks its own UNets."""
+"""The layer numbers of the files follow the order in which diffusers walks its own UNets."""
 
 import random
 

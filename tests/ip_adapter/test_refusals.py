@@ -1,4 +1,4 @@
-"""Files that are no adapter, or a broken one: a ValueError that says what it is or what is wrong with it."""
+"""A file that is not an adapter, or a broken one, raises a ValueError that says what it is or what is wrong."""
 
 import pytest
 import torch

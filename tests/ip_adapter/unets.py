@@ -1,4 +1,4 @@
-"""The cross-attentions of diffusers' own UNets, and ComfyUI's names for their blocks."""
+"""List the cross-attentions of diffusers' own UNets, with ComfyUI's names for their blocks."""
 
 import re
 from functools import cache
@@ -31,7 +31,7 @@ def diffusers_layers(unet: str) -> list[tuple[str, int]]:
 
 
 def comfy_block(path: str, width: int) -> Block:
-    """ComfyUI's name of the block: three slots a level, of which the first one downwards is the resolution's own."""
+    """ComfyUI's name for a block. A level has three slots; on the way down the first one has no attention."""
     kind = path.split("_")[0]
     block, *rest = (int(n) for n in re.findall(r"\.(\d+)", path))
     if kind == "mid":
