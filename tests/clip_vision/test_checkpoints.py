@@ -1,4 +1,4 @@
-"""Files of every layout are loaded strictly, and what they do not say comes from the right row."""
+"""Files of every layout are loaded strictly, and what they do not say comes from the right preset."""
 
 import json
 import weakref
@@ -423,7 +423,7 @@ def test_other_files_are_refused_by_what_they_look_like():
 
 
 def changed(**changes):
-    """The narrow CLIP with keys (dots as __) replaced, or left out where None."""
+    """The narrow CLIP with some keys (written with __ for dots) replaced, or left out if None."""
     sd = witness.state_dict(witness.narrow(CLIP))
     sd.update({key.replace("__", "."): tensor for key, tensor in changes.items()})
     return {key: tensor for key, tensor in sd.items() if tensor is not None}

@@ -1,4 +1,4 @@
-"""Joining references, against the formulas written out."""
+"""Joined references equal the formulas written out."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The dtype that is chosen for a device."""
+"""The right dtype is chosen for each device."""
 
 from types import SimpleNamespace
 

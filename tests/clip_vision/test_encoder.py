@@ -1,4 +1,4 @@
-"""The encoder against transformers, feature by feature."""
+"""The encoder equals transformers, feature by feature."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ SIGLIP, CLIP = ROWS["SigLIP base/16-224"], ROWS["CLIP ViT-B/32"]
 
 
 def close(ours, theirs, tolerance=1e-5):
-    """Largest difference relative to the largest value."""
+    """Whether two tensors are equal: their largest difference is small relative to the largest value."""
     assert ours.shape == theirs.shape
     assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
 
@@ -25,10 +25,10 @@ def ours(row, model, **options):
     [
         "CLIP ViT-B/32",
         "CLIP ViT-B/16 gelu",
-        "CLIP ViT-g/14",  # of another ratio of widths
+        "CLIP ViT-g/14",  # with another ratio of widths
         "CLIP ViT-L/14-336",
         "SigLIP base/16-224",
-        "SigLIP so400m/14-384",  # whose patches do not fill the picture
+        "SigLIP so400m/14-384",  # with patches that do not fill the picture
     ],
 )
 def test_encoder_matches_transformers(name):

@@ -1,4 +1,4 @@
-"""Weights packed for oneDNN: the same features, the same state dict, and back."""
+"""Weights packed for oneDNN give the same features and the same state dict, and can be unpacked."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What the encoder sees, against PIL and transformers."""
+"""What the encoder sees equals what PIL and transformers make of a picture."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ WHITE, RED = (1.0, 1.0, 1.0), (1.0, 0.0, 0.0)
 
 
 def picture(width, height, channels=3, seed=0):
-    """Noise: bicubic overshoots at every pixel."""
+    """A picture of noise, in which bicubic resizing overshoots at every pixel."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""The witnesses: transformers' CLIP and SigLIP, narrow or of full shape, and the same weights in other layouts."""
+"""Make CLIP and SigLIP in transformers, narrow or in full shape, to compare ours with, and convert their weights."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ ROWS = {row.name: row for row in PRESETS}
 
 
 def narrow_config(row: Preset, layers: int = 3) -> dict[str, Any]:
-    """The row with its heads, patches and picture size, but heads 8 wide and few layers."""
+    """The config of a preset with its heads, patches and picture size, but few layers and heads only 8 wide."""
     width = 8 * row.heads
     return {
         "hidden_size": width,
@@ -47,7 +47,7 @@ def empty(kind: str, config: dict[str, Any]) -> torch.nn.Module:
 
 
 def narrow(row: Preset, layers: int = 3) -> torch.nn.Module:
-    """Random weights that leave no activation in its linear part."""
+    """A narrow encoder with random weights that leave no activation in its linear part."""
     model = empty(row.kind, narrow_config(row, layers))
     for name, parameter in model.named_parameters():
         spread = torch.randn(parameter.shape)
@@ -57,14 +57,14 @@ def narrow(row: Preset, layers: int = 3) -> torch.nn.Module:
 
 
 def state_dict(model: torch.nn.Module) -> dict[str, Tensor]:
-    """As files have it: the vision model under its prefix."""
+    """The state dict as files hold it: the vision model under its prefix."""
     sd = model.state_dict()
     bare = "embeddings.patch_embedding.weight" in sd
     return {f"vision_model.{key}" if bare else key: tensor for key, tensor in sd.items()}
 
 
 def description(row: Preset) -> dict[str, str]:
-    """What a narrow file has to say about itself."""
+    """The metadata by which a narrow file must describe itself."""
     facts = {
         "heads": row.heads,
         "activation": row.activation,
@@ -81,7 +81,7 @@ def pixels(row: Preset, batch: int = 2) -> Tensor:
 
 
 def to_openclip(sd: dict[str, Tensor]) -> dict[str, Tensor]:
-    """CLIP in the transformers layout -> `visual.*` of OpenCLIP and OpenAI."""
+    """Convert CLIP from the transformers layout to `visual.*` of OpenCLIP and OpenAI."""
     v = "vision_model."
     out = {
         "visual.class_embedding": sd[v + "embeddings.class_embedding"],
@@ -104,7 +104,7 @@ def to_openclip(sd: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def openclip_text(width: int = 16) -> dict[str, Tensor]:
-    """The text model of an OpenCLIP or OpenAI file, at the top level as there."""
+    """The text model of an OpenCLIP or OpenAI file, at the top level as in those files."""
     block = "transformer.resblocks.0."
     return {
         "token_embedding.weight": torch.randn(30, width),

@@ -1,4 +1,4 @@
-"""`studio` is importable beside the tests."""
+"""Make `studio`, which is beside the tests, importable."""
 
 import sys
 from pathlib import Path

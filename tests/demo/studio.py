@@ -1,4 +1,4 @@
-"""Pictures of the demo world through the pack's nodes and ComfyUI's sampler, many at a time."""
+"""Make pictures of the demo world with the pack's nodes and ComfyUI's sampler, many at a time."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ ONE_EACH = BATCHES[1]  # picture n of the batch has reference n
 
 
 def held_out(seed: int, count: int = COUNT) -> list[Scene]:
-    """Combinations that no model has been trained on."""
+    """Scenes whose combinations no model was trained on."""
     world = World(seed, held_out=True)
     return [world.scene() for _ in range(count)]
 
 
 def pictures(scenes: Sequence[Scene]) -> Tensor:
-    """(B, 64, 64, 3), as nodes pass them."""
+    """The pictures of scenes as nodes pass them, (B, 64, 64, 3)."""
     return draw([(scene,) for scene in scenes]).movedim(1, -1)
 
 
@@ -89,7 +89,7 @@ def generate(
     cfg: float = CFG,
     steps: int = STEPS,
 ) -> Tensor:
-    """(count, 3, 64, 64) in 0..1; `prompts` for all of them, or one each."""
+    """Sample pictures, (count, 3, 64, 64) in 0..1, with one prompt for all or one for each."""
     _, clip, vae = checkpoints()
     side = SIZE // vae.downscale_ratio
     latent = torch.zeros(count, 4, side, side)
@@ -118,7 +118,7 @@ def text(clip: Any, prompts: str | Sequence[str]) -> list[Any]:
 
 
 def half_mask(side: str) -> Tensor:
-    """(1, 64, 64): one half of the picture."""
+    """A mask of one half of the picture, (1, 64, 64)."""
     mask = torch.zeros(1, SIZE, SIZE)
     mask[..., : SIZE // 2] = 1
     return mask if side == "left" else 1 - mask

@@ -1,4 +1,4 @@
-"""The demo world's checkpoint in core's own nodes: what they compute is what training computed."""
+"""With the demo world's checkpoint, core's own nodes compute what training computed."""
 
 import sys
 from types import SimpleNamespace
@@ -50,7 +50,7 @@ def encode(clip, text: str) -> torch.Tensor:
 
 @pytest.fixture
 def diffusion(monkeypatch):
-    """The text side of the UNet's training, without its pictures."""
+    """The function with which training turns captions into the text context of the UNet."""
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
     from demo.training.unet import Diffusion, text_tower
 

@@ -1,4 +1,4 @@
-"""The training loop on a module of one layer."""
+"""The training loop works, on a module of one layer."""
 
 import pytest
 import torch

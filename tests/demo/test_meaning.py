@@ -35,14 +35,14 @@ def inference():
 
 @pytest.fixture(scope="module")
 def report(request):
-    """Numbers for the README; `pytest -s` shows them."""
+    """Print the numbers for the README, which `pytest -s` shows."""
     rows: list[str] = []
     yield rows.append
     print("\n" + "\n".join(rows))
 
 
 def table(pictures: Tensor, scenes: Sequence[Scene]) -> dict[str, float]:
-    """Share of the pictures that match their reference, by attribute."""
+    """The share of the pictures that match their reference, by attribute."""
     return table_of(measure(pictures), scenes)
 
 
@@ -55,7 +55,7 @@ def shown(numbers: dict[str, float], digits: int = 2) -> str:
 
 
 def distance(a: Tensor, b: Tensor) -> float:
-    """The mean over two batches of pictures, of 1."""
+    """The mean difference of two batches of pictures, between 0 and 1."""
     return measured_distance(a, b).mean().item()
 
 
@@ -103,7 +103,7 @@ def test_the_picture_comes_near_its_reference(report):
 
 
 def test_plus_keeps_more_of_two_objects_than_base(report):
-    """One embedding has to stand for both, 16 tokens need not."""
+    """One embedding must describe both objects, while 16 tokens can keep them apart."""
     references = draw(list(zip(SCENES, OTHERS, strict=True)))
     far, colours = {}, {}
     for name in ("base", "plus"):
@@ -206,7 +206,7 @@ def test_early_and_late_act_differently(report):
 
 
 def test_a_negative_image_moves_the_result_away_from_it(report):
-    """From it, and not only from where it was: with the negative of the next row the result moves elsewhere."""
+    """The result moves away from this negative, not just anywhere: the negative of the next row moves it elsewhere."""
     against = draw([(scene,) for scene in OTHERS])
     negatives = {"neutral": None, "its own": OTHERS, "the next one's": OTHERS[1:] + OTHERS[:1]}
     found = {
@@ -224,7 +224,7 @@ def test_a_negative_image_moves_the_result_away_from_it(report):
 
 
 def test_the_small_clip_finds_the_caption(report):
-    """Retrieval among 64, through the features that the encoder node gives."""
+    """The caption is found among 64 by the features that the encoder node gives."""
     _, clip, _ = checkpoints()
     scenes = list({scene.caption(): scene for scene in SCENES + OTHERS}.values())[:64]
     image = encode(pictures(scenes)).image_embeds

@@ -1,4 +1,4 @@
-"""The judge of generated pictures against scenes whose values are known, drawn cleanly and then spoilt."""
+"""The judge of generated pictures reads known scenes correctly, drawn cleanly and then spoilt."""
 
 import time
 from dataclasses import replace
@@ -18,7 +18,7 @@ SIDES = ("left", "right")
 
 
 def spoilt(pictures: Tensor, blur: float = 1.0, warp: float = 1.0, tint: float = 0.04, noise: float = 0.03) -> Tensor:
-    """As an imperfect model might draw them: bent, blurred (both in pixels), of another tint, noisy."""
+    """The pictures as an imperfect model might draw them: bent and blurred (in pixels), tinted, noisy."""
     generator = torch.Generator().manual_seed(1)
     count = len(pictures)
     bend = F.interpolate(torch.randn(count, 2, 8, 8, generator=generator), size=SIZE, mode="bicubic")
@@ -76,7 +76,7 @@ def test_halves_are_read(pairs, state, side):
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_half_does_not_see_the_other(singles, side):
-    """Though the object reaches over the seam."""
+    """One half is measured without the other, although the object reaches over the seam."""
     pictures = draw([(replace(scene, position=side, size="small"),) for scene in singles[:12]])
     seen = find(pictures, side)
     other = pictures[..., SIZE // 2 :] if side == "left" else pictures[..., : SIZE // 2]

@@ -1,4 +1,4 @@
-"""Training starts, learns, stops and goes on: a few steps of every model, through the command."""
+"""Training starts, learns, stops and continues: a few steps of every model, started by the command."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ SHORT = {
     "unet": (18, 0.95),
     "autoencoder": (24, 0.75),
     "clip": (12, 0.92),
-    "vision": (12, 0.96),  # goes on with that clip
+    "vision": (12, 0.96),  # continues with that CLIP
 }
 FILES = {
     "autoencoder": ["vae/demo_world.safetensors"],
@@ -71,7 +71,7 @@ def losses(folder, name: str) -> list[float]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Every model for a few steps, all but vision on those that are finished."""
+    """Every model trained for a few steps, all but vision on top of the finished ones."""
     folder = tmp_path_factory.mktemp("training")
     said = {}
     for name, (steps, _) in SHORT.items():
@@ -104,7 +104,7 @@ def test_the_files_say_what_they_are(trained, name):
 
 
 def interrupted(folder) -> int:
-    """Train until something has been seen of the pictures, then Ctrl-C; the steps of the state."""
+    """Train until some pictures have been seen, then press Ctrl-C: the steps in the saved state."""
     states = folder / "states"
     for file in states.glob("pictures-*"):
         file.unlink()

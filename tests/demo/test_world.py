@@ -54,7 +54,7 @@ def test_a_picture_does_not_depend_on_its_batch():
 
 
 def test_other_machines_draw_the_same():
-    """Numbers from one of them."""
+    """The numbers were computed on another machine."""
     found = scenes(1, 3)
     assert [tuple(getattr(scene, name) for name in VALUES) for scene in found] == [
         ("triangle", "cyan", "checks", "beige", "middle", "large"),
@@ -101,7 +101,7 @@ def test_no_half_of_a_training_pair_is_held_out():
 
 @pytest.mark.parametrize("held_out", [False, True])
 def test_attributes_are_independent(held_out):
-    """Every pair of values is as likely as any other; only shape and colour know of each other, through what is out."""
+    """Every pair of values is equally likely, except that shape and colour depend on each other by what is held out."""
     count = 4000
     found = scenes(11, count, held_out)
     for one, two in itertools.combinations(VALUES, 2):

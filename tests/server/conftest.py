@@ -1,4 +1,4 @@
-"""One real ComfyUI for the session, with the pack, the demo nodes and all small models, and a client that watches."""
+"""Start one real ComfyUI for the session, with the pack, the demo nodes and all small models, and follow its runs."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What ComfyUI knows about the pack after it has started."""
+"""ComfyUI knows the pack and its nodes after it has started."""
 
 import pytest
 

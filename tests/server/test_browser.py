@@ -1,4 +1,4 @@
-"""The pack in a browser: in the classic canvas, and in Nodes 2.0, there with the browser in French."""
+"""The pack works in a browser, in the classic canvas and in Nodes 2.0, the latter with the browser in French."""
 
 import json
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 SCRIPT = ROOT / "tests" / "server" / "browser.mjs"
 RENDERERS = {"classic": {"nodes2": False, "locale": "en"}, "nodes2": {"nodes2": True, "locale": "fr"}}
-SECONDS = 600  # a step that hangs ends it sooner
+SECONDS = 600  # for all steps; a step that hangs fails sooner
 SMALL = {"size": 128, "steps": 2}
 SEED_STAYS = "fixed"
 OWN = {  # the small adapter behind the last template
@@ -53,10 +53,10 @@ def template(name: str, object_info: dict) -> dict:
 
 @pytest.fixture(scope="module", params=RENDERERS)
 def seen(request, server, object_info):
-    """What a person does with the pack, and sees."""
+    """Do with the pack what a person does, and record what that person sees."""
     titles = {name: object_info[name]["display_name"] for name in NODES}
     templates = {name: template(name, object_info) for name in NAMES}
-    picture = log_file(f"browser {request.param}").with_suffix(".png")  # of the end, or of the failure
+    picture = log_file(f"browser {request.param}").with_suffix(".png")  # taken at the end, or at the failure
     task = {"url": server.url, "nodes": titles, "templates": templates, "picture": str(picture)}
     catalogue = server.base / "user" / "image-prompt-catalogue.json"
     catalogue.write_text(json.dumps({"entries": [OWN]}))
@@ -94,7 +94,7 @@ def test_a_template_runs_as_its_api_format_says(seen, server, name):
 
 
 def test_a_run_adds_nothing_to_what_is_saved(seen):
-    """But for a line on the loader, which makes it higher."""
+    """A run may only make the loader higher, by the line that it shows."""
     for template in seen["templates"].values():
         before, after = ([{**node, "size": 0} for node in template[when]] for when in ("before", "after"))
         assert after == before
@@ -127,5 +127,5 @@ def test_help_is_shown_in_any_language(seen, object_info):
 
 
 def test_nothing_of_the_pack_complains(seen):
-    """But for the page of a language, which is asked for before the one for all."""
+    """The browser may only miss the help page of its language, for which it asks before the general one."""
     assert [each for each in seen["complaints"] if not each.endswith(("/en.md", "/fr.md"))] == []

@@ -1,4 +1,4 @@
-"""`python dev.py demo`, on the server that is running already."""
+"""`python dev.py demo` works, on the server that is running already."""
 
 import contextlib
 import dataclasses
@@ -65,7 +65,7 @@ def test_references_are_unseen_and_unlike_each_other():
 
 
 def test_what_a_column_should_show():
-    """The masked column: left its own reference, right the next row's; a shape that the text names counts."""
+    """The masked column: its own reference left, that of the next row right. A shape that the text names counts."""
     scenes = sheet.references()
     by_name = {column.name: column for column in columns.COLUMNS}
     halves = [dataclasses.replace(scene, position="middle") for scene in scenes]

@@ -1,4 +1,4 @@
-"""Bad files and bad values: the user reads what is wrong, and the queue goes on."""
+"""For bad files and bad values the user reads what is wrong, and the queue continues."""
 
 import json
 import pickle
@@ -46,7 +46,7 @@ def alter(workflow: dict, class_type: str, **inputs: object) -> dict:
 
 
 def assert_refused(run, workflow: dict, good: dict, *words: str) -> None:
-    """The message has the words, and the same server still runs a good workflow."""
+    """Check that the message has the words, and that the server still runs a good workflow."""
     with pytest.raises(ServerError) as error:
         run(workflow)
     missing = [word for word in words if word.lower() not in str(error.value).lower()]

@@ -52,7 +52,7 @@ def nodes_of(ui: dict) -> list[dict]:
 
 
 def to_api(ui: dict, object_info: dict) -> dict:
-    """What the browser would queue."""
+    """Convert a workflow from UI format to the API format that the browser would queue."""
     links = {link[0]: [str(link[1]), link[2]] for link in ui["links"]}
     prompt = {}
     for node in nodes_of(ui):
@@ -91,7 +91,7 @@ def test_links_match_the_slots_at_both_ends(ui):
 
 
 def test_choices_are_offered_by_the_nodes(api, object_info):
-    """Everything that is not a file of the user's."""
+    """The nodes offer every choice in the workflows, except the files of the user."""
     for node in api.values():
         for name, (kind, *rest) in declared(object_info[node["class_type"]]).items():
             options = kind if isinstance(kind, list) else (rest[0] if rest else {}).get("options")

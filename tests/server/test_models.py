@@ -1,4 +1,4 @@
-"""Models that are found by content, through the queue."""
+"""Models are found by content in workflows that go through the queue."""
 
 import json
 
@@ -30,7 +30,7 @@ def catalogue(server):
 
 
 def found_by_content(workflow: dict, purpose: str) -> dict:
-    """The workflow with one node in place of the two loaders."""
+    """The workflow with Load Image Prompt Models in place of the two loaders."""
     kinds = {node["class_type"]: name for name, node in workflow.items()}
     adapter, encoder = (kinds.pop(f"ImagePromptLoad{what}") for what in ("Adapter", "Encoder"))
     changed = {name: node for name, node in workflow.items() if name not in (adapter, encoder)}

@@ -1,4 +1,4 @@
-"""The read-only routes: what they say, and what they refuse."""
+"""The routes only read: what they answer, and what they refuse."""
 
 import json
 import time
@@ -41,7 +41,7 @@ def test_models_are_listed_with_reasons(server, bad_file):
 
 
 def status_of_now(server) -> dict:
-    time.sleep(FRESH)  # so long an older answer serves all who ask
+    time.sleep(FRESH)  # for this long everybody gets the same answer
     return server.get("/image-prompt/status")
 
 

@@ -1,4 +1,4 @@
-"""The shipped workflows through the real server: queued over HTTP, watched on the websocket, pictures decoded."""
+"""The shipped workflows run on the real server: queued over HTTP, followed on the websocket, pictures decoded."""
 
 import copy
 
