@@ -1,6 +1,6 @@
-"""The one table of bad inputs: what a node refuses, and the message that it gives. test_bad_inputs.py runs it.
+"""The table of all bad inputs that a node refuses, and the message for each. test_bad_inputs.py runs it.
 
-A row adds to, or takes the place of, inputs with which the node works (`good`). A function makes a value of these.
+A row adds to the inputs with which the node works (`good`), or replaces some. A function makes its value from these.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ Inputs = dict[str, Any]
 
 @dataclass(frozen=True)
 class Bad:
-    """message: a regular expression"""
+    """One bad input of a node. message: a regular expression"""
 
     node: type
     inputs: Mapping[str, Any]
@@ -35,7 +35,7 @@ class Bad:
 
 
 def good(node: type) -> Inputs:
-    """Inputs with which it works, made anew."""
+    """New inputs with which the node works."""
     return GOOD[node]()
 
 
@@ -65,7 +65,7 @@ def _apply() -> Inputs:
 
 
 def _load_encoder() -> Inputs:
-    """In the model folders that ComfyUI has now."""
+    """Load an encoder from the model folders that ComfyUI has now."""
     (folder, *_), _ = folder_paths.folder_names_and_paths["clip_vision"]
     save_file(tiny.encoder_file(), Path(folder) / "tiny.safetensors", metadata=tiny.DESCRIPTION)
     return {"encoder_name": "tiny.safetensors"}
@@ -93,7 +93,7 @@ GOOD: dict[type, Callable[[], Inputs]] = {
 
 
 def _named(base: str, vector: int) -> dict[str, Callable[[Inputs], Any]]:
-    """An adapter of this base model on an SDXL whose vector is this wide."""
+    """An adapter for this base model, on an SDXL whose vector is this wide."""
 
     def model(_: Inputs) -> Any:
         unet = _unet("SDXL").clone()
@@ -127,7 +127,7 @@ def _narrow(inputs: Inputs) -> Any:
 
 
 def _loud(inputs: Inputs) -> Any:
-    """Values of about a million, which half precision does not hold."""
+    """Features of about a million, which half precision cannot hold."""
     file = tiny.base_file(inputs["model"])
     return tiny.wrapped({key: value * 1e6 if "to_v_ip" in key else value for key, value in file.items()})
 
@@ -137,7 +137,7 @@ def _plus(inputs: Inputs) -> Any:
 
 
 def _with(**changes: Callable[[Any], Any]) -> Callable[[Inputs], Any]:
-    """The features with other fields."""
+    """The features with some fields replaced."""
 
     def changed(inputs: Inputs) -> Any:
         for name, change in changes.items():

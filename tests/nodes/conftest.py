@@ -1,4 +1,4 @@
-"""Tiny models that every node test may use; `tiny` itself is importable beside the tests."""
+"""Share tiny models among the node tests; `tiny` itself, which is beside the tests, can be imported."""
 
 import sys
 from pathlib import Path
@@ -20,21 +20,21 @@ from image_prompt.nodes.host import register_folders  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def inference():
-    """As ComfyUI runs nodes."""
+    """Run every test in inference mode, as ComfyUI runs nodes."""
     with torch.inference_mode():
         yield
 
 
 @pytest.fixture(autouse=True)
 def user_folder(tmp_path, monkeypatch):
-    """An explanation keeps what it has learnt about the files there."""
+    """A user folder of its own for every test, because an explanation saves there what it learnt about files."""
     (tmp_path / "user" / "__image_prompt").mkdir(parents=True)
     monkeypatch.setattr(folder_paths, "user_directory", str(tmp_path / "user"))
 
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
-    """ComfyUI's model folders, empty."""
+    """Empty model folders for ComfyUI."""
     register_folders()
     for name in model_library.TYPES:
         if name in folder_paths.folder_names_and_paths:
@@ -56,7 +56,7 @@ def catalogue(folders):
 
 @pytest.fixture
 def base() -> str:
-    """Where blocks hold several layers, or sets of blocks differ, a test parametrises it with "SDXL" too."""
+    """The base model. Tests of blocks with several layers, or of sets of blocks, also parametrise it with "SDXL"."""
     return "SD1.5"
 
 
@@ -92,7 +92,7 @@ def two_references(encoder, pictures):
 
 @pytest.fixture
 def apply():
-    """Apply IP-Adapter with its defaults."""
+    """Run Apply IP-Adapter with its defaults."""
 
     def call(model, adapter, features, weight=1.0, start=0.0, end=1.0, **options):
         return ApplyImagePrompt.execute(model, adapter, features, weight, start, end, **options).args[0]

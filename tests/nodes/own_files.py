@@ -1,4 +1,4 @@
-"""Tiny model files in ComfyUI's folders, as a user may have them there."""
+"""Put tiny model files into ComfyUI's folders, as a user may have them there."""
 
 import json
 from functools import lru_cache
@@ -41,5 +41,5 @@ def put_encoder(folders, name="clip_vision/anything.safetensors"):
 
 
 def put_catalogue(folders, *entries, text=None):
-    """The user's own."""
+    """Write a catalogue file of the user."""
     (folders.parent / "user" / "__image_prompt" / CATALOGUE).write_text(text or json.dumps({"entries": entries}))

@@ -1,4 +1,4 @@
-"""What applying an IP-Adapter must and must not change, through ComfyUI's own sampler."""
+"""Applying an IP-Adapter changes what it must and nothing else, in ComfyUI's own sampler."""
 
 import gc
 import weakref
@@ -51,7 +51,7 @@ def test_every_cross_attention_is_patched_the_middle_included(base, model, adapt
 
 
 def test_weights_add_up(base, model, adapter, features, apply):
-    """Two nodes of weight 0.5 are one of weight 1."""
+    """Two nodes with weight 0.5 equal one with weight 1."""
     twice = apply(apply(model, adapter, features, weight=0.5), adapter, features, weight=0.5)
     torch.testing.assert_close(tiny.sample(twice, base), tiny.sample(apply(model, adapter, features), base), **CLOSE)
 
@@ -227,7 +227,7 @@ def test_references_together_are_their_tokens_joined(base, model, adapter, featu
 
 
 class Wrapping:
-    """Another pack's patch, of the kind that calls what it found."""
+    """The patch of another pack that calls the patch it found."""
 
     def __init__(self, previous):
         self.previous = previous
@@ -244,7 +244,7 @@ class Wrapping:
 
 
 class Joining:
-    """Another pack's patch, of the kind that adds itself to an object that is there (IPAdapter_plus)."""
+    """The patch of another pack that adds itself to a patch object that is there, as IPAdapter_plus does."""
 
     def __init__(self):
         self.callbacks = []

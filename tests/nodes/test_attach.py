@@ -1,4 +1,4 @@
-"""Image prompts as values: what they share, what each layer takes, and references that are projected by windows."""
+"""Image prompts are values: they share keys and values, and references can be projected window by window."""
 
 import gc
 
@@ -18,7 +18,7 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-3}
 
 @pytest.fixture
 def sides(features):
-    """Of the reference and of the negative image, as `image_prompt` takes them."""
+    """The tokens of the reference and of the negative image, as `image_prompt` takes them."""
     reference = {"image_embeds": features.image_embeds}
     return reference, {"image_embeds": torch.zeros_like(features.image_embeds)}
 
@@ -46,7 +46,7 @@ def test_a_second_weight_of_the_same_picture_projects_nothing_again(model, adapt
 
 
 def test_another_weight_in_the_next_run_projects_nothing_again(model, adapter, features, apply, projected):
-    """ComfyUI drops what a changed workflow does not use any more before it runs it."""
+    """Before it runs a changed workflow, ComfyUI drops the results that are no longer used."""
     apply(apply(model, adapter, features, weight=0.3), adapter, features, weight=0.4, layers="style")
     gc.collect()
     once = len(projected)

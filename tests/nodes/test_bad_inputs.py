@@ -1,4 +1,4 @@
-"""What goes wrong is said before sampling, with what was given, what was expected, and what to do."""
+"""Bad inputs are refused before sampling, with what was given, what was expected, and what to do."""
 
 import pytest
 from bad_inputs import BAD_INPUTS, GOOD, good

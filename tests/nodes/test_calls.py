@@ -1,4 +1,4 @@
-"""How the rows of a call of the model are told apart, whoever makes it: tiles, windows of frames, other packs."""
+"""The rows of a call of the model are told apart, whoever calls it: tiles, windows of frames, other packs."""
 
 import comfy.context_windows
 import comfy.utils
@@ -11,7 +11,7 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-3}
 
 
 def tiled(model, at_once):
-    """As a tiled diffusion runs a model: `at_once` tiles in one call, stacked along the batch."""
+    """Run a model as tiled diffusion does: `at_once` tiles in one call, stacked along the batch."""
 
     def run(apply_model, call):
         parts = call["input"].chunk(2, dim=3)
@@ -64,7 +64,7 @@ def test_a_batch_that_is_no_multiple_is_refused(features, apply):
 
 
 def test_a_block_with_rows_of_its_own_is_refused(features, apply):
-    """A regional prompter that repeats the positive row: these four are not two tiles of a positive and a negative."""
+    """A regional prompter repeats the positive row, so its four rows are not two tiles of positive and negative."""
     model = tiny.unet("SD1.5")
     patched = apply(model, tiny.adapter(model), features)
     rows = [0, 1, 1, 1]
@@ -99,7 +99,7 @@ def windows(mark, frames):
 @pytest.mark.parametrize("mark", [core_window, animatediff_window])
 @pytest.mark.parametrize("inside", [True, False])
 def test_windows_in_one_evaluation_take_the_references_of_their_frames(two_references, apply, mark, inside):
-    """Whichever of the two wrappers, that of the windows or ours, runs inside the other."""
+    """The order of the two wrappers, that of the windows and ours, makes no difference."""
     model = tiny.unet("SD1.5")
     model.model_options["transformer_options"]["ad_params"] = {"sub_idxs": None}
     adapter, masks = tiny.adapter(model), torch.rand(4, 8, 8)

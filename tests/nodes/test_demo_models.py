@@ -1,4 +1,4 @@
-"""The models of the demo world, which are in no catalogue, are found by what they are."""
+"""The models of the demo world, which are in no catalogue, are found by their content."""
 
 import shutil
 from pathlib import Path

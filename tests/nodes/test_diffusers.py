@@ -47,7 +47,7 @@ FEATURES = {"base": (1024,), "plus": (257, 1280), "full-face": (257, 1280)}
 
 
 def randomise(module: torch.nn.Module) -> None:
-    """Weights that keep the size of activations, and neither norms of 1 nor biases of 0, which would hide a mix-up."""
+    """Fill a model so that activations keep their size. Norms of 1 and biases of 0 would hide mix-ups."""
     for name, parameter in module.named_parameters():
         if parameter.ndim > 1:
             parameter.data = torch.randn(parameter.shape) * 0.7 / parameter[0].numel() ** 0.5
@@ -133,7 +133,7 @@ def predict_here(base: str, model: ModelPatcher, given: SimpleNamespace) -> tupl
 def predict_diffusers(
     base: str, given: SimpleNamespace, scaled: Tensor, file: Any, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """The same two predictions, as rows of one diffusers batch."""
+    """The same two predictions by diffusers, as rows of one batch."""
     unet, _ = unets(base)
     added: dict[str, Any] = {}
     if file is None:
@@ -162,7 +162,7 @@ def with_adapter(apply: Any, base: str, family: str, given: SimpleNamespace, wei
 
 
 def outputs(family: str, given: SimpleNamespace) -> list[Output]:
-    """Features on a CLIP_VISION_OUTPUT; the negative is the one the family's rule asks for."""
+    """The features and the negative that the family asks for, each as a CLIP_VISION_OUTPUT."""
     features = Output()
     if family == "base":
         features.image_embeds = given.features
@@ -211,7 +211,7 @@ def test_two_references_together_equal_diffusers(base, apply):
 
 @pytest.mark.parametrize("family", ["base", "plus"])
 def test_the_opposite_rows_push_away_from_the_reference(base, family):
-    """The negative rows see the reference and the positive rows nothing."""
+    """The negative rows see the reference, and the positive rows see nothing."""
     given, file = inputs(base, family), adapter_file(base, family)
     adapter = ImagePromptAdapter(load_adapter(file, ops=comfy.ops.manual_cast), "random.bin")
     model = unets(base)[1]

@@ -1,4 +1,4 @@
-"""Encoders and features between our nodes and core's."""
+"""Encoders and features can be exchanged between our nodes and core's."""
 
 import copy
 import sys

@@ -1,4 +1,4 @@
-"""What goes wrong only while sampling, or before a prompt is queued. Bad inputs of a node stand in bad_inputs.py."""
+"""Errors that appear only while sampling, or before a prompt is queued. Bad inputs of a node are in bad_inputs.py."""
 
 import pytest
 import tiny

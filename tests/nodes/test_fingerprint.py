@@ -26,7 +26,7 @@ def chosen(folders, catalogue):
 
 
 def unrelated(folders):
-    """Of every type one that is not chosen."""
+    """Write one file of every type, none of which is chosen."""
     put_adapter(folders, "zz/spare.safetensors")
     put_encoder(folders, "clip_vision/zz/spare.safetensors")
     save_file(LORA, folders / "loras" / "a.safetensors")
@@ -45,7 +45,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("purpose", ["standard", "auto", None])  # None: over a link
+@pytest.mark.parametrize("purpose", ["standard", "auto", None])  # None: comes over a link
 def test_files_that_are_not_chosen_do_not_count(folders, chosen, purpose):
     before = fingerprint(purpose)
     assert sum(map(len, before)) >= 2

@@ -1,4 +1,4 @@
-"""The input `layers` of Apply IP-Adapter: in which blocks of the model the references act."""
+"""The input `layers` of Apply IP-Adapter chooses the blocks of the model in which the references act."""
 
 import pytest
 import tiny
@@ -16,7 +16,7 @@ def slots(model):
 
 
 def chosen(model, base, name):
-    """The model's cross-attentions in the set."""
+    """The cross-attentions of the model that are in a set of layers."""
     blocks = [block for block, _ in cross_attentions(model.model.diffusion_model)]
     places = LAYER_SETS[base][name]
     return [block for block in blocks if places is None or (block.kind, block.index) in places]

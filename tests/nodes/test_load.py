@@ -1,4 +1,4 @@
-"""Files and folders: what is found, shared, refused."""
+"""The loaders find, share and refuse files."""
 
 import gc
 import os
@@ -26,7 +26,7 @@ from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
-    """ipadapter and clip_vision below tmp_path, and nowhere else."""
+    """Folders for ipadapter and clip_vision below tmp_path, and nowhere else."""
     register_folders()
     for name in ("ipadapter", "clip_vision"):
         (tmp_path / name).mkdir()
@@ -68,7 +68,7 @@ def test_an_encoder_file_is_loaded(folders):
 
 @pytest.mark.parametrize(("folder", "activation"), [("CLIP-ViT-B-32-laion2B-s34B-b79K", "gelu"), ("b32", "quick_gelu")])
 def test_an_encoder_is_known_by_its_folder(folders, folder, activation, monkeypatch):
-    """laion is in no part of the path but the folder that ComfyUI lists."""
+    """The word laion is in no part of the path except the folder that ComfyUI lists."""
     name = os.path.join(folder, "model.safetensors")
     (folders / "clip_vision" / folder).mkdir()
     shapes = {
@@ -236,7 +236,7 @@ def test_a_name_that_lies_about_the_container_is_no_matter(folders):
 
 
 def test_a_file_may_be_overwritten_and_cut_once_it_is_loaded(folders):
-    """Of a mapped one the end of the file ends the process."""
+    """If a file were memory-mapped, cutting it would end the process."""
     paths = [folders / "clip_vision" / "tiny.safetensors", folders / "ipadapter" / "tiny.safetensors"]
     save_file(tiny.encoder_file(), paths[0], metadata=tiny.DESCRIPTION)
     save_file(tiny.base_file(tiny.unet("SD1.5")), paths[1])

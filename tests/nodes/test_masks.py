@@ -1,4 +1,4 @@
-"""Where a mask lands."""
+"""A mask is placed on the right tokens."""
 
 import pytest
 import tiny
@@ -29,14 +29,14 @@ def test_an_area_is_cut_out_of_the_latent():
 
 
 def test_a_mask_just_outside_is_clamped_and_inside_is_left_as_it_is():
-    """Resizing and compositing overshoot; what lies further out is refused (bad_inputs.py)."""
+    """Resizing and compositing overshoot a little; values further out are refused (bad_inputs.py)."""
     torch.testing.assert_close(inputs.mask(torch.tensor([[[-0.01, 0.3, 1.01]]])), torch.tensor([[[0.0, 0.3, 1.0]]]))
     assert torch.equal(inputs.mask(torch.tensor([[[True, False]]])), torch.tensor([[[1.0, 0.0]]]))
 
 
 @pytest.mark.parametrize("rows", [slice(0, 4), slice(5, 12)])
 def test_only_the_tokens_under_the_mask_change(features, apply, rows, monkeypatch):
-    """A latent of 12x7: what one block adds, seen at the block itself."""
+    """What one block adds is compared at the block itself, for a latent of 12x7."""
     model = tiny.unet("SD1.5")
     mask = torch.zeros(1, 12, 7)
     mask[:, rows] = 1.0

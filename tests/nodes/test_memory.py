@@ -1,4 +1,4 @@
-"""What Apply IP-Adapter holds while it projects: little more than what it keeps, however many references there are."""
+"""While it projects, Apply IP-Adapter holds little more memory than it keeps, however many references there are."""
 
 import gc
 

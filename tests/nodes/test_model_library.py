@@ -1,4 +1,4 @@
-"""One index for the process, and where what the pack keeps lies."""
+"""The process has one index, and the pack keeps its files in the right folder."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Models found by content: loaded, shared, explained where they are missing, reported."""
+"""Models are found by content, loaded, shared and reported, and missing ones are explained."""
 
 import re
 import threading
@@ -34,7 +34,7 @@ def test_adapter_and_encoder_are_found_under_any_name_and_shared(folders, catalo
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What nodes say on themselves: {(node id, client): text}."""
+    """The texts that nodes show on themselves: {(node id, client): text}."""
     texts = {}
 
     class Browser:
@@ -294,7 +294,7 @@ def test_out_of_memory_for_one_picture_takes_the_cpu(pictures, caplog, monkeypat
 
 
 def plain(encoder, features):
-    """A copy without what a test has put over its methods."""
+    """A copy of an object without the methods that a test has replaced."""
     made = object.__new__(type(encoder).__mro__[1])
     made.__dict__.update({name: value for name, value in vars(encoder).items() if name not in ("load", "features")})
     return made

@@ -1,4 +1,4 @@
-"""The names of model files are ComfyUI's own, and are found however links lie."""
+"""The names of model files are those that ComfyUI gives them, and are found however links lead."""
 
 import multiprocessing
 import os
@@ -14,7 +14,7 @@ LONG = 60  # seconds that no listing takes
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """folder({...extensions}) -> two folders of the type ipadapter, and one that is not there."""
+    """Register two folders of the type ipadapter, and one that does not exist: folder({...extensions})."""
 
     def folder(extensions=frozenset(folder_paths.supported_pt_extensions)):
         paths = [tmp_path / name for name in ("one", "two", "absent")]
@@ -65,7 +65,7 @@ def test_a_folder_that_goes_and_one_that_comes_are_noticed(folder):
 
 
 def circles(one, two):
-    """Each of two folders holds two links to the other: by links there are 2^40 ways."""
+    """Two folders that each hold two links to the other, which makes 2^40 paths."""
     for here, there in ((one / "a", one / "b"), (one / "b", one / "a")):
         put(here / f"{here.name}.bin")
         for link in ("left", "right"):

@@ -17,7 +17,7 @@ NAN = r"NaN or infinity in image_proj\.proj\.weight"
 
 @pytest.fixture
 def spoilt(folders, catalogue):
-    """An adapter that only its numbers tell from a good one."""
+    """An adapter that differs from a good one only in its numbers."""
     put_adapter(folders, "mine/a.safetensors")
     path = folders / "ipadapter" / "mine" / "a.safetensors"
     tensors = load_file(path)

@@ -1,4 +1,4 @@
-"""What is done once a run or once an evaluation, in which dtype, and what reaches the patches of others."""
+"""Work is done once per run or once per evaluation, in the right dtype, and patches of other packs keep working."""
 
 from functools import cached_property
 
@@ -76,7 +76,7 @@ def test_another_compute_dtype_than_the_banks(features, apply):
 
 
 class Stored:
-    """Another pack's patch that gives away a tensor it keeps."""
+    """The patch of another pack that returns a tensor which it keeps."""
 
     def __init__(self):
         self.kept, self.moved, self.cleaned = [], [], 0
@@ -177,7 +177,7 @@ def test_sides_are_told_by_the_guiders_names(names, expected):
 
 
 def test_a_model_called_past_the_batching(features, apply):
-    """As packs do that run the model by themselves: one condition, the positive one."""
+    """Some packs run the model by themselves, with one condition, the positive one."""
     model = tiny.unet("SD1.5")
     patched = apply(model, tiny.adapter(model), features)
     x, context = torch.randn(1, 4, 8, 8), tiny.conditions("SD1.5")[0][0][0]

@@ -30,7 +30,7 @@ UNETS: dict[str, tuple[type, dict[str, Any], dict[str, int]]] = {
 
 
 def fill(module: torch.nn.Module, seed: int) -> torch.nn.Module:
-    """ComfyUI's layers come without values: norms 1, biases 0, weights scaled by their fan-in."""
+    """Fill ComfyUI's layers, which have no values yet: norms 1, biases 0, weights scaled by their fan-in."""
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in module.named_parameters():
         if parameter.ndim > 1:
@@ -108,7 +108,7 @@ def adapter(model: ModelPatcher, **options: Any) -> ImagePromptAdapter:
 
 
 def plus_adapter(model: ModelPatcher, embed: int = 32, seed: int = 5) -> ImagePromptAdapter:
-    """With a resampler of one layer, which reads the penultimate hidden states."""
+    """An adapter with a resampler of one layer, which reads the penultimate hidden states."""
     return wrapped(file_for(model, lambda context: published.resampler(context, embed, depth=1), seed))
 
 
