@@ -24,7 +24,7 @@ from torch.nn import functional as F  # noqa: E402
 
 from image_prompt.ip_adapter import OWN, Constant, Strength, scale_key  # noqa: E402
 from image_prompt.nodes.joint import ImagePrompt, Joint, Part  # noqa: E402
-from image_prompt.nodes.masks import Place  # noqa: E402
+from image_prompt.nodes.masks import Grid, Place  # noqa: E402
 from image_prompt.nodes.sampling import CALLED, KEY, Evaluation, Run  # noqa: E402
 
 LAYERS = {  # side of the latent: (grid side, inner width, heads): count
@@ -92,7 +92,7 @@ def ours(case: Case) -> Callable[[], None]:
         evaluation = Evaluation(run, (False, True), {}, latent, timestep, None)
         called = {CALLED: (case.rows, 4, *latent), "cond_or_uncond": [1, 0], "uuids": [1, 0]}
         for shape, joint in zip(case.layers, joints):
-            joint.add(case.queries[shape], case.outs[shape], {**called, KEY: evaluation}, (shape[0], shape[0]))
+            joint.add(case.queries[shape], case.outs[shape], {**called, KEY: evaluation}, Grid(shape[0], shape[0]))
 
     return evaluate
 

@@ -10,14 +10,11 @@ from typing import Any
 
 import torch
 from comfy.model_patcher import ModelPatcher
-from torch.nn import functional as F
 
 from ..ip_adapter import Attended, Block, Constant, Picked, Plan, Share, Step, Strength, plan_attention
-from .masks import EVERYWHERE, Place, token_mask
+from .masks import EVERYWHERE, Grid, Place, token_mask
 from .prepared import Prepared
 from .sampling import CALLED, Evaluation, Group, Layout, current
-
-Grid = tuple[int, int]  # height and width of the tokens of a block
 
 
 @dataclass(frozen=True)
@@ -74,14 +71,8 @@ class Joint:
         evaluation = current(extra_options)
         return tuple(part for part in self.parts if evaluation.within(*part.prompt.strength.course.ends))
 
-    def add(
-        self, q: torch.Tensor, out: torch.Tensor, extra_options: dict[str, Any], grid: Grid, beside: int = 0
-    ) -> None:
-        """Add the attention of the query `q` (B, L, I) to `out` (B, L, I), contiguous.
-
-        Args:
-            grid: of the tokens
-            beside: how many tokens follow those of the grid: of pictures that the model reads, where no mask reaches
+    def add(self, q: torch.Tensor, out: torch.Tensor, extra_options: dict[str, Any], grid: Grid) -> None:
+        """Add the attention of the query `q` (B, L, I) to `out` (B, L, I), contiguous. `grid`: of the tokens.
 
         Raises:
             ValueError: another node changes the batch, or a mask cannot be placed.
@@ -91,10 +82,10 @@ class Joint:
             return
         layout = evaluation.layout(len(q), extra_options)
         size = tuple(extra_options[CALLED][-2:])
-        key = (self, acting, layout, q.shape, q.dtype, q.device, grid, beside, size)
+        key = (self, acting, layout, q.shape, q.dtype, q.device, grid, size)
         plan = evaluation.run.made.get(key)
         if plan is None:
-            plan = evaluation.run.made[key] = self._plan(q, acting, Call(evaluation, layout, size, grid, beside))
+            plan = evaluation.run.made[key] = self._plan(q, acting, Call(evaluation, layout, size, grid))
         plan(q, out, self.weights)
 
     def models(self) -> list[ModelPatcher]:
@@ -127,16 +118,12 @@ class Joint:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A call of a block: the latent that the model was called with (`size`), and the tokens of the block.
-
-    beside: how many tokens follow those of the grid
-    """
+    """A call of a block: the latent that the model was called with (`size`), and the tokens of the block."""
 
     evaluation: Evaluation
     layout: Layout
     size: tuple[int, int]
     grid: Grid
-    beside: int = 0
 
     def mask(self, place: Place, group: Group, q: torch.Tensor) -> torch.Tensor | None:
         """(1 or the group's rows, L), made once a run."""
@@ -154,16 +141,17 @@ class Call:
                 f"{expected[0]}x{expected[1]}), so the mask of the image prompt cannot be placed: remove the mask or "
                 "that node."
             )
-        key = (place, group.area, group.frames, self.grid, self.beside, q.shape[1], q.device, q.dtype)
+        key = (place, group.area, group.frames, self.grid, q.shape[1], q.device, q.dtype)
         return self.evaluation.run.once(key, lambda: self._placed(mask, group, q))
 
     def _placed(self, mask: torch.Tensor, group: Group, q: torch.Tensor) -> torch.Tensor:
         some = mask if len(mask) == 1 else mask[[frame % len(mask) for frame in group.frames]]
-        placed = F.pad(token_mask(some, self.evaluation.latent_size, group.area, self.grid), (0, self.beside))
+        placed = token_mask(some, self.evaluation.latent_size, group.area, self.grid)
         if placed.shape[1] != q.shape[1]:
             raise ValueError(
-                f"A block of the model has {q.shape[1]} tokens on a {self.grid[0]}x{self.grid[1]} grid, so the mask of "
-                "the image prompt cannot be placed: another node merges tokens there. Remove that node or the mask."
+                f"A block of the model has {q.shape[1]} tokens on a {self.grid.height}x{self.grid.width} grid, so the "
+                "mask of the image prompt cannot be placed: another node merges tokens there. Remove that node or the "
+                "mask."
             )
         return placed.to(q)
 

@@ -1,6 +1,7 @@
 """Where in the picture an image prompt acts: a mask at the token grid of one block."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -18,19 +19,36 @@ class Place:
 EVERYWHERE = Place()
 
 
-def token_mask(mask: torch.Tensor, latent: tuple[int, int], area: Area | None, grid: tuple[int, int]) -> torch.Tensor:
-    """(N, H, W) mask of the picture -> (N, h * w), at the tokens of a block that sees `area` of the latent.
+class Grid(NamedTuple):
+    """How the tokens of a block lie on the latent.
+
+    height, width: of the tokens
+    padding: rows and columns of latent pixels that the model adds at the end, where its last tokens would lack them
+    beside: how many tokens follow, of pictures that the model reads, where no mask reaches
+    """
+
+    height: int
+    width: int
+    padding: tuple[int, int] = (0, 0)
+    beside: int = 0
+
+
+def token_mask(mask: torch.Tensor, latent: tuple[int, int], area: Area | None, grid: Grid) -> torch.Tensor:
+    """(N, H, W) mask of the picture -> (N, L), at the tokens of a block that sees `area` of the latent.
 
     Args:
         latent: height and width of the whole latent
         area: (height, width, top, left) of what the block sees, in latent pixels, or None for all of it
-        grid: height and width of the block's tokens
+        grid: the block's tokens
     """
     mask = mask.unsqueeze(1)
     if area is not None:
         height, width, top, left = area
         mask = _resized(mask, latent)[..., top : top + height, left : left + width]
-    return _resized(mask, grid).flatten(1)
+    if any(grid.padding):
+        mask = mask if area is not None else _resized(mask, latent)
+        mask = F.pad(mask, (0, grid.padding[1], 0, grid.padding[0]), mode="replicate")
+    return F.pad(_resized(mask, (grid.height, grid.width)).flatten(1), (0, grid.beside))
 
 
 def _resized(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

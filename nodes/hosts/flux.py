@@ -5,8 +5,8 @@ As XLabs trained it: no gate, no output projection, and the query before its rot
 Letters: B rows of a call, L tokens of the picture, I inner width, H heads, D = I / H.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 import comfy.ldm.flux.model
 import torch
@@ -14,12 +14,13 @@ from comfy.model_patcher import ModelPatcher
 
 from ...ip_adapter import BASE_MODELS, Block
 from ..joint import Part, Site
+from ..masks import Grid
 from ..sampling import CALLED
 from .host import SitePatch
 
 IN_WORDS = {  # classes of ComfyUI for models that are built like Flux.1, but that no IP-Adapter is made for
     "Flux2": "Flux.2",
-    "FluxSchnell": "Ovis-Image",  # which ComfyUI has no class for; those of Flux.1 have its sizes
+    "FluxSchnell": "Ovis-Image",  # ComfyUI has no class of its own for it; schnell itself is known by its sizes
     "LongCatImage": "LongCat-Image",
 }
 
@@ -39,7 +40,7 @@ class Flux:
 
     def sites(self, model: ModelPatcher) -> list[Site]:
         flux = _flux(model)
-        blocks: list[Any] = [] if flux is None else list(flux.double_blocks)
+        blocks = cast(Iterable[Any], [] if flux is None else flux.double_blocks)
         return [
             Site(Block("double", index, 0, block.hidden_size), block.num_heads) for index, block in enumerate(blocks)
         ]
@@ -70,19 +71,12 @@ class DoubleBlockPatch(SitePatch):
         out = self._block({**args, "transformer_options": {**options, "patches": patches}}, extra)
         if query.found is None:  # another node leaves the block out
             return out
-        picture = self._ours(out["img"])
-        beside = sum(options.get("reference_image_num_tokens", ()))
-        self.joint.add(query.found.to(picture.dtype), picture, options, _grid(options), beside)
+        picture = out["img"].contiguous()  # ours to write to: the blocks themselves write into what they are given
+        self.joint.add(query.found.to(picture.dtype), picture, options, _grid(options))
         return {**out, "img": picture}
 
     def _block(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
         return extra["original_block"](args) if self.previous is None else self.previous(args, extra)
-
-    def _ours(self, picture: torch.Tensor) -> torch.Tensor:
-        """(B, L, I), contiguous, and ours to write to: the block itself writes into what it was given."""
-        if (self.previous is None or isinstance(self.previous, DoubleBlockPatch)) and not picture.requires_grad:
-            return picture.contiguous()
-        return picture.clone(memory_format=torch.contiguous_format)
 
 
 class PictureQuery:
@@ -99,7 +93,9 @@ class PictureQuery:
         return {}
 
 
-def _grid(options: dict[str, Any]) -> tuple[int, int]:
-    """Of the tokens, two latent pixels wide and high; ComfyUI pads a latent that is odd."""
+def _grid(options: dict[str, Any]) -> Grid:
+    """A token is two latent pixels high and wide; those of Kontext's pictures follow."""
     height, width = options[CALLED][-2:]
-    return -(-height // 2), -(-width // 2)
+    padding = height % 2, width % 2
+    beside = sum(options.get("reference_image_num_tokens", ()))
+    return Grid((height + padding[0]) // 2, (width + padding[1]) // 2, padding, beside)

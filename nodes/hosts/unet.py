@@ -13,6 +13,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ...ip_adapter import BASE_MODELS, KOLORS, Block
 from ..joint import Part, Site
+from ..masks import Grid
 from ..sampling import current
 from .host import SitePatch
 
@@ -87,7 +88,7 @@ class CrossAttentionPatch(SitePatch):
     ) -> torch.Tensor:
         out = self._text(q, k, v, extra_options)
         height, width = extra_options["activations_shape"][-2:]
-        self.joint.add(q, out, extra_options, (height, width))
+        self.joint.add(q, out, extra_options, Grid(height, width))
         for callback, options in self.joined:
             sigma = current(extra_options).sigma
             if options.get("sigma_end", 0.0) <= sigma <= options.get("sigma_start", float("inf")):

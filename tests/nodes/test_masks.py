@@ -6,26 +6,34 @@ import torch
 
 from image_prompt.nodes import inputs
 from image_prompt.nodes.hosts.unet import CrossAttentionPatch
-from image_prompt.nodes.masks import token_mask
+from image_prompt.nodes.masks import Grid, token_mask
 
 
 def test_a_mask_is_averaged_onto_the_grid():
     mask = torch.arange(24.0).view(1, 4, 6)
     expected = torch.tensor([[3.5, 5.5, 7.5], [15.5, 17.5, 19.5]]).flatten().unsqueeze(0)  # means of 2x2 cells
-    torch.testing.assert_close(token_mask(mask, (8, 12), None, (2, 3)), expected)
+    torch.testing.assert_close(token_mask(mask, (8, 12), None, Grid(2, 3)), expected)
 
 
 def test_a_thin_line_is_not_lost():
     mask = torch.zeros(1, 64, 64)
     mask[:, 5] = 1.0
-    torch.testing.assert_close(token_mask(mask, (64, 64), None, (8, 8)).view(8, 8)[0], torch.full((8,), 1 / 8))
+    torch.testing.assert_close(token_mask(mask, (64, 64), None, Grid(8, 8)).view(8, 8)[0], torch.full((8,), 1 / 8))
 
 
 def test_an_area_is_cut_out_of_the_latent():
     mask = torch.zeros(1, 6, 10)
     mask[:, 2:4, 7:] = 1.0
-    cut = token_mask(mask, (6, 10), (2, 4, 2, 6), (2, 4))  # height, width, top, left
+    cut = token_mask(mask, (6, 10), (2, 4, 2, 6), Grid(2, 4))  # height, width, top, left
     torch.testing.assert_close(cut.view(2, 4), torch.tensor([[0.0, 1, 1, 1]] * 2))
+
+
+def test_tokens_that_the_model_pads_take_the_pixels_they_have():
+    """A latent of 3x5 in tokens of 2x2, and two tokens of another picture."""
+    mask = torch.zeros(1, 3, 5)
+    mask[:, 2:, 3:] = 1.0
+    expected = torch.tensor([[0.0, 0, 0, 0, 0.5, 1, 0, 0]])
+    torch.testing.assert_close(token_mask(mask, (3, 5), None, Grid(2, 3, padding=(1, 1), beside=2)), expected)
 
 
 def test_a_mask_just_outside_is_clamped_and_inside_is_left_as_it_is():
