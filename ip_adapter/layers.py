@@ -65,6 +65,8 @@ def select_layers(layers: Mapping[Block, int], base_model: str, name: str) -> di
     """The part of `match_layers`' answer that is in a set, in the same order. ValueError if there is no such set."""
     sets = LAYER_SETS[base_model]
     if name not in sets:
+        if len(sets) == 1:
+            raise ValueError(f"For {base_model} there are no layers named {name!r}: choose {next(iter(sets))}.")
         raise ValueError(f"There are no layers named {name!r}: choose one of {', '.join(sets)}.")
     places = sets[name]
     return {block: layer for block, layer in layers.items() if places is None or (block.kind, block.index) in places}

@@ -15,6 +15,7 @@ from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 
 from ..clip_vision.images import CHANNELS
+from ..ip_adapter import APPLIED_TO
 from .features import FIELDS
 
 WORDS = 40  # of a text that is quoted
@@ -63,7 +64,7 @@ def choice(value: Any, choices: Sequence[str], name: str) -> str:
 
 def diffusion_model(value: Any, name: str = "model") -> ModelPatcher:
     """What a MODEL socket carries."""
-    advice = "connect a SD1.5 or SDXL model"
+    advice = f"connect a {', '.join(APPLIED_TO[:-1])} or {APPLIED_TO[-1]} model"
     expect(value, ModelPatcher, name, advice)
     expect(value.model, BaseModel, name, advice)
     return value

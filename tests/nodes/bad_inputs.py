@@ -132,6 +132,10 @@ def _loud(inputs: Inputs) -> Any:
     return tiny.wrapped({key: value * 1e6 if "to_v_ip" in key else value for key, value in file.items()})
 
 
+def _xlabs(_: Inputs) -> Any:
+    return tiny.wrapped(tiny.flux_file(tiny.flux()))
+
+
 def _plus(inputs: Inputs) -> Any:
     return tiny.plus_adapter(inputs["model"])
 
@@ -170,16 +174,35 @@ BAD_INPUTS = (
     Bad(L, {"dtype": "fp8"}, "The input dtype is the text 'fp8': choose one of auto, fp32, bf16, fp16"),
     Bad(L, {"variant": torch.zeros(2)}, r"The input variant is a tensor of shape \(2,\): choose one of auto, CLIP"),
     Bad(N, {"adapter_name": LIST}, "The adapter is a list of 2: give the name of a file in models/ipadapter"),
-    Bad(M, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5 or SDXL model"),
+    Bad(M, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5, SDXL, Kolors or Flux model"),
     Bad(M, {"purpose": "faces"}, "The input purpose is the text 'faces': choose one of auto, plus, standard"),
     # model
-    Bad(A, {"model": NOTHING}, r"The model is nothing: connect a SD1\.5 or SDXL model\."),
+    Bad(A, {"model": NOTHING}, r"The model is nothing: connect a SD1\.5, SDXL, Kolors or Flux model\."),
     Bad(A, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5"),
     Bad(
         A, {"model": lambda inputs: inputs["adapter"].patcher}, "The model is an object of the type IPAdapter: connect"
     ),
     Bad(A, {"model": lambda _: tiny.flux2()}, "the model is Flux.2: here IP-Adapters are applied to SD1.5, SDXL"),
+    Bad(
+        A, {"model": lambda _: tiny.chroma()}, "the model is Chroma: .* there is none for Chroma. Connect a SD1.5 model"
+    ),
     Bad(A, {"model": lambda _: _unet("SDXL")}, r"for SD1\.5, the model is SDXL: use one made for SDXL\."),
+    Bad(A, {"model": lambda _: tiny.flux()}, r"for SD1\.5, the model is Flux: use one made for Flux\."),
+    Bad(
+        A,
+        {"model": lambda _: tiny.flux(depth=8), "adapter": _xlabs},
+        r"19 layers \(Flux\), this model has 8 double blocks",
+    ),
+    Bad(
+        A,
+        {"model": lambda _: tiny.flux(hidden_size=48, num_heads=3), "adapter": _xlabs},
+        "made for a model of another s",
+    ),
+    Bad(
+        A,
+        {"model": lambda _: tiny.flux(), "adapter": _xlabs, "layers": "style"},
+        "For Flux there are no layers named 'style': choose all",
+    ),
     *(
         Bad(A, {"model": _of_class(kind)}, f"the model is {name}: .* there is none for {name}. Connect a SD1.5 model")
         for kind, name in {
@@ -196,6 +219,7 @@ BAD_INPUTS = (
     Bad(A, {"adapter": TEXT}, "The adapter is the text 'a word': connect"),
     Bad(A, {"adapter": DICT}, "The adapter is a dict with image_proj, ip_adapter: connect"),
     Bad(A, {"adapter": lambda _: tiny.adapter(_unet("SDXL"))}, r"for SDXL, the model is SD1\.5: use one made for"),
+    Bad(A, {"adapter": _xlabs}, r"is an IP-Adapter for Flux, the model is SD1\.5: use one made for SD1\.5"),
     Bad(A, _named("Kolors", 2816), "IP-Adapter for Kolors, the model is SDXL"),
     Bad(A, _named("SDXL", 5632), "IP-Adapter for SDXL, the model is Kolors"),
     Bad(A, {"adapter": _narrow}, "is 16 wide.*made for a model of another size"),

@@ -21,6 +21,9 @@ from safetensors.torch import save_file
 from test_diffusers import randomise
 from torch import Tensor
 
+from image_prompt.nodes.encode import EncodeImagePrompt
+from image_prompt.nodes.joint import Joint
+
 SIGMA, BATCH, GUIDANCE = 0.6, 2, 2.5
 SIZE = (12, 8)
 
@@ -150,3 +153,164 @@ def test_the_prediction_equals_diffusers(file, apply, references):
     assert_close(tuple(ours), theirs)
     without = predict_diffusers(given, latent, None, 0.0)
     assert min((a - b).abs().max() for a, b in zip(theirs, without, strict=True)) > 1e-2  # the adapter acts
+
+
+@pytest.fixture
+def model():
+    return tiny.flux()
+
+
+@pytest.fixture
+def adapter(model):
+    return tiny.wrapped(tiny.flux_file(model))
+
+
+def sample(model: ModelPatcher, **options: Any) -> Tensor:
+    return tiny.sample(model, "Flux", **options)
+
+
+def equal(a: Tensor, b: Tensor) -> None:
+    torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("setting", [{"weight": 0.0}, {"start": 0.4, "end": 0.4}, {"start": 0.98, "end": 0.99}])
+def test_no_influence_is_bit_identical(model, adapter, features, apply, setting):
+    equal(sample(apply(model, adapter, features, **setting)), sample(model))
+    assert (sample(apply(model, adapter, features)) - sample(model)).abs().max() > 0.1
+
+
+def test_a_range_is_the_steps_inside_it(model, adapter, features, apply):
+    whole = sample(apply(model, adapter, features), steps=4)
+    halves = apply(apply(model, adapter, features, end=0.5), adapter, features, start=0.5)
+    equal(sample(halves, steps=4), whole)
+    assert not torch.allclose(sample(apply(model, adapter, features, end=0.5), steps=4), whole)
+
+
+def test_no_query_is_kept_outside_the_range(model, adapter, features, apply):
+    queries = []
+
+    def other(args, extra):
+        queries.append(len(args["transformer_options"].get("patches", {}).get("attn1_patch", ())))
+        return extra["original_block"](args)
+
+    model.set_model_patch_replace(other, "dit", "double_block", 0)
+    sample(apply(model, adapter, features, end=0.5), steps=4)
+    assert queries[0] == 1 and queries[-1] == 0
+
+
+def test_weights_add_up_whether_in_one_patch_or_around_that_of_another_node(model, adapter, features, apply):
+    once = sample(apply(model, adapter, features))
+    between = apply(model, adapter, features, weight=0.5)
+    slots = between.model_options["transformer_options"]["patches_replace"]["dit"]
+    calls = []
+
+    def other(args, extra, below=slots[("double_block", 7)]):
+        calls.append(args)
+        return below(args, extra)
+
+    twice = apply(between, adapter, features, weight=0.5)
+    between.set_model_patch_replace(other, "dit", "double_block", 7)
+    around = apply(between, adapter, features, weight=0.5)
+    for chained in (twice, around):
+        torch.testing.assert_close(sample(chained), once, rtol=1e-4, atol=1e-4)
+    assert calls
+
+
+def test_clones_are_apart_and_runs_leave_nothing(model, adapter, features, apply):
+    before = sample(model)
+    half = apply(model, adapter, features, weight=0.5)
+    expected = sample(half)
+    apply(half, adapter, features, weight=2.0)
+    equal(sample(half.clone()), expected)
+    equal(sample(half), expected)
+    equal(sample(model), before)
+
+
+def test_a_block_that_another_node_leaves_out_stays_out(model, adapter, features, apply):
+    def skip(args, extra):
+        return args
+
+    model.set_model_patch_replace(skip, "dit", "double_block", 3)
+    assert sample(apply(model, adapter, features)).isfinite().all()
+    for block in set(range(19)) - {3}:
+        model.set_model_patch_replace(skip, "dit", "double_block", block)
+    equal(sample(apply(model, adapter, features)), sample(model))
+
+
+def test_the_query_is_seen_as_other_nodes_leave_it_and_theirs_are_kept(model, adapter, features, apply, monkeypatch):
+    queries, kinds = [], []
+
+    def ones(q, k, v, extra_options, **_):
+        kinds.append((extra_options["block_type"], len(extra_options["patches"]["attn1_patch"])))
+        return {"q": torch.ones_like(q)}
+
+    monkeypatch.setattr(Joint, "add", lambda self, q, *args: queries.append(q))
+    model.set_model_attn1_patch(ones)
+    sample(apply(model, adapter, features), steps=1)
+    assert len(queries) == 19 and all((query == 1).all() for query in queries)
+    assert kinds == [("double", 2)] * 19 + [("single", 1)] * 2
+
+
+@pytest.fixture
+def changes(monkeypatch):
+    """How much the tokens of each call changed: (L,)."""
+    found, add = [], Joint.add
+
+    def spy(self, q, out, *args):
+        before = out.clone()
+        add(self, q, out, *args)
+        found.append((out - before).abs().amax((0, 2)))
+
+    monkeypatch.setattr(Joint, "add", spy)
+    return found
+
+
+@pytest.mark.parametrize("size", [(12, 8), (11, 7)])
+@pytest.mark.parametrize("beside", [0, 6])
+def test_only_the_tokens_under_the_mask_change(model, adapter, features, apply, changes, size, beside):
+    """On the packed grid of 6x4, which is padded for an odd latent; those of a Kontext picture of 4x6 follow."""
+    mask = torch.zeros(1, 8 * size[0], 8 * size[1])
+    mask[:, 48:] = 1.0  # from the fourth row of tokens on
+    conds = tiny.conditions("Flux")
+    if beside:
+        for cond in conds:
+            cond[0][1]["reference_latents"] = [torch.randn(1, 16, 4, 6)]
+    sample(apply(model, adapter, features, mask=mask), size=size, steps=1, conds=conds)
+    assert len(changes) == 19
+    for change in changes:
+        assert change.shape == (24 + beside,)
+        assert change[12:24].min() > 1e-3 and change[:12].max() == 0
+        assert not beside or change[24:].max() == 0
+
+
+def test_without_a_mask_the_tokens_of_a_reference_latent_change_too(model, adapter, features, apply, changes):
+    """As diffusers does: its processor adds to all tokens of the picture stream."""
+    conds = tiny.conditions("Flux")
+    for cond in conds:
+        cond[0][1]["reference_latents"] = [torch.randn(1, 16, 4, 6)]
+    sample(apply(model, adapter, features), steps=1, conds=conds)
+    assert all(change.shape == (16 + 6,) and change.min() > 1e-3 for change in changes)
+
+
+def test_one_reference_for_each_picture(model, adapter, features, two_references, apply):
+    together = sample(apply(model, adapter, two_references, batch="one per image"), batch=2)
+    for row in range(2):
+        one = type(features)(
+            negative_penultimate=None,
+            negative_image_embeds=features.negative_image_embeds,
+            encoder="",
+            image_embeds=two_references.image_embeds[row : row + 1],
+        )
+        alone = sample(apply(model, adapter, one), batch=2)
+        torch.testing.assert_close(together[row], alone[row], rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(together[1 - row], alone[1 - row], atol=1e-2)
+
+
+def test_a_black_picture_is_the_negative(encoder, model, adapter, pictures, features, apply):
+    black = EncodeImagePrompt.execute(encoder, torch.zeros(1, 32, 32, 3)).args[0]
+    neutral = sample(apply(model, adapter, features))
+    torch.testing.assert_close(sample(apply(model, adapter, features, negative=black)), neutral, rtol=0, atol=1e-4)
+    assert (sample(apply(model, adapter, features, negative=features)) - neutral).abs().max() > 0.1
+    narrow = EncodeImagePrompt.execute(encoder, pictures[:1], adapter=adapter).args[0]
+    assert narrow.patcher is None and narrow.negative_penultimate is None
+    torch.testing.assert_close(sample(apply(model, adapter, narrow)), neutral, rtol=0, atol=1e-4)

@@ -112,29 +112,31 @@ def plus_adapter(model: ModelPatcher, embed: int = 32, seed: int = 5) -> ImagePr
     return wrapped(file_for(model, lambda context: published.resampler(context, embed, depth=1), seed))
 
 
+FLUX: dict[str, Any] = {
+    "image_model": "flux",
+    "in_channels": 16,
+    "out_channels": 16,
+    "patch_size": 2,
+    "context_in_dim": 4096,
+    "hidden_size": 32,
+    "mlp_ratio": 4.0,
+    "num_heads": 2,
+    "depth": 19,
+    "depth_single_blocks": 2,
+    "axes_dim": [4, 6, 6],
+    "theta": 10000,
+    "qkv_bias": True,
+    "vec_in_dim": 768,
+    "txt_ids_dims": [],
+}
+
+
 def flux(kind: type = comfy.supported_models.Flux, seed: int = 0, **changes: Any) -> ModelPatcher:
     """A narrow Flux.1, or a model that is built like it; the heads are 16 wide."""
-    config = kind(
-        {
-            "image_model": "flux",
-            "in_channels": 16,
-            "out_channels": 16,
-            "patch_size": 2,
-            "vec_in_dim": 768,
-            "context_in_dim": 4096,
-            "hidden_size": 32,
-            "mlp_ratio": 4.0,
-            "num_heads": 2,
-            "depth": 19,
-            "depth_single_blocks": 2,
-            "axes_dim": [4, 6, 6],
-            "theta": 10000,
-            "qkv_bias": True,
-            "guidance_embed": True,
-            "txt_ids_dims": [],
-        }
-        | changes
-    )
+    return _dit(kind(FLUX | {"guidance_embed": True} | changes), seed)
+
+
+def _dit(config: Any, seed: int = 0) -> ModelPatcher:
     config.set_inference_dtype(torch.float32, None)
     cpu = torch.device("cpu")
     model = config.get_model({}, "", device=cpu)
@@ -146,6 +148,12 @@ def flux2() -> ModelPatcher:
     """To be refused: built like Flux.1, for another text encoder."""
     changes = {"context_in_dim": 64, "vec_in_dim": None, "depth": 1, "global_modulation": True, "guidance_embed": False}
     return flux(comfy.supported_models.Flux2, **changes)
+
+
+def chroma() -> ModelPatcher:
+    """To be refused: it has the blocks of Flux.1 and is of another class."""
+    sizes = {"in_dim": 64, "out_dim": 32, "hidden_dim": 16, "n_layers": 1, "depth": 1}
+    return _dit(comfy.supported_models.Chroma(FLUX | sizes))
 
 
 def flux_file(model: ModelPatcher, tokens: int = 4, embed: int = 24, seed: int = 5) -> dict[str, torch.Tensor]:
