@@ -16,7 +16,7 @@ from .display import show
 from .host import digest, model_path, weights_of
 from .hosts import base_model
 from .load import load_adapter, load_encoder
-from .model_library import chosen_files, companion_need, encoder_need, look_for, report
+from .model_library import catalogue, chosen_files, companion_need, encoder_need, look_for, report
 from .sockets import CATEGORY, Adapter
 
 AUTO = "auto"
@@ -120,7 +120,7 @@ def with_lora(model: ModelPatcher, found: IndexedFile) -> ModelPatcher:
 
 
 def _adapter(base: str, purpose: str) -> Resolution:
-    """The first purpose for which a file is there; else what to get for the first.
+    """The first purpose for which a file is there; else what to get for the first for which one is published.
 
     Raises:
         ValueError: nothing here is applied to such a model.
@@ -132,7 +132,7 @@ def _adapter(base: str, purpose: str) -> Resolution:
         )
     needs = _needs(base, purpose)
     found = (resolution for need in needs if (resolution := look_for(need, patience=0)).found)
-    return next(found, None) or look_for(needs[0])
+    return next(found, None) or look_for(next((need for need in needs if need.wanted(catalogue())), needs[0]))
 
 
 def _needs(base: str, purpose: str) -> list[Need]:

@@ -133,6 +133,21 @@ def test_a_missing_adapter_is_explained(folders, purpose):
     assert str(folders) not in said
 
 
+def test_what_there_is_for_flux_is_named_where_it_is_missing(folders):
+    with pytest.raises(ValueError, match=r"kind 'standard'.*\n.*Get flux-ip-adapter-v2\.safetensors \(licence FLUX"):
+        LoadImagePromptModels.execute(tiny.flux())
+
+
+def test_for_flux_they_are_found_and_fit_together(folders, pictures, apply):
+    save_file(tiny.flux_file(tiny.flux()), folders / "ipadapter" / "anything.safetensors")
+    put_encoder(folders)
+    model, adapter, encoder = LoadImagePromptModels.execute(tiny.flux()).args
+    assert adapter.module.family.id == "flux-xlabs"
+    features = EncodeImagePrompt.execute(encoder, pictures[:1], adapter=adapter).args[0]
+    steered = tiny.sample(apply(model, adapter, features), "Flux")
+    assert (steered - tiny.sample(model, "Flux")).abs().max() > 0.01
+
+
 def test_a_missing_encoder_is_explained_with_the_adapter_that_needs_it(folders, catalogue):
     put_adapter(folders)
     put_encoder(folders, "ipadapter/encoder.safetensors")
