@@ -24,10 +24,11 @@ class ApplyImagePrompt(io.ComfyNode):
             node_id="ImagePromptApply",
             display_name="Apply IP-Adapter",
             category=CATEGORY,
-            description="Lets reference images steer a SD1.5 or SDXL model. Several of these nodes can be chained.",
+            description="Lets reference images steer a SD1.5, SDXL, Kolors or Flux.1 model. Several of these nodes can "
+            "be chained.",
             search_aliases=["ip-adapter", "ipadapter", "image prompt", "apply ipadapter", "reference image"],
             inputs=[
-                io.Model.Input("model", tooltip="A SD1.5 or SDXL model; other patches on it stay."),
+                io.Model.Input("model", tooltip="A SD1.5, SDXL, Kolors or Flux.1 model; other patches on it stay."),
                 Adapter.Input("adapter", tooltip="The IP-Adapter. It must be made for the model."),
                 io.ClipVisionOutput.Input("features", tooltip="The reference images, from Encode Image Prompt."),
                 io.Float.Input(
@@ -84,7 +85,8 @@ class ApplyImagePrompt(io.ComfyNode):
                     optional=True,
                     tooltip="Which part of the reference acts: 'style' its colours and textures, 'composition' its "
                     "shapes and places, 'style and composition' those two, 'all' everything. It is chosen by the "
-                    "layers of the model in which the reference acts, so the parts are not cleanly apart.",
+                    "layers of the model in which the reference acts, so the parts are not cleanly apart. Flux.1 has "
+                    "'all' alone.",
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The model, steered by the references.")],

@@ -78,8 +78,8 @@ class LoadImagePromptAdapter(io.ComfyNode):
             node_id="ImagePromptLoadAdapter",
             display_name="Load IP-Adapter",
             category=CATEGORY,
-            description="Loads an IP-Adapter for SD1.5 or SDXL from models/ipadapter and finds out from its tensors "
-            "which family it is, which model it is made for, and which encoder it reads.",
+            description="Loads an IP-Adapter for SD1.5, SDXL, Kolors or Flux.1 from models/ipadapter and finds out "
+            "from its tensors which family it is, which model it is made for, and which encoder it reads.",
             search_aliases=["ip-adapter", "ipadapter", "image prompt", "load ipadapter model"],
             inputs=[
                 io.Combo.Input(
