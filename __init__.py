@@ -1,7 +1,7 @@
 """Image Prompt: image encoders and IP-Adapters for ComfyUI.
 
-Importing this file loads nothing of ComfyUI, so that pytest and tools may do it. There is no NODE_CLASS_MAPPINGS on
-purpose: where it exists, even empty, ComfyUI never calls `comfy_entrypoint`.
+Importing this file imports nothing of ComfyUI, so that pytest and tools can import it. NODE_CLASS_MAPPINGS is left out
+on purpose: if it exists, even empty, ComfyUI never calls `comfy_entrypoint`.
 """
 
 import re
@@ -18,10 +18,10 @@ def comfy_entrypoint():
 
 
 def refuse_old_comfyui() -> None:
-    """RuntimeError below the oldest ComfyUI, which logs of what fails here the sentence alone, without a traceback."""
+    """RuntimeError if ComfyUI is too old. ComfyUI logs its text alone, without a traceback."""
     try:
         from comfyui_version import __version__ as version
-    except ImportError:  # not started by ComfyUI's own main.py: nobody to ask
+    except ImportError:  # not started by ComfyUI's own main.py, so the version is not known
         return
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
     if numbers < OLDEST:
