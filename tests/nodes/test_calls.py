@@ -7,6 +7,8 @@ import tiny
 import torch
 from comfy.patcher_extension import WrappersMP
 
+from image_prompt.ip_adapter import prepare
+
 CLOSE = {"rtol": 1e-4, "atol": 1e-3}
 
 
@@ -110,3 +112,20 @@ def test_windows_in_one_evaluation_take_the_references_of_their_frames(two_refer
     if not inside:
         model = apply(model, adapter, two_references, batch="one per image", mask=masks)
     torch.testing.assert_close(tiny.sample(model, "SD1.5", batch=4), expected, **CLOSE)
+
+
+def test_a_window_projects_the_references_of_its_frames_alone(two_references, apply, monkeypatch):
+    model = tiny.unet("SD1.5")
+    expected = tiny.sample(apply(model, tiny.adapter(model), two_references, batch="one per image"), "SD1.5", batch=4)
+    monkeypatch.setattr(prepare, "WINDOW", 1)
+    adapter = tiny.adapter(model)
+    patched = apply(model, adapter, two_references, batch="one per image")
+    patched.add_wrapper(WrappersMP.CALC_COND_BATCH, windows(core_window, [[0, 2], [3, 1]]))
+    tokens, project = [], type(adapter.module).key_value
+    monkeypatch.setattr(
+        type(adapter.module),
+        "key_value",
+        lambda self, given, layers: tokens.append(given) or project(self, given, layers),
+    )
+    torch.testing.assert_close(tiny.sample(patched, "SD1.5", batch=4), expected, **CLOSE)
+    assert tokens and max(map(len, tokens)) == 2
