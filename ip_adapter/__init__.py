@@ -1,11 +1,11 @@
-"""Features of an image -> image tokens -> keys and values for a UNet's cross-attentions.
+"""Turn features of an image into image tokens, and the tokens into keys and values for a diffusion model.
 
     adapter = load_adapter(load_file("ip-adapter-plus_sd15.safetensors"), dtype=torch.float32)
-    adapter.feature, adapter.encoder_name    # "penultimate", "CLIP ViT-H/14": what to encode the image with
+    adapter.feature, adapter.encoder_name    # "penultimate", "CLIP ViT-H/14": the feature to compute, and with what
     tokens = adapter.tokens(features)        # (B, T, C)
     layers = adapter.key_value(tokens)       # (k, v) of every layer, in the order of the file
 
-Needs torch alone.
+It needs only torch.
 """
 
 from .adapter import IPAdapter

@@ -1,6 +1,6 @@
 """IPAdapter: the projection and the per-layer keys and values of one file.
 
-B references, D and W feature widths, N positions, T image tokens, C context width, I inner width of a layer.
+Letters: B references, D and W feature widths, N positions, T image tokens, C context width, I inner width of a layer.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from .loading import Ops, StateDict
 
 
 class ImageKeyValue(nn.Module):
+    """One layer of an adapter: image tokens (B, T, C) -> key and value, each (B, T, I)."""
+
     def __init__(
         self,
         context_width: int,
@@ -37,11 +39,15 @@ class ImageKeyValue(nn.Module):
 
 
 class IPAdapter(nn.Module):
-    """One adapter file; made by `load_adapter`.
+    """The image projection and the layers of one adapter file. `load_adapter` makes it.
 
-    family: the row of the table. base_model: its name, "SD1.5". layer_widths: I per layer, in file order. bias: whether
-    keys and values have one.
-    Plain torch layers compute in the dtype of their weights; layers of a host that casts, in the dtype of the input.
+    Layers of `torch.nn` compute in the dtype of their weights. Layers from other `ops`, which cast their weights,
+    compute in the dtype of the input.
+
+    family: its row in the table of families
+    base_model: the name of the model that it is for, "SD1.5"
+    layer_widths: I of each layer, in the order of the file
+    context_width: C
     """
 
     def __init__(
@@ -74,12 +80,12 @@ class IPAdapter(nn.Module):
 
     @property
     def layers(self) -> tuple[ImageKeyValue, ...]:
-        """In file order."""
+        """The layers in the order of the file."""
         return tuple(cast("Iterable[ImageKeyValue]", self.ip_adapter.values()))
 
     @property
     def num_tokens(self) -> int:
-        """T for one reference, as published; full-face follows its input."""
+        """T for one reference as the file was published. That of full-face depends on its input: see `count_tokens`."""
         return self.image_proj.num_tokens
 
     @property
@@ -89,11 +95,12 @@ class IPAdapter(nn.Module):
 
     @property
     def feature_widths(self) -> tuple[int, ...]:
+        """D or W of each feature that `tokens` takes."""
         return self.image_proj.feature_widths
 
     @property
     def feature(self) -> Feature:
-        """The first that it reads, by which the encoder is told; most adapters read no other."""
+        """The first feature that it reads, which decides the encoder. Most adapters read no other."""
         return self.reads[0].name
 
     @property
@@ -102,19 +109,27 @@ class IPAdapter(nn.Module):
 
     @property
     def encoder_name(self) -> str:
+        """The image encoder that gives the features it was trained with, as `ENCODERS` names it."""
         return encoder_name(self.feature, self.feature_width)
 
     @property
     def title(self) -> str:
-        """For messages."""
+        """The name of the file, its family and its base model, for messages."""
         return f"{self.name or 'This adapter'} ({self.family.name}, {self.base_model})"
 
     @property
     def negative(self) -> Negative:
+        """What its first feature is replaced by in the unconditional rows: see `Reads.negative`."""
         return self.reads[0].negative
 
     def check_features(self, features: Tensor | Features) -> None:
-        """ValueError unless these are what this adapter reads: by name, or the tensor of its only feature."""
+        """Refuse features that this adapter does not read.
+
+        features: as `tokens` takes them
+
+        Raises:
+            ValueError: a feature is missing, or its rank or width is another.
+        """
         for reads, width, tensor in zip(self.reads, self.feature_widths, self._ordered(features), strict=True):
             self._check_feature(reads, width, tensor)
 
@@ -132,7 +147,7 @@ class IPAdapter(nn.Module):
         )
 
     def _ordered(self, features: Tensor | Features) -> list[Tensor]:
-        """As the projection takes them."""
+        """The tensors of the features, in the order in which the projection takes them."""
         named: Features = {self.feature: features} if isinstance(features, Tensor) else features
         if missing := [reads.name for reads in self.reads if reads.name not in named]:
             raise ValueError(
@@ -142,19 +157,28 @@ class IPAdapter(nn.Module):
         return [named[reads.name] for reads in self.reads]
 
     def count_tokens(self, features: Tensor | Features) -> int:
-        """T for features like these."""
+        """T for each reference, given features of these shapes."""
         return self.image_proj.count_tokens(*self._ordered(features))
 
     def tokens(self, features: Tensor | Features) -> Tensor:
-        """Features of B references -> image tokens (B, T, C). ValueError as `check_features`.
+        """Features of B references -> image tokens (B, T, C).
 
-        features: by name, (B, D) or (B, N, W) each; or the tensor alone where the adapter reads one
+        features: by name, (B, D) or (B, N, W) each; or the tensor alone if the adapter reads only one
+
+        Raises:
+            ValueError: a feature is missing, or its rank or width is another.
         """
         self.check_features(features)
         return self.image_proj(*map(self._as_input, self._ordered(features)))
 
     def key_value(self, tokens: Tensor, layers: Sequence[int] | None = None) -> list[tuple[Tensor, Tensor]]:
-        """Image tokens (B, T, C) -> (k, v), each (B, T, I), of these layers; by default of all, in file order."""
+        """Image tokens (B, T, C) -> the key and the value of each layer, both (B, T, I).
+
+        layers: numbers of the layers, counted from 0 in the order of the file; by default all of them
+
+        Raises:
+            ValueError: the tokens have another rank or width.
+        """
         if tokens.ndim != 3 or tokens.shape[-1] != self.context_width:
             raise ValueError(
                 f"Expected image tokens (batch, tokens, {self.context_width}), was given {list(tokens.shape)}."
@@ -164,5 +188,5 @@ class IPAdapter(nn.Module):
         return [every[number](tokens) for number in (range(len(every)) if layers is None else layers)]
 
     def _as_input(self, x: Tensor) -> Tensor:
-        """torch.nn has no rule for a half precision file and float32 features: the weights decide."""
+        """The input in the dtype of the weights, unless the layers cast: `torch.nn` does not multiply two dtypes."""
         return x if self._input_dtype_wins else x.to(next(self.parameters()).dtype)

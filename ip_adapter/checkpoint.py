@@ -16,8 +16,11 @@ from .loading import Ops, Read, StateDict, check_shapes, first, shape_of
 
 @dataclass(frozen=True)
 class Layers:
-    """What the per-layer tensors say: the model they are for, the inner width of every layer in file order, and whether
-    keys and values have a bias.
+    """What the tensors of an adapter's layers say about it.
+
+    base: the model that it is for
+    widths: the inner width of every layer, in the order of the file
+    bias: whether keys and values have a bias
     """
 
     base: BaseModel
@@ -26,9 +29,11 @@ class Layers:
 
 
 def identify(sd: object) -> Family:
-    """The family of a file from keys and shapes alone (meta tensors will do).
+    """The family of a file, found from its keys and shapes alone. The tensors may be on the meta device.
 
-    ValueError with the reason against every candidate, or, for a known kind of file, what it is and what to do.
+    Raises:
+        ForeignFile: it is a known kind of file, but not a supported adapter. The message says what to do with it.
+        ValueError: it is not a known adapter. The message says for every family why it is not of that one.
     """
     return normalise(sd).family
 
@@ -42,12 +47,18 @@ def load_adapter(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> IPAdapter:
-    """An adapter from the flat or nested dict of tensors of its file.
+    """Load an adapter from the flat or nested dict of tensors of its file.
 
-    read: gives the values of a key, each once, where those in a flat `sd` are on the meta device; only what belongs to
-    the adapter is asked for, and nothing of a file that is refused. name: of the file, for messages about features.
-    ops: where layers come from. device, dtype: where and in what precision the weights are kept, by default as loaded.
-    ValueError as `identify`, and for missing, additional, misshapen, quantised and non-finite tensors.
+    Args:
+        read: gives the values of a key if the tensors in a flat `sd` are on the meta device. It is called once for each
+            key that belongs to the adapter, and never for a file that is refused
+        name: name of the file, for messages about features
+        ops: the namespace that layers come from
+        device, dtype: where and in what precision the weights are kept, by default as loaded
+
+    Raises:
+        ForeignFile: as `identify`.
+        ValueError: as `identify`; or tensors are missing, left over, of the wrong shape, quantised, NaN or infinite.
     """
     parts = normalise(sd)
     layers = _measure_layers(parts.ip_adapter, parts.family)
@@ -82,7 +93,11 @@ def load_adapter(
 
 
 def _measure_layers(sd: StateDict, family: Family) -> Layers:
-    """ValueError unless the layers are those of one of the family's base models, with keys and values alike."""
+    """Measure the layers, which have to be those of one of the family's base models.
+
+    Raises:
+        ValueError: keys, numbers or widths fit none of these models.
+    """
     if odd := [key for key in sd if not LAYER_KEY.fullmatch(key)]:
         raise ValueError(f"The adapter file holds keys that no layer has: {first(odd)}.")
     numbers = sorted({int(key.split(".")[0]) for key in sd})
@@ -118,6 +133,6 @@ def _check_values(sd: StateDict) -> None:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """A sum is finite only if every term is, and takes no memory; torch cannot sum 8 bit floats as they are."""
-    terms = tensor.float() if tensor.itemsize == 1 else tensor
+    """Whether no term is NaN or infinite: only then is the sum finite, and a sum takes no memory."""
+    terms = tensor.float() if tensor.itemsize == 1 else tensor  # torch cannot sum 8 bit floats
     return bool(terms.sum(dtype=torch.promote_types(terms.dtype, torch.float32)).isfinite())

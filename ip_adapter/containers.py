@@ -1,8 +1,8 @@
-"""The containers that adapters are published in -> parts with one naming.
+"""Bring adapters from the containers in which they are published into parts with the same key names.
 
-After `normalise`, `image_proj` holds the keys of our projection modules and `ip_adapter` holds `N.to_k_ip.weight` and
-`N.to_v_ip.weight`, N counted as `BaseModel.numbers` says, in the order of the original training code. `lora` holds
-`N.to_q.down.weight` and the like, `others` what is of none of these parts.
+After `normalise`, `image_proj` holds the keys of our projection modules. `ip_adapter` holds `N.to_k_ip.weight` and
+`N.to_v_ip.weight`, where N is one of `BaseModel.numbers`, in the order of the original training code. `lora` holds
+`N.to_q.down.weight` and the like, and `others` the keys that belong to none of these parts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .families.foreign import objections, recognise
 from .layers import file_order
 from .loading import Read, first
 
-# part -> its spellings; where a file has several (NOOB has both), the first present counts
+# part -> its prefixes in files; if a file has several (NOOB has both), the first one counts
 PREFIXES = {
     "image_proj": (
         "image_proj.",
@@ -31,7 +31,7 @@ PREFIXES = {
     "ip_adapter": ("ip_adapter.", "adapter_modules."),
 }
 
-# parts of trainers' and diffusers' dumps that are not the adapter
+# keys in the files of trainers and diffusers that do not belong to the adapter
 BAGGAGE = re.compile(
     r"(unet|image_encoder|preprocessor)\.|ip_scale$"
     r"|(conv_in|conv_out|conv_norm_out|time_embedding|add_embedding|down_blocks|up_blocks|mid_block)\."
@@ -40,7 +40,7 @@ BAGGAGE = re.compile(
 PROCESSOR = re.compile(r"((?:down_blocks|up_blocks|mid_block)\..+)\.processor\.to_([kv])_ip\.0\.weight")
 LAYER_KEY = re.compile(r"(\d+)\.to_([kv])_ip\.(weight|bias)")
 
-# names of single programs and families -> the common ones, in keys that begin with a part of `PREFIXES` or with none
+# key names of single programs and families -> our names. The keys begin with a part of `PREFIXES`, or with none
 SPELLINGS = (
     (r"ip_adapter\.(\d+)\.to_(q|k|v|out)_lora\.", r"lora.\1.to_\2."),
     (r"double_blocks\.(\d+)\.processor\.ip_adapter_double_stream_([kv])_proj\.", r"ip_adapter.\1.to_\2_ip."),  # XLabs
@@ -67,7 +67,7 @@ PARTS: tuple[Part, ...] = ("image_proj", "ip_adapter", "lora", "others")
 
 @dataclass(frozen=True)
 class AdapterParts:
-    """A file of a family, part by part. `lora` and `others` are empty but for families that read them."""
+    """The tensors of an adapter file by part. `lora` and `others` are empty unless the family reads them."""
 
     family: Family
     image_proj: dict[str, Tensor]
@@ -76,17 +76,21 @@ class AdapterParts:
     others: dict[str, Tensor]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The weights of an `IPAdapter` as one, with the names of the parts before their keys."""
+        """The weights of an `IPAdapter` in one dict, with the names of the parts before their keys."""
         parts = {"image_proj": self.image_proj, "ip_adapter": self.ip_adapter}
         return {f"{part}.{key}": tensor for part, tensors in parts.items() for key, tensor in tensors.items()}
 
 
 def normalise(sd: object, read: Read | None = None) -> AdapterParts:
-    """One layout from every container; `sd` is a flat or nested dict of tensors, as read from the file.
+    """The parts of an adapter, with the same key names whatever the container.
 
-    `read` gives the values of a key, where those in a flat `sd` have none.
-    ForeignFile if it is a known kind of file that is not an adapter of a supported family (the message says which and
-    what to do). ValueError if it holds no tensors, or keys that no adapter has, or is of no known family.
+    Args:
+        sd: a flat or nested dict of tensors, as read from the file
+        read: gives the values of a key if the tensors in a flat `sd` have none
+
+    Raises:
+        ForeignFile: it is a known kind of file, but not a supported adapter. The message says what to do with it.
+        ValueError: it holds no tensors, something besides tensors, keys that no adapter has, or no known family.
     """
     leaves = _flatten(sd)
     flat = {key: value for key, value in leaves.items() if isinstance(value, Tensor)}
@@ -109,7 +113,7 @@ def normalise(sd: object, read: Read | None = None) -> AdapterParts:
 
 
 def _divide(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """{part: {key within it: name with the part before it}}"""
+    """Names with a part before the key, sorted by part: {part: {key: name}}."""
     parts: dict[str, dict[str, str]] = {part: {} for part in PARTS}
     for name in names:
         part, _, key = name.partition(".")
@@ -121,7 +125,7 @@ def _divide(names: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def _check_parts(parts: Mapping[str, Mapping[str, str]], wanted: Sequence[Part], keys: list[str]) -> None:
-    """ValueError unless a file has all the parts that are wanted, and no others."""
+    """Raise a ValueError unless a file has all the parts that are wanted, and no others."""
     if missing := [part for part in wanted if not parts[part]]:
         raise ValueError(
             f"This file is not a known IP-Adapter: it has no {' and '.join(missing)} part. First keys: {first(keys)}."
@@ -131,7 +135,7 @@ def _check_parts(parts: Mapping[str, Mapping[str, str]], wanted: Sequence[Part],
 
 
 def _flatten(sd: object) -> dict[str, object]:
-    """Nested dicts joined with dots."""
+    """A nested dict as a flat one, whose keys are the nested keys joined with dots."""
     if not isinstance(sd, Mapping):
         raise ValueError(f"This file holds a {type(sd).__name__} where a dict of tensors was expected.")
     leaves = dict(_walk(cast("Mapping[object, object]", sd), ""))
@@ -149,8 +153,9 @@ def _walk(sd: Mapping[object, object], prefix: str) -> Iterator[tuple[str, objec
 
 
 def _unify(keys: Iterable[str]) -> dict[str, str]:
-    """{key with the prefix `image_proj.` or `ip_adapter.`: key in the file}; duplicates and, around an adapter, baggage
-    left out.
+    """{key with one of our prefixes, `image_proj.` or `ip_adapter.`: key in the file}.
+
+    Duplicates are left out, and in a file with an adapter also the keys of `BAGGAGE`.
     """
     flat = _number_processors(keys)
     chosen = {
@@ -169,7 +174,11 @@ def _unify(keys: Iterable[str]) -> dict[str, str]:
 
 
 def _number_processors(keys: Iterable[str]) -> dict[str, str]:
-    """Diffusers names the layer by its place in the UNet; the files number them, cross-attentions at odd numbers."""
+    """{key with the number of its layer: key in the file}.
+
+    Diffusers names a layer by its place in the UNet. The original files number them, with odd numbers for
+    cross-attentions.
+    """
     matches = {key: match for key in keys if (match := PROCESSOR.fullmatch(key))}
     numbers = {path: 2 * n + 1 for n, path in enumerate(file_order({match[1] for match in matches.values()}))}
     return {
@@ -190,7 +199,7 @@ def _respell(key: str, spellings: Iterable[tuple[str, str]]) -> str:
 
 
 def _fuse_key_value(sd: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Diffusers splits the resampler's key and value weights; the original has them stacked."""
+    """Stack the resampler's key and value weights, as the original code has them; diffusers splits them."""
     fused = dict(sd)
     for key, tensor in sd.items():
         value = sd.get(key.replace(".to_k.", ".to_v."))
@@ -201,7 +210,11 @@ def _fuse_key_value(sd: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _fold_scalers(sd: dict[str, Tensor]) -> dict[str, Tensor]:
-    """ai-toolkit may train one factor per layer for the image tokens; the layer's weights take it exactly."""
+    """Multiply the weights of each layer by its `ip_scaler`, a factor for the image tokens that ai-toolkit may train.
+
+    Raises:
+        ValueError: a layer has a factor for each token.
+    """
     scalers = {key.split(".")[0]: tensor for key, tensor in sd.items() if key.endswith(".ip_scaler")}
     if per_token := [f"{layer}.ip_scaler" for layer, tensor in scalers.items() if tensor.numel() != 1]:
         raise ValueError(f"Adapters with one trained factor per token are not supported: {first(per_token)}.")

@@ -1,4 +1,4 @@
-"""The features of a picture by name, what an adapter reads of them, and which encoder gives them."""
+"""The features of a picture by name, which of them an adapter reads, and which encoder gives them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor
 
-Features = Mapping[str, Tensor]  # by name, batch first
+Features = Mapping[str, Tensor]  # {name: (batch, ...)}
 Feature = Literal["image_embeds", "penultimate"]
 Negative = Literal["zeros", "encoded zeros", "encoded black"]
 
@@ -23,7 +23,8 @@ class Reads:
     rank: 2, (batch, width), or 3, (batch, positions, width)
     negative: what stands for it in the unconditional rows. "zeros": a feature of zeros. "encoded zeros": what the
         encoder makes of a tensor that is zero *after* normalisation (a picture of the mean colour, not a black one),
-        as in the original pipelines. "encoded black": what it makes of a black picture
+        as in the pipelines of tencent-ailab/IP-Adapter. "encoded black": what it makes of a black picture, as in that
+        of XLabs-AI/x-flux
     """
 
     name: Feature
@@ -49,5 +50,5 @@ ENCODERS: Mapping[tuple[str, int], str] = MappingProxyType(
 
 
 def encoder_name(feature: str, width: int) -> str:
-    """The encoder with this feature width, or a description where no published one has it."""
+    """The name of the encoder that gives a feature of this width, or a description if no published one does."""
     return ENCODERS.get((feature, width), f"an encoder whose {feature} is {width} wide")

@@ -1,6 +1,6 @@
-"""The keys and values that the layers of a model attend to: projected once, or for the frames of a window only.
+"""The keys and values that a model attends to: projected once before sampling, or anew for each window of frames.
 
-R references, T image tokens, C context width, I inner width of a layer.
+Letters: R references, T image tokens, C context width, I inner width of a layer.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from .adapter import IPAdapter
 from .attention import Attended, Weights, image_attention, scale_key
 
-WINDOW = 16  # references of which every key and value is kept; more of them are projected where they are needed
+WINDOW = 16  # references whose keys and values are kept at once; more than these are projected at each call
 
 KeyValue = tuple[Tensor, Tensor]  # key, with the softmax scale in it, and value, each (R, T, I)
 
 
 class Constant(nn.Module):
-    """Keys and values of all layers, projected before sampling.
+    """The keys and values of all layers, projected before sampling.
 
-    They lie in one flat tensor, so that moving them to a device is one copy, however many layers there are.
+    They lie in one flat tensor, so that one copy moves all layers to a device.
     """
 
     def __init__(
@@ -35,7 +35,10 @@ class Constant(nn.Module):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ):
-        """Room for `rows` references of `tokens` each in layers of these inner widths, to be written by `layer`."""
+        """Reserve memory for R = `rows` references of T = `tokens` each, to be filled through `layer`.
+
+        widths: I of each layer
+        """
         super().__init__()
         self.rows = rows
         self._shapes = [(rows, tokens, width) for width in widths]
@@ -44,25 +47,31 @@ class Constant(nn.Module):
         self.flat = nn.Parameter(torch.empty(sum(sizes), dtype=dtype, device=device), requires_grad=False)
 
     def layer(self, number: int) -> KeyValue:
-        """As views."""
+        """The key and the value of a layer, each (R, T, I), as views that can be written to."""
         start, shape = self._starts[number], self._shapes[number]
         pair = self.flat[start : start + 2 * shape[0] * shape[1] * shape[2]].view(2, *shape)
         return pair[0], pair[1]
 
     def pick(self, number: int, references: Tensor, like: Tensor) -> KeyValue:
-        """Of some references, on the device and in the dtype of `like`. `references`: their numbers, on its device."""
+        """The key and the value of some references, each (number of references, T, I), in a layer.
+
+        number: number of the layer
+        references: numbers of the references, on the device of `like`
+        like: a tensor whose device and dtype the result gets
+        """
         key, value = (t.to(like)[references] for t in self.layer(number))
         return key, value
 
 
 class PerWindow(nn.Module):
-    """The tokens of many references, of which a call of a layer projects those that its rows are about.
+    """The tokens of many references; each call of a layer projects only those that its rows attend to.
 
-    A film has a reference for each frame and shows the model a window of them at a time, so that keys and values of
-    all would be many times those of a window. The adapter is needed while the model runs.
+    A video has one reference for each frame, and the model sees a window of frames at a time. The keys and values of
+    all frames would take many times the memory of a window. The adapter has to stay loaded while the model runs.
     """
 
     def __init__(self, adapter: IPAdapter, tokens: Tensor, layers: Sequence[int], heads: Sequence[int]):
+        """Keep tokens (R, T, C). `layers`: numbers of the adapter's layers. `heads`: attention heads of each layer."""
         super().__init__()
         self.rows = len(tokens)
         self.tokens = nn.Parameter(tokens, requires_grad=False)  # (R, T, C)
@@ -70,7 +79,12 @@ class PerWindow(nn.Module):
         self._layers, self._heads = list(layers), list(heads)
 
     def pick(self, number: int, references: Tensor, like: Tensor) -> KeyValue:
-        """Of some references, on the device and in the dtype of `like`. `references`: their numbers, on its device."""
+        """The key and the value of some references, each (number of references, T, I), in a layer.
+
+        number: number of the layer
+        references: numbers of the references, on the device of `like`
+        like: a tensor whose device and dtype the result gets
+        """
         tokens = self.tokens.to(like.device)[references]
         ((key, value),) = self._adapter[0].key_value(tokens, [self._layers[number]])
         return scale_key(key, self._heads[number]).to(like), value.to(like)
@@ -80,7 +94,7 @@ Keys = Constant | PerWindow
 
 
 class Sides(nn.Module):
-    """The keys and values of the references and of the negative images."""
+    """The keys and values of the references ("cond") and of the negative images ("uncond")."""
 
     def __init__(self, cond: Keys, uncond: Keys):
         super().__init__()
@@ -88,18 +102,20 @@ class Sides(nn.Module):
         self.uncond = uncond
 
     def side(self, name: str) -> Keys:
-        """`name` is "cond" or "uncond"."""
+        """The keys and values of one side. `name`: "cond" or "uncond"."""
         return cast("Keys", getattr(self, name))
 
 
 @dataclass(frozen=True, eq=False)
 class Picked:
-    """A step of a plan for rows of which each has a reference of its own: a window of them at a time, kept nowhere.
+    """A step of a plan for rows that attend to one reference each. It takes `WINDOW` rows at a time and keeps nothing.
 
-    layer: its number in `keys`
-    references: of each row, on the device of the call
-    mask: (1 or the number of rows, L), or None
-    number: `Attended.number`
+    layer: number of the layer in `keys`
+    rows: the rows of the call, neighbours of each other
+    references: the number of each row's reference, on the device of the call
+    mask: (1 or the number of rows, L latent tokens), or None
+    number: as `Attended.number`
+    heads: number of attention heads
     """
 
     keys: Keys

@@ -1,8 +1,8 @@
-"""Which of the adapter's layers belongs to which block of the model.
+"""Match each layer of an adapter with a block of the model.
 
-Of UNets these are the cross-attentions. The training code walks down blocks, up blocks and the middle block *last*, so
-the numbers of the files follow that order and not the order of execution (diffusers
-`UNet2DConditionModel.attn_processors`). Of Flux these are the double blocks, as they are executed.
+In UNets the blocks are the cross-attentions. The training code walks through the down blocks, the up blocks and the
+middle block *last*, and files number their layers in that order, not in the order of execution (diffusers
+`UNet2DConditionModel.attn_processors`). In Flux they are the double blocks, in the order of execution.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ DIFFUSERS_KINDS = ("down_blocks", "up_blocks", "mid_block")
 
 @dataclass(frozen=True)
 class Block:
-    """A cross-attention: transformer block `depth` of block `index` of its kind, and its inner width.
+    """A block of the model in which one layer of an adapter can act.
 
-    Of Flux and its like, the block `index` of two streams, and the width of its attention.
+    In a UNet it is the cross-attention in transformer block `depth` of block `index` of its kind. In Flux it is double
+    block `index`, and `depth` is 0.
+
+    width: inner width of its attention
     """
 
     kind: Literal["input", "output", "middle", "double"]
@@ -41,10 +44,14 @@ def _numbers(path: str) -> list[int]:
 
 
 def match_layers(blocks: Sequence[Block], layer_widths: Sequence[int]) -> dict[Block, int]:
-    """The adapter's layer for every block, in file order.
+    """The number of the adapter's layer for every block, in the order of the file.
 
-    blocks: the model's, in any order; layer_widths: `IPAdapter.layer_widths`.
-    ValueError if counts or widths differ, naming the likely cause.
+    Args:
+        blocks: the blocks of the model, in any order
+        layer_widths: as `IPAdapter.layer_widths`
+
+    Raises:
+        ValueError: the numbers of layers or their widths differ. The message names the likely cause.
     """
     if len(blocks) != len(layer_widths):
         raise ValueError(
@@ -62,7 +69,15 @@ def match_layers(blocks: Sequence[Block], layer_widths: Sequence[int]) -> dict[B
 
 
 def select_layers(layers: Mapping[Block, int], base_model: str, name: str) -> dict[Block, int]:
-    """The part of `match_layers`' answer that is in a set, in the same order. ValueError if there is no such set."""
+    """The layers that belong to a named set, in the same order.
+
+    Args:
+        layers: the result of `match_layers`
+        base_model, name: which set, as `LAYER_SETS` names them
+
+    Raises:
+        ValueError: the base model has no set of this name.
+    """
     sets = LAYER_SETS[base_model]
     if name not in sets:
         if len(sets) == 1:

@@ -1,4 +1,4 @@
-"""What every file here that builds a module shares: the host's layers, sizes read with care, strict filling."""
+"""Helpers to build modules from the tensors of a file: types, sizes that are checked, and a strict comparison."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Protocol
 from torch import Tensor, nn
 
 StateDict = Mapping[str, Tensor]
-Read = Callable[[str], Tensor]  # the values of a key of the file
+Read = Callable[[str], Tensor]  # key in the file -> tensor with its values
 
 
 class Ops(Protocol):
-    """Where layers come from: `torch.nn`, or a host's namespace whose layers cast their weights to the input."""
+    """The namespace that layers come from: `torch.nn`, or one whose layers cast their weights to the input's dtype."""
 
     @property
     def Linear(self) -> Callable[..., nn.Module]: ...
@@ -22,7 +22,7 @@ class Ops(Protocol):
 
 
 def shape_of(sd: StateDict, key: str, rank: int) -> tuple[int, ...]:
-    """The shape of one tensor; ValueError where it is absent, empty or of another rank."""
+    """The shape of one tensor. Raises a ValueError if it is missing, empty or of another rank."""
     if key not in sd:
         raise ValueError(f"The adapter file is incomplete: {key} is missing.")
     shape = tuple(sd[key].shape)
@@ -32,14 +32,14 @@ def shape_of(sd: StateDict, key: str, rank: int) -> tuple[int, ...]:
 
 
 def divide(total: int, by: int, what: str) -> int:
-    """total / by, which must be whole: a remainder is a damaged file."""
+    """total / by. Raises a ValueError if there is a remainder, because then the tensor named `what` is damaged."""
     if total % by:
         raise ValueError(f"The adapter file is damaged: {what} has {total} rows, not a multiple of {by}.")
     return total // by
 
 
 def check_shapes(expected: StateDict, given: StateDict) -> None:
-    """ValueError that names what is missing, left over or of the wrong shape."""
+    """Raise a ValueError that names the keys that are missing, left over or of the wrong shape, if there are any."""
     wrong = [
         f"{key} is {list(given[key].shape)}, expected {list(tensor.shape)}"
         for key, tensor in expected.items()
@@ -57,6 +57,6 @@ def check_shapes(expected: StateDict, given: StateDict) -> None:
 
 
 def first(names: list[str], count: int = 4) -> str:
-    """The first few names and how many more there are."""
+    """The first `count` names, and how many more there are, as text."""
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more

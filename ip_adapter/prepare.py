@@ -1,6 +1,6 @@
-"""Tokens -> keys and values of every layer, a few at a time and straight into the room they stay in.
+"""Project tokens to the keys and values of every layer, a few at a time, straight into the memory they stay in.
 
-R references, T image tokens, C context width, I inner width of a layer.
+Letters: R references, T image tokens, C context width, I inner width of a layer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .features import Features
 from .key_values import WINDOW, Constant, Keys, PerWindow, Sides
 from .tokens import PICTURES, STATES, Tokens
 
-TOKENS = 1024  # at a time through the layers: each of their weights is read, and cast, once for all of these
+TOKENS = 1024  # tokens that go through the layers at a time: each weight is read and cast once for all of them
 
 
 def project(
@@ -29,13 +29,17 @@ def project(
     device: torch.device | str = "cpu",
     keep_on: torch.device | str = "cpu",
 ) -> Sides:
-    """Keys and values of the references and of the negative images, computed in fp32.
+    """Keys and values of the references and of the negative images, each (R, T, I), computed in fp32.
+
+    Up to `WINDOW` references give `Constant` keys and values, more of them `PerWindow`.
 
     Args:
-        tokens: of both
+        tokens: of the references and of the negative images, (R, T, C) each
         layers: numbers of the adapter's layers, in the order in which they are wanted
-        heads: of each of them
-        dtype, keep_on: of what comes out. device: where it is computed
+        heads: number of attention heads of each of these layers
+        dtype: of the keys and values
+        device: where they are computed
+        keep_on: the device they are kept on
 
     Raises:
         ValueError: a key or a value is NaN or infinite in `dtype`.
@@ -60,19 +64,19 @@ def project(
 
 
 def working_memory(adapter: IPAdapter, cond: Features, uncond: Features) -> int:
-    """The most bytes that making tokens of these features, and keys and values of the tokens, holds for a moment.
+    """The bytes that making tokens, keys and values of these features takes at the peak.
 
-    However many references there are; what is kept, and the tokens themselves, come on top.
+    They do not grow with the number of references, beyond a few. What is kept (`kept_memory`) comes on top.
     """
     pictures, each = _count(cond) + _count(uncond), adapter.count_tokens(cond)
-    weight = max(parameter.numel() for parameter in adapter.parameters())  # cast, one at a time
+    weight = max(parameter.numel() for parameter in adapter.parameters())  # weights are cast one at a time
     states = min(pictures, PICTURES) * STATES * max(_largest(cond), each * adapter.context_width)
     chunk = min(pictures * each, TOKENS) * (6 * max(adapter.layer_widths) + 2 * adapter.context_width)
     return torch.float32.itemsize * (weight + max(states, chunk))
 
 
 def kept_memory(adapter: IPAdapter, cond: Features, uncond: Features, layers: Sequence[int], dtype: torch.dtype) -> int:
-    """At most the bytes of what `project` makes for these features, and of the tokens."""
+    """An upper bound for the bytes of the tokens of these features, and of the keys and values that `project` makes."""
     count = (_count(cond) + _count(uncond)) * adapter.count_tokens(cond)
     widths = sum(adapter.layer_widths[layer] for layer in layers)
     return count * (2 * widths * dtype.itemsize + adapter.context_width * torch.float32.itemsize)
@@ -83,7 +87,7 @@ def _count(features: Features) -> int:
 
 
 def _largest(features: Features) -> int:
-    """Numbers in the largest feature of a picture."""
+    """How many numbers the largest feature of one picture has."""
     return max(tensor[0].numel() for tensor in features.values())
 
 
@@ -95,7 +99,7 @@ def _write(
     dtype: torch.dtype,
     device: torch.device | str,
 ) -> bool:
-    """Fill the room of the parts, which are tokens and where they go, and say whether all that was made is finite."""
+    """Write keys and values for parts of (tokens, where they go), and say whether all of them are finite."""
     finite = torch.ones((), dtype=torch.bool)
     flat = [tokens.flatten(0, 1) for tokens, _ in parts]  # (R * T, C)
     for chunk in _chunks([len(tokens) for tokens in flat]):
@@ -109,11 +113,11 @@ def _write(
                     if isinstance(keys, Constant):
                         found = keys.layer(number)[at].view(-1, found.shape[-1])[span].copy_(found)
                     finite = finite.to(found.device) & found.to(dtype).float().isfinite().all()
-    return bool(finite)  # asked once, after all layers
+    return bool(finite)  # read once, after all layers, because reading waits for the device
 
 
 def _chunks(counts: Sequence[int]) -> Iterable[list[tuple[int, slice]]]:
-    """The tokens of all parts in their order, as (part, its tokens), `TOKENS` at a time."""
+    """Cut the tokens of all parts, in their order, into chunks of `TOKENS`: lists of (number of a part, its slice)."""
     total, begins = sum(counts), [sum(counts[:part]) for part in range(len(counts))]
     for first in range(0, total, TOKENS):
         last = min(first + TOKENS, total)

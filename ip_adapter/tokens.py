@@ -1,4 +1,7 @@
-"""Image tokens as a value: what the image projection makes of features, and all layers project to keys and values."""
+"""Image tokens: the image projection makes them from features, and every layer projects them to keys and values.
+
+Letters: R references, T image tokens, C context width.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,19 @@ from torch import Tensor
 from .adapter import IPAdapter
 from .features import Features
 
-PICTURES = 4  # at a time through the image projection
-STATES = 7  # tensors as large as the features that a projection holds at once; a resampler has the most
+PICTURES = 4  # pictures that go through the image projection at a time
+STATES = 7  # tensors as large as the features that a projection holds at once, at most; a resampler holds these
 
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """(R, T, C) of the references and of the negative images."""
+    """The tokens of the references (`cond`) and of the negative images (`uncond`), each (R, T, C)."""
 
     cond: Tensor
     uncond: Tensor
 
     def together(self) -> Tokens:
-        """The tokens of all references as those of one, (1, R * T, C): one softmax over all; likewise the negatives."""
+        """Join all references, and all negative images, as if they were one, (1, R * T, C): one softmax over all."""
         return Tokens(self.cond.flatten(0, 1).unsqueeze(0), self.uncond.flatten(0, 1).unsqueeze(0))
 
 
@@ -34,14 +37,15 @@ def image_tokens(
     device: torch.device | str = "cpu",
     keep_on: torch.device | str = "cpu",
 ) -> Tokens:
-    """Tokens of the features of references and negative images, computed in fp32, a few pictures at a time.
+    """Turn the features of references and of negative images into tokens in fp32, a few pictures at a time.
 
     Args:
-        cond, uncond: what `IPAdapter.tokens` reads, of the references and of the negative images
-        device: where it is computed. keep_on: where the tokens come out
+        cond, uncond: features by name as `IPAdapter.tokens` takes them, of the references and of the negative images
+        device: where the tokens are computed
+        keep_on: the device they are kept on
 
     Raises:
-        ValueError: as `IPAdapter.check_features`.
+        ValueError: a feature is missing, or its rank or width is another.
     """
     count = [len(next(iter(side.values()))) for side in (cond, uncond)]
     tokens = torch.empty(sum(count), adapter.count_tokens(cond), adapter.context_width, device=keep_on)

@@ -3,7 +3,7 @@
     out = attend(q, K_text, V_text) + weight * attend(q, K_image, V_image)
 
 Letters in this folder: B rows of a call, L latent tokens of a row, T image tokens, I inner width, H heads, D = I / H,
-R reference sets (1: all rows share one), P prompts, N queries of a sequence of rows that see the same keys.
+R references (1: all rows share it), P prompts. Rows that attend to the same keys form one of S sequences, of N queries.
 """
 
 from __future__ import annotations
@@ -22,29 +22,32 @@ __all__ = ["Attended", "Plan", "Step", "Weights", "image_attention", "plan_atten
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What one layer does in every call that is like the one it was made for; from `plan_attention`."""
+    """The steps of one layer for all calls with queries of the same shape, dtype and device. From `plan_attention`."""
 
     steps: Sequence[Step]
 
     def __call__(self, q: Tensor, out: Tensor, weights: Weights) -> None:
-        """Add the attention of the query `q` (B, L, I) to `out` (B, L, I), contiguous: the text attention's result.
+        """Add the attention to the image prompts to the result of the text attention.
 
-        weights: of the image prompts, any sign, by `Attended.number`
+        Args:
+            q: the query, (B, L, I)
+            out: the result of the text attention, (B, L, I), contiguous; it is changed in place
+            weights: the weights of the image prompts, of any sign, indexed by `Attended.number`
         """
         for step in self.steps:
             step(q, out, weights)
 
 
 def plan_attention(q: Tensor, attended: Sequence[Attended], heads: int) -> Plan:
-    """How queries like `q` attend to the image prompts: what can be worked out before the call is worked out here.
+    """Plan how queries like `q` attend to the image prompts, so that a call only has to compute.
 
     Args:
-        q: (B, L, I); its shape, dtype and device are what counts
-        attended: any number, each with a softmax of its own
+        q: (B, L, I); only its shape, dtype and device count
+        attended: any number of image prompts, each with a softmax of its own
         heads: H
 
     Raises:
-        ValueError: R of a prompt is neither 1 nor the number of its rows.
+        ValueError: the R of a prompt is neither 1 nor the number of its rows.
     """
     for each in attended:
         if each.key.shape[0] not in (1, each.rows.stop - each.rows.start):
@@ -60,5 +63,8 @@ def plan_attention(q: Tensor, attended: Sequence[Attended], heads: int) -> Plan:
 def image_attention(
     q: Tensor, attended: Sequence[Attended], heads: int, out: Tensor, weights: Weights = (1.0,)
 ) -> None:
-    """`plan_attention` for a single call."""
+    """Plan the attention to image prompts and add it to `out`, for a single call.
+
+    Arguments and errors are those of `plan_attention` and `Plan`.
+    """
     plan_attention(q, attended, heads)(q, out, weights)

@@ -1,4 +1,4 @@
-"""What the queries of a layer attend to beside the text."""
+"""The image prompts that the queries of a layer attend to in addition to the text."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Weights = Sequence[float]
 class Attended:
     """An image prompt in one layer, for neighbouring rows of a call.
 
-    rows: from a start to a stop
-    key, value: (R, T, I), the key from `scale_key`; R is 1 or the number of rows
-    mask: (1 or the number of rows, L) how much of the image prompt each latent token takes, or None for all of it
-    number: which of the weights that a call brings is its own
+    rows: slice with a start and a stop
+    key, value: (R, T, I), where R is 1 or the number of rows; the key comes from `scale_key`
+    mask: (1 or the number of rows, L), how much of it each latent token takes, from 0 to 1; None: all of it
+    number: the index of its weight among the weights of a call
     """
 
     rows: slice
@@ -29,16 +29,16 @@ class Attended:
 
 
 class Step(Protocol):
-    """A part of what a call of a layer does, as `Plan.__call__`."""
+    """A part of a `Plan`. It is called like the plan, and adds the attention to some of the image prompts."""
 
     def __call__(self, q: Tensor, out: Tensor, weights: Weights) -> None: ...
 
 
 def scale_key(key: Tensor, heads: int) -> Tensor:
-    """The key (R, T, I) with the softmax scale in it, which no call changes."""
+    """The key (R, T, I) times the softmax scale, (I / heads) ** -0.5, so that calls need not apply it."""
     return key * (key.shape[-1] // heads) ** -0.5
 
 
 def by_head(x: Tensor, heads: int) -> Tensor:
-    """(..., N, I) -> (..., H, N, D), a view."""
+    """Split the inner width into heads: (..., N, I) -> (..., H, N, D), a view."""
     return x.view(*x.shape[:-1], heads, -1).transpose(-2, -3)

@@ -1,6 +1,6 @@
 """Attention to a few image tokens on a CPU, where it is faster than the fused kernel (benchmarks/sampling.py).
 
-Queries that see the same keys are one sequence, and all prompts of a sequence take part in the same two products.
+Rows that attend to the same keys form one sequence, and two matrix products serve all prompts of a sequence.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor
 from .attended import Attended, Step, Weights, by_head
 from .fused import add_attention
 
-# Up to this many tokens of a prompt, a softmax over dimension -2, which vectorises, between two matrix products beats
-# fused attention.
+# For prompts of up to this many tokens, two matrix products with a softmax over dimension -2 between them, which
+# vectorises, are faster than fused attention.
 FEW_TOKENS = 64
 
 
@@ -27,7 +27,7 @@ def _queries_first(q: Tensor, key: Tensor) -> Tensor:
     return torch.bmm(q, key.mT).mT.contiguous()
 
 
-# The order of the first product that is faster in a dtype; in others the fused kernel wins.
+# dtype -> the faster order of the first product. In all other dtypes the fused kernel is faster.
 SCORES: dict[torch.dtype, Callable[[Tensor, Tensor], Tensor]] = {
     torch.float32: _keys_first,
     torch.bfloat16: _queries_first,
@@ -36,13 +36,14 @@ SCORES: dict[torch.dtype, Callable[[Tensor, Tensor], Tensor]] = {
 
 @dataclass(frozen=True, eq=False)
 class Keys:
-    """What a sequence sees: the tokens of all its prompts in a row.
+    """The keys and values that a sequence attends to: the tokens of all its prompts, one prompt after the other.
 
-    rows: of the call
+    rows: the rows of the call that form the sequence
     key, value: (H, T of all prompts, D)
-    tokens: T of each prompt. numbers: `Attended.number` of each
-    mask: (P, N), or None where no prompt has one
-    shared: by all rows, instead of being the reference of one
+    tokens: T of each prompt
+    numbers: `Attended.number` of each prompt
+    mask: (P, N), or None if no prompt has one
+    shared: whether all rows of the prompts share these keys, rather than one row having them to itself
     """
 
     rows: slice
@@ -55,6 +56,7 @@ class Keys:
 
 
 def few_token_steps(q: Tensor, attended: Sequence[Attended], heads: int) -> list[Step]:
+    """The steps for image prompts of up to `FEW_TOKENS` tokens: one step on small grids, else one for each sequence."""
     sequences = list(_sequences(q.shape[1], attended, heads))
     if sequences and _are_alike(sequences):
         grid = SMALL_GRIDS[q.dtype]
@@ -64,7 +66,7 @@ def few_token_steps(q: Tensor, attended: Sequence[Attended], heads: int) -> list
 
 
 def _sequences(length: int, attended: Sequence[Attended], heads: int) -> Iterable[Keys]:
-    """The prompts of the same rows together; row by row where each row has its own reference."""
+    """The sequences of the prompts: those of the same rows are joined, and rows with references of their own split."""
     by_rows: dict[tuple[int, int], list[Attended]] = {}
     for each in attended:
         by_rows.setdefault((each.rows.start, each.rows.stop), []).append(each)
@@ -106,7 +108,7 @@ def _joined_masks(masks: Sequence[Tensor | None], count: int) -> Tensor | None:
 
 
 def _are_alike(sequences: Sequence[Keys]) -> bool:
-    """Whether they are neighbours of the same sizes, as the positive and the negative rows of a call as a rule."""
+    """Whether sequences are neighbours of equal sizes, as the positive and negative rows of a call usually are."""
     first, *others = sequences
     size = first.rows.stop - first.rows.start
     starts = [each.rows.start for each in sequences]
@@ -134,7 +136,7 @@ def _shares(scores: Tensor, tokens: Sequence[int], mask: Tensor | None) -> Tenso
 
 @dataclass(eq=False)
 class WeightedValue:
-    """The values of all prompts of a sequence, which take their weights one by one only where these differ."""
+    """The values of all prompts of a sequence, which are multiplied by their weights only if the weights differ."""
 
     value: Tensor  # (..., T of all prompts, D)
     tokens: Sequence[int]
@@ -142,7 +144,7 @@ class WeightedValue:
     scaled: tuple[list[float], Tensor] | None = field(default=None, init=False)
 
     def at(self, weights: Weights) -> tuple[Tensor, float]:
-        """The values, and the factor that is left."""
+        """The values, and the factor that is still to be applied to the result."""
         own = [weights[number] for number in self.numbers]
         if len(set(own)) == 1:
             return self.value, own[0]
@@ -153,7 +155,10 @@ class WeightedValue:
 
 
 class OneSequence:
-    """Scores transposed, so that the softmax vectorises; the second product adds straight into the output."""
+    """The step of one sequence.
+
+    Its scores are transposed so that the softmax vectorises, and the second product adds straight into the output.
+    """
 
     def __init__(self, sequences: Sequence[Keys], heads: int):
         (self.keys,) = sequences
@@ -169,7 +174,7 @@ class OneSequence:
 
 
 class SequencesInOneProduct:
-    """The second product of all sequences at once. On small grids the cost of a call of a kernel is what counts."""
+    """The step of all sequences, with one second product for all: on small grids, starting a kernel costs the most."""
 
     def __init__(self, sequences: Sequence[Keys], heads: int):
         first, last = sequences[0], sequences[-1]
@@ -191,7 +196,7 @@ class SequencesInOneProduct:
 
 
 class SequencesInOneCall:
-    """The fused kernel for all sequences at once, which have one prompt."""
+    """The step of all sequences with one prompt, in a single call of the fused kernel."""
 
     def __init__(self, sequences: Sequence[Keys], heads: int):
         first, last = sequences[0], sequences[-1]
@@ -210,7 +215,7 @@ class SequencesInOneCall:
 
 
 def _stacked_masks(sequences: Sequence[Keys]) -> Tensor | None:
-    """(S, 1, P, N), or None where no prompt has one."""
+    """The masks of the sequences, (S, 1, P, N), or None if no prompt has one."""
     masks = [each.mask for each in sequences]
     like = next((mask for mask in masks if mask is not None), None)
     if like is None:
@@ -220,7 +225,11 @@ def _stacked_masks(sequences: Sequence[Keys]) -> Tensor | None:
 
 @dataclass(frozen=True)
 class SmallGrid:
-    """What is faster for sequences that are alike, of rows of fewer latent tokens: with one prompt, with several."""
+    """The faster step for sequences of equal sizes on a small grid.
+
+    tokens: rows with fewer latent tokens than these are on a small grid
+    for_one, for_several: the step for sequences with one prompt, and with several
+    """
 
     tokens: int
     for_one: type[SequencesInOneProduct | SequencesInOneCall]

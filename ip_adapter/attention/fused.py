@@ -1,4 +1,4 @@
-"""Attention to one image prompt by torch's fused kernel: on a GPU, and for many tokens."""
+"""Attention to one image prompt by torch's fused kernel, for GPUs and for many tokens."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from .attended import Attended, Weights, by_head
 
 @dataclass(frozen=True, eq=False)
 class Fused:
+    """The step of one image prompt. `heads`: number of attention heads."""
+
     each: Attended
     heads: int
 
@@ -26,7 +28,10 @@ class Fused:
 
 
 def add_attention(out: Tensor, q: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, weight: float) -> None:
-    """out (S, N, I), q (S, H, N, D), key and value (S, H, T, D), mask (S, N) or None."""
+    """Add weight * mask * attend(q, key, value) to `out` in place.
+
+    Shapes: out (S, N, I), q (S, H, N, D), key and value (S, H, T, D), mask (S, N) or None.
+    """
     image = F.scaled_dot_product_attention(q, key, value, scale=1.0).transpose(-2, -3).flatten(-2)
     if mask is None:
         out.add_(image, alpha=weight)

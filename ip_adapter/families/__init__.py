@@ -1,6 +1,6 @@
-"""THE table: one row per checkpoint family. Files that share a layout share the maths and the row.
+"""The table of checkpoint families, one row each. Files that share a layout share the maths and the row.
 
-Other packages refer to a family by its id alone; its names are for people, and may be reworded.
+Other packages refer to a family only by its id. Its names are for people, and may be reworded.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ APPLIED_TO = tuple(  # names of base models, in the order of their table
 
 
 def told_apart(family: Family, hints: Hints) -> Family:
-    """This family, or the one of equal shapes that the hints speak for."""
+    """The family to which the hints point, among this one and those whose files have the same shapes."""
     return next((each for each in FAMILIES if each.like == family.id and each.told_by(hints)), family)
 
 
 def purposes() -> tuple[str, ...]:
-    """What there are adapters for, of applied families first."""
+    """What adapters are for ("plus", "FaceID" ...), first the purposes of the families that are applied."""
     rows = sorted(FAMILIES, key=lambda family: bool(family.refusal))
     return tuple(dict.fromkeys(purpose for family in rows for purpose in family.purposes))

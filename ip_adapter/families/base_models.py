@@ -1,4 +1,4 @@
-"""One row per diffusion model for which there are adapters, as its adapters see it."""
+"""The table of diffusion models for which there are adapters: the sizes that an adapter has to fit."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from .layer_sets import FLUX, SD15, SDXL, LayerSets
 
 @dataclass(frozen=True)
 class BaseModel:
-    """What a family of adapters has to fit.
+    """A diffusion model, as far as an adapter has to fit it.
 
-    layers: how many places there are in which an adapter acts: a UNet's cross-attentions, the double blocks of Flux.
-    context_width: of the tokens that they take. vector_width: of the vector that joins the timestep (0: there is none).
-    host: which architecture it is of, the word of `Family.host`. first, step: how files number the layers; those of
-    UNets give the even numbers to self-attentions.
+    layers: number of blocks in which an adapter acts: the cross-attentions of a UNet, the double blocks of Flux
+    context_width: width of the tokens that these blocks take
+    vector_width: width of the vector that is added to the timestep; 0 if there is none
+    layer_sets: named sets of these blocks
+    host: its architecture, as `Family.host` names it
+    first, step: how files number the layers. Files for UNets give the even numbers to self-attentions
     """
 
     name: str
@@ -30,13 +32,13 @@ class BaseModel:
 
     @property
     def numbers(self) -> range:
-        """The numbers of the layers in files, in order."""
+        """The numbers that the layers have in files, in order."""
         return range(self.first, self.first + self.step * self.layers, self.step)
 
 
 KOLORS = BaseModel("Kolors", 70, 2048, 5632, SDXL)
 
-BASE_MODELS = (  # of those whose layers are alike, the one that layers alone stand for first
+BASE_MODELS = (  # where layers are equal (SDXL, Kolors), the first row is assumed if nothing but the layers is known
     BaseModel("SD1.5", 16, 768, 0, SD15),
     BaseModel("SDXL", 70, 2048, 2816, SDXL),
     KOLORS,

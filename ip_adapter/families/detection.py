@@ -1,8 +1,8 @@
-"""How a kind of file is told from its keys and shapes: small checks, each of which says why not.
+"""Small checks of keys and shapes by which the kind of a file is detected. Each says why it does not hold.
 
-The keys are those of `containers.read_container`: every part in one naming, `image_proj.*`, `ip_adapter.N.*`,
-`lora.N.*`, all others as in the file (nested dicts joined with dots). Where the file spells a key of the projection in
-its own way, it is there under both spellings.
+The keys are those that `containers.normalise` collects: `image_proj.*`, `ip_adapter.N.*` and `lora.N.*` whatever the
+container, and all others as in the file (nested dicts joined with dots). If the file has another name for a key of the
+projection, the key is there under both names.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ Check = Callable[[StateDict], str]  # the objection; "" if the check holds
 
 
 def has(pattern: str) -> Check:
-    """Some key begins with this pattern."""
+    """Check that some key begins with this pattern."""
     find = re.compile(pattern).match
     return lambda sd: "" if any(find(key) for key in sd) else f"no key like {pattern}"
 
 
 def lacks(pattern: str) -> Check:
-    """No key begins with this pattern."""
+    """Check that no key begins with this pattern."""
     find = re.compile(pattern).match
     return lambda sd: next((f"it has {key}" for key in sd if find(key)), "")
 
 
 def holds(part: str, *names: str) -> Check:
-    """All of these keys are in a part."""
+    """Check that all of these keys are in a part."""
     return lambda sd: _joined("no ", sorted(name for name in names if f"{part}.{name}" not in sd))
 
 
 def size(key: str, axis: int, wanted: int) -> Check:
-    """This tensor is present, and `wanted` long along `axis`."""
+    """Check that this tensor is present and has the size `wanted` along `axis`."""
 
     def objection(sd: StateDict) -> str:
         if key not in sd:
@@ -46,7 +46,7 @@ def size(key: str, axis: int, wanted: int) -> Check:
 
 
 def ratio(key: str, by: str, *, least: int) -> Check:
-    """The first axis of one tensor is at least so many times that of another."""
+    """Check that the tensor `key` has at least `least` times as many rows as the tensor `by`."""
 
     def objection(sd: StateDict) -> str:
         rows, unit = _rows(sd, key), _rows(sd, by)
@@ -56,7 +56,7 @@ def ratio(key: str, by: str, *, least: int) -> Check:
 
 
 def why_not(checks: Iterable[Check], sd: StateDict) -> str:
-    """The first objection; "" if all checks hold."""
+    """The objection of the first check that does not hold; "" if all hold."""
     return next(filter(None, (check(sd) for check in checks)), "")
 
 

@@ -1,4 +1,4 @@
-"""Families that read a face, for the UNets of SD1.5, SDXL and Kolors."""
+"""Rows of families for SD1.5, SDXL and Kolors that read features of a recognised face."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ FACES = (  # specific first
         parts=("image_proj", "ip_adapter", "lora"),
         purposes=("FaceID plus",),
     ),
-    Family(  # of SDXL's FaceID plus only the second version is published
+    Family(  # for SDXL, only version 2 of FaceID plus is published
         id="faceid-plus-v2",
         name="FaceID plus v2",
         kind="a FaceID plus adapter",

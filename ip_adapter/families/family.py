@@ -1,4 +1,4 @@
-"""What a family of adapters is: a row of one of the tables beside this file."""
+"""What makes a family of adapters. The families are rows in the other files of this folder."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ PENULTIMATE = Reads("penultimate", 3, "encoded zeros")
 
 @dataclass(frozen=True)
 class Hints:
-    """What tells families of equal shapes apart, as far as anything does.
+    """What is known about a file besides its shapes, to tell apart families whose files have equal shapes.
 
-    name: of the file with its folders, in lower case. base_model: that its layers are for. dtypes: of its tensors, in
-    the words of safetensors.
+    name: path of the file within its model folder, in lower case
+    base_model: name of the model that its layers are for
+    dtypes: dtypes of its tensors as safetensors names them, such as "F32"
     """
 
     name: str
@@ -36,17 +37,21 @@ def _no_projection(*_: object, **__: object) -> Projection:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """A layout of the files of adapters, and what shapes cannot say about it.
+    """A layout of adapter files, and what their shapes cannot say about it.
 
-    id: by which everything else refers to it. name: for people, "FaceID plus". kind: completes "This file is ...".
-    detect: what its keys and shapes have to be. like, told_by: of a family whose files have the shapes of another, the
-    id of that one, and what tells them apart.
-    refusal: why it is not applied, a key of `foreign.REMEDIES`; "" if it is.
-    host: the architecture of the models that it is for. base_model: which of them, where the layers cannot tell.
-    parts: which a file has, and has nothing else.
-    purposes: what its files are for, in the words of the catalogue, the most usual first.
-    reads: the features that its projection takes, in this order.
-    projection: from_shapes(sd, ops=, device=, dtype=) of its module.
+    id: by which everything else refers to it
+    name: for people, "FaceID plus"
+    kind: completes "This file is ..."
+    detect: checks of keys and shapes that all hold for its files
+    like: id of the family whose files have the same shapes, if there is one
+    told_by: whether hints about a file say that it is of this family, rather than of the family `like`
+    refusal: why it is not applied, as a key of `foreign.REMEDIES`; "" if it is applied
+    host: the architecture of the models that it is for
+    base_model: which of these models, if the layers do not say it
+    parts: the parts that its files have; they hold nothing else
+    purposes: what its files are for, as the catalogue says it, the most usual first
+    reads: the features that its projection takes, in this order
+    projection: `from_shapes(sd, ops=, device=, dtype=)` of its module
     """
 
     id: str
@@ -66,5 +71,5 @@ class Family:
 
     @property
     def base_models(self) -> tuple[BaseModel, ...]:
-        """Those that it may be for, of which its layers tell the one."""
+        """The models that its files may be for. The layers of a file say which one it is."""
         return tuple(base for base in BASE_MODELS if base.host == self.host and self.base_model in ("", base.name))

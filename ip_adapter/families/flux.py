@@ -1,4 +1,4 @@
-"""Families for Flux."""
+"""Rows of families for Flux."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Files that are recognised but are not adapters of an applied family: what each is, and what to do with it.
+"""Recognise files that are not adapters of an applied family, and say what each is and what to do with it.
 
 A file is compared with the families that are not applied, then with the other kinds of file, then with the families
-that are applied; in each table, specific rows come first.
+that are applied. In each table, specific rows come first.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ REMEDIES = {  # Family.refusal or Foreign.id -> what to do
 
 @dataclass(frozen=True)
 class Foreign:
-    """A kind of file that is no adapter."""
+    """A kind of file that is not an adapter."""
 
     id: str
     kind: str  # completes "This file is ..."
@@ -46,9 +46,10 @@ class Foreign:
 
 
 class ForeignFile(ValueError):
-    """A file that was recognised, and is no adapter of an applied family.
+    """The error for a file that was recognised, but is not an adapter of an applied family.
 
-    row: what it is. kind, remedy: for people, what it is and what to do with it.
+    row: the row of its family or kind
+    kind, remedy: for people, what it is and what to do with it
     """
 
     def __init__(self, row: Family | Foreign):
@@ -134,10 +135,12 @@ ROWS: Sequence[Family | Foreign] = (*(family for family in FAMILIES if family.re
 
 
 def recognise(keys: StateDict) -> Family | None:
-    """The family of a file whose keys are those of `detection`; None where nobody knows it.
+    """The family of a file, or None if it is not known.
+
+    keys: tensors by key, named as the module `detection` says
 
     Raises:
-        ForeignFile: it is a known kind of file, and no adapter of an applied family.
+        ForeignFile: it is a known kind of file, but not an adapter of an applied family.
     """
     row = next((row for row in ROWS if row.detect and not why_not(row.detect, keys)), None)
     if isinstance(row, Foreign) or row and row.refusal:
@@ -146,5 +149,5 @@ def recognise(keys: StateDict) -> Family | None:
 
 
 def objections(keys: StateDict) -> str:
-    """Why a file is of none of the applied families."""
+    """Why a file belongs to none of the applied families, as text: the first objection of each family."""
     return "; ".join(f"{family.name}: {why_not(family.detect, keys)}" for family in APPLIED)

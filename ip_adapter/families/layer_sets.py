@@ -1,10 +1,10 @@
-"""The blocks of a UNet in which an image prompt acts, under names that people know: its style, its composition.
+"""Named sets of blocks in which an image prompt acts: those that carry its style, and those that carry its composition.
 
-SDXL: the two blocks that InstantStyle found, up_blocks.0.attentions.1 for style and down_blocks.2.attentions.1 for
-composition in the names of diffusers (https://arxiv.org/abs/2404.02733).
-SD1.5: no paper says which; packs take their own. Here it is what was measured with adapters trained in the small world
-of demo/, whose UNet has the same blocks: style is where colour, texture and ground come from, composition where place
-and shape do. Input 4 and 5 (some colour) and output 8 (the ground) are in neither.
+SDXL: the two blocks that InstantStyle found (https://arxiv.org/abs/2404.02733): up_blocks.0.attentions.1 for style and
+down_blocks.2.attentions.1 for composition, as diffusers names them.
+SD1.5: no paper names the blocks, and node packs differ. These were measured with adapters trained in the small world of
+demo/, whose UNet has the same blocks: colour, texture and background come from the blocks of "style", position and
+shape from those of "composition". Input 4 and 5 (some colour) and output 8 (the background) are in neither set.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-Place = tuple[str, int]  # kind and index of a Block, whatever its depth
+Place = tuple[str, int]  # kind and index of blocks, of any depth
 LayerSets = Mapping[str, frozenset[Place] | None]  # None: every block
 
 
@@ -36,6 +36,6 @@ SD15 = _named(
     composition=_places("input", 7, 8) | _places("middle", 0) | _places("output", 3, 4, 5, 6, 7),
 )
 SDXL = _named(style=_places("output", 1), composition=_places("input", 8))
-FLUX: LayerSets = MappingProxyType({"all": None})  # nobody has published which blocks are its style
+FLUX: LayerSets = MappingProxyType({"all": None})  # nobody has published which blocks carry style
 
 LAYER_SET_NAMES = tuple(SD15)

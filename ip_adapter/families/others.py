@@ -1,4 +1,4 @@
-"""Families for architectures that no host here stands for: Stable Diffusion 3.5, HunyuanDiT, Anima."""
+"""Rows of families for models that no adapter is applied to here: Stable Diffusion 3.5, HunyuanDiT, Anima."""
 
 from __future__ import annotations
 

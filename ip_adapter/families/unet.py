@@ -1,4 +1,4 @@
-"""Families that read a picture, for the UNets of SD1.5, SDXL and Kolors."""
+"""Rows of families for SD1.5, SDXL and Kolors that read features of a whole picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Image features -> image tokens: one network a file."""
+"""The networks that turn image features into image tokens, one in each file."""
 
 from .linear import LinearProjection
 from .mlp import TokenMLP

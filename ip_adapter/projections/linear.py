@@ -1,7 +1,7 @@
-"""One pooled embedding becomes a few image tokens.
+"""Linear projection of one pooled embedding to a few image tokens.
 
-B images, D feature width, T tokens, C context width. Attribute names are the keys of the layout
-that containers.py produces. Source: https://arxiv.org/abs/2308.06721, section 3.2, and tencent-ailab/IP-Adapter.
+Letters: B images, D feature width, T tokens, C context width. Attributes are named like the keys that containers.py
+gives. Source: https://arxiv.org/abs/2308.06721, section 3.2, and tencent-ailab/IP-Adapter.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..loading import Ops, StateDict, divide, shape_of
 
 
 class LinearProjection(nn.Module):
-    """One pooled embedding to a few tokens: base, light, vit-G."""
+    """Image embeddings (B, D) -> image tokens (B, T, C). The files base, light and vit-G have it."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
-"""Every position of the hidden states becomes one image token.
+"""MLP that makes one image token of every position of the hidden states.
 
-B images, W feature width, N positions, C context width. Attribute names are the keys of the layout that containers.py
-produces. Source: https://arxiv.org/abs/2308.06721, section 3.2, and tencent-ailab/IP-Adapter.
+Letters: B images, W feature width, N positions, C context width. Attributes are named like the keys that containers.py
+gives. Source: https://arxiv.org/abs/2308.06721, section 3.2, and tencent-ailab/IP-Adapter.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..loading import Ops, StateDict, shape_of
 
 
 class TokenMLP(nn.Module):
-    """Every position of the hidden states becomes one token: full-face, 257 of them."""
+    """Hidden states (B, N, W) -> image tokens (B, N, C). Full-face files have it, with N = 257."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class TokenMLP(nn.Module):
         super().__init__()
         self.feature_widths = (feature_width,)
         self.context_width = context_width
-        self.num_tokens = 257  # of the 224 pixel encoders these files were trained with; it follows the input
+        self.num_tokens = 257  # from the 224 pixel encoder of these files; `count_tokens` gives those of an input
         self.proj = nn.Sequential(
             ops.Linear(feature_width, hidden_width, device=device, dtype=dtype),
             nn.GELU(),

@@ -1,6 +1,6 @@
 """Perceiver resampler: hidden states of any length -> a fixed number of image tokens.
 
-B images, N positions, W feature width, M resampler width, I inner width (heads * 64), T tokens, C context width.
+Letters: B images, N positions, W feature width, M resampler width, H heads, I = H * 64, T tokens, C context width.
 Source: Flamingo, https://arxiv.org/abs/2204.14198, as used by tencent-ailab/IP-Adapter for its plus adapters.
 """
 
@@ -17,6 +17,8 @@ HEAD_WIDTH = 64  # in every published file
 
 
 class ResamplerLayer(nn.Module):
+    """Latents (B, T, M) attend to the image (B, N, M) and to themselves, and a feed-forward follows: (B, T, M)."""
+
     def __init__(
         self,
         width: int,
@@ -57,7 +59,7 @@ class ResamplerLayer(nn.Module):
 
 
 class Resampler(nn.Module):
-    """Plus, plus-face, composition and Kolors Plus; every size is counted in the file."""
+    """Hidden states (B, N, W) -> image tokens (B, T, C). Plus, plus-face, composition and Kolors Plus have it."""
 
     def __init__(
         self,
