@@ -1,4 +1,4 @@
-"""The only layer that knows ComfyUI: files, devices, sampling, sockets. The maths is in the two torch packages."""
+"""The nodes, and the only code that imports ComfyUI. The maths is in `clip_vision` and `ip_adapter`."""
 
 from comfy_api.latest import ComfyExtension, io
 
@@ -21,6 +21,8 @@ NODES: list[type[io.ComfyNode]] = [
 
 
 class ImagePromptExtension(ComfyExtension):
+    """The extension that ComfyUI loads: it lists the nodes, and registers folders and routes at the start."""
+
     async def on_load(self) -> None:
         register_folders()
         register_routes()

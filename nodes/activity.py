@@ -1,4 +1,4 @@
-"""What the nodes have done in this process, for the status route: counts and times."""
+"""Counts and times of what the nodes have done in this process, for the status route."""
 
 import threading
 import time
@@ -12,13 +12,14 @@ _seconds: dict[str, float] = defaultdict(float)
 
 
 def count(what: str, number: int = 1) -> None:
+    """Add a number to the count of something."""
     with _lock:
         _counts[what] += number
 
 
 @contextmanager
 def timed(what: str) -> Iterator[None]:
-    """Counts what ends well, and how long it took."""
+    """Count a block of code and add its time in seconds, unless it raises an error."""
     begin = time.perf_counter()
     yield
     with _lock:
@@ -27,7 +28,7 @@ def timed(what: str) -> Iterator[None]:
 
 
 def summary() -> dict[str, dict[str, float]]:
-    """By what was done: how often, and the seconds in all where they were taken."""
+    """What was done, how often, and the seconds that it took in total if they were measured."""
     with _lock:
         return {
             what: {"count": number, **({"seconds": round(_seconds[what], 3)} if what in _seconds else {})}

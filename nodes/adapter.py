@@ -1,4 +1,4 @@
-"""An IP-Adapter in ComfyUI's hands: its weights are loaded, offloaded and counted like those of any model."""
+"""An IP-Adapter that ComfyUI manages: its weights are loaded, offloaded and counted like those of any model."""
 
 import os
 from typing import Any
@@ -13,12 +13,12 @@ from .host import weights_of
 
 
 class ImagePromptAdapter:
-    """What the IMAGE_PROMPT_ADAPTER socket carries."""
+    """A loaded adapter, as the IMAGE_PROMPT_ADAPTER socket carries it."""
 
     def __init__(self, module: IPAdapter, name: str):
         self.module = module
         self.name = name
-        self.recent: list[Any] = []  # of `prepared`, the last used first
+        self.recent: list[Any] = []  # `Prepared` keys and values, the last used first
         self.patcher = comfy.model_patcher.CoreModelPatcher(
             module,
             load_device=comfy.model_management.get_torch_device(),
@@ -27,6 +27,7 @@ class ImagePromptAdapter:
 
     @classmethod
     def from_file(cls, path: str) -> "ImagePromptAdapter":
+        """Load the adapter in a file. Raises a ValueError with the file's name if it cannot be used."""
         name = os.path.basename(path)
         with weights_of(path, name) as weights:
             module = load_adapter(weights.tensors, read=weights.read, name=name, ops=comfy.ops.manual_cast)

@@ -1,4 +1,7 @@
-"""What an adapter reads of the image features it is given, and whether the right encoder made them."""
+"""Take from image features what an adapter reads, and check that the right encoder made them.
+
+Letters: R references, D and W feature widths, N positions.
+"""
 
 import torch
 from comfy.clip_vision import Output
@@ -12,7 +15,13 @@ from .model_library import encoder_need, explained
 
 
 def reference_features(adapter: IPAdapter, features: Output, name: str = "features") -> Features:
-    """What the adapter reads of the references: (R, D) or (R, N, W) each. `name`: what they are, in words."""
+    """The features that the adapter reads of the references, (R, D) or (R, N, W) each.
+
+    name: what to call the features in messages
+
+    Raises:
+        ValueError: another encoder made them, or what the adapter reads is missing, of another shape, NaN or infinite.
+    """
     found = {reads.name: _field(adapter, features, FIELDS[reads.name], name) for reads in adapter.reads}
     try:
         adapter.check_features(found)
@@ -22,7 +31,13 @@ def reference_features(adapter: IPAdapter, features: Output, name: str = "featur
 
 
 def negative_features(adapter: IPAdapter, features: Output, negative: Output | None) -> Features:
-    """The same for the unconditional rows: of the negative image, else by the family's own rules, (1, ...) each."""
+    """The features that the adapter reads for the unconditional rows.
+
+    They are those of the negative images, if there are any. Otherwise the rule of the family makes them, (1, ...) each.
+
+    Raises:
+        ValueError: as `reference_features`, or the references and the negative images do not fit together.
+    """
     references = reference_features(adapter, features)
     if negative is not None:
         given = reference_features(adapter, negative, "features of the negative")
@@ -73,7 +88,7 @@ def _fitting(adapter: IPAdapter, negative: torch.Tensor, references: torch.Tenso
 
 
 def _check_encoder(adapter: IPAdapter, features: Output, name: str) -> None:
-    """ValueError if another encoder than the adapter's made the features, as far as both are known by name."""
+    """Raise a ValueError if another encoder than the adapter's made the features, as far as the names are known."""
     made_by = _encoder(features)
     if made_by in {preset.name for preset in PRESETS} and adapter.encoder_name in ENCODERS.values():
         if encoder_word(made_by) != adapter.encoder_name:
@@ -92,7 +107,7 @@ def _check_same_encoder(adapter: IPAdapter, features: Output, negative: Output) 
 
 
 def _encoder(features: Output) -> str:
-    """By its training, whatever its resolution; "" where it is not known, as of core's encoders."""
+    """The name of the encoder that made the features; "" if it is not known, as with core's encoders."""
     return getattr(features, "encoder", "")
 
 

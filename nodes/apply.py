@@ -1,4 +1,4 @@
-"""Apply an IP-Adapter to a model."""
+"""The node that applies an IP-Adapter to a model."""
 
 import torch
 from comfy.clip_vision import Output
@@ -14,7 +14,7 @@ from .masks import Place
 from .sockets import CATEGORY, Adapter
 
 BATCHES = ("together", "one per image")
-WEIGHT_LIMIT = 5.0  # either way, typed in or over a link; a model cannot take much more in half precision
+WEIGHT_LIMIT = 5.0  # in both directions, typed in or linked; in half precision, models fail at little more
 
 
 class ApplyImagePrompt(io.ComfyNode):
@@ -94,7 +94,7 @@ class ApplyImagePrompt(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, start: float | None, end: float | None) -> bool | str:
-        """Before the prompt is queued; linked values come as None and are checked when they are known."""
+        """Check the range before the prompt is queued. Linked values are None here, and `execute` checks them."""
         try:
             _range(0.0 if start is None else start, 1.0 if end is None else end)
         except ValueError as error:

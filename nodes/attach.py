@@ -1,4 +1,4 @@
-"""The one way in: image prompts are made for a model, and attached to it."""
+"""Make image prompts for a model and attach them to it. All nodes that apply image prompts use this module."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -29,16 +29,16 @@ def image_prompt(
     *,
     together: bool = True,
 ) -> ImagePrompt:
-    """An image prompt for a model, of the features that the adapter reads.
+    """Make an image prompt for a model from the features that the adapter reads.
 
     Args:
-        cond, uncond: of the references and of the negative images
-        strength: how strongly, in which of the adapter's layers, and when
-        place: where in the picture
-        together: all references steer every picture, instead of each the one of its number
+        cond, uncond: features by name, of the references and of the negative images
+        strength: how strongly it acts, in which of the adapter's layers, and when
+        place: where in the picture it acts
+        together: whether all references steer every picture; otherwise each steers the picture with its number
 
     Raises:
-        ValueError: the adapter was made for another model.
+        ValueError: the adapter was made for another model, or makes keys or values that are NaN or infinite.
     """
     acting = {site: layer for site, layer in matching_sites(model, adapter).items() if strength.share(layer)}
     with timed("apply"):
@@ -56,7 +56,7 @@ def image_prompt(
 
 
 def attach(model: ModelPatcher, prompts: Sequence[ImagePrompt]) -> ModelPatcher:
-    """A clone of the model that the image prompts steer, beside those that steer it already."""
+    """A clone of the model with these image prompts attached. Those that were attached before stay."""
     patched = model.clone()
     host = host_of(model)
     if host and prompts:
@@ -69,10 +69,10 @@ def attach(model: ModelPatcher, prompts: Sequence[ImagePrompt]) -> ModelPatcher:
 
 
 def matching_sites(model: ModelPatcher, adapter: ImagePromptAdapter) -> dict[Site, int]:
-    """The adapter's layer at each site of the model, in the order of the file.
+    """The number of the adapter's layer for each site of the model, in the order of the file.
 
     Raises:
-        ValueError: the model is of another architecture or base than the adapter.
+        ValueError: the adapter was made for another model.
     """
     host, given, base = host_of(model), base_model(model), adapter.module.base_model
     if host is None or given not in APPLIED_TO:
@@ -89,6 +89,6 @@ def matching_sites(model: ModelPatcher, adapter: ImagePromptAdapter) -> dict[Sit
 
 
 def _dtype(model: ModelPatcher) -> torch.dtype:
-    """In which the model computes."""
+    """The dtype in which the model computes."""
     dtype = model.get_model_object("manual_cast_dtype")
     return cast(torch.dtype, dtype or model.model_dtype())

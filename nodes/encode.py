@@ -1,4 +1,4 @@
-"""Encode reference images, combine references."""
+"""The nodes that encode reference images and combine references."""
 
 from typing import Any
 
@@ -78,7 +78,10 @@ class EncodeImagePrompt(io.ComfyNode):
 
 
 def encode_for(encoder: Encoder, picture: torch.Tensor, adapter: ImagePromptAdapter) -> ImageFeatures:
-    """Only what the adapter reads; the negative at once if it reads one, so that the encoder need not be kept."""
+    """Features of a picture (B, S, S, 3), with only what the adapter reads.
+
+    What the adapter reads of an empty picture is encoded at once, so that the encoder need not stay in memory.
+    """
     inputs.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter, or nothing")
     features = encode_picture(encoder, picture, [FIELDS[reads.name] for reads in adapter.module.reads])
     features.kept_for = adapter.name

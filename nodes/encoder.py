@@ -1,4 +1,7 @@
-"""Image encoders in ComfyUI's hands: ours, and those that core loaded. S: side of the picture that one reads."""
+"""Image encoders that ComfyUI manages: ours, and those that core loaded.
+
+Letters: B pictures, S the side of the square picture that an encoder reads, N positions, D and W feature widths.
+"""
 
 import copy
 import logging
@@ -32,19 +35,19 @@ from .activity import count
 from .features import FIELDS, ImageFeatures
 from .host import ENCODERS, listed_name, weights_of
 
-CHUNKS = (8, 2, 1)  # pictures a forward pass, fewer where memory runs out; the CPU knows how many are fast
+CHUNKS = (8, 2, 1)  # pictures in one forward pass on a GPU, and fewer if memory runs out
 CPU = torch.device("cpu")
-CORE_TYPES = ("clip_vision_model", "siglip_vision_model")  # not those without hidden states or on a free grid
+CORE_TYPES = ("clip_vision_model", "siglip_vision_model")  # others have no hidden states or no fixed picture size
 FEATURES = {field: feature for feature, field in FIELDS.items()}
-EVERY_LAYER = "all_hidden_states"  # core's name; (B, layers, N, W)
+EVERY_LAYER = "all_hidden_states"  # core's field, (B, layers, N, W)
 
-DTYPES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}  # as the loader calls them
+DTYPES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}  # dtype -> its name in the loader node
 
-OnChunk = Callable[[int], object]  # is told the number of pictures that were encoded
+OnChunk = Callable[[int], object]  # called with the number of pictures that were encoded
 
 
 class ImageEncoder:
-    """What the CLIP_VISION socket carries. Core nodes use it like their own `comfy.clip_vision.ClipVisionModel`."""
+    """Our image encoder on a CLIP_VISION socket. Core nodes use it like a `comfy.clip_vision.ClipVisionModel`."""
 
     def __init__(self, module: VisionEncoder, load_device: torch.device):
         config = module.config
@@ -63,8 +66,13 @@ class ImageEncoder:
 
     @classmethod
     def from_file(cls, path: str, variant: str = "auto", dtype: torch.dtype | None = None) -> "ImageEncoder":
+        """Load the encoder in a file. Raises a ValueError with the file's name if it cannot be used.
+
+        variant: name of a preset, or "auto"
+        dtype: in which it computes; by default the fastest on the device
+        """
         device = comfy.model_management.text_encoder_device()
-        name = listed_name(ENCODERS, path)  # its folders may say what a model.safetensors is
+        name = listed_name(ENCODERS, path)  # the folders in it may say what a model.safetensors is
         dtype = dtype or best_dtype(device)
         with weights_of(path, name) as weights:
             module = load_encoder(
@@ -80,7 +88,7 @@ class ImageEncoder:
 
     @property
     def summary(self) -> str:
-        """What was loaded, and how it is computed."""
+        """The name of the encoder, its dtype and its device, as text."""
         return f"{self.name}, {DTYPES[self.dtype]}, {self.load_device.type}"
 
     def get_models(self) -> list[ModelPatcher]:
@@ -93,7 +101,7 @@ class ImageEncoder:
         return to_transformers(self.model)
 
     def encode_image(self, image: torch.Tensor, crop: bool = True) -> ImageFeatures:
-        """Core's call: (B, H, W, 3) in 0..1, cropped to the centre or squashed to a square."""
+        """Features of images (B, H, W, 3) in 0..1, as core nodes ask for them: cropped to the centre, or squashed."""
         every_layer = (EVERY_LAYER,) if self.model.config.kind == "siglip" else ()  # USOStyleReference reads them
         return encode_picture(
             self, square_view(self, image, "center" if crop else "squash"), (*self.fields, *every_layer)
@@ -107,7 +115,11 @@ class ImageEncoder:
     def features(
         self, pixel_values: torch.Tensor, chunk: int | None, want: Collection[str], on_chunk: OnChunk
     ) -> dict[str, torch.Tensor]:
-        """The fields of core's that `want` names, of (B, 3, S, S) pictures, `chunk` at a time."""
+        """Encode pictures (B, 3, S, S), normalised, to the fields of core's output that `want` names.
+
+        chunk: pictures in one forward pass; None: as many as are fast
+        on_chunk: called after each pass with the number of its pictures
+        """
         layers = range(1, self.model.config.depth + 1) if EVERY_LAYER in want else ()
         features = [FEATURES[field] for field in want if field in FEATURES]
         found = encode_pixels(
@@ -121,11 +133,11 @@ class ImageEncoder:
 
 
 class CoreEncoder:
-    """The same on an encoder that core loaded."""
+    """An image encoder that core loaded, with the parts of `ImageEncoder` that encoding uses."""
 
     def __init__(self, clip_vision: comfy.clip_vision.ClipVisionModel):
         self.model = clip_vision.model
-        self.name = ""  # core does not keep what it loaded
+        self.name = ""  # core does not keep the name of what it loaded
         self.fields = tuple(FEATURES)
         self.load_device = clip_vision.load_device
         self.image_size, self.image_mean, self.image_std = (
@@ -153,12 +165,12 @@ class CoreEncoder:
 
 Encoder = ImageEncoder | CoreEncoder
 
-# By encoder and field: what it makes of an empty picture.
+# encoder -> field -> its feature of an empty picture
 _negatives: weakref.WeakKeyDictionary[torch.nn.Module, dict[str, torch.Tensor]] = weakref.WeakKeyDictionary()
 
 
 def as_encoder(clip_vision: Any) -> Encoder:
-    """Whatever a CLIP_VISION socket brought. ValueError if it is no image encoder that can be used here."""
+    """The encoder that a CLIP_VISION socket brought. Raises a ValueError if it cannot be used here."""
     if isinstance(clip_vision, ImageEncoder):
         return clip_vision
     if isinstance(clip_vision, comfy.clip_vision.ClipVisionModel) and clip_vision.model_type in CORE_TYPES:
@@ -173,12 +185,19 @@ def as_encoder(clip_vision: Any) -> Encoder:
 def square_view(
     encoder: Encoder, image: torch.Tensor, crop: str, background: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> torch.Tensor:
-    """The picture that the encoder gets, (B, S, S, 3) in 0..1."""
+    """The square picture that the encoder reads, (B, S, S, 3), made from an image (B, H, W, C); both are in 0..1.
+
+    crop: one of `clip_vision.CROPS`
+    background: colour of the bars that "pad" adds, and behind transparent parts
+    """
     return fit(inputs.image(image), encoder.image_size, crop=crop, background=background)
 
 
 def encode_picture(encoder: Encoder, picture: torch.Tensor, want: Collection[str] = ()) -> ImageFeatures:
-    """Features of what `square_view` made: the fields of core's that `want` names, or all that an encoder gives."""
+    """Features of a picture (B, S, S, 3) that `square_view` made.
+
+    want: names of fields of core's output; by default all that the encoder gives
+    """
     pixels = _pixel_values(encoder, picture)
     fields: dict[str, Any] = _features(encoder, pixels, want or encoder.fields)
     return ImageFeatures(
@@ -193,9 +212,9 @@ def encode_picture(encoder: Encoder, picture: torch.Tensor, want: Collection[str
 
 
 class EmptyPicture:
-    """A field of what an encoder makes of an empty picture, (1, ...), encoded when called.
+    """A feature of an empty picture, (1, ...), which is encoded when this object is called.
 
-    Few adapters read it, and an encoder has to encode it once.
+    Few adapters read it, so it is encoded only on demand, and only once for each encoder.
     """
 
     def __init__(self, encoder: Encoder, field: str, pixel_values: Callable[[Encoder], torch.Tensor]):
@@ -205,7 +224,7 @@ class EmptyPicture:
         self.patcher = encoder.patcher
 
     def __reduce__(self) -> tuple[Callable[..., torch.Tensor], tuple[torch.Tensor]]:
-        """Copied and saved as what it makes: features that leave the workflow leave their encoder behind."""
+        """Copy and save the feature itself, so that features that leave the workflow do not take the encoder along."""
         return torch.clone, (self(),)
 
     def __call__(self) -> torch.Tensor:
@@ -216,7 +235,7 @@ class EmptyPicture:
 
 
 def _zero_pixels(encoder: Encoder) -> torch.Tensor:
-    """Zero after normalisation: a picture of the mean colour."""
+    """A picture that is zero after normalisation, that is, of the mean colour: (1, 3, S, S)."""
     return torch.zeros(1, 3, encoder.image_size, encoder.image_size)
 
 
@@ -225,8 +244,8 @@ def _black_pixels(encoder: Encoder) -> torch.Tensor:
 
 
 def _pixel_values(encoder: Encoder, picture: torch.Tensor) -> torch.Tensor:
-    """(B, S, S, 3) in 0..1 -> (B, 3, S, S)."""
-    mean, std = ((r, g, b) for r, g, b in (encoder.image_mean, encoder.image_std))  # lists in core's encoders
+    """Normalise a picture as the encoder needs it: (B, S, S, 3) in 0..1 -> (B, 3, S, S)."""
+    mean, std = ((r, g, b) for r, g, b in (encoder.image_mean, encoder.image_std))  # core's encoders have lists
     return normalise(picture, mean, std)
 
 
@@ -236,7 +255,7 @@ def _features(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> 
 
 
 def _computed(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> dict[str, torch.Tensor]:
-    """A device whose memory runs out gets fewer pictures at a time; in the end the CPU encodes them."""
+    """Encode with fewer pictures at a time whenever the device runs out of memory, and on the CPU in the end."""
     if encoder.load_device == CPU:
         return _encoded(encoder, pixels, None, want)
     for chunk in CHUNKS:
@@ -257,7 +276,7 @@ def _computed(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> 
 def _encoded(
     encoder: Encoder, pixels: torch.Tensor, chunk: int | None, want: Collection[str]
 ) -> dict[str, torch.Tensor]:
-    """With progress on the node; Cancel ends it after the chunk that is being encoded."""
+    """Encode and show the progress on the node. Cancel stops it after the current chunk."""
     bar = comfy.utils.ProgressBar(len(pixels))
 
     def on_chunk(pictures: int) -> None:
@@ -281,11 +300,11 @@ def _on_cpu(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> di
 
 
 def _unload(patcher: ModelPatcher) -> None:
-    """Also from a device that is not ComfyUI's main one, at which `unload_model_and_clones` stops."""
+    """Unload a model from any device. `unload_model_and_clones` handles only ComfyUI's main one."""
     others = [loaded for loaded in comfy.model_management.current_loaded_models if loaded.model is not patcher]
     comfy.model_management.free_memory(1e30, patcher.load_device, others)
 
 
 def _unpack(patcher: ModelPatcher, unpatch_all: bool) -> None:
-    if unpatch_all:  # else it stays loaded: every load of a loaded model detaches it first
+    if unpatch_all:  # otherwise it stays loaded: loading a loaded model again detaches it first
         unpack_weights(patcher.model)

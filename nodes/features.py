@@ -1,4 +1,7 @@
-"""Image features on a CLIP_VISION_OUTPUT socket: what core nodes read from one, plus what an IP-Adapter needs."""
+"""Image features on a CLIP_VISION_OUTPUT socket: the fields that core nodes read, and those that IP-Adapters need.
+
+Letters: N positions, D and W feature widths.
+"""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -10,7 +13,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ..clip_vision import combine
 
-FIELDS: Mapping[str, str] = MappingProxyType(  # feature, as encoders and adapters name it -> core's field, batch first
+FIELDS: Mapping[str, str] = MappingProxyType(  # feature, as encoders and adapters call it -> core's field, batch first
     {
         "image_embeds": "image_embeds",
         "last": "last_hidden_state",
@@ -18,14 +21,14 @@ FIELDS: Mapping[str, str] = MappingProxyType(  # feature, as encoders and adapte
     }
 )
 READ_BY_CORE = (*FIELDS.values(), "all_hidden_states")
-NEGATIVES = {  # the adapter's rule for what the unconditional rows attend to -> where the encoder's answer is
+NEGATIVES = {  # `Reads.negative`: rule for the unconditional rows -> field with the feature of an empty picture
     "encoded zeros": "negative_penultimate",
     "encoded black": "negative_image_embeds",
 }
 
 
 class Deferred(Protocol):
-    """A tensor that costs a run of `patcher`'s model, made when called."""
+    """A tensor that is made when called, by running the model of `patcher`."""
 
     patcher: ModelPatcher
 
@@ -33,7 +36,7 @@ class Deferred(Protocol):
 
 
 class MadeWhenRead:
-    """An attribute that is a tensor or None. A `Deferred` may be given, which makes it when it is first read."""
+    """An attribute that is a tensor or None. If it is set to a `Deferred`, the tensor is made when it is first read."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -49,12 +52,12 @@ class MadeWhenRead:
 
 
 class ImageFeatures(Output):
-    """Core's CLIP vision output with what an IP-Adapter needs besides.
+    """Core's CLIP vision output, plus what an IP-Adapter needs.
 
-    negative_penultimate: (1, N, W) penultimate hidden states of a picture that is zero after normalisation
-    negative_image_embeds: (1, D) image_embeds of a black picture. Both are None where they cannot be encoded
+    negative_penultimate: (1, N, W), penultimate hidden states of a picture that is zero after normalisation, or None
+    negative_image_embeds: (1, D), image_embeds of a black picture, or None
     encoder: name of the encoder; empty if it is not known
-    kept_for: name of the adapter which alone can read them; empty if all fields were kept
+    kept_for: name of the only adapter whose features were kept; empty if all fields were kept
     """
 
     negative_penultimate = MadeWhenRead()
@@ -79,12 +82,12 @@ class ImageFeatures(Output):
 
     @property
     def patcher(self) -> ModelPatcher | None:
-        """The encoder that these features keep in memory, for ComfyUI, which drops such old outputs first."""
+        """The encoder that these features keep in memory. ComfyUI reads it, to drop such old outputs first."""
         patchers = (getattr(_kept(self, name), "patcher", None) for name in NEGATIVES.values())
         return next(filter(None, patchers), None)
 
     def __getattr__(self, name: str) -> NoReturn:
-        """Of what is not there. Core nodes show the words; `getattr` with a default takes that."""
+        """Say why a field is missing. Core nodes show this error, and `getattr` with a default does not raise it."""
         if name not in READ_BY_CORE:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         if self.kept_for:
@@ -99,10 +102,12 @@ class ImageFeatures(Output):
 
 
 def join(references: Sequence[Output], method: str, rows: str = "auto") -> ImageFeatures:
-    """Several references as one, field by field, by the words of `clip_vision.combine`.
+    """Combine several references into one, field by field.
+
+    method, rows: as `clip_vision.combine` takes them
 
     Raises:
-        ValueError: the references come from different encoders.
+        ValueError: the references come from different encoders, have no field in common, or do not fit together.
     """
     encoders = {getattr(reference, "encoder", "") for reference in references} - {""}
     if len(encoders) > 1:
@@ -131,7 +136,7 @@ def join(references: Sequence[Output], method: str, rows: str = "auto") -> Image
 
 
 def _kept(features: Output, negative: str) -> torch.Tensor | Deferred | None:
-    """It is not encoded before it is read."""
+    """The value of a field of `NEGATIVES` as it is kept, without encoding it."""
     return vars(features).get(negative)
 
 

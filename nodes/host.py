@@ -1,4 +1,4 @@
-"""ComfyUI's folders and files: where models lie, how a file is read, and who shares what was loaded."""
+"""ComfyUI's folders and files: list and find model files, read them, and share what was loaded from them."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import comfy.utils  # it tells torch which names in old checkpoints are safe  # noqa: F401
+import comfy.utils  # tells torch which names in old checkpoints are safe  # noqa: F401
 import folder_paths
 
 from ..model_files.folders import Listing
@@ -28,16 +28,16 @@ _listed: dict[str, Listing] = {}
 
 
 def register_folders() -> None:
-    """Make `models/ipadapter` known. Folders that extra_model_paths.yaml named already stay, and stay first."""
+    """Register `models/ipadapter`. Folders that extra_model_paths.yaml has registered stay, and stay first."""
     folder_paths.add_model_folder_path(ADAPTERS, os.path.join(folder_paths.models_dir, ADAPTERS))
     extensions = folder_paths.folder_names_and_paths[ADAPTERS][1]
-    if not extensions:  # a folder that ComfyUI does not know lists every file
+    if not extensions:  # ComfyUI lists every file of a folder type that it does not know
         extensions.update(folder_paths.supported_pt_extensions)
         folder_paths.filename_list_cache.pop(ADAPTERS, None)
 
 
 def model_names(folder: str) -> list[str]:
-    """What `folder_paths.get_filename_list` gives, also where links lead in a circle."""
+    """The names that `folder_paths.get_filename_list` gives, found even if links lead in a circle."""
     paths, extensions = folder_paths.folder_names_and_paths[folder]
     known = _listed.get(folder)
     if known is None or not known.is_current(paths, extensions):
@@ -46,7 +46,7 @@ def model_names(folder: str) -> list[str]:
 
 
 def model_path(folder: str, name: str) -> str:
-    """ValueError where ComfyUI's folders hold no such file."""
+    """The path of a file in ComfyUI's folders. Raises a ValueError if it is not there."""
     path = folder_paths.get_full_path(folder, name)
     if path is None:
         raise ValueError(f"{name} is not in models/{folder}: choose a file that is there, or get it.")
@@ -55,16 +55,21 @@ def model_path(folder: str, name: str) -> str:
 
 @contextmanager
 def read_from(name: str) -> Iterator[None]:
-    """PassingTrouble for what the system says of a file."""
+    """Turn errors of the operating system while a file is read into `PassingTrouble`, which names the file."""
     try:
         yield
-    except OSError as error:  # it went meanwhile, or the disk failed
+    except OSError as error:  # the file was removed meanwhile, or the disk failed
         reason = error.strerror or error
         raise PassingTrouble(f"{name} could not be read: {reason}. Check the file and its disk.") from error
 
 
 def shared(folder: str, name: str, options: Hashable, build: Callable[[str], Loaded]) -> Loaded:
-    """`build(path)`, or what an earlier call built of the same file and options, while somebody still holds it."""
+    """`build(path)`, or the result of an earlier call for the same file and options, if it is still in use.
+
+    Raises:
+        ValueError: the file is not there, or `build` refuses it.
+        PassingTrouble: the file cannot be read at the moment.
+    """
     path = model_path(folder, name)
     with read_from(name):
         key = (folder, *file_state(path), options)
@@ -80,36 +85,36 @@ def shared(folder: str, name: str, options: Hashable, build: Callable[[str], Loa
 
 
 def file_state(path: str) -> tuple[str, int, int]:
-    """What is another where a file was replaced, changed or moved."""
+    """A value that differs once a file was replaced, changed or moved."""
     status = os.stat(path)
     return os.path.realpath(path), status.st_mtime_ns, status.st_size
 
 
 def digest(state: object) -> str:
-    """For fingerprints: ComfyUI writes them into the pictures that it saves, where no path of the user's belongs."""
+    """A hash of a state, for fingerprints: ComfyUI writes these into saved pictures, which must show no user's path."""
     return hashlib.sha256(repr(state).encode()).hexdigest()
 
 
 def fingerprint(folder: str, name: str | None) -> str:
-    """What is another when the file of a loader is; of every file where its name comes over a link, not known yet."""
+    """A value that differs once the file of a loader does. If its name is linked (None), it covers all files."""
     names = model_names(folder) if name is None else [name]
     paths = (folder_paths.get_full_path(folder, each) for each in names)
     return digest([file_state(path) for path in paths if path is not None])
 
 
 def all_shared() -> list[tuple[str, Any]]:
-    """(folder, what was loaded from it) of everything that somebody holds."""
+    """Everything that was loaded and is still in use, as (folder, what was loaded from it)."""
     with _changing:
         return [(key[0], loaded) for key, loaded in _loaded.items()]
 
 
 def prompt_server() -> Any:
-    """ComfyUI's HTTP server; None where nodes run without one."""
+    """ComfyUI's HTTP server, or None if nodes run without one."""
     return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
 
 
 def listed_name(folder: str, path: str) -> str:
-    """The name under which ComfyUI lists a file, with the folders below the model folder; else the file name."""
+    """The name under which ComfyUI lists a file, with subfolders; the bare file name if ComfyUI does not list it."""
     for root in folder_paths.get_folder_paths(folder):
         if Path(path).is_relative_to(root):
             return str(Path(path).relative_to(root))
@@ -118,7 +123,7 @@ def listed_name(folder: str, path: str) -> str:
 
 @contextmanager
 def weights_of(path: str, name: str) -> Iterator[Weights]:
-    """The tensors of a model file, to be loaded within; whatever is wrong with it is a ValueError with its name."""
+    """Open a model file to load its tensors. A ValueError that is raised meanwhile gets `name` before its message."""
     with read_from(name), open_weights(path) as weights:
         try:
             yield weights

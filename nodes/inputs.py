@@ -1,4 +1,4 @@
-"""What a socket brought, checked before a node uses it: links and wildcard sockets let any value through.
+"""Check inputs before a node uses them, because links and wildcard sockets let any value through.
 
 Every check returns the value, or raises a ValueError that says what the input is and what to do:
 "The adapter is a dict with image_proj, ip_adapter: connect the output of Load IP-Adapter."
@@ -18,14 +18,14 @@ from ..clip_vision.images import CHANNELS
 from ..ip_adapter import APPLIED_TO
 from .features import FIELDS
 
-WORDS = 40  # of a text that is quoted
+WORDS = 40  # characters that a message quotes of a text
 
 IMAGE_ADVICE = "connect an IMAGE output, which is (pictures, height, width, channels) with 1 to 4 channels"
-OVERSHOOT = 0.01  # how far outside 0..1 a mask may lie, as resizing and compositing leave it
+OVERSHOOT = 0.01  # how far outside 0..1 the values of a mask may be, as resizing and compositing make them
 
 
 def described(value: Any) -> str:
-    """A value in a few words, to stand in a sentence."""
+    """A description of a value in a few words, for use in a sentence."""
     if value is None:
         return "nothing"
     if isinstance(value, str):
@@ -42,28 +42,28 @@ def described(value: Any) -> str:
 
 
 def expect(value: Any, kind: type, name: str, advice: str) -> Any:
-    """A value of this type. `advice`: what to do, in words that follow a colon."""
+    """Check that a value is of this type. `advice`: what to do, as words that follow a colon."""
     if not isinstance(value, kind):
         raise ValueError(f"The {name} is {described(value)}: {advice}.")
     return value
 
 
 def number(value: Any, low: float, high: float, name: str) -> float:
-    """A number from low to high, which ComfyUI itself checks only where it is typed in."""
+    """Check that a value is a number from low to high. ComfyUI itself checks only numbers that are typed in."""
     if not isinstance(value, Real) or not low <= float(value) <= high:
         raise ValueError(f"The {name} is {described(value)}: it must be a number between {low:g} and {high:g}.")
     return float(value)
 
 
 def choice(value: Any, choices: Sequence[str], name: str) -> str:
-    """One of the words that a combo box offers."""
+    """Check that a value is one of the choices of a combo box."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"The input {name} is {described(value)}: choose one of {', '.join(choices)}.")
     return value
 
 
 def diffusion_model(value: Any, name: str = "model") -> ModelPatcher:
-    """What a MODEL socket carries."""
+    """Check that a value is what a MODEL socket carries."""
     advice = f"connect a {', '.join(APPLIED_TO[:-1])} or {APPLIED_TO[-1]} model"
     expect(value, ModelPatcher, name, advice)
     expect(value.model, BaseModel, name, advice)
@@ -71,7 +71,7 @@ def diffusion_model(value: Any, name: str = "model") -> ModelPatcher:
 
 
 def image_features(value: Any, name: str = "features") -> Output:
-    """What a CLIP_VISION_OUTPUT socket carries, core's or another pack's with the same fields."""
+    """Check that a value is a CLIP_VISION_OUTPUT, core's or another pack's with the same fields."""
     if not isinstance(value, Output) and not any(
         isinstance(getattr(value, field, None), torch.Tensor) for field in FIELDS.values()
     ):
@@ -80,12 +80,12 @@ def image_features(value: Any, name: str = "features") -> Output:
 
 
 def is_finite(value: torch.Tensor) -> bool:
-    """Whether it holds neither NaN nor infinity; without the temporaries of `isfinite`, which are larger than it."""
+    """Whether a tensor holds neither NaN nor infinity, found without the large temporary tensors of `isfinite`."""
     return all(math.isfinite(end) for end in value.aminmax())
 
 
 def image(value: Any, name: str = "image") -> torch.Tensor:
-    """An IMAGE: (N, H, W, C), grey or in colours, with or without alpha. Its values are checked where it is read."""
+    """Check that a value is an IMAGE: (N, H, W, C), grey or colour, with or without alpha, and any numbers in it."""
     expect(value, torch.Tensor, name, IMAGE_ADVICE)
     if value.ndim != 4 or value.shape[-1] not in CHANNELS:
         raise ValueError(f"The {name} is {described(value)}: {IMAGE_ADVICE}.")
@@ -93,7 +93,7 @@ def image(value: Any, name: str = "image") -> torch.Tensor:
 
 
 def mask(value: Any, name: str = "mask") -> torch.Tensor:
-    """A MASK: (N, H, W) in 0..1, fp32."""
+    """Check that a value is a MASK (N, H, W), and return it in 0..1 and fp32."""
     advice = "connect a MASK output, which is (masks, height, width)"
     expect(value, torch.Tensor, name, advice)
     if value.ndim != 3 or not value.numel() or value.is_complex():

@@ -1,6 +1,6 @@
-"""Image prompts that were applied to a model, and what those of one layer add to it.
+"""The image prompts that are applied to a model, and what they add to it in one layer.
 
-Letters: B rows of a call, L latent tokens, I inner width.
+Letters: B rows of a call, L latent tokens, I inner width of the layer, R references, T image tokens.
 """
 
 import logging
@@ -19,7 +19,7 @@ from .sampling import CALLED, Evaluation, Group, Layout, current
 
 @dataclass(frozen=True)
 class Site:
-    """A place in a model where a layer of an adapter can act."""
+    """A place in a model where a layer of an adapter can act: a block, and the number of its attention heads."""
 
     block: Block
     heads: int
@@ -27,10 +27,12 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class ImagePrompt:
-    """One applied image prompt. All its layers share it, and nobody changes it.
+    """One image prompt that is applied to a model. All its layers share it, and nothing changes it.
 
     prepared: keys and values, which prompts of the same picture may share
-    layers: the adapter's layer at each site of the model, in the order of `prepared`
+    layers: number of the adapter's layer at each site of the model, in the order of `prepared`
+    strength: how strongly it acts, in which layers, and when
+    place: where in the picture it acts
     """
 
     prepared: Prepared
@@ -39,7 +41,7 @@ class ImagePrompt:
     place: Place = EVERYWHERE
 
     def parts(self) -> dict[Site, "Part"]:
-        """What acts at each site."""
+        """The part of the prompt that acts at each site, for all sites where it acts."""
         shares = ((site, number, layer) for number, (site, layer) in enumerate(self.layers.items()))
         return {
             site: Part(self, number, share, self.strength.at(layer))
@@ -50,7 +52,12 @@ class ImagePrompt:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """An image prompt in one layer. `number`: of the layer in what is prepared."""
+    """An image prompt in one layer.
+
+    number: number of the layer in `prompt.prepared`
+    share: how much of the prompt acts in this layer, and in which rows
+    weight: the weight in this layer
+    """
 
     prompt: ImagePrompt
     number: int
@@ -59,7 +66,7 @@ class Part:
 
 
 class Joint:
-    """What image prompts add to the queries of one layer. It holds nothing that a run leaves behind."""
+    """The image prompts of one layer, which add their attention to its output. It keeps no state between runs."""
 
     def __init__(self, parts: Sequence[Part], heads: int):
         self.parts = tuple(parts)
@@ -67,15 +74,21 @@ class Joint:
         self.weights = tuple(part.weight for part in self.parts)
 
     def acting(self, extra_options: dict[str, Any]) -> tuple[Part, ...]:
-        """Those that act in this part of sampling."""
+        """The parts that act in the current step of sampling."""
         evaluation = current(extra_options)
         return tuple(part for part in self.parts if evaluation.within(*part.prompt.strength.course.ends))
 
     def add(self, q: torch.Tensor, out: torch.Tensor, extra_options: dict[str, Any], grid: Grid) -> None:
-        """Add the attention of the query `q` (B, L, I) to `out` (B, L, I), contiguous. `grid`: of the tokens.
+        """Add the attention to the image prompts to the output of the layer.
+
+        Args:
+            q: the query, (B, L, I)
+            out: the output, (B, L, I), contiguous; it is changed in place
+            extra_options: what ComfyUI hands to patches
+            grid: how the L tokens lie on the latent
 
         Raises:
-            ValueError: another node changes the batch, or a mask cannot be placed.
+            ValueError: another node changes the batch or calls the model by itself, or a mask cannot be placed.
         """
         evaluation, acting = current(extra_options), self.acting(extra_options)
         if not acting:
@@ -89,7 +102,7 @@ class Joint:
         plan(q, out, self.weights)
 
     def models(self) -> list[ModelPatcher]:
-        """What ComfyUI has to load for them."""
+        """The models that ComfyUI has to load for the image prompts."""
         return [patcher for part in self.parts for patcher in part.prompt.prepared.models()]
 
     def _plan(self, q: torch.Tensor, acting: Sequence[Part], call: "Call") -> Plan:
@@ -111,14 +124,19 @@ class Joint:
         return Plan([*plan_attention(q, attended, self.heads).steps, *steps])
 
     def _key_value(self, keys: Constant, number: int, q: torch.Tensor, call: "Call") -> Sequence[torch.Tensor]:
-        """As a rule ComfyUI has put them where the query is, in its dtype."""
+        """The key and the value, each (R, T, I), like the query. ComfyUI has usually put them on its device already."""
         key = (keys, number, q.device, q.dtype)
         return call.evaluation.run.once(key, lambda: [t.to(q) for t in keys.layer(number)])
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A call of a block: the latent that the model was called with (`size`), and the tokens of the block."""
+    """One call of a block.
+
+    layout: which rows are which
+    size: height and width of the latent that the model was called with
+    grid: how the tokens of the block lie on that latent
+    """
 
     evaluation: Evaluation
     layout: Layout
@@ -126,7 +144,11 @@ class Call:
     grid: Grid
 
     def mask(self, place: Place, group: Group, q: torch.Tensor) -> torch.Tensor | None:
-        """(1 or the group's rows, L), made once a run."""
+        """The mask of a place for a group of rows, (1 or the group's rows, L), which is made once in a run.
+
+        Raises:
+            ValueError: another node runs the model on parts of the latent, or merges tokens.
+        """
         if (mask := place.mask) is None:
             return None
         if self.layout.tiles > 1:
@@ -157,7 +179,7 @@ class Call:
 
 
 def _warn(prompt: ImagePrompt, call: Call) -> None:
-    """Of what a batch has no pictures for: short previews of long batches are normal, so it is no error."""
+    """Log a warning if there are more references or masks than pictures. It is no error: previews may be shorter."""
     given = {
         "reference images": prompt.prepared.side("cond").rows,
         "negative images": prompt.prepared.side("uncond").rows,

@@ -1,4 +1,4 @@
-"""Load an image encoder, load an IP-Adapter."""
+"""The nodes that load an image encoder and an IP-Adapter."""
 
 import os
 from collections.abc import Callable, Hashable
@@ -114,7 +114,10 @@ def load_adapter(name: str) -> ImagePromptAdapter:
 def _load(
     folder: str, kind: str, name: str, options: Hashable, build: Callable[[str], Loaded], lasting: bool = True
 ) -> Loaded:
-    """`lasting`: what is wrong with the file is so whatever else is chosen beside it."""
+    """What `build` loads from a file, shared with other nodes. Its errors also say which file to use instead.
+
+    lasting: whether an error means that the file cannot be used with any other options either
+    """
     inputs.expect(name, str, kind, f"give the name of a file in models/{folder}")
     try:
         return shared(folder, name, options, build)

@@ -1,4 +1,4 @@
-"""Where in the picture an image prompt acts: a mask at the token grid of one block."""
+"""Where in the picture an image prompt acts, and how a mask is placed on the tokens of a block."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from .sampling import Area
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """mask: (N, H, W) of the picture, or None for everywhere."""
+    """Where in the picture an image prompt acts. `mask`: (N, H, W) in 0..1, of any size, or None for everywhere."""
 
     mask: torch.Tensor | None = None
 
@@ -22,9 +22,9 @@ EVERYWHERE = Place()
 class Grid(NamedTuple):
     """How the tokens of a block lie on the latent.
 
-    height, width: of the tokens
-    padding: rows and columns of latent pixels that the model adds at the end, where its last tokens would lack them
-    beside: how many tokens follow, of pictures that the model reads, where no mask reaches
+    height, width: how many rows and columns of tokens there are
+    padding: how many rows and columns of latent pixels the model adds at the end, to complete its last tokens
+    beside: how many tokens of other pictures, that the model reads, follow; they are outside every mask
     """
 
     height: int
@@ -34,12 +34,13 @@ class Grid(NamedTuple):
 
 
 def token_mask(mask: torch.Tensor, latent: tuple[int, int], area: Area | None, grid: Grid) -> torch.Tensor:
-    """(N, H, W) mask of the picture -> (N, L), at the tokens of a block that sees `area` of the latent.
+    """Place a mask of the picture on the tokens of a block: (N, H, W) -> (N, L).
 
     Args:
-        latent: height and width of the whole latent
-        area: (height, width, top, left) of what the block sees, in latent pixels, or None for all of it
-        grid: the block's tokens
+        mask: (N, H, W) in 0..1, of any size
+        latent: height and width of the whole latent, in latent pixels
+        area: (height, width, top, left) of the part of the latent that the block sees, in latent pixels; None: all
+        grid: how the tokens of the block lie on that part
     """
     mask = mask.unsqueeze(1)
     if area is not None:
@@ -52,7 +53,7 @@ def token_mask(mask: torch.Tensor, latent: tuple[int, int], area: Area | None, g
 
 
 def _resized(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Averages when it shrinks, so that a thin mask does not fall between the samples."""
+    """Resize a mask. It is averaged where it shrinks, so that thin lines do not fall between the samples."""
     if size[0] <= mask.shape[-2] and size[1] <= mask.shape[-1]:
         return F.adaptive_avg_pool2d(mask, size)
     return F.interpolate(mask, size, mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""What lies in ComfyUI's model folders, by content: one index and one catalogue for the process."""
+"""The index of the files in ComfyUI's model folders, by content, and the search for files that nodes need."""
 
 import os
 import threading
@@ -30,11 +30,11 @@ from ..model_files.matching import (
 
 Folders = tuple[tuple[str, tuple[str, ...]], ...]
 _one_at_a_time = threading.Lock()
-_open: dict[tuple[Folders, str], Index] = {}  # one at most
+_open: dict[tuple[Folders, str], Index] = {}  # at most one
 
 
 def index() -> Index:
-    """The index of the folders that ComfyUI has now: extra_model_paths.yaml and other packs add some."""
+    """The index of the folders that ComfyUI has now, which may change: other packs add some."""
     known = (type for type in TYPES if type in folder_paths.folder_names_and_paths)
     folders = tuple((type, tuple(folder_paths.get_folder_paths(type))) for type in known)
     place = folders, str(_private() / INDEX)
@@ -46,13 +46,13 @@ def index() -> Index:
 
 
 def close_index() -> None:
-    """End what an index reads, so that one alone writes its file."""
+    """Close the open index, so that only one index writes the index file."""
     while _open:
         _open.popitem()[1].close()
 
 
 def catalogue() -> Catalogue:
-    """The pack's, changed and continued by a file of the user's."""
+    """The pack's catalogue, with the changes and additions of the user's own catalogue file."""
     return Catalogue.load(*user_catalogues(_private()))
 
 
@@ -61,11 +61,12 @@ def _private() -> Path:
 
 
 def encoder_need(adapter: IPAdapter) -> Need:
+    """The need for the encoder that an adapter was made for."""
     return Need("encoder", encoder=adapter.encoder_name, needs_projection=adapter.feature == "image_embeds")
 
 
 def companion_need(adapter: Resolution, known: Catalogue | None = None) -> Need | None:
-    """The LoRA that belongs to an adapter that was found, where one does."""
+    """The need for the LoRA that belongs to an adapter that was found, or None if none belongs to it."""
     known = known or catalogue()
     alike = known.named(full_name(adapter.found)) if adapter.found else []
     entry = next((entry for entry in adapter.wanted if entry in alike), next(iter(adapter.wanted), None))
@@ -74,13 +75,14 @@ def companion_need(adapter: Resolution, known: Catalogue | None = None) -> Need 
 
 
 def look_for(need: Need, patience: float = PATIENCE) -> Resolution:
+    """Find the file for a need in ComfyUI's folders. `patience`: seconds, as `resolve` takes it."""
     return resolve(need, index(), catalogue(), patience, interruptible)
 
 
 def chosen_files(choices: Iterable[Sequence[Need]], patience: float) -> list[list[IndexedFile]]:
-    """For each choice the first adapter that is there, its encoder and its LoRA, as far as they are there.
+    """For each choice, the first adapter whose file is there, with its encoder and its LoRA if their files are there.
 
-    By what is known of the folders after `patience` seconds at most.
+    patience: seconds to wait at most until folders are read; after that, what is known by then counts
     """
     known, end = catalogue(), time.monotonic() + patience
 
@@ -99,19 +101,22 @@ def chosen_files(choices: Iterable[Sequence[Need]], patience: float) -> list[lis
 
 
 def report(timeout: float | None = None) -> Report:
-    """With a timeout, not to be interrupted: for those who ask from outside a workflow."""
+    """The report of all model files.
+
+    timeout: seconds at most, for callers outside a workflow. Without it, Cancel interrupts the report
+    """
     return table(index(), catalogue(), timeout=timeout, on_progress=interruptible if timeout is None else None)
 
 
 def interruptible(_: Progress) -> None:
-    """A first look into thousands of files takes its time: Cancel ends the waiting, and the look goes on."""
+    """Stop waiting on Cancel. The first pass over thousands of files takes long, and continues in the background."""
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
 def explained_file(error: ValueError, kind: str, name: str, lasting: bool = True) -> ValueError:
-    """The error, plus which file to take or to get, when a file cannot be loaded. That file itself is never advised.
+    """The error, plus which file to use or to download, when a file cannot be loaded. It never suggests that file.
 
-    lasting: it cannot be used as long as it stays as it is, whatever else is chosen beside it.
+    lasting: whether the file cannot be used until it changes, whatever other options are chosen
     """
     folder, said = HOMES[kind], str(error)
     if lasting:
@@ -124,12 +129,12 @@ def explained_file(error: ValueError, kind: str, name: str, lasting: bool = True
     failed = f"{folder}/{name}".replace(os.sep, "/")
     if resolution.found and named(resolution.found) == failed:
         return ValueError(said)
-    others = [(file, why) for file, why in resolution.rejected if named(file) != failed]  # which `said` is about
+    others = [(file, why) for file, why in resolution.rejected if named(file) != failed]  # `said` is about that one
     return ValueError(explain(replace(resolution, rejected=others), said))
 
 
 def explained(error: ValueError, need: Need) -> ValueError:
-    """The same error, and which file would do, or which to get."""
+    """The error, plus which file on this disk would do, or which one to download."""
     try:
         return ValueError(explain(look_for(need), given=str(error)))
     except BrokenCatalogue as broken:

@@ -1,4 +1,4 @@
-"""Find the model files that a model needs, and load them; report what is there."""
+"""The nodes that find and load the files which a model needs, and that report which files there are."""
 
 import os
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ from .model_library import catalogue, chosen_files, companion_need, encoder_need
 from .sockets import CATEGORY, Adapter
 
 AUTO = "auto"
-AUTOMATIC = ("plus", "standard", "vit-G", "light")  # those that suit any picture, in the order in which 'auto' tries
+AUTOMATIC = ("plus", "standard", "vit-G", "light")  # purposes that suit any picture, in the order in which 'auto' tries
 PURPOSES = tuple(dict.fromkeys((*AUTOMATIC, *purposes())))
-GLANCE = 2.0  # seconds for a folder of which nothing is known yet
+GLANCE = 2.0  # seconds to wait at most until folders are read that are not in the index yet
 
 
 class LoadImagePromptModels(io.ComfyNode):
@@ -56,11 +56,11 @@ class LoadImagePromptModels(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, purpose: str | None = AUTO, **_: object) -> object:
-        """The files that would be chosen, for any model: which one comes over the link is not known here."""
+        """A hash of the files that would be chosen for any of the models, since the linked model is not known here."""
         choices = [_needs(base, each) for base in APPLIED_TO for each in ([purpose] if purpose else PURPOSES)]
         try:
             return digest([[_state(file) for file in files] for files in chosen_files(choices, GLANCE)])
-        except ValueError:  # a broken catalogue, of which the node tells when it runs
+        except ValueError:  # the catalogue is broken: the node says so when it runs
             return float("nan")
 
     @classmethod
@@ -110,7 +110,7 @@ class ModelPathsReport(io.ComfyNode):
 
 
 def with_lora(model: ModelPatcher, found: IndexedFile) -> ModelPatcher:
-    """At full strength, as it was trained."""
+    """A clone of the model with a LoRA at full strength, as the adapter was trained with it."""
     name = _listed(found)
     with weights_of(model_path("loras", name), name) as weights:
         tensors = {key: weights.read(key) for key in weights.tensors}
@@ -120,10 +120,10 @@ def with_lora(model: ModelPatcher, found: IndexedFile) -> ModelPatcher:
 
 
 def _adapter(base: str, purpose: str) -> Resolution:
-    """The first purpose for which a file is there; else what to get for the first for which one is published.
+    """The adapter of the first purpose whose file is there; if none is, what to download for the first published one.
 
     Raises:
-        ValueError: nothing here is applied to such a model.
+        ValueError: there are no adapters here for the model.
     """
     if base not in APPLIED_TO:
         raise ValueError(
@@ -150,10 +150,10 @@ def _state(found: IndexedFile) -> list[object]:
 
 
 def _listed(found: IndexedFile) -> str:
-    """The name by which ComfyUI lists the file."""
+    """The name under which ComfyUI lists the file."""
     return found.file.name.replace("/", os.sep)
 
 
 def _short_names(files: Sequence[IndexedFile]) -> str:
-    """One a line, without the usual extension: a node is narrow."""
+    """The names of files, one in each line, without the usual extension because nodes are narrow."""
     return "\n".join(printable(file.file.name).removesuffix(".safetensors") for file in files)

@@ -1,4 +1,7 @@
-"""Keys and values of references in ComfyUI's hands, made once however many image prompts use them."""
+"""Keys and values of references that ComfyUI manages, made once however many image prompts use them.
+
+Letters: R references, D and W feature widths, N positions.
+"""
 
 import hashlib
 import weakref
@@ -25,7 +28,7 @@ from .adapter import ImagePromptAdapter
 
 
 class Prepared:
-    """Keys and values of the references and of the negative images, which ComfyUI loads, counts and offloads."""
+    """Keys and values of the references and of the negative images. ComfyUI loads, counts and offloads them."""
 
     def __init__(self, sides: Sides, adapter: ImagePromptAdapter, load_device: torch.device):
         self.sides = sides
@@ -35,17 +38,17 @@ class Prepared:
         self.adapter = adapter if any(isinstance(keys, PerWindow) for keys in sides.children()) else None
 
     def side(self, name: str) -> Keys:
-        """`name` is "cond" or "uncond"."""
+        """The keys and values of one side. `name`: "cond" (references) or "uncond" (negative images)."""
         return self.sides.side(name)
 
     def models(self) -> list[ModelPatcher]:
-        """What ComfyUI has to load while the model runs."""
+        """The models that ComfyUI has to load while the diffusion model runs."""
         return [self.patcher] if self.adapter is None else [self.patcher, self.adapter.patcher]
 
 
-RECENT = 256 << 20  # bytes of keys and values of an adapter that are kept though nothing uses them any more
+RECENT = 256 << 20  # bytes of keys and values that an adapter keeps although nothing uses them any more
 
-# By adapter, what is in use or recent: a second weight of the same picture projects nothing again.
+# The keys and values of each adapter that are in use or recent, so that another weight projects nothing again.
 _in_use: weakref.WeakKeyDictionary[IPAdapter, weakref.WeakValueDictionary[Hashable, Prepared]] = (
     weakref.WeakKeyDictionary()
 )
@@ -62,12 +65,17 @@ def prepare(
     dtype: torch.dtype,
     load_device: torch.device,
 ) -> Prepared:
-    """Keys and values for the features of references and of negative images.
+    """Project the features of references and of negative images to keys and values, or find those made before.
 
     Args:
-        layers: of the adapter. heads: of the model at each of them
-        together: all references are one prompt, instead of one for each picture; likewise the negative images
-        dtype, load_device: of the model that attends to them
+        cond, uncond: features by name, (R, D) or (R, N, W) each, of the references and of the negative images
+        layers: numbers of the adapter's layers that act
+        heads: number of attention heads in the model at each of these layers
+        together: whether all references form one prompt, and all negative images another; otherwise each is its own
+        dtype, load_device: those of the model that attends to them
+
+    Raises:
+        ValueError: a key or a value is NaN or infinite in `dtype`.
     """
     shared = _in_use.setdefault(adapter.module, weakref.WeakValueDictionary())
     key = (_digest(cond), _digest(uncond), *layers, *heads, together, dtype, load_device)
@@ -80,7 +88,7 @@ def prepare(
 
 
 def _remember(adapter: ImagePromptAdapter, used: Prepared) -> None:
-    """For the next run: ComfyUI drops the models of a changed workflow before it runs the new one."""
+    """Keep what was used for the next run: ComfyUI drops the models of a changed workflow before it runs it again."""
     recent = [used, *(each for each in adapter.recent if each is not used)]
     sizes = [each.patcher.model_size() for each in recent]
     adapter.recent = [each for number, each in enumerate(recent) if sum(sizes[: number + 1]) <= RECENT]
@@ -104,7 +112,7 @@ def _projected(
     together: bool,
     dtype: torch.dtype,
 ) -> Sides:
-    """Computed on the device; what comes out lies where ComfyUI keeps what it may load later."""
+    """Project on the device of the adapter. The result is put on ComfyUI's offload device, to be loaded from there."""
     module = adapter.module
     device, keep_on = adapter.patcher.load_device, comfy.model_management.unet_offload_device()
     needed = working_memory(module, cond, uncond)

@@ -1,6 +1,6 @@
-"""Read-only routes: what model files are there, and the state of the pack. No absolute paths.
+"""Read-only HTTP routes: which model files there are, and the state of the pack. They show no absolute paths.
 
-They change nothing but what is remembered of files that were looked into.
+They change nothing except the index of files that have been read.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from . import model_library
 from .host import prompt_server
 from .status import status
 
-PATIENCE = 5.0  # seconds for a look at the files; what was not read by then is named
-FRESH = 1.0  # seconds that an answer serves all who ask
+PATIENCE = 5.0  # seconds to read files; the answer names those that are still to be read
+FRESH = 1.0  # seconds for which the same answer is sent again
 
 
 class Answer:
-    """One computation at a time, off the event loop, however many ask for it."""
+    """The answer to a route. It is computed off the event loop, once for all requests that wait for it."""
 
     def __init__(self, compute: Callable[[], Any]):
         self._compute = compute
@@ -27,7 +27,7 @@ class Answer:
     async def __call__(self) -> Any:
         if self._running is None or self._running.done() and time.monotonic() - self._ended > FRESH:
             self._running = asyncio.create_task(self._run())
-        return await asyncio.shield(self._running)  # who leaves does not take it along
+        return await asyncio.shield(self._running)  # a request that is cancelled does not cancel the computation
 
     async def _run(self) -> Any:
         try:
@@ -43,7 +43,7 @@ ANSWERS: dict[str, Callable[[], Any]] = {
 
 
 def register_routes() -> None:
-    """Where there is a server. Anything but GET and HEAD is refused by the router."""
+    """Register the routes, if there is a server. Its router refuses all methods except GET and HEAD."""
     server = prompt_server()
     if server is not None:
         for path, compute in ANSWERS.items():
@@ -56,7 +56,7 @@ def _handler(answer: Answer) -> Callable[[Any], Any]:
     async def handle(_: web.Request) -> web.Response:
         try:
             return web.json_response(await answer(), headers={"Cache-Control": "no-store"})
-        except ValueError as error:  # a broken catalogue of the user
+        except ValueError as error:  # the user's catalogue is broken
             return web.json_response({"error": str(error)}, status=500)
 
     return handle

@@ -1,8 +1,8 @@
-"""What a patch must know of one model evaluation, gathered once and handed on in `transformer_options`.
+"""Collect what patches need to know about one evaluation of the model, and pass it in `transformer_options`.
 
-Three wrappers gather it. The one around a sampler's run learns which condition is a negative one, the one around an
-evaluation notes sigma and areas, and the one around the model notes the latent that it is called with. They hold
-nothing themselves, so clones, threads and repeated runs cannot meet in them.
+Three wrappers collect it. The one around a run of the sampler finds out which conditions are negative, the one around
+an evaluation notes sigma and areas, and the one around the model notes the latent that it is called with. The wrappers
+have no state, so clones, threads and repeated runs do not affect each other.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 
-KEY = "image_prompt"  # of the evaluation in transformer_options, and of the wrappers
-RUN = "image_prompt_run"
-CALLED = "image_prompt_called"  # the shape of the latent that the model is called with
-NEGATIVE = ("negative", "uncond")  # in a guider's name of a condition
+KEY = "image_prompt"  # key of the evaluation in transformer_options, and of the wrappers
+RUN = "image_prompt_run"  # key of the run in transformer_options
+CALLED = "image_prompt_called"  # key of the shape of the latent that the model is called with
+NEGATIVE = ("negative", "uncond")  # words by which a guider's name for a condition says that it is negative
 
 Area = tuple[int, ...]  # (height, width, top, left) in latent pixels
 Made = TypeVar("Made")
@@ -24,19 +24,23 @@ Made = TypeVar("Made")
 
 @dataclass
 class Run:
-    """One run of a sampler. `made` keeps what is the same at every step, and goes with the run."""
+    """One run of a sampler. `made` holds what is the same at every step, and is dropped with the run."""
 
-    names: list[tuple[str, frozenset[Hashable]]] = field(default_factory=list)  # the guider's name, and uuids
-    pictures: int = 0  # of the whole batch; 0: not known
+    names: list[tuple[str, frozenset[Hashable]]] = field(default_factory=list)  # (guider's name, uuids of conditions)
+    pictures: int = 0  # size of the whole batch; 0: not known
     made: dict[Hashable, Any] = field(default_factory=dict)
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """The result of `make`, which is called only once in a run for each key."""
         if key not in self.made:
             self.made[key] = make()
         return self.made[key]
 
     def is_negative(self, index: int, uuids: frozenset[Hashable]) -> bool:
-        """The place in the list says nothing (Dual CFG puts the negative first), so ask for the guider's name."""
+        """Whether a condition is a negative one, by the guider's name for it; without one, the second is negative.
+
+        The order alone does not tell, because Dual CFG puts the negative condition first.
+        """
         named = {name: any(word in name for word in NEGATIVE) for name, _ in self.names}
         for name, members in self.names:
             if members == uuids and any(named.values()):
@@ -46,9 +50,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Neighbouring rows of a batch that take the same image tokens and the same part of a mask.
+    """Neighbouring rows of a batch that attend to the same image tokens under the same part of a mask.
 
-    frames: which picture of the batch each row is
+    rows: slice of the rows
+    negative: whether they are rows of a negative condition
+    area: the part of the latent that they cover; None: all of it
+    frames: the number of the picture in the batch for each row
     """
 
     rows: slice
@@ -59,9 +66,9 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """How the rows of a call of the model fall into groups: one object in a run for all calls that are alike.
+    """How the rows of a call of the model fall into groups. In a run, all calls that are alike share one object.
 
-    tiles: how many parts of the latent another node stacked along the batch; 1: none
+    tiles: how many parts of the latent another node has stacked along the batch; 1 if none has
     """
 
     groups: tuple[Group, ...]
@@ -70,23 +77,23 @@ class Layout:
 
 @dataclass
 class Evaluation:
-    """One evaluation of the model for all conditions: what every block of it asks about."""
+    """One evaluation of the model for all conditions, with what the patches in its blocks need to know."""
 
     run: Run
-    negative: tuple[bool, ...]  # by condition index
-    areas: dict[tuple[Hashable, int], Area]  # by (uuid, condition index); absent: the whole latent
-    latent_size: tuple[int, int]
-    timestep: Any  # (B,) sigmas on the sampler's device
+    negative: tuple[bool, ...]  # whether each condition is negative, by its index
+    areas: dict[tuple[Hashable, int], Area]  # (uuid, condition index) -> area; missing: the whole latent
+    latent_size: tuple[int, int]  # height and width
+    timestep: Any  # a tensor of one sigma for each row, on the sampler's device
     model_sampling: Any
-    batch: int = 0  # pictures; 0: not known
+    batch: int = 0  # number of pictures; 0: not known
     layouts: dict[Hashable, Layout] = field(default_factory=dict)
 
     @cached_property
     def sigma(self) -> float:
-        return float(self.timestep[0])  # the one wait for the device in an evaluation, and only if a range needs it
+        return float(self.timestep[0])  # waits for the device, so it is read once in an evaluation, and only if needed
 
     def within(self, start: float, end: float) -> bool:
-        """Whether this evaluation lies in the part of sampling from `start` to `end` (0..1, end excluded)."""
+        """Whether this evaluation is in the part of sampling from `start` to `end`, both in 0..1, without the end."""
         if start <= 0.0 and end >= 1.0:
             return True
         first, last = (
@@ -96,12 +103,12 @@ class Evaluation:
         return last < self.sigma <= first
 
     def layout(self, rows: int, extra_options: dict[str, Any]) -> Layout:
-        """How a block's `rows` fall into groups, worked out for the first block only.
+        """How the `rows` of a block fall into groups, which is worked out for the first block only.
 
-        A chunk for each condition; where tiles are stacked along the batch, these chunks for each tile.
+        The batch has one chunk for each condition, or all these chunks for each tile if tiles are stacked along it.
 
         Raises:
-            ValueError: another node gave the block rows of its own.
+            ValueError: another node has changed the rows of the block.
         """
         conditions = extra_options["cond_or_uncond"]
         uuids = extra_options.get("uuids") or conditions
@@ -118,7 +125,7 @@ class Evaluation:
 
 
 def _groups(chunks: Sequence[tuple[bool, Area | None]], frames: tuple[int, ...]) -> Iterator[Group]:
-    """Neighbouring chunks of the batch that are alike, as one group. Each has a row for each of the frames."""
+    """Join neighbouring chunks of the batch that are alike into groups. A chunk has one row for each frame."""
     first, rows = 0, len(frames)
     for last in range(1, len(chunks) + 1):
         if last == len(chunks) or chunks[last] != chunks[first]:
@@ -127,10 +134,12 @@ def _groups(chunks: Sequence[tuple[bool, Area | None]], frames: tuple[int, ...])
 
 
 def _tiles(rows: int, conditions: int, pictures: int, called: int) -> int:
-    """How many times the rows of an evaluation lie in those of a block, which has as many as the model was called with.
+    """How many tiles are stacked along the batch: the rows of a block, divided by conditions and pictures.
+
+    called: how many rows the model was called with
 
     Raises:
-        ValueError: another node gave the block rows of its own.
+        ValueError: another node has changed the rows of the block.
     """
     if not pictures or rows % (conditions * pictures) or rows != called:
         raise ValueError(
@@ -142,7 +151,11 @@ def _tiles(rows: int, conditions: int, pictures: int, called: int) -> int:
 
 
 def current(extra_options: dict[str, Any]) -> Evaluation:
-    """The evaluation that a patch is called in."""
+    """The evaluation in which a patch is called.
+
+    Raises:
+        ValueError: another node called the model without ComfyUI's wrappers.
+    """
     if KEY not in extra_options:
         raise ValueError(
             "The model was called without ComfyUI's wrappers, so an applied IP-Adapter cannot tell the positive prompt "
@@ -152,7 +165,7 @@ def current(extra_options: dict[str, Any]) -> Evaluation:
 
 
 def watch(model: ModelPatcher) -> None:
-    """Add the wrappers to a model, once."""
+    """Add the wrappers to a model, unless it has them."""
     for kind, wrapper in WRAPPERS.items():
         if not model.get_wrappers(kind, KEY):
             model.add_wrapper_with_key(kind, KEY, wrapper)
@@ -206,7 +219,11 @@ def _apply(
     *args: Any,
     **kwargs: Any,
 ) -> Any:
-    """Notes the latent. For a pack that passes ComfyUI's batching by: the usual order of conditions, and no areas."""
+    """Note the shape of the latent.
+
+    If a pack bypasses ComfyUI's batching, there is no evaluation yet. Then one is made up, with the usual order of
+    conditions and no areas.
+    """
     transformer_options = {**transformer_options, CALLED: tuple(x.shape)}
     if KEY not in transformer_options:
         conditions = transformer_options.get("cond_or_uncond") or [0]
@@ -233,13 +250,13 @@ def _uuids(conds: Sequence[dict[str, Any]]) -> frozenset[Hashable]:
 
 
 def _clamped(area: Sequence[int], shape: Sequence[int]) -> Area:
-    """As ComfyUI clamps an area to the latent it is given."""
+    """An area, clamped to the latent as ComfyUI does it."""
     height, width, top, left = area
     return min(shape[-2] - top, height), min(shape[-1] - left, width), top, left
 
 
 def _window(extra_options: dict[str, Any]) -> tuple[int, ...] | None:
-    """The pictures of the batch that a window of frames takes, ComfyUI's or AnimateDiff-Evolved's; None: no window."""
+    """The numbers of the frames in the current context window, ComfyUI's or AnimateDiff-Evolved's; None: no window."""
     window = extra_options.get("context_window")
     if window is None or window.dim != 0:
         frames = extra_options.get("ad_params", {}).get("sub_idxs")

@@ -1,4 +1,4 @@
-"""Socket types, categories and wordings that several nodes share."""
+"""The socket type and the category that several nodes share."""
 
 from comfy_api.latest import io
 

@@ -1,4 +1,4 @@
-"""The pack's state as plain data: versions, device, optional parts, what is loaded, what was done."""
+"""The state of the pack as plain data: versions, devices, optional parts, what is loaded, and what was done."""
 
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +11,7 @@ from .host import all_shared
 
 
 def status() -> dict[str, Any]:
+    """The state of the pack, for the status route."""
     return {
         "versions": versions(),
         "device": _device(),
@@ -35,7 +36,7 @@ def _device() -> dict[str, Any]:
 
 
 def _loaded(folder: str, model: Any) -> dict[str, Any]:
-    """bytes: of its weights; on_device: of these on the device that computes."""
+    """One loaded model: `bytes` counts its weights, `on_device` those that are on the device that computes."""
     patcher = model.patcher
     dtype = next(patcher.model.parameters()).dtype
     return {

@@ -1,4 +1,4 @@
-"""The architectures that IP-Adapters are attached to, one file each."""
+"""The architectures to which IP-Adapters are attached, one in each file."""
 
 from comfy.model_patcher import ModelPatcher
 
@@ -12,10 +12,11 @@ HOSTS: tuple[Host, ...] = (UNet(), Flux())
 
 
 def host_of(model: ModelPatcher) -> Host | None:
+    """The host of a model's architecture, or None if there is none for it."""
     return next((host for host in HOSTS if host.base_model(model)), None)
 
 
 def base_model(model: ModelPatcher) -> str:
-    """In the words of `ip_adapter.BASE_MODELS`; else what people call it, or its class in ComfyUI."""
+    """The name of a model as in `ip_adapter.BASE_MODELS`; for others what people call it, or its class in ComfyUI."""
     host = host_of(model)
     return host.base_model(model) if host else type(model.model.model_config).__name__

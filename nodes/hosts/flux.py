@@ -1,6 +1,8 @@
 """IP-Adapter on Flux.1, through `patches_replace["dit"]`: after a double block, with the query of its picture tokens.
 
-As XLabs trained it: no gate, no output projection, and the query before its rotary embedding.
+    picture tokens = double block(...) + weight * attend(q, K_image, V_image)
+
+The formula is that of XLabs-AI/x-flux: no gate, no output projection, and the query before its rotary embedding.
 
 Letters: B rows of a call, L tokens of the picture, I inner width, H heads, D = I / H.
 """
@@ -18,7 +20,7 @@ from ..masks import Grid
 from ..sampling import CALLED
 from .host import SitePatch
 
-IN_WORDS = {  # classes of ComfyUI for models that are built like Flux.1, but that no IP-Adapter is made for
+IN_WORDS = {  # ComfyUI's class -> name, for models that are built like Flux.1 but have no IP-Adapter here
     "Flux2": "Flux.2",
     "FluxSchnell": "Ovis-Image",  # ComfyUI has no class of its own for it; schnell itself is known by its sizes
     "LongCatImage": "LongCat-Image",
@@ -26,10 +28,12 @@ IN_WORDS = {  # classes of ComfyUI for models that are built like Flux.1, but th
 
 
 class Flux:
+    """The host for Flux.1 and models that are built like it: see `Host`."""
+
     name = "flux"
 
     def base_model(self, model: ModelPatcher) -> str:
-        """By the width of its text, so that one with fewer blocks is a Flux too; else what people call it."""
+        """The name of the model, by the widths of its text inputs: a Flux with fewer blocks is a Flux too."""
         flux = _flux(model)
         if flux is None:
             return ""
@@ -59,7 +63,7 @@ def _flux(model: ModelPatcher) -> comfy.ldm.flux.model.Flux | None:
 
 
 class DoubleBlockPatch(SitePatch):
-    """The block that was in the slot, plus the attention to image prompts."""
+    """The double block, or the patch that was in its place, plus the attention to image prompts."""
 
     def __call__(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
         options = args["transformer_options"]
@@ -69,9 +73,9 @@ class DoubleBlockPatch(SitePatch):
         patches = options.get("patches", {})
         patches = {**patches, "attn1_patch": [*patches.get("attn1_patch", ()), query]}  # those of this call alone
         out = self._block({**args, "transformer_options": {**options, "patches": patches}}, extra)
-        if query.found is None:  # another node leaves the block out
+        if query.found is None:  # another node skips the block
             return out
-        picture = out["img"].contiguous()  # ours to write to: the blocks themselves write into what they are given
+        picture = out["img"].contiguous()  # it may be written to, as the blocks themselves do
         self.joint.add(query.found.to(picture.dtype), picture, options, _grid(options))
         return {**out, "img": picture}
 
@@ -80,7 +84,7 @@ class DoubleBlockPatch(SitePatch):
 
 
 class PictureQuery:
-    """Joins the `attn1_patch` of one call of one block, to see the query of the picture's tokens: (B, L, I)."""
+    """A patch for `attn1_patch` in one call of one block, which notes the query of the picture's tokens, (B, L, I)."""
 
     def __init__(self) -> None:
         self.found: torch.Tensor | None = None
@@ -89,12 +93,12 @@ class PictureQuery:
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, extra_options: dict[str, Any], **_: Any
     ) -> dict[str, Any]:
         start, end = extra_options["img_slice"]
-        self.found = q[:, :, start:end].transpose(1, 2).flatten(2)  # of (B, H, text and picture, D)
+        self.found = q[:, :, start:end].transpose(1, 2).flatten(2)  # (B, H, tokens of text and picture, D) -> (B, L, I)
         return {}
 
 
 def _grid(options: dict[str, Any]) -> Grid:
-    """A token is two latent pixels high and wide; those of Kontext's pictures follow."""
+    """The grid of the picture's tokens, of 2x2 latent pixels each. The tokens of Kontext's pictures follow them."""
     height, width = options[CALLED][-2:]
     padding = height % 2, width % 2
     beside = sum(options.get("reference_image_num_tokens", ()))

@@ -1,4 +1,4 @@
-"""What every architecture says of itself, so that an IP-Adapter can be attached to it, and what their patches share."""
+"""The interface of an architecture to which IP-Adapters are attached, and what the patches of all of them share."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -10,23 +10,23 @@ from ..joint import Joint, Part, Site
 
 
 class Host(Protocol):
-    """An architecture, as one row of `HOSTS`. Its name is what `Family.host` names."""
+    """An architecture, one row of `HOSTS`. `Family.host` gives its name."""
 
     name: str
 
     def base_model(self, model: ModelPatcher) -> str:
-        """In the words of `ip_adapter.BASE_MODELS`; of a model that no adapter is made for, what people call it.
+        """The name of a model as in `ip_adapter.BASE_MODELS`; for models without adapters, what people call them.
 
-        Empty if the model is none of this host's.
+        It is empty if the model is of another architecture.
         """
         ...
 
     def sites(self, model: ModelPatcher) -> list[Site]:
-        """Where the layers of adapters can act."""
+        """The places in the model where layers of adapters can act."""
         ...
 
     def join(self, model: ModelPatcher, parts: Mapping[Site, Part]) -> None:
-        """Let an image prompt act at its sites, beside what acts there already. The caller has cloned the model."""
+        """Add an image prompt at its sites, where other patches stay. It changes `model`, so pass a clone."""
         ...
 
 
@@ -34,25 +34,25 @@ Patch = TypeVar("Patch", bound="SitePatch")
 
 
 class SitePatch:
-    """Stands in one slot of `patches_replace`: what was there before, plus what image prompts add.
+    """A patch in one slot of `patches_replace`: it calls what was there before, and adds what image prompts add.
 
-    ComfyUI calls `to`, `models` and `cleanup` of a patch; those of the one below must be called as well.
+    ComfyUI calls `to`, `models` and `cleanup` of a patch, which have to call those of the previous patch.
     """
 
     def __init__(self, parts: Sequence[Part], heads: int, previous: Any):
         self.joint = Joint(parts, heads)
-        self.previous = previous  # ours, or a function, or an object with more than a call
+        self.previous = previous  # None, a patch of this kind, a function, or an object that may have `to` and so on
 
     @classmethod
     def over(cls: type[Patch], previous: Any, part: Part, heads: int) -> Patch:
-        """One patch does for several image prompts, which is faster than one patch over the other."""
+        """A patch over the previous one, or together with it: one patch for several image prompts is faster."""
         if isinstance(previous, cls) and previous.is_open:
             return cls([*previous.joint.parts, part], heads, previous.previous)
         return cls([part], heads, previous)
 
     @property
     def is_open(self) -> bool:
-        """Whether another image prompt may join."""
+        """Whether another image prompt may be added to this patch."""
         return True
 
     def to(self: Patch, device_or_dtype: Any) -> Patch:
@@ -78,7 +78,7 @@ class SitePatch:
 
 
 def give_own_patches(_: ModelPatcher, clone: ModelPatcher) -> None:
-    """A clone gets patches of its own: ComfyUI shares patch objects, so what joins one would join them all."""
+    """Give a clone its own copies of patches: ComfyUI shares them, so a prompt added to one clone would be in all."""
     for slots in clone.model_options["transformer_options"].get("patches_replace", {}).values():
         for slot, patch in slots.items():
             if isinstance(patch, SitePatch):

@@ -1,6 +1,6 @@
-"""IP-Adapter on the UNet of SD1.5 and SDXL, through `patches_replace["attn2"]`.
+"""IP-Adapter on the UNets of SD1.5, SDXL and Kolors, through `patches_replace["attn2"]`.
 
-Letters: B rows of a call, L latent tokens, I inner width.
+The formula is that of `ip_adapter.attention`. Letters: B rows of a call, L latent tokens, I inner width.
 """
 
 import re
@@ -19,7 +19,7 @@ from .host import SitePatch
 
 ATTN2 = re.compile(r"(input|middle|output)_blocks?\.(\d+)\.(?:\d+\.)?transformer_blocks\.(\d+)\.attn2")
 
-IN_WORDS = {  # classes of ComfyUI for UNets that have text cross-attentions, but that no IP-Adapter is made for
+IN_WORDS = {  # ComfyUI's class -> name, for UNets that have text cross-attentions but no IP-Adapter here
     "SD20": "SD2",
     "SD21UnclipL": "SD2 unCLIP",
     "SD21UnclipH": "SD2 unCLIP",
@@ -33,10 +33,12 @@ IN_WORDS = {  # classes of ComfyUI for UNets that have text cross-attentions, bu
 
 
 class UNet:
+    """The host for UNets with text cross-attentions: see `Host`."""
+
     name = "unet"
 
     def base_model(self, model: ModelPatcher) -> str:
-        """By its sizes; else what people call it, or its class."""
+        """The name of the model, by its sizes; for others what people call it, or its class in ComfyUI."""
         attentions = cross_attentions(model.get_model_object("diffusion_model"))
         if not attentions:
             return ""
@@ -59,17 +61,17 @@ class UNet:
             place = (site.block.kind, site.block.index)
             slot = (*place, site.block.depth)
             previous = slots.get(slot, slots.get(place))
-            # Packs for SD1.5 name a block without its depth, and core looks at the longer name first: do as they do.
+            # Packs for SD1.5 leave the depth out of a slot's name, and core looks for the longer name first: do alike.
             depth = site.block.depth if place in deep or slot in slots else None
             patch = CrossAttentionPatch.over(previous, part, site.heads)
             model.set_model_attn2_replace(patch, *place, transformer_index=depth)
 
 
 def cross_attentions(unet: torch.nn.Module) -> list[tuple[Block, Any]]:
-    """Every text cross-attention of a UNet, with its module; empty for another architecture."""
+    """Every text cross-attention of a UNet, with its module. The list is empty for other architectures."""
     found = []
     for name, module in cast(Iterable[tuple[str, Any]], unet.named_modules()):
-        if match := ATTN2.fullmatch(name.replace("_orig_mod.", "")):  # torch.compile puts that in
+        if match := ATTN2.fullmatch(name.replace("_orig_mod.", "")):  # torch.compile adds that
             kind, index, depth = cast(tuple[Any, str, str], match.groups())
             index = 0 if kind == "middle" else int(index)  # core calls the middle block 0
             found.append((Block(kind, index, int(depth), module.to_q.out_features), module))
@@ -77,7 +79,7 @@ def cross_attentions(unet: torch.nn.Module) -> list[tuple[Block, Any]]:
 
 
 class CrossAttentionPatch(SitePatch):
-    """The attention that was in the slot, plus that to image prompts."""
+    """The text attention, or the patch that was in its place, plus the attention to image prompts."""
 
     def __init__(self, parts: Sequence[Part], heads: int, previous: Any):
         super().__init__(parts, heads, previous)
@@ -96,7 +98,7 @@ class CrossAttentionPatch(SitePatch):
         return out
 
     def _text(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra_options: dict[str, Any]) -> torch.Tensor:
-        """What was there before: (B, L, I), contiguous, and ours to write to."""
+        """The text attention or the previous patch: (B, L, I), contiguous, and safe to write to."""
         if self.previous is None:
             precision, heads = extra_options["attn_precision"], self.joint.heads
             out = optimized_attention(q, k, v, heads, attn_precision=precision, transformer_options=extra_options)
@@ -109,7 +111,7 @@ class CrossAttentionPatch(SitePatch):
         return out.to(q.dtype).clone(memory_format=torch.contiguous_format)
 
     def add(self, callback: Callable[..., torch.Tensor], **options: Any) -> None:
-        """The call by which IPAdapter_plus and its relatives join an attention that is replaced already."""
+        """Add a callback. IPAdapter_plus and packs like it call this if an attention has been replaced already."""
         self.joined.append((callback, options))
 
     @property
