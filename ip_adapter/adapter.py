@@ -142,8 +142,8 @@ class IPAdapter(nn.Module):
         if features.ndim != reads.rank or not features.numel():
             raise ValueError(f"{wanted}: {reading}, and was given a tensor of shape {given}.")
         raise ValueError(
-            f"{wanted}: {reading}, and was given {features.shape[-1]} wide ones, as of "
-            f"{encoder_name(reads.name, features.shape[-1])}. Load the image encoder it was made for."
+            f"{wanted}: {reading}, and was given {features.shape[-1]} wide ones, as "
+            f"{encoder_name(reads.name, features.shape[-1])} gives them. Load the image encoder it was made for."
         )
 
     def _ordered(self, features: Tensor | Features) -> list[Tensor]:

@@ -75,7 +75,8 @@ class ApplyImagePrompt(io.ComfyNode):
                     default=BATCHES[0],
                     optional=True,
                     tooltip="What several references mean: all of them steer every picture together, or the first "
-                    "steers the first picture of the batch, the second the second, and so on. Negatives likewise.",
+                    "steers the first picture of the batch, the second the second, and so on. The same holds for "
+                    "negatives.",
                     advanced=True,
                 ),
                 io.Combo.Input(

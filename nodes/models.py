@@ -128,7 +128,7 @@ def _adapter(base: str, purpose: str) -> Resolution:
     if base not in APPLIED_TO:
         raise ValueError(
             f"The model is {base}: IP-Adapters are applied to {', '.join(APPLIED_TO)} models here. "
-            "Connect such a model."
+            "Connect a model of one of these kinds."
         )
     needs = _needs(base, purpose)
     found = (resolution for need in needs if (resolution := look_for(need, patience=0)).found)

@@ -32,7 +32,8 @@ def _lines(resolution: Resolution, given: str) -> Iterator[str]:
         return
     base = resolution.need.base_model
     if resolution.need.kind == "adapter" and base and base not in APPLIED_TO and not resolution.wanted:
-        yield f"IP-Adapters are applied to {', '.join(APPLIED_TO)} models here, not to {base}. Connect such a model."
+        applied = f"IP-Adapters are applied to {', '.join(APPLIED_TO)} models here, not to {base}."
+        yield f"{applied} Connect a model of one of these kinds."
         return
     yield f"Not found: {resolution.need}. {_searched(resolution)}"
     yield from _some([f"- {named(file)}: {reason(file, why)}" for file, why in resolution.rejected], REJECTED)

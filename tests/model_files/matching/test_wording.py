@@ -34,7 +34,8 @@ def test_no_adapter_is_looked_for_that_cannot_exist(index, need):
     text = explain(resolve(Need("adapter", base_model="SD20", **need), index, Catalogue.load()), "The model is SD20.")
     assert text == (
         "The model is SD20.\n"
-        "IP-Adapters are applied to SD1.5, SDXL, Kolors, Flux models here, not to SD20. Connect such a model."
+        "IP-Adapters are applied to SD1.5, SDXL, Kolors, Flux models here, not to SD20. "
+        "Connect a model of one of these kinds."
     )
 
 
