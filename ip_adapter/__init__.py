@@ -13,7 +13,7 @@ from .attention import Attended, Plan, Step, image_attention, plan_attention, sc
 from .checkpoint import identify, load_adapter
 from .containers import AdapterParts, normalise
 from .families import APPLIED, APPLIED_TO, FAMILIES, Family, purposes
-from .families.base_models import BASE_MODELS, KOLORS, LAYER_SETS, BaseModel
+from .families.base_models import BASE_MODELS, LAYER_SETS, BaseModel
 from .families.foreign import ForeignFile
 from .families.layer_sets import LAYER_SET_NAMES
 from .features import ENCODERS, Features, Reads, encoder_name
@@ -30,7 +30,6 @@ __all__ = [
     "BASE_MODELS",
     "ENCODERS",
     "FAMILIES",
-    "KOLORS",
     "LAYER_SETS",
     "LAYER_SET_NAMES",
     "OWN",

@@ -4,7 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import ApplyImagePrompt
 from .encode import CombineImagePrompts, EncodeImagePrompt
-from .host import register_folders
+from .folders import register_folders
 from .load import LoadImageEncoder, LoadImagePromptAdapter
 from .models import LoadImagePromptModels, ModelPathsReport
 from .routes import register_routes

@@ -9,7 +9,7 @@ import comfy.ops
 from comfy.model_patcher import ModelPatcher
 
 from ..ip_adapter import IPAdapter, load_adapter
-from .host import weights_of
+from .folders import weights_of
 
 
 class ImagePromptAdapter:

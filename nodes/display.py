@@ -1,6 +1,6 @@
 """Show a text about its result on a node."""
 
-from .host import prompt_server
+from .folders import prompt_server
 
 
 def show(text: str, node_id: str | None) -> None:

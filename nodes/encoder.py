@@ -33,7 +33,7 @@ from ..clip_vision.preprocess import normalise
 from . import inputs
 from .activity import count
 from .features import FIELDS, ImageFeatures
-from .host import ENCODERS, listed_name, weights_of
+from .folders import ENCODERS, listed_name, weights_of
 
 CHUNKS = (8, 2, 1)  # pictures in one forward pass on a GPU, and fewer if memory runs out
 CPU = torch.device("cpu")

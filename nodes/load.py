@@ -14,7 +14,7 @@ from . import inputs
 from .adapter import ImagePromptAdapter
 from .display import show
 from .encoder import ImageEncoder
-from .host import ADAPTERS, ENCODERS, fingerprint, model_names, shared
+from .folders import ADAPTERS, ENCODERS, fingerprint, model_names, shared
 from .model_library import explained_file
 from .sockets import CATEGORY, Adapter
 

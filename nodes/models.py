@@ -13,7 +13,7 @@ from ..model_files.index import IndexedFile
 from ..model_files.matching import APPLIED_TO, Need, Resolution, explain
 from . import inputs
 from .display import show
-from .host import digest, model_path, weights_of
+from .folders import digest, model_path, weights_of
 from .hosts import base_model
 from .load import load_adapter, load_encoder
 from .model_library import catalogue, chosen_files, companion_need, encoder_need, look_for, report

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import model_library
-from .host import prompt_server
+from .folders import prompt_server
 from .status import status
 
 PATIENCE = 5.0  # seconds to read files; the answer names those that are still to be read

@@ -7,7 +7,7 @@ import comfy.model_management
 
 from ..model_files.cli import optional_parts, versions
 from . import activity, model_library
-from .host import all_shared
+from .folders import all_shared
 
 
 def status() -> dict[str, Any]:

@@ -35,7 +35,7 @@ SCORES: dict[torch.dtype, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Keys:
+class SequenceKeys:
     """The keys and values that a sequence attends to: the tokens of all its prompts, one prompt after the other.
 
     rows: the rows of the call that form the sequence
@@ -65,7 +65,7 @@ def few_token_steps(q: Tensor, attended: Sequence[Attended], heads: int) -> list
     return [OneSequence([each], heads) for each in sequences]
 
 
-def _sequences(length: int, attended: Sequence[Attended], heads: int) -> Iterable[Keys]:
+def _sequences(length: int, attended: Sequence[Attended], heads: int) -> Iterable[SequenceKeys]:
     """The sequences of the prompts: those of the same rows are joined, and rows with references of their own split."""
     by_rows: dict[tuple[int, int], list[Attended]] = {}
     for each in attended:
@@ -75,7 +75,7 @@ def _sequences(length: int, attended: Sequence[Attended], heads: int) -> Iterabl
         for first, last in [(start, stop)] if shared else [(row, row + 1) for row in range(start, stop)]:
             parts = [_part(each, first, last, length) for each in prompts]
             masks = [mask for *_, mask in parts]
-            yield Keys(
+            yield SequenceKeys(
                 slice(first, last),
                 by_head(_joined([key for key, _, _ in parts]), heads),
                 by_head(_joined([value for _, value, _ in parts]), heads),
@@ -107,7 +107,7 @@ def _joined_masks(masks: Sequence[Tensor | None], count: int) -> Tensor | None:
     return _joined([like.new_ones(1, count) if mask is None else mask for mask in masks])
 
 
-def _are_alike(sequences: Sequence[Keys]) -> bool:
+def _are_alike(sequences: Sequence[SequenceKeys]) -> bool:
     """Whether sequences are neighbours of equal sizes, as the positive and negative rows of a call usually are."""
     first, *others = sequences
     size = first.rows.stop - first.rows.start
@@ -160,7 +160,7 @@ class OneSequence:
     Its scores are transposed so that the softmax vectorises, and the second product adds straight into the output.
     """
 
-    def __init__(self, sequences: Sequence[Keys], heads: int):
+    def __init__(self, sequences: Sequence[SequenceKeys], heads: int):
         (self.keys,) = sequences
         self.heads = heads
         self.value = WeightedValue(self.keys.value, self.keys.tokens, self.keys.numbers)
@@ -176,7 +176,7 @@ class OneSequence:
 class SequencesInOneProduct:
     """The step of all sequences, with one second product for all: on small grids, starting a kernel costs the most."""
 
-    def __init__(self, sequences: Sequence[Keys], heads: int):
+    def __init__(self, sequences: Sequence[SequenceKeys], heads: int):
         first, last = sequences[0], sequences[-1]
         self.rows, self.tokens, self.heads = slice(first.rows.start, last.rows.stop), first.tokens, heads
         self.keys = [each.key for each in sequences]
@@ -198,7 +198,7 @@ class SequencesInOneProduct:
 class SequencesInOneCall:
     """The step of all sequences with one prompt, in a single call of the fused kernel."""
 
-    def __init__(self, sequences: Sequence[Keys], heads: int):
+    def __init__(self, sequences: Sequence[SequenceKeys], heads: int):
         first, last = sequences[0], sequences[-1]
         self.rows, self.count, self.heads = slice(first.rows.start, last.rows.stop), len(sequences), heads
         (self.number,) = first.numbers
@@ -214,7 +214,7 @@ class SequencesInOneCall:
         add_attention(out, queries, self.key, self.value, self.mask, weights[self.number])
 
 
-def _stacked_masks(sequences: Sequence[Keys]) -> Tensor | None:
+def _stacked_masks(sequences: Sequence[SequenceKeys]) -> Tensor | None:
     """The masks of the sequences, (S, 1, P, N), or None if no prompt has one."""
     masks = [each.mask for each in sequences]
     like = next((mask for mask in masks if mask is not None), None)

@@ -36,12 +36,10 @@ class BaseModel:
         return range(self.first, self.first + self.step * self.layers, self.step)
 
 
-KOLORS = BaseModel("Kolors", 70, 2048, 5632, SDXL)
-
 BASE_MODELS = (  # where layers are equal (SDXL, Kolors), the first row is assumed if nothing but the layers is known
     BaseModel("SD1.5", 16, 768, 0, SD15),
     BaseModel("SDXL", 70, 2048, 2816, SDXL),
-    KOLORS,
+    BaseModel("Kolors", 70, 2048, 5632, SDXL),
     BaseModel("Flux", 19, 4096, 768, FLUX, host="flux", first=0, step=1),
 )
 

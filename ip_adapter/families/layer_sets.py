@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-Place = tuple[str, int]  # kind and index of blocks, of any depth
-LayerSets = Mapping[str, frozenset[Place] | None]  # None: every block
+BlockName = tuple[str, int]  # kind and index of blocks, of any depth
+LayerSets = Mapping[str, frozenset[BlockName] | None]  # None: every block
 
 
-def _places(kind: str, *indices: int) -> frozenset[Place]:
+def _places(kind: str, *indices: int) -> frozenset[BlockName]:
     return frozenset((kind, index) for index in indices)
 
 
-def _named(style: frozenset[Place], composition: frozenset[Place]) -> LayerSets:
+def _named(style: frozenset[BlockName], composition: frozenset[BlockName]) -> LayerSets:
     return MappingProxyType(
         {
             "all": None,

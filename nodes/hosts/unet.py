@@ -11,7 +11,7 @@ import torch
 from comfy.ldm.modules.attention import optimized_attention
 from comfy.model_patcher import ModelPatcher
 
-from ...ip_adapter import BASE_MODELS, KOLORS, Block
+from ...ip_adapter import BASE_MODELS, Block
 from ..joint import Part, Site
 from ..masks import Grid
 from ..sampling import current
@@ -45,7 +45,9 @@ class UNet:
         _, module = attentions[0]
         sizes = len(attentions), module.to_k.in_features, model.model.adm_channels
         known: dict[tuple[int, ...], str] = {
-            (base.layers, base.context_width, base.vector_width): base.name for base in (*BASE_MODELS, KOLORS)
+            (base.layers, base.context_width, base.vector_width): base.name
+            for base in BASE_MODELS
+            if base.host == self.name
         }
         kind = type(model.model.model_config).__name__
         return known.get(sizes) or IN_WORDS.get(kind, kind)

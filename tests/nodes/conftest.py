@@ -15,7 +15,7 @@ from own_files import OWN, put_catalogue  # noqa: E402
 from image_prompt.nodes import model_library  # noqa: E402
 from image_prompt.nodes.apply import ApplyImagePrompt  # noqa: E402
 from image_prompt.nodes.encode import EncodeImagePrompt  # noqa: E402
-from image_prompt.nodes.host import register_folders  # noqa: E402
+from image_prompt.nodes.folders import register_folders  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

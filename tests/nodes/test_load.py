@@ -20,7 +20,7 @@ from image_prompt.model_files import read_header
 from image_prompt.model_files.headers.weights import Weights
 from image_prompt.nodes.apply import ApplyImagePrompt
 from image_prompt.nodes.encode import EncodeImagePrompt
-from image_prompt.nodes.host import register_folders
+from image_prompt.nodes.folders import register_folders
 from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
 
 

@@ -6,7 +6,7 @@ import os
 import folder_paths
 import pytest
 
-from image_prompt.nodes.host import model_names
+from image_prompt.nodes.folders import model_names
 from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
 
 LONG = 60  # seconds that no listing takes
