@@ -23,7 +23,7 @@ import torch  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from image_prompt.ip_adapter import OWN, Constant, Strength, scale_key  # noqa: E402
-from image_prompt.nodes.joint import ImagePrompt, Joint, Part  # noqa: E402
+from image_prompt.nodes.image_prompt import ImagePrompt, Joint, Part  # noqa: E402
 from image_prompt.nodes.masks import Grid, Place  # noqa: E402
 from image_prompt.nodes.sampling import CALLED, KEY, Evaluation, Run  # noqa: E402
 

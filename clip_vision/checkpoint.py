@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from .config import VisionConfig
 from .description import DESCRIPTION, described
+from .key_names import recognise, rename, transformers_name
 from .layers import Ops
-from .layouts import recognise, rename, transformers_name
 from .model import VisionEncoder
 from .presets import (
     DEFAULT_ACTIVATION,

@@ -9,7 +9,7 @@ from comfy.clip_vision import Output
 from ..clip_vision import PRESETS
 from ..ip_adapter import ENCODERS, Features, IPAdapter, Reads
 from ..model_files.index import encoder_word
-from . import inputs
+from . import input_checks
 from .features import FIELDS, NEGATIVES
 from .model_library import encoder_need, explained
 
@@ -112,6 +112,6 @@ def _encoder(features: Output) -> str:
 
 
 def _finite(features: torch.Tensor, name: str) -> torch.Tensor:
-    if not inputs.is_finite(features):
+    if not input_checks.is_finite(features):
         raise ValueError(f"The {name} hold NaN or infinite numbers: encode the image again, in another dtype.")
     return features

@@ -6,7 +6,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..ip_adapter import LAYER_SET_NAMES, OWN, Course, Strength, select_layers
-from . import inputs
+from . import input_checks
 from .adapter import ImagePromptAdapter
 from .adapter_features import negative_features, reference_features
 from .attach import attach, image_prompt, matching_sites
@@ -116,15 +116,15 @@ class ApplyImagePrompt(io.ComfyNode):
         batch: str = BATCHES[0],
         layers: str = LAYER_SET_NAMES[0],
     ) -> io.NodeOutput:
-        inputs.diffusion_model(model)
-        inputs.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter")
-        inputs.image_features(features)
-        weight = inputs.number(weight, -WEIGHT_LIMIT, WEIGHT_LIMIT, "weight")
+        input_checks.diffusion_model(model)
+        input_checks.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter")
+        input_checks.image_features(features)
+        weight = input_checks.number(weight, -WEIGHT_LIMIT, WEIGHT_LIMIT, "weight")
         start, end = _range(start, end)
-        mask = None if mask is None else inputs.mask(mask)
-        negative = None if negative is None else inputs.image_features(negative, "negative")
-        inputs.choice(batch, BATCHES, "batch")
-        inputs.choice(layers, LAYER_SET_NAMES, "layers")
+        mask = None if mask is None else input_checks.mask(mask)
+        negative = None if negative is None else input_checks.image_features(negative, "negative")
+        input_checks.choice(batch, BATCHES, "batch")
+        input_checks.choice(layers, LAYER_SET_NAMES, "layers")
         matched = matching_sites(model, adapter)
         cond = reference_features(adapter.module, features)
         uncond = negative_features(adapter.module, features, negative)
@@ -139,7 +139,7 @@ class ApplyImagePrompt(io.ComfyNode):
 
 
 def _range(start: float, end: float) -> tuple[float, float]:
-    start, end = inputs.number(start, 0.0, 1.0, "start"), inputs.number(end, 0.0, 1.0, "end")
+    start, end = input_checks.number(start, 0.0, 1.0, "start"), input_checks.number(end, 0.0, 1.0, "end")
     if start > end:
         raise ValueError(f"start {start} lies after end {end}: start must not be greater than end.")
     return start, end

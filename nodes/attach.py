@@ -12,7 +12,7 @@ from ..model_files.matching import APPLIED_TO, Need
 from .activity import timed
 from .adapter import ImagePromptAdapter
 from .hosts import base_model, give_own_patches, host_of
-from .joint import ImagePrompt, Site
+from .image_prompt import ImagePrompt, Site
 from .masks import EVERYWHERE, Place
 from .model_library import explained
 from .prepared import prepare

@@ -7,7 +7,7 @@ from comfy.clip_vision import Output
 from comfy_api.latest import io
 
 from ..clip_vision import COMBINE_METHODS, COMBINE_ROWS, CROPS
-from . import inputs
+from . import input_checks
 from .activity import count, timed
 from .adapter import ImagePromptAdapter
 from .encoder import Encoder, as_encoder, encode_picture, square_view
@@ -68,8 +68,8 @@ class EncodeImagePrompt(io.ComfyNode):
         adapter: ImagePromptAdapter | None = None,
     ) -> io.NodeOutput:
         encoder = as_encoder(clip_vision)
-        inputs.choice(crop, list(CROPS), "crop")
-        inputs.choice(background, list(BACKGROUNDS), "background")
+        input_checks.choice(crop, list(CROPS), "crop")
+        input_checks.choice(background, list(BACKGROUNDS), "background")
         with timed("encode"):
             picture = square_view(encoder, image, crop, BACKGROUNDS[background])
             features = encode_picture(encoder, picture) if adapter is None else encode_for(encoder, picture, adapter)
@@ -82,7 +82,7 @@ def encode_for(encoder: Encoder, picture: torch.Tensor, adapter: ImagePromptAdap
 
     What the adapter reads of an empty picture is encoded at once, so that the encoder need not stay in memory.
     """
-    inputs.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter, or nothing")
+    input_checks.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter, or nothing")
     features = encode_picture(encoder, picture, [FIELDS[reads.name] for reads in adapter.module.reads])
     features.kept_for = adapter.name
     read = {NEGATIVES.get(reads.negative) for reads in adapter.module.reads}
@@ -128,9 +128,9 @@ class CombineImagePrompts(io.ComfyNode):
 
     @classmethod
     def execute(cls, method: str, rows: str = COMBINE_ROWS[0], **features: Output) -> io.NodeOutput:
-        inputs.choice(method, COMBINE_METHODS, "method")
-        inputs.choice(rows, COMBINE_ROWS, "rows")
+        input_checks.choice(method, COMBINE_METHODS, "method")
+        input_checks.choice(rows, COMBINE_ROWS, "rows")
         first, *others = REFERENCES
         connected = [first, *(name for name in others if features.get(name) is not None)]
-        given = [inputs.image_features(features.get(name), name) for name in connected]
+        given = [input_checks.image_features(features.get(name), name) for name in connected]
         return io.NodeOutput(join(given, method, rows))

@@ -30,10 +30,10 @@ from ..clip_vision import (
     unpack_weights,
 )
 from ..clip_vision.preprocess import normalise
-from . import inputs
+from . import input_checks
 from .activity import count
 from .features import FIELDS, ImageFeatures
-from .folders import ENCODERS, listed_name, weights_of
+from .folders import ENCODER_FOLDER, listed_name, weights_of
 
 CHUNKS = (8, 2, 1)  # pictures in one forward pass on a GPU, and fewer if memory runs out
 CPU = torch.device("cpu")
@@ -72,7 +72,7 @@ class ImageEncoder:
         dtype: in which it computes; by default the fastest on the device
         """
         device = comfy.model_management.text_encoder_device()
-        name = listed_name(ENCODERS, path)  # the folders in it may say what a model.safetensors is
+        name = listed_name(ENCODER_FOLDER, path)  # the folders in it may say what a model.safetensors is
         dtype = dtype or best_dtype(device)
         with weights_of(path, name) as weights:
             module = load_encoder(
@@ -175,7 +175,7 @@ def as_encoder(clip_vision: Any) -> Encoder:
         return clip_vision
     if isinstance(clip_vision, comfy.clip_vision.ClipVisionModel) and clip_vision.model_type in CORE_TYPES:
         return CoreEncoder(clip_vision)
-    inputs.expect(clip_vision, comfy.clip_vision.ClipVisionModel, "clip_vision", "connect Load Image Encoder")
+    input_checks.expect(clip_vision, comfy.clip_vision.ClipVisionModel, "clip_vision", "connect Load Image Encoder")
     raise ValueError(
         f"The clip_vision is a {clip_vision.model_type} encoder, which cannot encode image prompts: load a CLIP or "
         "SigLIP encoder with Load Image Encoder."
@@ -190,7 +190,7 @@ def square_view(
     crop: one of `clip_vision.CROPS`
     background: colour of the bars that "pad" adds, and behind transparent parts
     """
-    return fit(inputs.image(image), encoder.image_size, crop=crop, background=background)
+    return fit(input_checks.image(image), encoder.image_size, crop=crop, background=background)
 
 
 def encode_picture(encoder: Encoder, picture: torch.Tensor, want: Collection[str] = ()) -> ImageFeatures:

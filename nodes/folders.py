@@ -18,8 +18,8 @@ from ..model_files.headers import PassingTrouble
 from ..model_files.headers.weights import Weights, open_weights
 from .activity import count, timed
 
-ADAPTERS = "ipadapter"
-ENCODERS = "clip_vision"
+ADAPTER_FOLDER = "ipadapter"
+ENCODER_FOLDER = "clip_vision"
 
 Loaded = TypeVar("Loaded")
 _loaded: weakref.WeakValueDictionary[tuple[Any, ...], Any] = weakref.WeakValueDictionary()
@@ -29,11 +29,11 @@ _listed: dict[str, Listing] = {}
 
 def register_folders() -> None:
     """Register `models/ipadapter`. Folders that extra_model_paths.yaml has registered stay, and stay first."""
-    folder_paths.add_model_folder_path(ADAPTERS, os.path.join(folder_paths.models_dir, ADAPTERS))
-    extensions = folder_paths.folder_names_and_paths[ADAPTERS][1]
+    folder_paths.add_model_folder_path(ADAPTER_FOLDER, os.path.join(folder_paths.models_dir, ADAPTER_FOLDER))
+    extensions = folder_paths.folder_names_and_paths[ADAPTER_FOLDER][1]
     if not extensions:  # ComfyUI lists every file of a folder type that it does not know
         extensions.update(folder_paths.supported_pt_extensions)
-        folder_paths.filename_list_cache.pop(ADAPTERS, None)
+        folder_paths.filename_list_cache.pop(ADAPTER_FOLDER, None)
 
 
 def model_names(folder: str) -> list[str]:

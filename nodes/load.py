@@ -10,11 +10,11 @@ from comfy_api.latest import io
 
 from ..clip_vision import PRESETS
 from ..model_files.headers import PassingTrouble
-from . import inputs
+from . import input_checks
 from .adapter import ImagePromptAdapter
 from .display import show
 from .encoder import ImageEncoder
-from .folders import ADAPTERS, ENCODERS, fingerprint, model_names, shared
+from .folders import ADAPTER_FOLDER, ENCODER_FOLDER, fingerprint, model_names, shared
 from .model_library import explained_file
 from .sockets import CATEGORY, Adapter
 
@@ -36,7 +36,7 @@ class LoadImageEncoder(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "encoder_name",
-                    options=model_names(ENCODERS),
+                    options=model_names(ENCODER_FOLDER),
                     tooltip="File in models/clip_vision. Most IP-Adapters need CLIP ViT-H/14, some ViT-bigG/14.",
                 ),
                 io.Combo.Input(
@@ -62,7 +62,7 @@ class LoadImageEncoder(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, encoder_name: str | None = None, **_: object) -> str:
-        return fingerprint(ENCODERS, encoder_name)
+        return fingerprint(ENCODER_FOLDER, encoder_name)
 
     @classmethod
     def execute(cls, encoder_name: str, variant: str = "auto", dtype: str = "auto") -> io.NodeOutput:
@@ -84,7 +84,7 @@ class LoadImagePromptAdapter(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "adapter_name",
-                    options=model_names(ADAPTERS),
+                    options=model_names(ADAPTER_FOLDER),
                     tooltip=f"File in models{os.sep}ipadapter, for example ip-adapter-plus_sd15.safetensors.",
                 ),
             ],
@@ -93,7 +93,7 @@ class LoadImagePromptAdapter(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, adapter_name: str | None = None) -> str:
-        return fingerprint(ADAPTERS, adapter_name)
+        return fingerprint(ADAPTER_FOLDER, adapter_name)
 
     @classmethod
     def execute(cls, adapter_name: str) -> io.NodeOutput:
@@ -101,14 +101,14 @@ class LoadImagePromptAdapter(io.ComfyNode):
 
 
 def load_encoder(name: str, variant: str = "auto", dtype: str = "auto") -> ImageEncoder:
-    inputs.choice(variant, VARIANTS, "variant")
-    inputs.choice(dtype, list(DTYPES), "dtype")
+    input_checks.choice(variant, VARIANTS, "variant")
+    input_checks.choice(dtype, list(DTYPES), "dtype")
     build = partial(ImageEncoder.from_file, variant=variant, dtype=DTYPES[dtype])
-    return _load(ENCODERS, "encoder", name, (variant, dtype), build, lasting=variant == "auto")
+    return _load(ENCODER_FOLDER, "encoder", name, (variant, dtype), build, lasting=variant == "auto")
 
 
 def load_adapter(name: str) -> ImagePromptAdapter:
-    return _load(ADAPTERS, "adapter", name, None, ImagePromptAdapter.from_file)
+    return _load(ADAPTER_FOLDER, "adapter", name, None, ImagePromptAdapter.from_file)
 
 
 def _load(
@@ -118,7 +118,7 @@ def _load(
 
     lasting: whether an error means that the file cannot be used with any other options either
     """
-    inputs.expect(name, str, kind, f"give the name of a file in models/{folder}")
+    input_checks.expect(name, str, kind, f"give the name of a file in models/{folder}")
     try:
         return shared(folder, name, options, build)
     except ValueError as error:

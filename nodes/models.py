@@ -11,7 +11,7 @@ from ..ip_adapter import purposes
 from ..model_files.headers import printable
 from ..model_files.index import IndexedFile
 from ..model_files.matching import APPLIED_TO, Need, Resolution, explain
-from . import inputs
+from . import input_checks
 from .display import show
 from .folders import digest, model_path, weights_of
 from .hosts import base_model
@@ -65,8 +65,8 @@ class LoadImagePromptModels(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: ModelPatcher, purpose: str = AUTO) -> io.NodeOutput:
-        inputs.choice(purpose, (AUTO, *PURPOSES), "purpose")
-        base = base_model(inputs.diffusion_model(model))
+        input_checks.choice(purpose, (AUTO, *PURPOSES), "purpose")
+        base = base_model(input_checks.diffusion_model(model))
         chosen = _adapter(base, purpose)
         found = _required(chosen)
         adapter = load_adapter(_listed(found))

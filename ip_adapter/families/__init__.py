@@ -9,12 +9,12 @@ from .base_models import BASE_MODELS
 from .faces import FACES
 from .family import Family, Hints, Part
 from .flux import FLUX
-from .others import OTHERS
 from .unet import UNET
+from .without_host import WITHOUT_HOST
 
 __all__ = ["APPLIED", "APPLIED_TO", "FAMILIES", "Family", "Hints", "Part", "purposes", "told_apart"]
 
-FAMILIES = (*OTHERS, *FLUX, *FACES, *UNET)  # specific first
+FAMILIES = (*WITHOUT_HOST, *FLUX, *FACES, *UNET)  # specific first
 
 APPLIED = tuple(family for family in FAMILIES if not family.refusal)
 APPLIED_TO = tuple(  # names of base models, in the order of their table

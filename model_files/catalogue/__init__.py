@@ -2,6 +2,6 @@
 
 from .catalogue import Catalogue, Entry
 from .catalogue_file import BrokenCatalogue
-from .family_words import id_of, ids_of, may_be_one, word_of
+from .old_family_words import id_of, ids_of, may_be_one, word_of
 
 __all__ = ["BrokenCatalogue", "Catalogue", "Entry", "id_of", "ids_of", "may_be_one", "word_of"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .catalogue_file import BrokenCatalogue, Fields, broken, read_entries, shown
-from .family_words import id_of, may_be_one, word_of
+from .old_family_words import id_of, may_be_one, word_of
 
 OWN = Path(__file__).with_name("catalogue.json")
 ALIKE = (".safetensors", ".sft", ".bin")  # containers in which the same file is published

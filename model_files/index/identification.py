@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from ...clip_vision import PRESETS, VisionConfig, describe
-from ...clip_vision.layouts import LAYOUTS
+from ...clip_vision.key_names import LAYOUTS
 from ...ip_adapter import BASE_MODELS, ENCODERS, ForeignFile, encoder_name, load_adapter
 from ...ip_adapter.containers import PREFIXES
 from ...ip_adapter.families import Family, Hints, told_apart

@@ -15,7 +15,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ...ip_adapter import BASE_MODELS, Block
-from ..joint import Part, Site
+from ..image_prompt import Part, Site
 from ..masks import Grid
 from ..sampling import CALLED
 from .host import SitePatch

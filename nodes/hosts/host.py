@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from comfy.model_patcher import ModelPatcher
 
-from ..joint import Joint, Part, Site
+from ..image_prompt import Joint, Part, Site
 
 
 class Host(Protocol):

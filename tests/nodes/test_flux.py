@@ -22,7 +22,7 @@ from test_diffusers import randomise
 from torch import Tensor
 
 from image_prompt.nodes.encode import EncodeImagePrompt
-from image_prompt.nodes.joint import Joint
+from image_prompt.nodes.image_prompt import Joint
 
 SIGMA, BATCH, GUIDANCE = 0.6, 2, 2.5
 SIZE = (12, 8)

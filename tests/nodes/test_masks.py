@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 
-from image_prompt.nodes import inputs
+from image_prompt.nodes import input_checks
 from image_prompt.nodes.hosts.unet import CrossAttentionPatch
 from image_prompt.nodes.masks import Grid, token_mask
 
@@ -38,8 +38,10 @@ def test_tokens_that_the_model_pads_take_the_pixels_they_have():
 
 def test_a_mask_just_outside_is_clamped_and_inside_is_left_as_it_is():
     """Resizing and compositing overshoot a little; values further out are refused (bad_inputs.py)."""
-    torch.testing.assert_close(inputs.mask(torch.tensor([[[-0.01, 0.3, 1.01]]])), torch.tensor([[[0.0, 0.3, 1.0]]]))
-    assert torch.equal(inputs.mask(torch.tensor([[[True, False]]])), torch.tensor([[[1.0, 0.0]]]))
+    torch.testing.assert_close(
+        input_checks.mask(torch.tensor([[[-0.01, 0.3, 1.01]]])), torch.tensor([[[0.0, 0.3, 1.0]]])
+    )
+    assert torch.equal(input_checks.mask(torch.tensor([[[True, False]]])), torch.tensor([[[1.0, 0.0]]]))
 
 
 @pytest.mark.parametrize("rows", [slice(0, 4), slice(5, 12)])

@@ -9,7 +9,7 @@ from published import LAYOUTS, published, shapes, write
 from image_prompt.ip_adapter import FAMILIES, normalise, purposes
 from image_prompt.ip_adapter.families import foreign as foreign_files
 from image_prompt.model_files.catalogue import Catalogue
-from image_prompt.model_files.catalogue.family_words import WORDS
+from image_prompt.model_files.catalogue.old_family_words import WORDS
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.headers.weights import on_meta
 from image_prompt.model_files.index import Index, identify

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .detection import has
 from .family import Family
 
-OTHERS = (  # specific first
+WITHOUT_HOST = (  # specific first
     Family(
         id="sd3-instantx",
         name="InstantX",
