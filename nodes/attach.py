@@ -74,15 +74,17 @@ def matching_sites(model: ModelPatcher, adapter: ImagePromptAdapter) -> dict[Sit
     Raises:
         ValueError: the adapter was made for another model.
     """
-    host, given, base = host_of(model), base_model(model), adapter.module.base_model
+    host, given, made_for = host_of(model), base_model(model), adapter.module.base_model
     if host is None or given not in APPLIED_TO:
         raise ValueError(
-            f"{adapter.name} is an IP-Adapter for {base}, the model is {given}: here IP-Adapters are applied to "
-            f"{', '.join(APPLIED_TO)} models, and there is none for {given}. Connect a {base} model."
+            f"{adapter.name} is an IP-Adapter for {made_for}, the model is {given}: here IP-Adapters are applied to "
+            f"{', '.join(APPLIED_TO)} models, and there is none for {given}. Connect a {made_for} model."
         )
-    if given != base:
-        wrong = f"{adapter.name} is an IP-Adapter for {base}, the model is {given}: use one made for {given}."
-        raise explained(ValueError(wrong), Need("adapter", family=adapter.module.family.id, base_model=given))
+    if given != made_for:
+        wrong = f"{adapter.name} is an IP-Adapter for {made_for}, the model is {given}: use one made for {given}."
+        family = adapter.module.family
+        published = any(base.name == given for base in family.base_models)
+        raise explained(ValueError(wrong), Need("adapter", family=family.id if published else "", base_model=given))
     sites = {site.block: site for site in host.sites(model)}
     matched = match_layers(list(sites), adapter.module.layer_widths)
     return {sites[block]: layer for block, layer in matched.items()}

@@ -14,7 +14,7 @@ def refusal(entry: Entry) -> str:
     reasons = {family.refusal for family in FAMILIES if family.id in ids_of(entry.family)}
     if entry.kind != "adapter" or "" in reasons:
         return ""
-    return REMEDIES["faces" if "faces" in reasons else "architecture"]
+    return REMEDIES[next((reason for reason in ("faces", "flux") if reason in reasons), "architecture")]
 
 
 def is_of_use(entry: Entry, catalogue: Catalogue) -> bool:
