@@ -5,7 +5,7 @@ Letters: N positions, D and W feature widths.
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import torch
 from comfy.clip_vision import Output
@@ -41,7 +41,9 @@ class MadeWhenRead:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, features: "ImageFeatures", owner: type) -> torch.Tensor | None:
+    def __get__(self, features: "ImageFeatures | None", owner: type) -> Any:
+        if features is None:
+            return self
         value = _kept(features, self.name)
         if not isinstance(value, torch.Tensor | None):
             value = vars(features)[self.name] = value()
@@ -137,7 +139,11 @@ def join(references: Sequence[Output], method: str, rows: str = "auto") -> Image
 
 def _kept(features: Output, negative: str) -> torch.Tensor | Deferred | None:
     """The value of a field of `NEGATIVES` as it is kept, without encoding it."""
-    return vars(features).get(negative)
+    kept = vars(features)
+    former = (
+        kept.get("negative") if negative == "negative_penultimate" else None
+    )  # as features hold it that were saved before
+    return kept.get(negative, former)
 
 
 def _first_negative(references: Sequence[Output], name: str) -> torch.Tensor | Deferred | None:
