@@ -35,7 +35,8 @@ class Prepared:
         self.patcher = comfy.model_patcher.CoreModelPatcher(
             sides, load_device=load_device, offload_device=comfy.model_management.unet_offload_device()
         )
-        self.adapter = adapter if any(isinstance(keys, PerWindow) for keys in sides.children()) else None
+        windowed = any(isinstance(keys, PerWindow) for keys in sides.children())
+        self.projecting = [adapter.patcher] if windowed else []
 
     def side(self, name: str) -> Keys:
         """The keys and values of one side. `name`: "cond" (references) or "uncond" (negative images)."""
@@ -43,7 +44,7 @@ class Prepared:
 
     def models(self) -> list[ModelPatcher]:
         """The models that ComfyUI has to load while the diffusion model runs."""
-        return [self.patcher] if self.adapter is None else [self.patcher, self.adapter.patcher]
+        return [self.patcher, *self.projecting]
 
 
 RECENT = 256 << 20  # bytes of keys and values that an adapter keeps although nothing uses them any more
@@ -89,16 +90,19 @@ def prepare(
 
 def _remember(adapter: ImagePromptAdapter, used: Prepared) -> None:
     """Keep what was used for the next run: ComfyUI drops the models of a changed workflow before it runs it again."""
-    recent = [used, *(each for each in adapter.recent if each is not used)]
-    sizes = [each.patcher.model_size() for each in recent]
-    adapter.recent = [each for number, each in enumerate(recent) if sum(sizes[: number + 1]) <= RECENT]
+    recent, room = list[Prepared](), RECENT
+    for each in [used, *(other for other in adapter.recent if other is not used)]:
+        if (size := each.patcher.model_size()) <= room:
+            recent.append(each)
+            room -= size
+    adapter.recent = recent
 
 
 def _digest(features: Features) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in features.items():
         content: Any = tensor.cpu().contiguous().view(torch.uint8).numpy()
-        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(content)
     return digest.digest()
 
