@@ -25,7 +25,7 @@ from torch.nn import functional as F  # noqa: E402
 from image_prompt.ip_adapter import OWN, Constant, Strength, scale_key  # noqa: E402
 from image_prompt.nodes.image_prompt import ImagePrompt, Joint, Part  # noqa: E402
 from image_prompt.nodes.masks import Grid, Place  # noqa: E402
-from image_prompt.nodes.sampling import CALLED, KEY, Evaluation, Run  # noqa: E402
+from image_prompt.nodes.sampling import KEY, Evaluation, Run  # noqa: E402
 
 LAYERS = {  # side of the latent: (grid side, inner width, heads): count
     "SD1.5": {64: {(64, 320, 8): 5, (32, 640, 8): 5, (16, 1280, 8): 5, (8, 1280, 8): 1}},
@@ -90,9 +90,9 @@ def ours(case: Case) -> Callable[[], None]:
 
     def evaluate() -> None:
         evaluation = Evaluation(run, (False, True), {}, latent, timestep, None)
-        called = {CALLED: (case.rows, 4, *latent), "cond_or_uncond": [1, 0], "uuids": [1, 0]}
+        options = {KEY: evaluation, "cond_or_uncond": [1, 0], "uuids": [1, 0]}
         for shape, joint in zip(case.layers, joints):
-            joint.add(case.queries[shape], case.outs[shape], {**called, KEY: evaluation}, Grid(shape[0], shape[0]))
+            joint.add(case.queries[shape], case.outs[shape], options, Grid(shape[0], shape[0]), (case.rows, 4, *latent))
 
     return evaluate
 

@@ -17,7 +17,7 @@ from .families.base_models import BASE_MODELS, LAYER_SETS, BaseModel
 from .families.foreign import ForeignFile
 from .families.layer_sets import LAYER_SET_NAMES
 from .features import ENCODERS, Features, Reads, encoder_name
-from .key_values import Constant, Keys, PerWindow, Picked, Sides
+from .key_values import Constant, Keys, PerWindow, Pick, Picked, Sides
 from .layers import Block, file_order, match_layers, select_layers
 from .prepare import kept_memory, project, working_memory
 from .strength import ALWAYS, OWN, Course, Share, Strength
@@ -45,6 +45,7 @@ __all__ = [
     "IPAdapter",
     "Keys",
     "PerWindow",
+    "Pick",
     "Picked",
     "Plan",
     "Reads",

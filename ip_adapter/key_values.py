@@ -5,7 +5,7 @@ Letters: R references, T image tokens, C context width, I inner width of a layer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -52,16 +52,6 @@ class Constant(nn.Module):
         pair = self.flat[start : start + 2 * shape[0] * shape[1] * shape[2]].view(2, *shape)
         return pair[0], pair[1]
 
-    def pick(self, number: int, references: Tensor, like: Tensor) -> KeyValue:
-        """The key and the value of some references, each (number of references, T, I), in a layer.
-
-        number: number of the layer
-        references: numbers of the references, on the device of `like`
-        like: a tensor whose device and dtype the result gets
-        """
-        key, value = (t.to(like)[references] for t in self.layer(number))
-        return key, value
-
 
 class PerWindow(nn.Module):
     """The tokens of many references; each call of a layer projects only those that its rows attend to.
@@ -85,7 +75,7 @@ class PerWindow(nn.Module):
         references: numbers of the references, on the device of `like`
         like: a tensor whose device and dtype the result gets
         """
-        tokens = self.tokens.to(like.device)[references]
+        tokens = self.tokens[references.to(self.tokens.device)].to(like.device)
         ((key, value),) = self._adapter[0].key_value(tokens, [self._layers[number]])
         return scale_key(key, self._heads[number]).to(like), value.to(like)
 
@@ -106,11 +96,14 @@ class Sides(nn.Module):
         return cast("Keys", getattr(self, name))
 
 
+Pick = Callable[[Tensor, Tensor], KeyValue]  # of the numbers of references, and the query
+
+
 @dataclass(frozen=True, eq=False)
 class Picked:
     """A step of a plan for rows that attend to one reference each. It takes `WINDOW` rows at a time and keeps nothing.
 
-    layer: number of the layer in `keys`
+    pick: gives the key and the value (R, T, I) of references, on the device and in the dtype of a query
     rows: the rows of the call, neighbours of each other
     references: the number of each row's reference, on the device of the call
     mask: (1 or the number of rows, L latent tokens), or None
@@ -118,8 +111,7 @@ class Picked:
     heads: number of attention heads
     """
 
-    keys: Keys
-    layer: int
+    pick: Pick
     rows: slice
     references: Tensor
     mask: Tensor | None
@@ -130,7 +122,7 @@ class Picked:
         for start in range(0, len(self.references), WINDOW):
             some = slice(start, start + WINDOW)
             references = self.references[some]
-            key, value = self.keys.pick(self.layer, references, q)
+            key, value = self.pick(references, q)
             first = self.rows.start + start
             mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[some]
             attended = Attended(slice(first, first + len(references)), key, value, mask, self.number)

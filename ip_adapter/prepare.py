@@ -16,6 +16,7 @@ from .features import Features
 from .key_values import WINDOW, Constant, Keys, PerWindow, Sides
 from .tokens import PICTURES, STATES, Tokens
 
+MANY = 32 << 20  # bytes of keys and values that are kept, whatever the number of references
 TOKENS = 1024  # tokens that go through the layers at a time: each weight is read and cast once for all of them
 
 
@@ -31,7 +32,7 @@ def project(
 ) -> Sides:
     """Keys and values of the references and of the negative images, each (R, T, I), computed in fp32.
 
-    Up to `WINDOW` references give `Constant` keys and values, more of them `PerWindow`.
+    They are `Constant`; those of more than `WINDOW` references that would take more than `MANY` bytes are `PerWindow`.
 
     Args:
         tokens: of the references and of the negative images, (R, T, C) each
@@ -47,7 +48,8 @@ def project(
     widths = [adapter.layer_widths[layer] for layer in layers]
 
     def keys(side: Tensor) -> Keys:
-        if len(side) > WINDOW:
+        kept = 2 * side.shape[0] * side.shape[1] * sum(widths) * dtype.itemsize
+        if len(side) > WINDOW and kept > MANY:
             return PerWindow(adapter, side.to(keep_on), layers, heads)
         return Constant(len(side), side.shape[1], widths, dtype=dtype, device=keep_on)
 

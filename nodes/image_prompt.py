@@ -6,15 +6,29 @@ Letters: B rows of a call, L latent tokens, I inner width of the layer, R refere
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ..ip_adapter import Attended, Block, Constant, Picked, Plan, Share, Step, Strength, plan_attention
+from ..ip_adapter import (
+    Attended,
+    Block,
+    Constant,
+    Keys,
+    PerWindow,
+    Pick,
+    Picked,
+    Plan,
+    Share,
+    Step,
+    Strength,
+    plan_attention,
+)
 from .masks import EVERYWHERE, Grid, Place, token_mask
 from .prepared import Prepared
-from .sampling import CALLED, Evaluation, Group, Layout, current
+from .sampling import Evaluation, Group, Layout, current
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,12 @@ class ImagePrompt:
     layers: Mapping[Site, int]
     strength: Strength
     place: Place = EVERYWHERE
+
+    @property
+    def differs_by_picture(self) -> bool:
+        """Whether it matters which pictures of the batch a call of the model is about."""
+        sides = (self.prepared.side(name) for name in ("cond", "uncond"))
+        return any(keys.rows > 1 for keys in sides) or (self.place.mask is not None and len(self.place.mask) > 1)
 
     def parts(self) -> dict[Site, "Part"]:
         """The part of the prompt that acts at each site, for all sites where it acts."""
@@ -78,7 +98,9 @@ class Joint:
         evaluation = current(extra_options)
         return tuple(part for part in self.parts if evaluation.within(*part.prompt.strength.course.ends))
 
-    def add(self, q: torch.Tensor, out: torch.Tensor, extra_options: dict[str, Any], grid: Grid) -> None:
+    def add(
+        self, q: torch.Tensor, out: torch.Tensor, extra_options: dict[str, Any], grid: Grid, latent: Sequence[int]
+    ) -> None:
         """Add the attention to the image prompts to the output of the layer.
 
         Args:
@@ -86,6 +108,7 @@ class Joint:
             out: the output, (B, L, I), contiguous; it is changed in place
             extra_options: what ComfyUI hands to patches
             grid: how the L tokens lie on the latent
+            latent: shape of the latent that the block's model is called with
 
         Raises:
             ValueError: another node changes the batch or calls the model by itself, or a mask cannot be placed.
@@ -93,9 +116,10 @@ class Joint:
         evaluation, acting = current(extra_options), self.acting(extra_options)
         if not acting:
             return
-        layout = evaluation.layout(len(q), extra_options)
-        size = tuple(extra_options[CALLED][-2:])
-        key = (self, acting, layout, q.shape, q.dtype, q.device, grid, size)
+        layout = evaluation.layout(len(q), latent[0], extra_options)
+        size = (latent[-2], latent[-1])
+        rows = layout if any(part.prompt.differs_by_picture for part in acting) else layout.without_frames
+        key = (self, acting, rows, q.shape, q.dtype, q.device, grid, size, evaluation.latent_size)
         plan = evaluation.run.made.get(key)
         if plan is None:
             plan = evaluation.run.made[key] = self._plan(q, acting, Call(evaluation, layout, size, grid))
@@ -120,8 +144,15 @@ class Joint:
                         at = call.evaluation.run.once(
                             (*references, q.device), lambda: torch.tensor(references, device=q.device)
                         )
-                        steps.append(Picked(keys, part.number, group.rows, at, mask, number, self.heads))
+                        pick = self._pick(keys, part.number, q, call)
+                        steps.append(Picked(pick, group.rows, at, mask, number, self.heads))
         return Plan([*plan_attention(q, attended, self.heads).steps, *steps])
+
+    def _pick(self, keys: Keys, number: int, q: torch.Tensor, call: "Call") -> Pick:
+        if isinstance(keys, PerWindow):
+            return partial(keys.pick, number)
+        key, value = self._key_value(keys, number, q, call)
+        return lambda references, like: (key[references], value[references])
 
     def _key_value(self, keys: Constant, number: int, q: torch.Tensor, call: "Call") -> Sequence[torch.Tensor]:
         """The key and the value, each (R, T, I), like the query. ComfyUI has usually put them on its device already."""
@@ -163,7 +194,8 @@ class Call:
                 f"{expected[0]}x{expected[1]}), so the mask of the image prompt cannot be placed: remove the mask or "
                 "that node."
             )
-        key = (place, group.area, group.frames, self.grid, q.shape[1], q.device, q.dtype)
+        frames = group.frames if len(mask) > 1 else ()
+        key = (place, group.area, frames, self.evaluation.latent_size, self.grid, q.shape[1], q.device, q.dtype)
         return self.evaluation.run.once(key, lambda: self._placed(mask, group, q))
 
     def _placed(self, mask: torch.Tensor, group: Group, q: torch.Tensor) -> torch.Tensor:

@@ -74,6 +74,12 @@ class Layout:
     groups: tuple[Group, ...]
     tiles: int = 1
 
+    @cached_property
+    def without_frames(self) -> Hashable:
+        """What two layouts have in common that differ only in the pictures that their rows are about."""
+        kinds = ((group.rows.start, group.rows.stop, group.negative, group.area) for group in self.groups)
+        return (self.tiles, *kinds)
+
 
 @dataclass
 class Evaluation:
@@ -102,8 +108,10 @@ class Evaluation:
         )
         return last < self.sigma <= first
 
-    def layout(self, rows: int, extra_options: dict[str, Any]) -> Layout:
+    def layout(self, rows: int, called: int, extra_options: dict[str, Any]) -> Layout:
         """How the `rows` of a block fall into groups, which is worked out for the first block only.
+
+        called: with how many rows the model is called
 
         The batch has one chunk for each condition, or all these chunks for each tile if tiles are stacked along it.
 
@@ -112,7 +120,7 @@ class Evaluation:
         """
         conditions = extra_options["cond_or_uncond"]
         uuids = extra_options.get("uuids") or conditions
-        called, window = extra_options[CALLED][0], _window(extra_options)
+        window = _window(extra_options)
         key = (rows, called, window, *conditions, *uuids)
         if key not in self.layouts:
             frames = tuple(range(self.batch or rows // len(conditions))) if window is None else window

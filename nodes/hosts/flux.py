@@ -76,7 +76,7 @@ class DoubleBlockPatch(SitePatch):
         if query.found is None:  # another node skips the block
             return out
         picture = out["img"].contiguous()  # it may be written to, as the blocks themselves do
-        self.joint.add(query.found.to(picture.dtype), picture, options, _grid(options))
+        self.joint.add(query.found.to(picture.dtype), picture, options, _grid(options), options[CALLED])
         return {**out, "img": picture}
 
     def _block(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The formula is that of `ip_adapter.attention`. Letters: B rows of a call, L late
 """
 
 import re
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -58,7 +59,7 @@ class UNet:
 
     def join(self, model: ModelPatcher, parts: Mapping[Site, Part]) -> None:
         slots = model.model_options["transformer_options"].get("patches_replace", {}).get("attn2", {})
-        deep = {(site.block.kind, site.block.index) for site in parts if site.block.depth > 0}
+        deep = {(site.block.kind, site.block.index) for site in self.sites(model) if site.block.depth > 0}
         for site, part in parts.items():
             place = (site.block.kind, site.block.index)
             slot = (*place, site.block.depth)
@@ -69,8 +70,17 @@ class UNet:
             model.set_model_attn2_replace(patch, *place, transformer_index=depth)
 
 
+_found: weakref.WeakKeyDictionary[torch.nn.Module, list[tuple[Block, Any]]] = weakref.WeakKeyDictionary()
+
+
 def cross_attentions(unet: torch.nn.Module) -> list[tuple[Block, Any]]:
     """Every text cross-attention of a UNet, with its module. The list is empty for other architectures."""
+    if unet not in _found:  # a walk over thousands of modules
+        _found[unet] = _walk(unet)
+    return _found[unet]
+
+
+def _walk(unet: torch.nn.Module) -> list[tuple[Block, Any]]:
     found = []
     for name, module in cast(Iterable[tuple[str, Any]], unet.named_modules()):
         if match := ATTN2.fullmatch(name.replace("_orig_mod.", "")):  # torch.compile adds that
@@ -92,7 +102,7 @@ class CrossAttentionPatch(SitePatch):
     ) -> torch.Tensor:
         out = self._text(q, k, v, extra_options)
         height, width = extra_options["activations_shape"][-2:]
-        self.joint.add(q, out, extra_options, Grid(height, width))
+        self.joint.add(q, out, extra_options, Grid(height, width), extra_options["original_shape"])
         for callback, options in self.joined:
             sigma = current(extra_options).sigma
             if options.get("sigma_end", 0.0) <= sigma <= options.get("sigma_start", float("inf")):

@@ -9,7 +9,7 @@ import torch
 from image_prompt.ip_adapter import Course, PerWindow, Share, Strength, prepare
 from image_prompt.ip_adapter.adapter import ImageKeyValue
 from image_prompt.nodes import prepared
-from image_prompt.nodes.attach import attach, image_prompt
+from image_prompt.nodes.attach import attach, image_prompt, matching_sites
 from image_prompt.nodes.features import ImageFeatures
 from image_prompt.nodes.hosts.host import SitePatch
 
@@ -96,6 +96,16 @@ def test_a_layer_without_a_share_is_not_touched(model, adapter, sides):
     assert isinstance(patch, SitePatch)
 
 
+@pytest.mark.parametrize("base", ["SDXL"])
+def test_a_layer_of_a_deep_block_acts_in_no_other(model, adapter, sides):
+    """Core looks for a block without its depth too, so a patch for one depth has to name it."""
+    matched = matching_sites(model, adapter)
+    first = next(layer for site, layer in matched.items() if (site.block.kind, site.block.index) == ("input", 4))
+    patched = attach(model, [image_prompt(model, adapter, *sides, Strength(1.0, {first: Share()}))])
+    slots = patched.model_options["transformer_options"]["patches_replace"]["attn2"]
+    assert list(slots) == [("input", 4, 0)]
+
+
 def test_several_prompts_are_attached_as_one_after_the_other(model, base, adapter, sides):
     prompts = [
         image_prompt(model, adapter, *sides, Strength(0.7)),
@@ -112,6 +122,7 @@ def test_references_that_are_projected_by_windows_act_as_those_that_are_kept(
     kept = tiny.sample(apply(model, adapter, two_references, 0.7, batch="one per image"), base, batch=3)
     adapter.recent.clear()
     monkeypatch.setattr(prepare, "WINDOW", 1)
+    monkeypatch.setattr(prepare, "MANY", 0)
     patched = apply(model, adapter, two_references, 0.7, batch="one per image", mask=torch.ones(1, 8, 8))
     parts = [part for patch in patches(patched) for part in patch.joint.parts]
     assert all(isinstance(part.prompt.prepared.side("cond"), PerWindow) for part in parts)
@@ -119,9 +130,11 @@ def test_references_that_are_projected_by_windows_act_as_those_that_are_kept(
     torch.testing.assert_close(tiny.sample(patched, base, batch=3), kept, **CLOSE)
 
 
-def test_a_film_never_holds_the_keys_and_values_of_all_its_frames(model, base, adapter, apply, projected):
+def test_a_film_never_holds_the_keys_and_values_of_all_its_frames(model, base, adapter, apply, projected, monkeypatch):
+    monkeypatch.setattr(prepare, "MANY", 2**20)  # the model is small
     frames = ImageFeatures(negative_penultimate=None, encoder="", image_embeds=torch.randn(300, 24))
     patched = apply(model, adapter, frames, batch="one per image")
+    assert adapter.patcher in patched.model_patches_models()  # it projects while the model runs
     kept = sum(patcher.model_size() for patcher in patched.model_patches_models() if patcher is not adapter.patcher)
     tokens = 300 * 4 * adapter.module.context_width * 4
     assert kept / len(patches(patched)) < tokens + 2e5  # tokens, and keys and values of one negative

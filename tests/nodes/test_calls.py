@@ -118,6 +118,7 @@ def test_a_window_projects_the_references_of_its_frames_alone(two_references, ap
     model = tiny.unet("SD1.5")
     expected = tiny.sample(apply(model, tiny.adapter(model), two_references, batch="one per image"), "SD1.5", batch=4)
     monkeypatch.setattr(prepare, "WINDOW", 1)
+    monkeypatch.setattr(prepare, "MANY", 0)
     adapter = tiny.adapter(model)
     patched = apply(model, adapter, two_references, batch="one per image")
     patched.add_wrapper(WrappersMP.CALC_COND_BATCH, windows(core_window, [[0, 2], [3, 1]]))
@@ -129,3 +130,35 @@ def test_a_window_projects_the_references_of_its_frames_alone(two_references, ap
     )
     torch.testing.assert_close(tiny.sample(patched, "SD1.5", batch=4), expected, **CLOSE)
     assert tokens and max(map(len, tokens)) == 2
+
+
+def inner_tiles(executor, x, *args, **kwargs):
+    """As a pack that tiles the latent around the diffusion model itself, within one call of ComfyUI's model."""
+    return torch.cat([executor(part, *args, **kwargs) for part in x.chunk(2, dim=3)], dim=3)
+
+
+def test_tiles_within_a_call_leave_no_place_for_a_mask(features, apply):
+    model = tiny.unet("SD1.5")
+    patched = apply(model, tiny.adapter(model), features, mask=torch.ones(1, 8, 8))
+    patched.add_wrapper(WrappersMP.DIFFUSION_MODEL, inner_tiles)
+    with pytest.raises(ValueError, match="on a part of the latent .8x4 of 8x8."):
+        tiny.sample(patched, "SD1.5")
+
+
+def test_conditions_that_run_one_by_one_within_a_call_are_told_apart(features, apply):
+    model = tiny.unet("SD1.5")
+    patched = apply(model, tiny.adapter(model), features)
+    expected = tiny.sample(patched, "SD1.5")
+
+    def one_by_one(executor, x, timestep, context, y, control, transformer_options, *args, **kwargs):
+        done = []
+        for row in range(len(x)):
+            one = slice(row, row + 1)
+            options = {**transformer_options}
+            options["cond_or_uncond"], options["uuids"] = options["cond_or_uncond"][one], options["uuids"][one]
+            some = (x[one], timestep[one], context[one], None if y is None else y[one], control, options)
+            done.append(executor(*some, *args, **kwargs))
+        return torch.cat(done)
+
+    patched.add_wrapper(WrappersMP.DIFFUSION_MODEL, one_by_one)
+    torch.testing.assert_close(tiny.sample(patched, "SD1.5"), expected, **CLOSE)

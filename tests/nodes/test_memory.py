@@ -54,6 +54,7 @@ def test_the_peak_is_what_is_kept_and_one_chunk(apply, monkeypatch, count, dtype
     monkeypatch.setattr(tokens, "PICTURES", 2)
     monkeypatch.setattr(prepare, "PICTURES", 2)
     monkeypatch.setattr(prepare, "TOKENS", 64)
+    monkeypatch.setattr(prepare, "MANY", 0)
     model = tiny.unet("SD1.5", dtype=dtype)
     adapter, features = tiny.plus_adapter(model), plus_features(count)
     apply(model, adapter, features)  # once, so that nothing but the projection is counted
@@ -78,7 +79,8 @@ def test_a_look_at_features_needs_no_memory_of_their_size():
 
 @pytest.mark.parametrize("count", [3, 70])
 @pytest.mark.parametrize("batch", ["together", "one per image"])
-def test_chunks_make_the_keys_and_values_of_one_pass(apply, count, batch):
+def test_chunks_make_the_keys_and_values_of_one_pass(apply, monkeypatch, count, batch):
+    monkeypatch.setattr(prepare, "MANY", 0)
     model = tiny.unet("SD1.5")
     adapter, features = tiny.plus_adapter(model), plus_features(count)
     sides = bank_of(apply(model, adapter, features, 0.7, negative=plus_features(66), batch=batch))
@@ -87,6 +89,7 @@ def test_chunks_make_the_keys_and_values_of_one_pass(apply, count, batch):
         keys, states = sides.side(side), reference.penultimate_hidden_states
         assert isinstance(keys, PerWindow) == (batch == "one per image" and len(states) > 16)
         for number, (key, value) in enumerate(module.key_value(module.tokens(states))):
-            pair = keys.pick(number, torch.arange(keys.rows), key)
+            every = torch.arange(keys.rows)
+            pair = keys.pick(number, every, key) if isinstance(keys, PerWindow) else keys.layer(number)
             found = [tensor.view(len(states), 16, -1) for tensor in pair]
             torch.testing.assert_close(found, [scale_key(key, 4), value], rtol=1e-6, atol=1e-6)
