@@ -102,7 +102,7 @@ def _write(
     device: torch.device | str,
 ) -> bool:
     """Write keys and values for parts of (tokens, where they go), and say whether all of them are finite."""
-    finite = torch.ones((), dtype=torch.bool)
+    total = torch.zeros(())  # finite only if every term is
     flat = [tokens.flatten(0, 1) for tokens, _ in parts]  # (R * T, C)
     for chunk in _chunks([len(tokens) for tokens in flat]):
         tokens = torch.cat([flat[part][span].to(device, torch.float32) for part, span in chunk]).unsqueeze(0)
@@ -110,12 +110,13 @@ def _write(
         for number, (layer, count) in enumerate(zip(layers, heads, strict=True)):
             ((key, value),) = adapter.key_value(tokens, [layer])
             for at, made in enumerate((scale_key(key, count)[0], value[0])):
+                made = made.to(dtype)
+                total = total.to(made.device) + made.sum(dtype=torch.float32)
                 for (part, span), found in zip(chunk, torch.split(made, counts), strict=True):
                     keys = parts[part][1]
                     if isinstance(keys, Constant):
-                        found = keys.layer(number)[at].view(-1, found.shape[-1])[span].copy_(found)
-                    finite = finite.to(found.device) & found.to(dtype).float().isfinite().all()
-    return bool(finite)  # read once, after all layers, because reading waits for the device
+                        keys.layer(number)[at].view(-1, found.shape[-1])[span].copy_(found)
+    return bool(total.isfinite())  # read once, after all layers, because reading waits for the device
 
 
 def _chunks(counts: Sequence[int]) -> Iterable[list[tuple[int, slice]]]:

@@ -92,6 +92,7 @@ class Joint:
         self.parts = tuple(parts)
         self.heads = heads
         self.weights = tuple(part.weight for part in self.parts)
+        self.differs_by_picture = any(part.prompt.differs_by_picture for part in self.parts)
 
     def acting(self, extra_options: dict[str, Any]) -> tuple[Part, ...]:
         """The parts that act in the current step of sampling."""
@@ -118,7 +119,7 @@ class Joint:
             return
         layout = evaluation.layout(len(q), latent[0], extra_options)
         size = (latent[-2], latent[-1])
-        rows = layout if any(part.prompt.differs_by_picture for part in acting) else layout.without_frames
+        rows = layout if self.differs_by_picture else layout.without_frames
         key = (self, acting, rows, q.shape, q.dtype, q.device, grid, size, evaluation.latent_size)
         plan = evaluation.run.made.get(key)
         if plan is None:
