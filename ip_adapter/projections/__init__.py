@@ -1,4 +1,9 @@
-"""The networks that turn image features into image tokens, one in each file."""
+"""The networks that turn image features into image tokens, one in each file.
+
+Each has `from_shapes(sd, ops=, device=, dtype=)`, which counts its sizes in the tensors of a file, `feature_widths`
+(one for each feature that it reads), `context_width`, `num_tokens` and `count_tokens(*features)`. Its attributes are
+named like the keys of a file after `containers.PROJECTION_KEYS` has renamed them, as it does for all families.
+"""
 
 from .linear import LinearProjection
 from .mlp import TokenMLP
