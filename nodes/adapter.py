@@ -34,7 +34,7 @@ class ImagePromptAdapter:
         return cls(module, name)
 
     def get_models(self) -> list[ModelPatcher]:
-        return [self.patcher, *(prepared.patcher for prepared in self.recent)]
+        return [self.patcher]
 
     def is_dynamic(self) -> bool:
         return self.patcher.is_dynamic()
