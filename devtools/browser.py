@@ -10,7 +10,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from .stages import DEV, StageError, log_file, run
@@ -25,12 +26,15 @@ def drive(script: Path, task: dict[str, object], timeout: float) -> dict:
     Raises:
         StageError: it failed, or took longer than `timeout` seconds; or something is missing and cannot be installed.
     """
-    given = {"playwright": str(playwright()), "chromium": os.environ.get("CHROMIUM") or program(BROWSERS), **task}
+    with one_at_a_time():
+        node = program(("node",), "nodejs")
+        chromium = os.environ.get("CHROMIUM") or program(BROWSERS)
+        given = {"playwright": str(playwright()), "chromium": chromium, **task}
     log = log_file(script.stem)
     with open(log, "wb") as errors:
         try:
             done = subprocess.run(
-                [program(("node",), "nodejs"), script],
+                [node, script],
                 input=json.dumps(given).encode(),
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -42,6 +46,20 @@ def drive(script: Path, task: dict[str, object], timeout: float) -> dict:
     if done.returncode:
         raise StageError(script.name, "\n".join([f"exit code {done.returncode}", log.read_text(errors="replace")]), log)
     return json.loads(done.stdout)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let other processes wait: two tests that install the same package at once get in each other's way."""
+    if os.name == "nt":  # where nothing is installed
+        yield
+        return
+    import fcntl
+
+    DEV.mkdir(parents=True, exist_ok=True)
+    with open(DEV / "browser.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+        yield
 
 
 def playwright() -> Path:
