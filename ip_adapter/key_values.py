@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .adapter import IPAdapter
 from .attention import Attended, Weights, image_attention, scale_key
 
-WINDOW = 16  # references whose keys and values are kept at once; more than these are projected at each call
+WINDOW = 16  # references that a step projects at a time; up to as many are always projected before sampling
 
 KeyValue = tuple[Tensor, Tensor]  # key, with the softmax scale in it, and value, each (R, T, I)
 

@@ -56,11 +56,14 @@ def image_prompt(
 
 
 def attach(model: ModelPatcher, prompts: Sequence[ImagePrompt]) -> ModelPatcher:
-    """A clone of the model with these image prompts attached. Those that were attached before stay."""
+    """A clone of the model with these image prompts attached. Those that were attached before stay.
+
+    A prompt of weight 0, or that never acts, is left out, so that the model gives the same bits as without it.
+    """
     patched = model.clone()
-    host = host_of(model)
-    if host and prompts:
-        for prompt in prompts:
+    host, acting = host_of(model), [prompt for prompt in prompts if not prompt.strength.is_nothing]
+    if host and acting:
+        for prompt in acting:
             host.join(patched, prompt.parts())
         watch(patched)
         if not patched.get_callbacks(CallbacksMP.ON_CLONE, KEY):

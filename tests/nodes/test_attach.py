@@ -106,6 +106,13 @@ def test_a_layer_of_a_deep_block_acts_in_no_other(model, adapter, sides):
     assert list(slots) == [("input", 4, 0)]
 
 
+@pytest.mark.parametrize("strength", [Strength(0.0), Strength(1.0, course=Course(0.4, 0.4))])
+def test_a_prompt_that_never_acts_leaves_the_bits(model, base, adapter, sides, strength):
+    attached = attach(model, [image_prompt(model, adapter, *sides, strength)])
+    assert "patches_replace" not in attached.model_options["transformer_options"]
+    torch.testing.assert_close(tiny.sample(attached, base), tiny.sample(model, base), rtol=0, atol=0)
+
+
 def test_several_prompts_are_attached_as_one_after_the_other(model, base, adapter, sides):
     prompts = [
         image_prompt(model, adapter, *sides, Strength(0.7)),
