@@ -7,8 +7,8 @@
 What is imported here needs no torch. Import `resolve` and `index`, which do, by their own names.
 """
 
+from ..tensor_files import Header, TensorInfo, UnusableFile, read_header
 from .catalogue import Catalogue
 from .folders import ModelFile, ModelFolders
-from .headers import Header, TensorInfo, UnusableFile, read_header
 
 __all__ = ["Catalogue", "Header", "ModelFile", "ModelFolders", "TensorInfo", "UnusableFile", "read_header"]

@@ -14,8 +14,8 @@ import comfy.utils  # tells torch which names in old checkpoints are safe  # noq
 import folder_paths
 
 from ..model_files.folders import Listing
-from ..model_files.headers import PassingTrouble
-from ..model_files.headers.weights import Weights, open_weights
+from ..tensor_files import PassingTrouble
+from ..tensor_files.weights import Weights, open_weights
 from .activity import count, timed
 
 ADAPTER_FOLDER = "ipadapter"

@@ -9,7 +9,7 @@ import torch
 from comfy_api.latest import io
 
 from ..clip_vision import PRESETS
-from ..model_files.headers import PassingTrouble
+from ..tensor_files import PassingTrouble
 from . import input_checks
 from .adapter import ImagePromptAdapter
 from .display import show

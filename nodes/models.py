@@ -8,9 +8,9 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..ip_adapter import purposes
-from ..model_files.headers import printable
 from ..model_files.index import IndexedFile
 from ..model_files.matching import APPLIED_TO, Need, Resolution, explain
+from ..tensor_files import printable
 from . import input_checks
 from .display import show
 from .folders import digest, model_path, weights_of

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ...tensor_files import printable
 from ..catalogue import Catalogue
 from ..folders import Installation
-from ..headers import printable
 from .terminal import Answer
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from ..headers import read_header
+from ...tensor_files import read_header
 from ..index import Identity, identify
 from ..matching import identity_words
 from .terminal import Answer, described, wrapped

@@ -12,9 +12,9 @@ from ...ip_adapter import BASE_MODELS, ENCODERS, ForeignFile, encoder_name, load
 from ...ip_adapter.containers import PREFIXES
 from ...ip_adapter.families import Family, Hints, told_apart
 from ...ip_adapter.families.foreign import Foreign
+from ...tensor_files import Header, TensorInfo, printable
+from ...tensor_files.weights import on_meta
 from ..catalogue import word_of
-from ..headers import Header, TensorInfo, printable
-from ..headers.weights import on_meta
 from .encoders import encoder_word
 
 Tensors = Mapping[str, TensorInfo]

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from ...tensor_files import Header, read_header
 from ..folders import MODEL_TYPES, ModelFile, ModelFolders, modified
-from ..headers import Header, read_header
 from .background_passes import Passes
 from .identification import Identity, identify
 from .index_cache import Known, load, save

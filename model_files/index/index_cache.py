@@ -20,7 +20,7 @@ FORMAT = 1
 MAX_BYTES = 256 << 20
 PART = re.compile(r"\.[0-9a-f]{8}\.part")
 LEFT_OVER_SECONDS = 3600.0
-DECIDING = ("model_files", "ip_adapter", "clip_vision")  # the packages that decide what a file is
+DECIDING = ("model_files", "tensor_files", "ip_adapter", "clip_vision")  # the packages that decide what a file is
 
 
 def sources() -> Iterable[Path]:

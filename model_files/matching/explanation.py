@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ...tensor_files import printable
 from ..catalogue import Entry
-from ..headers import printable
 from ..index import IndexedFile
 from .requirement import Resolution, short
 from .support import APPLIED_TO, refusal

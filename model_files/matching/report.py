@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ...tensor_files import printable
 from ..catalogue import Catalogue, Entry
-from ..headers import printable
 from ..index import Index, IndexedFile, Progress
 from .checks import Matcher, full_name, is_content_of, is_ours
 from .explanation import about, advice, named, reason

@@ -2,7 +2,7 @@
 
 from image_prompt.devtools.published import VIT_H, VIT_L, Shapes, bigger, headless, layouts, shapes
 from image_prompt.devtools.published import write_header as write
-from image_prompt.model_files.headers import Header, TensorInfo
+from image_prompt.tensor_files import Header, TensorInfo
 
 __all__ = ["LAYOUTS", "VIT_H", "VIT_L", "bigger", "header_of", "headless", "published", "shapes", "write"]
 

@@ -17,11 +17,11 @@ from safetensors.torch import save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from image_prompt.model_files import read_header
-from image_prompt.model_files.headers.weights import Weights
 from image_prompt.nodes.apply import ApplyImagePrompt
 from image_prompt.nodes.encode import EncodeImagePrompt
 from image_prompt.nodes.folders import register_folders
 from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
+from image_prompt.tensor_files.weights import Weights
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_a_file_that_goes_while_it_is_opened(folders, monkeypatch):
     path = folders / "ipadapter" / "tiny.safetensors"
     save_file(tiny.base_file(tiny.unet("SD1.5")), path)
     monkeypatch.setattr(
-        "image_prompt.model_files.headers.weights.read_header", lambda file: read_header(path.unlink() or file)
+        "image_prompt.tensor_files.weights.read_header", lambda file: read_header(path.unlink() or file)
     )
     with pytest.raises(ValueError, match=r"^tiny\.safetensors could not be read: No such file"):
         load_adapter("tiny.safetensors")

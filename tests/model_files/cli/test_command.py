@@ -124,7 +124,7 @@ def test_a_plain_models_folder_and_an_extra_file_say_where(comfyui, call, tmp_pa
 
 def test_the_installation_that_contains_the_pack_is_taken(comfyui, tmp_path):
     pack = comfyui / "custom_nodes" / "image-prompt"
-    for name in ("model_files", "clip_vision", "ip_adapter"):
+    for name in ("model_files", "tensor_files", "clip_vision", "ip_adapter"):
         shutil.copytree(ROOT / name, pack / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("__init__.py", "__main__.py", "pyproject.toml"):
         shutil.copy(ROOT / name, pack)

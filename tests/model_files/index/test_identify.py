@@ -11,10 +11,10 @@ from published import LAYOUTS, VIT_H, VIT_L, bigger, header_of, headless, shapes
 from image_prompt.clip_vision import load_encoder
 from image_prompt.ip_adapter import ENCODERS, load_adapter
 from image_prompt.model_files.catalogue import word_of
-from image_prompt.model_files.headers import Header, TensorInfo, read_header
-from image_prompt.model_files.headers.weights import DTYPES, PACKED
 from image_prompt.model_files.index import Identity, identify
 from image_prompt.model_files.index.identification import MAX_TENSORS
+from image_prompt.tensor_files import Header, TensorInfo, read_header
+from image_prompt.tensor_files.weights import DTYPES, PACKED
 
 ADAPTERS = [name for name, layout in LAYOUTS.items() if "family" in layout]
 ENCODER_FILES = {

@@ -14,10 +14,10 @@ import pytest
 from published import VIT_H, header_of, shapes, write
 
 from image_prompt.model_files.folders import ModelFolders
-from image_prompt.model_files.headers import UnusableFile, read_header
 from image_prompt.model_files.index import Identity, Index, Progress, identify, index_cache
 from image_prompt.model_files.index import index as index_module
 from image_prompt.model_files.index.background_passes import Passes
+from image_prompt.tensor_files import UnusableFile, read_header
 
 HEADER = header_of({"a": (1,)})
 LONG = 30  # seconds; nothing here takes as long, even on a busy machine

@@ -11,9 +11,9 @@ from published import header_of
 
 from image_prompt.model_files.catalogue import Catalogue
 from image_prompt.model_files.folders import ModelFolders
-from image_prompt.model_files.headers import read_header
 from image_prompt.model_files.index import Identity, Index, index_cache
 from image_prompt.model_files.matching import table
+from image_prompt.tensor_files import read_header
 
 HEADER = header_of({"a": (1,)})
 

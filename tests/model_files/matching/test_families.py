@@ -11,10 +11,10 @@ from image_prompt.ip_adapter.families import foreign as foreign_files
 from image_prompt.model_files.catalogue import Catalogue
 from image_prompt.model_files.catalogue.old_family_words import WORDS
 from image_prompt.model_files.folders import ModelFolders
-from image_prompt.model_files.headers.weights import on_meta
 from image_prompt.model_files.index import Index, identify
 from image_prompt.model_files.matching import Need, resolve, table, wording
 from image_prompt.model_files.matching.support import refusal
+from image_prompt.tensor_files.weights import on_meta
 
 CATALOGUE = Catalogue.load()
 OWN = {entry.id: entry for entry in CATALOGUE.entries}

@@ -12,10 +12,10 @@ from published import VIT_H, VIT_L, bigger, headless, shapes, write
 
 from image_prompt.model_files.catalogue import Catalogue
 from image_prompt.model_files.folders import ModelFolders
-from image_prompt.model_files.headers import read_header
 from image_prompt.model_files.index import Identity, Index
 from image_prompt.model_files.matching import HOMES, Need, explain, resolve, table
 from image_prompt.model_files.matching.requirement import short
+from image_prompt.tensor_files import read_header
 
 CATALOGUE = Catalogue.load()
 CONTENT = {  # short names for what the files hold

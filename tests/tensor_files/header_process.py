@@ -17,11 +17,10 @@ try:
 except ImportError:
     pass
 root = sys.argv[1]
-for name, folder in (("image_prompt", root), ("image_prompt.model_files", root + "/model_files")):
-    spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
-    spec.submodule_search_locations = [folder]
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-from image_prompt.model_files.headers import read_header
+spec = importlib.machinery.ModuleSpec("image_prompt", None, is_package=True)
+spec.submodule_search_locations = [root]
+sys.modules["image_prompt"] = importlib.util.module_from_spec(spec)
+from image_prompt.tensor_files import read_header
 print(json.dumps(sorted({module.split(".")[0] for module in sys.modules} & {"torch", "numpy", "comfy"})), flush=True)
 for line in sys.stdin:
     try:

@@ -13,8 +13,8 @@ from hostile_archives import torch_archive
 from hostile_pickles import TENSOR, name, state_dict, text
 
 from image_prompt.model_files import Header, TensorInfo, UnusableFile, read_header
-from image_prompt.model_files.headers.safetensors_header import read_safetensors
-from image_prompt.model_files.headers.torch_index import read_archive, read_legacy
+from image_prompt.tensor_files.safetensors_header import read_safetensors
+from image_prompt.tensor_files.torch_index import read_archive, read_legacy
 
 WORDS = {
     torch.bool: "BOOL",

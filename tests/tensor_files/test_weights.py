@@ -7,8 +7,8 @@ import safetensors.torch
 import torch
 
 from image_prompt.model_files import UnusableFile
-from image_prompt.model_files.headers import weights
-from image_prompt.model_files.headers.weights import DTYPES, open_weights
+from image_prompt.tensor_files import weights
+from image_prompt.tensor_files.weights import DTYPES, open_weights
 
 BITS = torch.randint(0, 100, (48,), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 TENSORS = {

@@ -20,7 +20,7 @@ from hostile_safetensors import BROKEN, GOOD, STRICTER
 
 from image_prompt.model_files import UnusableFile, read_header
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
