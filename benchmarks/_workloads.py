@@ -67,8 +67,13 @@ def model_file(folder: str, name: str, shapes: Callable[[], files.published.Shap
 
 def encode(encoder: str, dtype: str, pictures: int) -> Work:
     model_file("clip_vision", encoder, lambda: files.vision_shapes(encoder))
-    encoded, images = encode_node(encoder, dtype), torch.rand(pictures, 512, 512, 3)
-    return lambda: host.seconds(lambda: encoded(images))
+    encoded = encode_node(encoder, dtype)
+
+    def work() -> float:
+        images = torch.rand(pictures, 512, 512, 3)  # new ones: known pictures are not encoded again
+        return host.seconds(lambda: encoded(images))
+
+    return work
 
 
 def encode_node(encoder: str, dtype: str) -> Callable[[torch.Tensor], Any]:

@@ -6,7 +6,7 @@ Letters: B pictures, S the side of the square picture that an encoder reads, N p
 import copy
 import logging
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from functools import partial
 from typing import Any
 
@@ -30,12 +30,12 @@ from ..clip_vision import (
     unpack_weights,
 )
 from ..clip_vision.preprocess import normalise
+from ..service import CHUNKS, FeatureCache, digest, encode_once, with_less_memory
 from . import input_checks
 from .activity import count
 from .features import FIELDS, ImageFeatures
-from .folders import ENCODER_FOLDER, listed_name, weights_of
+from .folders import ENCODER_FOLDER, file_state, listed_name, weights_of
 
-CHUNKS = (8, 2, 1)  # pictures in one forward pass on a GPU, and fewer if memory runs out
 CPU = torch.device("cpu")
 CORE_TYPES = ("clip_vision_model", "siglip_vision_model")  # others have no hidden states or no fixed picture size
 FEATURES = {field: feature for feature, field in FIELDS.items()}
@@ -47,11 +47,15 @@ OnChunk = Callable[[int], object]  # called with the number of pictures that wer
 
 
 class ImageEncoder:
-    """Our image encoder on a CLIP_VISION socket. Core nodes use it like a `comfy.clip_vision.ClipVisionModel`."""
+    """Our image encoder on a CLIP_VISION socket. Core nodes use it like a `comfy.clip_vision.ClipVisionModel`.
 
-    def __init__(self, module: VisionEncoder, load_device: torch.device):
+    key: tells it from other encoders, to find the features that it gave before
+    """
+
+    def __init__(self, module: VisionEncoder, load_device: torch.device, key: Hashable = None):
         config = module.config
         self.model = module
+        self.key = key or weakref.ref(module)
         self.name = config.name
         self.dtype = module.dtype
         self.load_device = load_device
@@ -84,7 +88,7 @@ class ImageEncoder:
                 ops=comfy.ops.disable_weight_init,
                 dtype=dtype,
             )
-        return cls(module, device)
+        return cls(module, device, key=(*file_state(path), variant, dtype))
 
     @property
     def summary(self) -> str:
@@ -137,6 +141,7 @@ class CoreEncoder:
 
     def __init__(self, clip_vision: comfy.clip_vision.ClipVisionModel):
         self.model = clip_vision.model
+        self.key = weakref.ref(clip_vision.model)
         self.name = ""  # core does not keep the name of what it loaded
         self.fields = tuple(FEATURES)
         self.load_device = clip_vision.load_device
@@ -165,8 +170,7 @@ class CoreEncoder:
 
 Encoder = ImageEncoder | CoreEncoder
 
-# encoder -> field -> its feature of an empty picture
-_negatives: weakref.WeakKeyDictionary[torch.nn.Module, dict[str, torch.Tensor]] = weakref.WeakKeyDictionary()
+known_features = FeatureCache()
 
 
 def as_encoder(clip_vision: Any) -> Encoder:
@@ -214,7 +218,7 @@ def encode_picture(encoder: Encoder, picture: torch.Tensor, want: Collection[str
 class EmptyPicture:
     """A feature of an empty picture, (1, ...), which is encoded when this object is called.
 
-    Few adapters read it, so it is encoded only on demand, and only once for each encoder.
+    Few adapters read it, so it is encoded only on demand.
     """
 
     def __init__(self, encoder: Encoder, field: str, pixel_values: Callable[[Encoder], torch.Tensor]):
@@ -228,10 +232,7 @@ class EmptyPicture:
         return torch.clone, (self(),)
 
     def __call__(self) -> torch.Tensor:
-        known = _negatives.setdefault(self.encoder.model, {})
-        if self.field not in known:
-            known |= _features(self.encoder, self.pixel_values(self.encoder), (self.field,))
-        return known[self.field]
+        return _features(self.encoder, self.pixel_values(self.encoder), (self.field,))[self.field]
 
 
 def _zero_pixels(encoder: Encoder) -> torch.Tensor:
@@ -250,27 +251,30 @@ def _pixel_values(encoder: Encoder, picture: torch.Tensor) -> torch.Tensor:
 
 
 def _features(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> dict[str, torch.Tensor]:
+    """The features of pictures that were not encoded before, and of the others as they were."""
+    keys = [(encoder.key, digest(each)) for each in pixels]
+    found = encode_once(known_features, keys, want, lambda numbers: _computed(encoder, pixels[numbers], want))
     device = comfy.model_management.intermediate_device()
-    return {name: value.to(device) for name, value in _computed(encoder, pixels, want).items()}
+    return {name: value.to(device) for name, value in found.items()}
 
 
 def _computed(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> dict[str, torch.Tensor]:
     """Encode with fewer pictures at a time whenever the device runs out of memory, and on the CPU in the end."""
     if encoder.load_device == CPU:
         return _encoded(encoder, pixels, None, want)
-    for chunk in CHUNKS:
-        try:
-            return _encoded(encoder, pixels, chunk, want)
-        except Exception as error:
-            comfy.model_management.raise_non_oom(error)
-        count("out of memory while encoding")
-        logging.getLogger(__name__).warning(
-            "%s ran out of memory encoding %d pictures at a time: trying %s.",
-            encoder.load_device,
-            chunk,
-            "fewer" if chunk > CHUNKS[-1] else "the CPU",
-        )
-    return _on_cpu(encoder, pixels, want)
+    return with_less_memory(
+        lambda chunk: _encoded(encoder, pixels, chunk, want),
+        lambda: _on_cpu(encoder, pixels, want),
+        is_short=comfy.model_management.is_oom,
+        on_retry=partial(_tell, encoder),
+    )
+
+
+def _tell(encoder: Encoder, chunk: int, instead: str) -> None:
+    count("out of memory while encoding")
+    logging.getLogger(__name__).warning(
+        "%s ran out of memory encoding %d pictures at a time: trying %s.", encoder.load_device, chunk, instead
+    )
 
 
 def _encoded(

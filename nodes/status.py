@@ -7,6 +7,7 @@ import comfy.model_management
 
 from ..model_files.cli import optional_parts, versions
 from . import activity, model_library
+from .encoder import known_features
 from .folders import all_shared
 
 
@@ -18,6 +19,7 @@ def status() -> dict[str, Any]:
         "optional": [asdict(part) for part in optional_parts()],
         "loaded": [_loaded(folder, model) for folder, model in all_shared()],
         "activity": activity.summary(),
+        "known features": known_features.stats(),
         "index": model_library.index().stats(),
     }
 

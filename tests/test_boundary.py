@@ -10,7 +10,7 @@ import pytest
 
 from image_prompt.devtools.stages import ROOT
 
-PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "model_files")
+PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "model_files", "service")
 ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors"}
 READERS = ("model_files/", "clip_vision/load.py", "ip_adapter/load.py")  # what opens files, by `tensor_files`
 MORE = {  # three files ask the cores what a file is, what it is called and whether it is applied; one reads

@@ -19,7 +19,7 @@ from image_prompt.demo.stand_ins import FILES
 from image_prompt.devtools.stages import ROOT
 
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "model_files")
+PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "model_files", "service")
 
 # an interpreter without ComfyUI: what is not there cannot be found by chance
 WITHOUT_COMFYUI = """
