@@ -15,6 +15,7 @@ command goes on. It needs the packages and the ComfyUI of `python dev.py demo`: 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import signal
 import socket
@@ -57,6 +58,7 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     import_comfyui(device.type == "cpu")
+    import_pack()
     from demo.training.loop import interrupted
     from demo.training.models import train_model
     from demo.training.setting import Setting
@@ -112,6 +114,16 @@ def import_comfyui(cpu: bool) -> None:
 
     args.cpu = cpu
     args.use_pytorch_cross_attention = True  # the others are slower to train
+
+
+def import_pack() -> None:
+    """Import the pack as `image_prompt`, whatever its folder is called."""
+    spec = importlib.util.spec_from_file_location(
+        "image_prompt", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
+    assert spec and spec.loader
+    sys.modules["image_prompt"] = pack = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pack)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clip_vision import VisionEncoder, load_encoder
 from demo.nodes.weights import read
 from demo.nodes.world import CONTEXT, unet
-from ip_adapter.projections import LinearProjection, Resampler
+from image_prompt.clip_vision import VisionEncoder, load_encoder
+from image_prompt.ip_adapter.projections import LinearProjection, Resampler
 
 from .data import draws
 from .loop import Losses, Recipe
