@@ -1,6 +1,6 @@
 """Image encoders: pictures to features, in plain torch. CLIP and SigLIP vision transformers in their published layouts.
 
-encoder = load_encoder(safetensors.torch.load_file(path), name=path, dtype=best_dtype("cpu"))
+encoder = load("clip_vision_h.safetensors")
 features = encode(encoder, PIL.Image.open("photo.jpg"), want=("image_embeds", "penultimate"))
 """
 
@@ -10,6 +10,7 @@ from .config import VisionConfig
 from .dtypes import best_dtype
 from .encode import encode, encode_pixels
 from .features import FEATURES, VisionFeatures
+from .load import load
 from .model import VisionEncoder
 from .packing import pack_weights, unpack_weights
 from .preprocess import CROPS, fit, preprocess
@@ -31,6 +32,7 @@ __all__ = [
     "encode",
     "encode_pixels",
     "fit",
+    "load",
     "load_encoder",
     "pack_weights",
     "preprocess",

@@ -1,6 +1,6 @@
 """Turn features of an image into image tokens, and the tokens into keys and values for a diffusion model.
 
-    adapter = load_adapter(load_file("ip-adapter-plus_sd15.safetensors"), dtype=torch.float32)
+    adapter = load("ip-adapter-plus_sd15.safetensors")
     adapter.feature, adapter.encoder_name    # "penultimate", "CLIP ViT-H/14": the feature to compute, and with what
     tokens = adapter.tokens(features)        # (B, T, C)
     layers = adapter.key_value(tokens)       # (k, v) of every layer, in the order of the file
@@ -19,6 +19,7 @@ from .families.layer_sets import LAYER_SET_NAMES
 from .features import ENCODERS, Features, Reads, encoder_name
 from .key_values import Constant, Keys, PerWindow, Pick, Picked, Sides
 from .layers import Block, file_order, match_layers, select_layers
+from .load import load
 from .prepare import kept_memory, project, working_memory
 from .strength import ALWAYS, OWN, Course, Share, Strength
 from .tokens import Tokens, image_tokens
@@ -60,6 +61,7 @@ __all__ = [
     "image_attention",
     "image_tokens",
     "kept_memory",
+    "load",
     "load_adapter",
     "match_layers",
     "normalise",

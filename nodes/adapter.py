@@ -8,8 +8,7 @@ import comfy.model_patcher
 import comfy.ops
 from comfy.model_patcher import ModelPatcher
 
-from ..ip_adapter import IPAdapter, load_adapter
-from .folders import weights_of
+from ..ip_adapter import IPAdapter, load
 
 
 class ImagePromptAdapter:
@@ -29,9 +28,7 @@ class ImagePromptAdapter:
     def from_file(cls, path: str) -> "ImagePromptAdapter":
         """Load the adapter in a file. Raises a ValueError with the file's name if it cannot be used."""
         name = os.path.basename(path)
-        with weights_of(path, name) as weights:
-            module = load_adapter(weights.tensors, read=weights.read, name=name, ops=comfy.ops.manual_cast)
-        return cls(module, name)
+        return cls(load(path, "cpu", None, name=name, ops=comfy.ops.manual_cast), name)
 
     def get_models(self) -> list[ModelPatcher]:
         return [self.patcher]

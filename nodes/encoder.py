@@ -24,7 +24,7 @@ from ..clip_vision import (
     best_dtype,
     encode_pixels,
     fit,
-    load_encoder,
+    load,
     pack_weights,
     to_transformers,
     unpack_weights,
@@ -34,7 +34,7 @@ from ..service import CHUNKS, FeatureCache, digest, encode_once, with_less_memor
 from . import input_checks
 from .activity import count
 from .features import FIELDS, ImageFeatures
-from .folders import ENCODER_FOLDER, file_state, listed_name, weights_of
+from .folders import ENCODER_FOLDER, file_state, listed_name
 
 CPU = torch.device("cpu")
 CORE_TYPES = ("clip_vision_model", "siglip_vision_model")  # others have no hidden states or no fixed picture size
@@ -76,18 +76,16 @@ class ImageEncoder:
         dtype: in which it computes; by default the fastest on the device
         """
         device = comfy.model_management.text_encoder_device()
-        name = listed_name(ENCODER_FOLDER, path)  # the folders in it may say what a model.safetensors is
         dtype = dtype or best_dtype(device)
-        with weights_of(path, name) as weights:
-            module = load_encoder(
-                weights.tensors,
-                read=partial(weights.read, dtype=dtype),
-                variant=variant,
-                metadata=weights.metadata,
-                name=name,
-                ops=comfy.ops.disable_weight_init,
-                dtype=dtype,
-            )
+        module = load(
+            path,
+            "cpu",  # from where ComfyUI moves it
+            dtype,
+            variant=variant,
+            name=listed_name(ENCODER_FOLDER, path),  # the folders in it may say what a model.safetensors is
+            ops=comfy.ops.disable_weight_init,
+            pack=False,
+        )
         return cls(module, device, key=(*file_state(path), variant, dtype))
 
     @property

@@ -5,8 +5,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +13,7 @@ import comfy.utils  # tells torch which names in old checkpoints are safe  # noq
 import folder_paths
 
 from ..model_files.folders import Listing
-from ..tensor_files import PassingTrouble
-from ..tensor_files.weights import Weights, open_weights
+from ..tensor_files import read_from
 from .activity import count, timed
 
 ADAPTER_FOLDER = "ipadapter"
@@ -51,16 +49,6 @@ def model_path(folder: str, name: str) -> str:
     if path is None:
         raise ValueError(f"{name} is not in models/{folder}: choose a file that is there, or get it.")
     return path
-
-
-@contextmanager
-def read_from(name: str) -> Iterator[None]:
-    """Turn errors of the operating system while a file is read into `PassingTrouble`, which names the file."""
-    try:
-        yield
-    except OSError as error:  # the file was removed meanwhile, or the disk failed
-        reason = error.strerror or error
-        raise PassingTrouble(f"{name} could not be read: {reason}. Check the file and its disk.") from error
 
 
 def shared(folder: str, name: str, options: Hashable, build: Callable[[str], Loaded]) -> Loaded:
@@ -119,13 +107,3 @@ def listed_name(folder: str, path: str) -> str:
         if Path(path).is_relative_to(root):
             return str(Path(path).relative_to(root))
     return os.path.basename(path)
-
-
-@contextmanager
-def weights_of(path: str, name: str) -> Iterator[Weights]:
-    """Open a model file to load its tensors. A ValueError that is raised meanwhile gets `name` before its message."""
-    with read_from(name), open_weights(path) as weights:
-        try:
-            yield weights
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error

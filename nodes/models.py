@@ -11,9 +11,10 @@ from ..ip_adapter import purposes
 from ..model_files.index import IndexedFile
 from ..model_files.matching import APPLIED_TO, Need, Resolution, explain
 from ..tensor_files import printable
+from ..tensor_files.weights import named_weights
 from . import input_checks
 from .display import show
-from .folders import digest, model_path, weights_of
+from .folders import digest, model_path
 from .hosts import base_model
 from .load import load_adapter, load_encoder
 from .model_library import catalogue, chosen_files, companion_need, encoder_need, look_for, report
@@ -112,7 +113,7 @@ class ModelPathsReport(io.ComfyNode):
 def with_lora(model: ModelPatcher, found: IndexedFile) -> ModelPatcher:
     """A clone of the model with a LoRA at full strength, as the adapter was trained with it."""
     name = _listed(found)
-    with weights_of(model_path("loras", name), name) as weights:
+    with named_weights(model_path("loras", name), name) as weights:
         tensors = {key: weights.read(key) for key in weights.tensors}
     patched, _ = comfy.sd.load_lora_for_models(model, None, tensors, 1.0, 0.0)
     assert patched is not None  # there was a model

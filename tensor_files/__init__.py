@@ -1,10 +1,11 @@
 """Read what a model file holds, without running anything in it, and without torch.
 
-`weights` reads the tensors themselves and needs torch, so it is imported by its own name.
+`weights`, which reads the tensors themselves, and `placement`, the words for devices and dtypes, need torch: they are
+imported by their own names.
 """
 
 from .header import Header, read_header
 from .printable_text import printable
-from .tensor_info import PassingTrouble, TensorInfo, UnusableFile
+from .tensor_info import PassingTrouble, TensorInfo, UnusableFile, read_from
 
-__all__ = ["Header", "PassingTrouble", "TensorInfo", "UnusableFile", "printable", "read_header"]
+__all__ = ["Header", "PassingTrouble", "TensorInfo", "UnusableFile", "printable", "read_from", "read_header"]

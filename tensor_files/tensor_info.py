@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -50,6 +51,16 @@ class UnusableFile(ValueError):
 
 class PassingTrouble(UnusableFile):
     """A file could not be read now but may be later: it was being written, or its disk failed."""
+
+
+@contextmanager
+def read_from(name: str) -> Generator[None]:
+    """Turn errors of the operating system while a file is read into `PassingTrouble`, which names the file."""
+    try:
+        yield
+    except OSError as error:  # the file is not there, was removed meanwhile, or the disk failed
+        reason = error.strerror or error
+        raise PassingTrouble(f"{name} could not be read: {reason}. Check its path and its disk.") from error
 
 
 def damaged(why: str) -> UnusableFile:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from .header import Header, read_header, unwrapped
 from .printable_text import printable
-from .tensor_info import PassingTrouble, TensorInfo, UnusableFile, quoted
+from .tensor_info import PassingTrouble, TensorInfo, UnusableFile, quoted, read_from
 
 DTYPES = {
     "BOOL": torch.bool,
@@ -41,6 +42,8 @@ DTYPES = {
     "C128": torch.complex128,
 }
 PACKED = torch.uint8  # for dtypes that torch cannot compute with: several numbers in a byte, or powers of two
+
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 Path = str | os.PathLike[str]
 
@@ -84,6 +87,38 @@ def open_weights(path: Path) -> Generator[Weights]:
             yield Weights(on_meta(header.state_dict), header.metadata, read)
     except _Unreadable as error:
         raise error.kind(f"{name} {error}") from error.__cause__
+
+
+@contextmanager
+def named_weights(path: Path, name: str) -> Generator[Weights]:
+    """`open_weights` with ValueErrors alone. One that is raised meanwhile gets `name` before its message.
+
+    Raises:
+        UnusableFile: the path is not that of a model file that can be read.
+        PassingTrouble: the path does not exist, or as `open_weights`.
+    """
+    with read_from(name), open_weights(path) as weights:
+        try:
+            yield weights
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+
+
+def checked_path(path: object) -> str:
+    """The path of a model file as text. Raises UnusableFile for anything that cannot be one."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise UnusableFile(
+            f"A model file is given by its path, a str or an os.PathLike, not by a {type(path).__name__}."
+        )
+    text = os.fsdecode(cast(Path, path))
+    if not text.strip():
+        raise UnusableFile("The path of the model file is empty: give that of a safetensors or torch file.")
+    if ADDRESS.match(text):
+        raise UnusableFile(
+            f"{printable(text)} is an address, not the path of a file, and nothing is downloaded here: download the "
+            "file and give its path."
+        )
+    return text
 
 
 class _Unreadable(Exception):

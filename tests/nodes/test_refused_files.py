@@ -1,5 +1,6 @@
 """A file that could not be loaded counts as unusable from then on: it is neither chosen nor recommended."""
 
+import importlib
 import os
 
 import pytest
@@ -8,7 +9,7 @@ from own_files import put_adapter, put_encoder
 from safetensors.torch import load_file, save_file
 
 from image_prompt.ip_adapter import load_adapter
-from image_prompt.nodes import adapter, model_library
+from image_prompt.nodes import model_library
 from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
 from image_prompt.nodes.models import LoadImagePromptModels
 
@@ -67,7 +68,7 @@ def test_a_file_that_was_being_written_is_taken_once_it_is_whole(folders, catalo
         return load_adapter(*given, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(adapter, "load_adapter", while_written)
+        patch.setattr(importlib.import_module("image_prompt.ip_adapter.load"), "load_adapter", while_written)
         with pytest.raises(ValueError, match=r"a\.safetensors changed while it was read\. Try again"):
             LoadImagePromptAdapter.execute("mine/a.safetensors")
     assert LoadImagePromptModels.execute(tiny.unet("SD1.5"), "standard").args[1].name == "a.safetensors"

@@ -1,0 +1,56 @@
+"""An adapter file is loaded with one call, or refused in one clear sentence."""
+
+import pytest
+import safetensors.torch
+import torch
+
+from image_prompt.devtools.stages import ROOT
+from image_prompt.ip_adapter import load, load_adapter
+
+DEMO = ROOT / "demo" / "models" / "ipadapter" / "ip-adapter-plus_demo_world.safetensors"
+
+
+def equal(one, other):
+    """Whether two adapters are the same to the bit."""
+    weights, others = one.state_dict(), other.state_dict()
+    assert (one.title, weights.keys()) == (other.title, others.keys())
+    for key, tensor in weights.items():
+        assert tensor.dtype == others[key].dtype
+        assert torch.equal(tensor, others[key]), key
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [("auto", torch.float32), ("bf16", torch.bfloat16), (torch.float64, torch.float64), (None, torch.float16)],
+)
+def test_it_equals_load_adapter_with_the_files_tensors(dtype, expected):
+    ours = load(DEMO, "cpu", dtype)
+    assert next(ours.parameters()).dtype == expected
+    equal(ours, load_adapter(safetensors.torch.load_file(DEMO), name=str(DEMO), dtype=expected))
+
+
+@pytest.mark.parametrize("family", ["base", "plus"])
+def test_a_torch_file_is_loaded_as_a_safetensors_file_is(make_file, flatten, tmp_path, family):
+    parts = make_file(family)
+    torch.save(parts, tmp_path / "adapter.bin")
+    safetensors.torch.save_file(flatten(parts), tmp_path / "adapter.safetensors")
+    torch_file, other = (load(tmp_path / f"adapter.{kind}", "cpu", name="mine") for kind in ("bin", "safetensors"))
+    assert torch_file.title.startswith("mine (")
+    equal(torch_file, other)
+
+
+def test_a_path_that_leads_to_no_model_file_is_refused(tmp_path):
+    for path, words in {
+        tmp_path: "is a folder, not a file",
+        tmp_path / "none.bin": "none.bin could not be read: No such file",
+        "https://example.org/x.bin": "is an address, not the path of a file",
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            load(path)
+
+
+def test_unknown_words_are_refused_before_the_file_is_opened(tmp_path):
+    with pytest.raises(ValueError, match="There is no device 'gpu'"):
+        load(tmp_path, "gpu")
+    with pytest.raises(ValueError, match="The dtype is 'float'"):
+        load(tmp_path, "cpu", "float")
