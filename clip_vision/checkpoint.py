@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -113,6 +114,7 @@ def _examine(
 
 def _renamed(sd: Mapping[str, Tensor]) -> dict[str, str]:
     """{our name: key in the file} of the image tower, whose tensors are such as a weight may be."""
+    _check_state_dict(sd)
     if not sd:
         raise ValueError("The state dict is empty: choose a CLIP or SigLIP vision file.")
     if odd := [key for key in cast("Mapping[Any, Tensor]", sd) if not isinstance(key, str)]:
@@ -121,6 +123,14 @@ def _renamed(sd: Mapping[str, Tensor]) -> dict[str, str]:
     for key, name in names.items():
         _check_tensor(key, sd[key], _rank(name))
     return {name: key for key, name in names.items()}
+
+
+def _check_state_dict(sd: object) -> None:
+    if isinstance(sd, (str, os.PathLike)):
+        path = os.fspath(cast("str | os.PathLike[str]", sd))
+        raise ValueError(f"{path!r} is a path: give the tensors of the file, or use clip_vision.load(path).")
+    if not isinstance(sd, Mapping):
+        raise ValueError(f"A {type(sd).__name__} is not a state dict: give the tensors of a file by their names.")
 
 
 def _rank(name: str) -> tuple[int, ...]:

@@ -94,7 +94,10 @@ LAYOUTS = (TRANSFORMERS, OPENCLIP, OPENCLIP_TOWER)
 # (a key of a file that is something else, what the file is and what to do), specific first
 FOREIGN: Rules = (
     (r".*(lora_(up|down|A|B)|lora_te|lora_unet|\.hada_w|\.lokr_).*", "a LoRA. Load it with a LoRA loader"),
-    (r"(image_proj|ip_adapter|image_proj_model|adapter_modules)\..*", "an IP-Adapter. Load it with the adapter loader"),
+    (
+        r"(image_proj|image_proj_model|ip_adapter_proj_model|ip_adapter|adapter_modules)\..*|.*\.to_[kv]_ip\..*",
+        "an IP-Adapter. Load it with the adapter loader (ip_adapter.load in Python)",
+    ),
     (
         r"(model\.diffusion_model|model\.model|double_blocks|joint_blocks|input_blocks|down_blocks)\..*",
         "a diffusion model or checkpoint. An image encoder is a file of its own",

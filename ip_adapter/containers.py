@@ -7,6 +7,7 @@ After `normalise`, `image_proj` holds the keys of our projection modules. `ip_ad
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -136,6 +137,9 @@ def _check_parts(parts: Mapping[str, Mapping[str, str]], wanted: Sequence[Part],
 
 def _flatten(sd: object) -> dict[str, object]:
     """A nested dict as a flat one, whose keys are the nested keys joined with dots."""
+    if isinstance(sd, (str, os.PathLike)):
+        path = os.fspath(cast("str | os.PathLike[str]", sd))
+        raise ValueError(f"{path!r} is a path: give the tensors of the file, or use ip_adapter.load(path).")
     if not isinstance(sd, Mapping):
         raise ValueError(f"This file holds a {type(sd).__name__} where a dict of tensors was expected.")
     leaves = dict(_walk(cast("Mapping[object, object]", sd), ""))

@@ -28,7 +28,7 @@ REMEDIES = {  # Family.refusal or Foreign.id -> what to do
     "checkpoint": "Put it in models/checkpoints and load it with CheckpointLoaderSimple; an IP-Adapter is a separate "
     "file.",
     "vae": "Put it in models/vae and load it with VAELoader.",
-    "image-encoder": "Put it in models/clip_vision and load it as the image encoder.",
+    "image-encoder": "Put it in models/clip_vision and load it as the image encoder (clip_vision.load in Python).",
     "text-encoder": "Put it in models/text_encoders and load it with CLIPLoader.",
     "vision-transformer": "Use a CLIP or SigLIP encoder.",
     "diffusion-model": "Put it in models/diffusion_models and load it with UNETLoader; an IP-Adapter is a separate, "

@@ -111,8 +111,30 @@ def test_what_is_no_path_is_refused(given):
         load(given)
 
 
+ADAPTERS = ["ip-adapter_sd15", "diffusers-plus_sd15", "diffusers-unet-state_dict_sd15", "xlabs-flux-ip-adapter"]
+
+
+@pytest.mark.parametrize("layout", ADAPTERS)
+def test_an_adapter_is_refused_by_name_with_what_loads_it(tmp_path, layout):
+    path = tmp_path / "adapter.safetensors"
+    published.write_header(path, published.shapes(layout))
+    with pytest.raises(ValueError, match=r"adapter\.safetensors: .* looks like an IP-Adapter.*ip_adapter\.load"):
+        load(path)
+
+
 def test_unknown_words_are_refused_before_the_file_is_opened(tmp_path):
     with pytest.raises(ValueError, match="There is no device 'gpu'"):
         load(tmp_path, "gpu")
     with pytest.raises(ValueError, match="The dtype is 'float'"):
         load(tmp_path, "cpu", "float")
+
+
+@pytest.mark.parametrize("given", ["encoder.safetensors", DEMO])
+def test_a_path_given_in_place_of_tensors_is_refused(given):
+    with pytest.raises(ValueError, match=r"is a path: give the tensors of the file, or use clip_vision\.load\(path\)"):
+        load_encoder(given)
+
+
+def test_what_is_no_state_dict_is_refused():
+    with pytest.raises(ValueError, match="A list is not a state dict: give the tensors of a file by their names"):
+        load_encoder([torch.zeros(1)])

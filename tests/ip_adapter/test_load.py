@@ -4,6 +4,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from image_prompt.devtools import published
 from image_prompt.devtools.stages import ROOT
 from image_prompt.ip_adapter import load, load_adapter
 
@@ -49,8 +50,22 @@ def test_a_path_that_leads_to_no_model_file_is_refused(tmp_path):
             load(path)
 
 
+@pytest.mark.parametrize("layout", [published.VIT_H, "sigclip_vision_patch14_384", "open_clip_ViT-L-14_visual"])
+def test_an_encoder_is_refused_by_name_with_what_loads_it(tmp_path, layout):
+    path = tmp_path / "encoder.safetensors"
+    published.write_header(path, published.shapes(layout))
+    with pytest.raises(ValueError, match=r"encoder\.safetensors: This file is an image encoder .*clip_vision\.load"):
+        load(path)
+
+
 def test_unknown_words_are_refused_before_the_file_is_opened(tmp_path):
     with pytest.raises(ValueError, match="There is no device 'gpu'"):
         load(tmp_path, "gpu")
     with pytest.raises(ValueError, match="The dtype is 'float'"):
         load(tmp_path, "cpu", "float")
+
+
+@pytest.mark.parametrize("given", ["adapter.safetensors", DEMO])
+def test_a_path_given_in_place_of_tensors_is_refused(given):
+    with pytest.raises(ValueError, match=r"is a path: give the tensors of the file, or use ip_adapter\.load\(path\)"):
+        load_adapter(given)
