@@ -15,6 +15,7 @@ from .families import Family
 from .families.base_models import BaseModel
 from .features import DIMENSIONS, Feature, Features, Negative, Reads, encoder_name
 from .loading import Ops, StateDict
+from .projections import PROJECTIONS
 
 
 class ImageKeyValue(nn.Module):
@@ -68,7 +69,7 @@ class IPAdapter(nn.Module):
         self.family = family
         self.base_model = base.name
         self.layer_widths = tuple(layer_widths)
-        self.image_proj = family.projection(image_proj, ops=ops, device=device, dtype=dtype)
+        self.image_proj = PROJECTIONS[family.projection].from_shapes(image_proj, ops=ops, device=device, dtype=dtype)
         self.context_width = self.image_proj.context_width
         self.ip_adapter = nn.ModuleDict(
             {

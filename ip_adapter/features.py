@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-Features = Mapping[str, Tensor]  # {name: (batch, ...)}
+Features = Mapping[str, "Tensor"]  # {name: (batch, ...)}
 Feature = Literal["image_embeds", "penultimate"]
 Negative = Literal["zeros", "encoded zeros", "encoded black"]
 

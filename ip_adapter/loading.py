@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-StateDict = Mapping[str, Tensor]
-Read = Callable[[str], Tensor]  # key in the file -> tensor with its values
+StateDict = Mapping[str, "Tensor"]
+Read = Callable[[str], "Tensor"]  # key in the file -> tensor with its values
 
 
 class Ops(Protocol):

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..features import Reads
-from ..projections import Projection
 from .base_models import BASE_MODELS, BaseModel
 from .detection import Check
 
 Part = Literal["image_proj", "ip_adapter", "lora", "others"]
+Network = Literal["linear", "mlp", "resampler"]  # keys of `projections.PROJECTIONS`
 
 IMAGE_EMBEDS = Reads("image_embeds", 2, "zeros")
 PENULTIMATE = Reads("penultimate", 3, "encoded zeros")
@@ -31,10 +31,6 @@ class Hints:
     dtypes: frozenset[str]
 
 
-def _no_projection(*_: object, **__: object) -> Projection:
-    raise TypeError("A family that is not applied has no projection.")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """A layout of adapter files, and what their shapes cannot say about it.
@@ -51,7 +47,7 @@ class Family:
     parts: the parts that its files have; they hold nothing else
     purposes: what its files are for, as the catalogue says it, the most usual first
     reads: the features that its projection takes, in this order
-    projection: `from_shapes(sd, ops=, device=, dtype=)` of its module
+    projection: the network that turns these features into tokens; "" if it is not applied
     """
 
     id: str
@@ -67,7 +63,7 @@ class Family:
     parts: tuple[Part, ...] = ("image_proj", "ip_adapter")
     purposes: tuple[str, ...] = ()
     reads: tuple[Reads, ...] = ()
-    projection: Callable[..., Projection] = _no_projection
+    projection: Network | Literal[""] = ""
 
     @property
     def base_models(self) -> tuple[BaseModel, ...]:

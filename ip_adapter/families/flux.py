@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ..features import Reads
-from ..projections import LinearProjection
 from .detection import has, holds, lacks, size
 from .family import Family
 
@@ -76,6 +75,6 @@ FLUX = (  # specific first
         base_model="Flux",
         purposes=("standard",),
         reads=(Reads("image_embeds", 2, "encoded black"),),
-        projection=LinearProjection.from_shapes,
+        projection="linear",
     ),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..projections import LinearProjection, Resampler, TokenMLP
 from .detection import has, holds, size
 from .family import IMAGE_EMBEDS, PENULTIMATE, Family
 
@@ -46,7 +45,7 @@ UNET = (  # specific first
         base_model="Kolors",
         purposes=("plus",),
         reads=(PENULTIMATE,),
-        projection=Resampler.from_shapes,
+        projection="resampler",
     ),
     Family(
         id="plus",
@@ -55,7 +54,7 @@ UNET = (  # specific first
         detect=(holds("image_proj", "latents", "proj_in.weight"),),
         purposes=("plus", "composition", "plus face"),
         reads=(PENULTIMATE,),
-        projection=Resampler.from_shapes,
+        projection="resampler",
     ),
     Family(
         id="full-face",
@@ -64,7 +63,7 @@ UNET = (  # specific first
         detect=(holds("image_proj", "proj.0.weight", "proj.2.weight", "norm.weight"),),
         purposes=("full face",),
         reads=(PENULTIMATE,),
-        projection=TokenMLP.from_shapes,
+        projection="mlp",
     ),
     Family(
         id="base",
@@ -73,6 +72,6 @@ UNET = (  # specific first
         detect=(holds("image_proj", "proj.weight", "norm.weight"),),
         purposes=("standard", "vit-G", "light", "NoobAI"),
         reads=(IMAGE_EMBEDS,),
-        projection=LinearProjection.from_shapes,
+        projection="linear",
     ),
 )

@@ -5,10 +5,18 @@ Each has `from_shapes(sd, ops=, device=, dtype=)`, which counts its sizes in the
 named like the keys of a file after `containers.PROJECTION_KEYS` has renamed them, as it does for all families.
 """
 
+from collections.abc import Mapping
+
 from .linear import LinearProjection
 from .mlp import TokenMLP
 from .resampler import Resampler
 
-__all__ = ["LinearProjection", "Projection", "Resampler", "TokenMLP"]
+__all__ = ["PROJECTIONS", "LinearProjection", "Projection", "Resampler", "TokenMLP"]
 
 Projection = LinearProjection | TokenMLP | Resampler
+
+PROJECTIONS: Mapping[str, type[Projection]] = {  # `Family.projection` -> the network
+    "linear": LinearProjection,
+    "mlp": TokenMLP,
+    "resampler": Resampler,
+}
