@@ -5,15 +5,15 @@ features = encode(encoder, PIL.Image.open("photo.jpg"), want=("image_embeds", "p
 """
 
 from .checkpoint import describe, load_encoder, to_transformers
-from .combine import COMBINE_METHODS, COMBINE_ROWS, combine
+from .combining import COMBINE_METHODS, COMBINE_ROWS, combine
 from .config import VisionConfig
 from .dtypes import best_dtype
-from .encode import encode, encode_pixels
+from .encoding import encode, encode_pixels
 from .features import FEATURES, VisionFeatures
 from .load import load
 from .model import VisionEncoder
 from .packing import pack_weights, unpack_weights
-from .preprocess import CROPS, fit, preprocess
+from .preprocessing import CROPS, fit, preprocess
 from .presets import PRESETS, Preset
 
 __all__ = [

@@ -29,7 +29,7 @@ from ..clip_vision import (
     to_transformers,
     unpack_weights,
 )
-from ..clip_vision.preprocess import normalise
+from ..clip_vision.preprocessing import normalise
 from ..service import CHUNKS, FeatureCache, digest, encode_once, with_less_memory
 from . import input_checks
 from .activity import count

@@ -11,7 +11,7 @@ from .config import Rgb
 from .features import VisionFeatures, concatenate, to_float32
 from .images import Pictures
 from .model import VisionEncoder
-from .preprocess import BLACK, preprocess
+from .preprocessing import BLACK, preprocess
 
 CHUNK = 8
 CPU_TOKENS = 1024  # in a chunk on a CPU: fewer leave it idle, more are slower as activations outgrow the caches
@@ -27,7 +27,7 @@ def encode(
     background: Rgb = BLACK,
     chunk_size: int | None = None,
 ) -> VisionFeatures:
-    """The features of pictures: `preprocess.preprocess`, then `encode_pixels`. Raises what these two raise."""
+    """The features of pictures: `preprocessing.preprocess`, then `encode_pixels`. Raises what these two raise."""
     config = encoder.config
     pixel_values = preprocess(images, config.image_size, config.mean, config.std, crop, background)
     return encode_pixels(encoder, pixel_values, want=want, hidden_layers=hidden_layers, chunk_size=chunk_size)
