@@ -4,17 +4,21 @@ encoder = load("clip_vision_h.safetensors")
 features = encode(encoder, PIL.Image.open("photo.jpg"), want=("image_embeds", "penultimate"))
 """
 
-from .checkpoint import describe, load_encoder, to_transformers
-from .combining import COMBINE_METHODS, COMBINE_ROWS, combine
-from .config import VisionConfig
-from .dtypes import best_dtype
-from .encoding import encode, encode_pixels
-from .features import FEATURES, VisionFeatures
-from .load import load
-from .model import VisionEncoder
-from .packing import pack_weights, unpack_weights
-from .preprocessing import CROPS, fit, preprocess
-from .presets import PRESETS, Preset
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .checkpoint import describe, load_encoder, to_transformers
+    from .combining import COMBINE_METHODS, COMBINE_ROWS, combine
+    from .config import VisionConfig
+    from .dtypes import best_dtype
+    from .encoding import encode, encode_pixels
+    from .features import FEATURES, VisionFeatures
+    from .files import load
+    from .model import VisionEncoder
+    from .packing import pack_weights, unpack_weights
+    from .preprocessing import CROPS, fit, preprocess
+    from .presets import PRESETS, Preset
 
 __all__ = [
     "COMBINE_METHODS",
@@ -39,3 +43,31 @@ __all__ = [
     "to_transformers",
     "unpack_weights",
 ]
+
+EXPORTS = {  # module -> its names that the package gives
+    "checkpoint": ("describe", "load_encoder", "to_transformers"),
+    "combining": ("COMBINE_METHODS", "COMBINE_ROWS", "combine"),
+    "config": ("VisionConfig",),
+    "dtypes": ("best_dtype",),
+    "encoding": ("encode", "encode_pixels"),
+    "features": ("FEATURES", "VisionFeatures"),
+    "files": ("load",),
+    "model": ("VisionEncoder",),
+    "packing": ("pack_weights", "unpack_weights"),
+    "preprocessing": ("CROPS", "fit", "preprocess"),
+    "presets": ("PRESETS", "Preset"),
+}
+_HOMES = {name: module for module, names in EXPORTS.items() for name in names}
+
+if not TYPE_CHECKING:  # to type checkers it would hide misspelt names
+
+    def __getattr__(name):
+        """Import the module that has this name when it is first used: most of them need torch, which takes seconds."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

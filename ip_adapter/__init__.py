@@ -5,24 +5,28 @@
     tokens = adapter.tokens(features)        # (B, T, C)
     layers = adapter.key_value(tokens)       # (k, v) of every layer, in the order of the file
 
-It needs only torch.
+It needs only torch, and its tables not even that.
 """
 
-from .adapter import IPAdapter
-from .attention import Attended, Plan, Step, image_attention, plan_attention, scale_key
-from .checkpoint import identify, load_adapter
-from .containers import AdapterParts, normalise
-from .families import APPLIED, APPLIED_TO, FAMILIES, Family, purposes
-from .families.base_models import BASE_MODELS, LAYER_SETS, BaseModel
-from .families.foreign import ForeignFile
-from .families.layer_sets import LAYER_SET_NAMES
-from .features import ENCODERS, Features, Reads, encoder_name
-from .key_values import Constant, Keys, PerWindow, Pick, Picked, Sides
-from .layers import Block, file_order, match_layers, select_layers
-from .load import load
-from .prepare import kept_memory, project, working_memory
-from .strength import ALWAYS, OWN, Course, Share, Strength
-from .tokens import Tokens, image_tokens
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .adapter import IPAdapter
+    from .attention import Attended, Plan, Step, image_attention, plan_attention, scale_key
+    from .checkpoint import identify, load_adapter
+    from .containers import AdapterParts, normalise
+    from .families import APPLIED, APPLIED_TO, FAMILIES, Family, purposes
+    from .families.base_models import BASE_MODELS, LAYER_SETS, BaseModel
+    from .families.foreign import ForeignFile
+    from .families.layer_sets import LAYER_SET_NAMES
+    from .features import ENCODERS, Features, Reads, encoder_name
+    from .files import load
+    from .key_values import Constant, Keys, PerWindow, Pick, Picked, Sides
+    from .layers import Block, file_order, match_layers, select_layers
+    from .prepare import kept_memory, project, working_memory
+    from .strength import ALWAYS, OWN, Course, Share, Strength
+    from .tokens import Tokens, image_tokens
 
 __all__ = [
     "ALWAYS",
@@ -72,3 +76,35 @@ __all__ = [
     "select_layers",
     "working_memory",
 ]
+
+EXPORTS = {  # module -> its names that the package gives
+    "adapter": ("IPAdapter",),
+    "attention": ("Attended", "Plan", "Step", "image_attention", "plan_attention", "scale_key"),
+    "checkpoint": ("identify", "load_adapter"),
+    "containers": ("AdapterParts", "normalise"),
+    "families": ("APPLIED", "APPLIED_TO", "FAMILIES", "Family", "purposes"),
+    "families.base_models": ("BASE_MODELS", "LAYER_SETS", "BaseModel"),
+    "families.foreign": ("ForeignFile",),
+    "families.layer_sets": ("LAYER_SET_NAMES",),
+    "features": ("ENCODERS", "Features", "Reads", "encoder_name"),
+    "files": ("load",),
+    "key_values": ("Constant", "Keys", "PerWindow", "Pick", "Picked", "Sides"),
+    "layers": ("Block", "file_order", "match_layers", "select_layers"),
+    "prepare": ("kept_memory", "project", "working_memory"),
+    "strength": ("ALWAYS", "OWN", "Course", "Share", "Strength"),
+    "tokens": ("Tokens", "image_tokens"),
+}
+_HOMES = {name: module for module, names in EXPORTS.items() for name in names}
+
+if not TYPE_CHECKING:  # to type checkers it would hide misspelt names
+
+    def __getattr__(name):
+        """Import the module that has this name when it is first used: most of them need torch, which takes seconds."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,9 @@
 """Check who imports whom: no package knows ComfyUI, the two torch packages are apart, and nodes need no server."""
 
 import ast
+import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ from image_prompt.devtools.stages import ROOT
 
 PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "model_files", "service")
 ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors"}
-READERS = ("model_files/", "clip_vision/load.py", "ip_adapter/load.py")  # what opens files, by `tensor_files`
+READERS = ("model_files/", "clip_vision/files.py", "ip_adapter/files.py")  # what opens files, by `tensor_files`
 MORE = {  # three files ask the cores what a file is, what it is called and whether it is applied; one reads
     # ComfyUI's configuration
     "model_files/index/identification.py": {"...clip_vision", "...ip_adapter"},
@@ -50,6 +52,21 @@ def test_packages_import_torch_and_themselves(package):
             assert inside or below or name in MORE.get(file, ()), f"{file} imports {name}"
 
 
+@pytest.mark.parametrize("package", ["clip_vision", "ip_adapter"])
+def test_what_a_core_exports_can_be_imported_and_is_called_like_none_of_its_modules(package):
+    """A module takes the place of a function of its name as soon as something imports it."""
+    core = importlib.import_module(f"image_prompt.{package}")
+    exported = [name for names in core.EXPORTS.values() for name in names]
+    assert sorted(exported) == sorted(core.__all__)
+    assert set(exported) <= set(dir(core))
+    for module, names in core.EXPORTS.items():
+        home = importlib.import_module(f"{core.__name__}.{module}")
+        assert all(getattr(core, name) is getattr(home, name) for name in names)
+    assert set(exported).isdisjoint(module.name for module in pkgutil.iter_modules(core.__path__))
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        core.nothing
+
+
 LOAD = """
 import importlib.util, sys
 sys.path[:] = [r"{comfyui}", *(entry for entry in sys.path if entry)]
@@ -63,6 +80,17 @@ import pack.tensor_files, pack.clip_vision, pack.ip_adapter, pack.model_files
 for module in pkgutil.walk_packages(pack.model_files.__path__, "pack.model_files."):
     importlib.import_module(module.name)
 print(sorted(name for name in sys.modules if name.split(".")[0] in {"comfy", "comfy_api", "folder_paths", "nodes"}))
+"""
+READ_TABLES = """
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "numpy"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from pack.clip_vision import PRESETS, VisionConfig
+from pack.ip_adapter import APPLIED_TO, BASE_MODELS, ENCODERS, FAMILIES, LAYER_SETS, Strength, match_layers, purposes
+from pack.ip_adapter.families.foreign import FOREIGN, REMEDIES
+print(len(APPLIED_TO), "torch" in sys.modules)
 """
 IMPORT_NODES = """
 import asyncio, comfy.options
@@ -84,6 +112,10 @@ def run(code: str, tmp_path: Path) -> str:
 def test_importing_the_packages_imports_nothing_of_comfyui(tmp_path):
     """ComfyUI could be imported there, but is not."""
     assert run(IMPORT_PACKAGES, tmp_path) == "[]"
+
+
+def test_the_tables_of_the_cores_need_no_torch(tmp_path):
+    assert run(READ_TABLES, tmp_path) == "4 False"
 
 
 def test_the_nodes_import_without_a_server_and_without_a_gpu(tmp_path):
