@@ -1,7 +1,10 @@
-"""Know what every file in the model folders is, by its content, and keep that up to date. Needs torch."""
+"""Know what every file in the model folders is, by its content, and keep that up to date.
+
+Torch is imported for the first file that the index does not know yet.
+"""
 
 from .encoders import encoder_word
-from .identification import Identity, identify
+from .identity import Identity, identify
 from .index import TYPES, Index, IndexedFile, Progress
 from .index_cache import take_over
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 
 from ...clip_vision import PRESETS, VisionConfig, describe
 from ...clip_vision.key_names import LAYOUTS
@@ -14,39 +14,12 @@ from ...ip_adapter.families import Family, Hints, told_apart
 from ...ip_adapter.families.foreign import Foreign
 from ...tensor_files import Header, TensorInfo, printable
 from ...tensor_files.weights import on_meta
-from ..catalogue import word_of
 from .encoders import encoder_word
+from .identity import Identity
 
 Tensors = Mapping[str, TensorInfo]
 
 MAX_TENSORS = 100_000  # more than any model has; it would take seconds to look at a million
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What a file is, by its tensors.
-
-    kind: "adapter", "encoder", "lora", "face adapter" or "other"
-    family: the id of the adapter's family or of the kind of file; for an encoder, the name of its preset
-    base_model: "SD1.5", "SDXL", "Kolors", "Flux", or "" if it has none
-    encoder: the encoder that an adapter needs, or that this is, as `ip_adapter.ENCODERS` names it
-    projection: whether an encoder can give image_embeds, or an adapter reads them
-    problem: why this pack cannot use it, and what to do; "" if it can
-    also: other names by which an adapter may ask for an encoder that no table lists
-    """
-
-    kind: str
-    family: str
-    base_model: str = ""
-    encoder: str = ""
-    projection: bool = True
-    problem: str = ""
-    also: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain data without the problem, for `--json` and the HTTP routes."""
-        family = self.family if self.kind == "encoder" and self.encoder else word_of(self.family)
-        return asdict(replace(self, family=family, problem=""))
 
 
 NUMBER = re.compile(r"\d+")

@@ -22,7 +22,7 @@ from pathlib import Path
 from ...tensor_files import Header, read_header
 from ..folders import MODEL_TYPES, ModelFile, ModelFolders, modified
 from .background_passes import Passes
-from .identification import Identity, identify
+from .identity import Identity, identify
 from .index_cache import Known, load, save
 
 TYPES = (  # where adapters, encoders and their relatives belong, then where they are put by mistake; large types last
@@ -100,6 +100,7 @@ class Index:
         self._refused: dict[tuple[int, int], dict[str, tuple[str, str]]] = {}  # size, time -> path -> kind, why
         self._passes = Passes(self._scan, self._save)
         self._progress: Progress | None = None
+        self._missing: ImportError | None = None  # torch, without which no new file can be identified
         self._reads = self._kept = self._lookups = 0
         self._slowest = 0.0
         # only the thread that reads uses these
@@ -118,6 +119,9 @@ class Index:
         wait: whether to wait, for at most `timeout` seconds, for the first pass over the type or a pass after a change;
             otherwise the answer is what is known so far
         on_progress: is called while waiting, and may raise an error to stop it
+
+        Raises:
+            ImportError: there are files that the index does not know yet, and torch, which identifies them, is missing.
         """
         begin = time.perf_counter()
         types = self.types if model_type is None else (model_type,)
@@ -128,6 +132,7 @@ class Index:
             self._passes.wait(tickets, timeout, lambda: self._tell(on_progress))
         else:
             self._slowest = max(self._slowest, time.perf_counter() - begin)
+        self._check_torch()
         return [self._as_loaded(file) for each in types if (view := self._views.get(each)) for file in view.files]
 
     def refuse(self, path: str | Path, kind: str, why: str) -> None:
@@ -147,8 +152,9 @@ class Index:
     def rescan(
         self, *types: str, timeout: float | None = None, on_progress: Callable[[Progress], None] | None = None
     ) -> None:
-        """Look at every file of these types again, now. Only those that have changed are read."""
+        """Look at every file of these types again, now. Only those that have changed are read. Raises as `files`."""
         self._passes.wait(self._passes.request(types or self.types, ()), timeout, lambda: self._tell(on_progress))
+        self._check_torch()
 
     def is_old(self, model_type: str) -> bool:
         """Whether the last pass over a type was more than a few seconds ago, or there was none."""
@@ -210,8 +216,19 @@ class Index:
         if on_progress and (progress := self._progress):
             on_progress(progress)
 
+    def _check_torch(self) -> None:
+        if self._missing:
+            raise ImportError(str(self._missing)) from self._missing
+
     def _scan(self, model_type: str) -> bool:
         """Do one pass over the files of a type. False if it had to yield."""
+        try:
+            return self._pass_over(model_type)
+        except ImportError as error:  # whoever waits for the files is told
+            self._missing = error
+            return True
+
+    def _pass_over(self, model_type: str) -> bool:
         begin = time.monotonic()
         directories = {str(path): modified(str(path)) for path in self.paths(model_type)}
         found = self.folders.scan(model_type) if directories else []
@@ -253,6 +270,8 @@ class Index:
             identity = ONNX if file.path.suffix.lower() == ".onnx" else self._identify(self._read(file.path), file.name)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except ImportError:  # says nothing about this file
+            raise
         except Exception as error:  # whatever error a strange file causes must not hide the others
             passing = isinstance(error, PASSING) or isinstance(error.__cause__, PASSING)
             return Known(file.size, AGAIN if passing else file.mtime_ns, None, _why_not(file, error))

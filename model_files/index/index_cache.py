@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from .identification import Identity
+from .identity import Identity
 
 FORMAT = 1
 MAX_BYTES = 256 << 20

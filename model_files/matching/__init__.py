@@ -1,4 +1,4 @@
-"""Find the file that is needed, or say why there is none and what to do. Needs torch."""
+"""Find the file that is needed, or say why there is none and what to do."""
 
 from .checks import full_name
 from .explanation import about, explain, named

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 import threading
 import time
 from collections import Counter
@@ -619,3 +620,23 @@ def test_real_files_are_read_and_identified(tmp_path):
     index.close()
     assert found["sub/mine.safetensors"].identity == identify(header_of(shapes("ip-adapter-plus_sd15")))
     assert found["empty.bin"].problem.startswith("empty.bin is empty")
+
+
+@pytest.mark.parametrize("error", [ImportError("No module named 'torch'"), OSError("no libtorch_cpu.so")], ids=type)
+def test_without_torch_a_new_file_is_an_error_for_who_asks_and_not_a_broken_file(
+    models, open_index, cache, monkeypatch, error
+):
+    class Absent:
+        def find_spec(self, name, path=None, target=None):
+            if name.endswith(".identification"):
+                raise error
+
+    monkeypatch.delitem(sys.modules, "image_prompt.model_files.index.identification", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
+    write(models / "ipadapter" / "a.safetensors", {"a": (1,)})
+    index = open_index(cache_file=cache, read=read_header, identify=identify)
+    for ask in (index.files, index.rescan):
+        with pytest.raises(ImportError, match="torch"):
+            ask("ipadapter")
+    index.close()
+    assert not cache.exists()
