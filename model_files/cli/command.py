@@ -53,7 +53,7 @@ def _fail(text: str, code: int) -> int:
 
 
 # ----------------------------------------------------------------------------------------------------------- commands
-# Each command imports what it needs: the catalogue, downloads and --help need no torch.
+# Each command imports what it needs. Only files that the index does not know, and the CUDA row of `status`, need torch.
 
 
 def _paths(options: argparse.Namespace) -> Answer:

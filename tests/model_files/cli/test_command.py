@@ -48,6 +48,17 @@ def comfyui(tmp_path) -> Path:
     return root
 
 
+@pytest.fixture
+def pack(comfyui) -> Path:
+    """The pack among the custom nodes of that ComfyUI."""
+    pack = comfyui / "custom_nodes" / "image-prompt"
+    for name in ("model_files", "tensor_files", "clip_vision", "ip_adapter"):
+        shutil.copytree(ROOT / name, pack / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("__init__.py", "__main__.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, pack)
+    return pack
+
+
 def run(*arguments: object, pack: Path = ROOT, **options) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, str(pack), *map(str, arguments)],
@@ -122,12 +133,7 @@ def test_a_plain_models_folder_and_an_extra_file_say_where(comfyui, call, tmp_pa
     assert not (comfyui / "models" / "user").exists()
 
 
-def test_the_installation_that_contains_the_pack_is_taken(comfyui, tmp_path):
-    pack = comfyui / "custom_nodes" / "image-prompt"
-    for name in ("model_files", "tensor_files", "clip_vision", "ip_adapter"):
-        shutil.copytree(ROOT / name, pack / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("__init__.py", "__main__.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, pack)
+def test_the_installation_that_contains_the_pack_is_taken(comfyui, pack, tmp_path):
     (comfyui / "user" / CATALOGUE).write_text(user_entry("of this installation"))
     done = run("catalogue", "--json", pack=pack, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -241,9 +247,9 @@ sys.exit(command.main(arguments))
 """
 
 
-def without_torch(*arguments: object) -> subprocess.CompletedProcess:
+def without_torch(*arguments: object, pack: Path = ROOT) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH + START, ROOT, *map(str, arguments)],
+        [sys.executable, "-c", WITHOUT_TORCH + START, pack, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
@@ -255,11 +261,37 @@ def test_without_torch_the_rest_works_and_what_needs_it_says_so(comfyui):
     assert "usage:" in without_torch("--help").stdout
     assert "ip-adapter_sd15" in without_torch("catalogue", "--comfyui", comfyui).stdout
     assert "with --yes you agree" in without_torch("get", "ip-adapter_sdxl", "--comfyui", comfyui).stderr
+    assert "put it here" in without_torch("get", "ip-adapter_sdxl", "--offline", "--comfyui", comfyui).stderr
     done = without_torch("status", "--comfyui", comfyui)
     assert done.returncode == 0 and "absent: torch cannot be imported" in done.stdout
     done = without_torch("paths", "--comfyui", comfyui)
     assert done.returncode == 1 and done.stdout == ""
     assert "torch" in done.stderr and "the Python of your ComfyUI" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_files_that_the_index_knows_are_told_without_torch(comfyui, pack, call):
+    file = comfyui / "models/ipadapter/ip-adapter_sd15.safetensors"
+    told = call("paths", "--json", "--comfyui", comfyui)[1], call("identify", "--json", file)[1]
+    paths = without_torch("paths", "--json", "--comfyui", comfyui)
+    identify = without_torch("identify", "--json", file, pack=pack)
+    assert (paths.stdout, identify.stdout) == told
+    assert (paths.returncode, paths.stderr, identify.returncode, identify.stderr) == (0, "", 0, "")
+
+    index = comfyui / "user" / "__image_prompt" / INDEX
+    before = index.read_bytes()
+    os.utime(file, (1, 1))
+    for done in (without_torch("paths", "--comfyui", comfyui), without_torch("identify", file, pack=pack)):
+        assert (done.returncode, done.stdout) == (1, "") and "No module named 'torch'" in done.stderr
+    assert index.read_bytes() == before
+
+
+def test_files_that_cannot_be_read_are_told_without_torch(comfyui):
+    (comfyui / "page.safetensors").write_text("<!DOCTYPE html>")
+    damaged = comfyui / "models/ipadapter/ip-adapter-full-face_sd15.safetensors"
+    done = without_torch("identify", comfyui, comfyui / "nowhere", comfyui / "page.safetensors", damaged)
+    assert (done.returncode, done.stderr) == (1, "")
+    text = " ".join(done.stdout.split())
+    assert all(words in text for words in ("is a folder", "no such file", "is a web page", "is cut short"))
 
 
 # ------------------------------------------------------------------------------------------------ catalogue, arguments
