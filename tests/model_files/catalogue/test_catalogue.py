@@ -65,6 +65,8 @@ NAMES = {
     "CLIP-ViT-H-14-laion2B-s32B-b79K/open_clip_pytorch_model.bin": H,
     "clip-vit-large-patch14/model.safetensors": "clip-vit-large-patch14",
     "clip-vit-large-patch14-336/pytorch_model.bin": "clip-vit-large-patch14-336",
+    "clip-vit-base-patch16/pytorch_model.bin": "clip-vit-base-patch16",
+    "clip-vit-base-patch32/model.safetensors": "clip-vit-base-patch32",
     "siglip2/siglip2-base-patch16-512/model.safetensors": "siglip2-base-patch16-512",
     # cubiq's list, and the examples of ComfyUI
     "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors": H,

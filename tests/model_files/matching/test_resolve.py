@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from published import VIT_H, VIT_L, bigger, headless, shapes, write
 
+from image_prompt.devtools.published import encoder
 from image_prompt.model_files.catalogue import Catalogue
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.index import Identity, Index
@@ -39,6 +40,8 @@ CONTENT = {  # short names for what the files hold
     "H headless": headless(shapes(VIT_H)),
     "L": shapes(VIT_L),
     "bigG": bigger(),
+    "B/16": encoder(768, 12, 3072, 512, 16),
+    "B/32": encoder(768, 12, 3072, 512, 32),
     "SigLIP": shapes("sigclip_vision_patch14_384"),
 }
 H, BIGG, L = "CLIP ViT-H/14", "CLIP ViT-bigG/14", "CLIP ViT-L/14"
@@ -303,6 +306,21 @@ def test_an_encoder_without_its_projection_serves_hidden_states_alone(put, open_
     resolution = resolve(ENCODER_H, index, CATALOGUE)
     assert resolution.found is None
     assert "without its visual projection, and image_embeds need the projection" in explain(resolution)
+
+
+def test_an_adapter_that_reads_a_vit_b_does_not_say_which_but_the_files_do(put, open_index):
+    index = open_index()
+    need = Need("encoder", encoder="CLIP ViT-B")
+    assert re.findall(r"Get (\S+) \(\d+ MB, licence MIT", explain(resolve(need, index, CATALOGUE))) == [
+        "clip-vit-base-patch16.bin",
+        "clip-vit-base-patch32.bin",
+    ]
+    put({"clip_vision/clip-vit-base-patch32/pytorch_model.bin": "B/32"})
+    assert found(need, index) == "clip-vit-base-patch32/pytorch_model.bin"
+    statuses = {row.entry.id: row.status for row in table(index, CATALOGUE).rows if "base-patch" in row.entry.id}
+    assert statuses["clip-vit-base-patch16"] == "missing" and statuses["clip-vit-base-patch32"] == "found"
+    put({"clip_vision/clip-vit-base-patch16/pytorch_model.bin": "B/16"})
+    assert found(need, index) == "clip-vit-base-patch16/pytorch_model.bin"  # of equals, the first as ever
 
 
 def test_the_encoder_of_an_adapter_is_what_it_reads():
