@@ -12,6 +12,7 @@ from layouts import put
 
 from image_prompt.model_files.folders import MODEL_TYPES, ModelFolders, search_paths
 from image_prompt.model_files.folders.layouts import LAYOUTS
+from image_prompt.model_files.index import TYPES
 
 
 def names(folders: ModelFolders, type: str = "ipadapter") -> list[str]:
@@ -100,11 +101,79 @@ def test_what_cannot_be_a_path_is_refused(path):
         assert type(caught.value) is ValueError
 
 
-def test_an_unknown_type_is_refused_and_the_known_are_named():
-    with pytest.raises(
-        ValueError, match='"ipadapters" is not a type of model. Known types: ipadapter, clip_vision, .*mine'
+@pytest.mark.parametrize("path", [None, 7])
+def test_what_is_no_path_at_all_is_refused(path):
+    for make in (
+        ModelFolders.from_root,
+        lambda path: ModelFolders.found([path]),
+        lambda path: ModelFolders({"loras": path}),
+        lambda path: ModelFolders({"loras": ["/x", path]}),
+        lambda path: ModelFolders().add("loras", path),
+        lambda path: ModelFolders().add_extra_paths(path),
     ):
-        ModelFolders({"mine": "/x"}).paths("ipadapters")
+        with pytest.raises(ValueError, match=f"A folder of models is given as {path}. Expected its path"):
+            make(path)
+
+
+def test_an_unknown_type_is_refused_and_the_known_are_named():
+    folders = ModelFolders({"mine": "/x"})
+    for ask in (folders.paths, folders.files, folders.scan):
+        with pytest.raises(ValueError, match='^"zebra" is not a type of model. Known types: ipadapter, .*mine'):
+            ask("zebra")
+        with pytest.raises(ValueError, match='^"ipadapters" is not a type of model: meant is perhaps "ipadapter". Kno'):
+            ask("ipadapters")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("lora", "loras"), ("Loras", "loras"), ("clip_visions", "clip_vision"), ("ip_adapter", "ipadapter")]
+    + [("unets", "unet"), ("CLIP", "clip"), ("checkpoint", "checkpoints")],
+)
+def test_a_known_type_misspelt_is_not_taken_for_a_new_one(given, meant):
+    for make in (lambda: ModelFolders({given: "/x"}), lambda: ModelFolders().add(given, "/x")):
+        with pytest.raises(ValueError, match=f'"{given}" is not a type of model: meant is perhaps "{meant}"'):
+            make()
+
+
+def test_types_of_comfyui_and_of_node_packs_are_not_taken_for_misspelt_ones():
+    types = [*TYPES, *folder_paths.folder_names_and_paths, "lora_a", "lora_b"]
+    assert set(ModelFolders(dict.fromkeys(types, "/x")).types()) == set(types)
+
+
+def test_a_file_of_extra_paths_may_name_any_type(tmp_path):
+    folders = ModelFolders()
+    folders.add_extra_paths(put(tmp_path / "more.yaml", f"a:\n  base_path: {tmp_path}\n  lora: mine\n"))
+    folders.add("lora", tmp_path / "more")
+    put(tmp_path / "mine/a.safetensors")
+    assert folders.paths("lora") == [tmp_path / "mine", tmp_path / "more"] and names(folders, "lora") == [
+        "a.safetensors"
+    ]
+
+
+def test_folders_are_equal_if_their_types_and_paths_are_in_whatever_way_they_came(tmp_path):
+    layouts.comfyui(tmp_path)
+    found, given = ModelFolders.from_root(tmp_path), ModelFolders()
+    for type in found.types():
+        given.add(type, *found.paths(type))
+    assert found == given and found.root != given.root
+    assert eval(repr(found)) == found
+    given.add("loras", tmp_path / "more")
+    assert found != given and found != ModelFolders() and found != found.types()
+    assert ModelFolders({"loras": ["/a", "/b"]}) != ModelFolders({"loras": ["/b", "/a"]})
+    assert repr(ModelFolders({"loras": ["/a", "/b/"], "clip": []})) == (
+        "ModelFolders({'loras': ['/a', '/b'], 'text_encoders': []})"
+    )
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(found)
+
+
+def test_the_root_is_kept_of_what_was_found_and_of_nothing_else(tmp_path):
+    layouts.portable(tmp_path / "disk" / "ComfyUI_windows_portable")
+    root = tmp_path / "disk" / "ComfyUI_windows_portable"
+    (tmp_path / "link").symlink_to(root)
+    assert ModelFolders.from_root(tmp_path / "link").root == ModelFolders.found(tmp_path / "disk").root == root
+    assert ModelFolders.from_root(root / "ComfyUI" / "models").root == root / "ComfyUI" / "models"
+    assert ModelFolders({"loras": root / "ComfyUI" / "models" / "loras"}).root is None
 
 
 # layouts
@@ -460,6 +529,21 @@ def test_a_file_has_its_name_folder_size_and_time(tmp_path):
     (file,) = ModelFolders({"unet": tmp_path}).scan("unet")
     assert (file.type, file.name, file.path) == ("diffusion_models", "sub/deeper/a.safetensors", path)
     assert (file.folder, file.size, file.mtime_ns) == (tmp_path, 5, path.stat().st_mtime_ns)
+
+
+def test_files_are_of_one_type_or_of_all(tmp_path):
+    layouts.comfyui(tmp_path, "a:\n  custom_nodes: .\n  my_type: mine\n")
+    for name in ("models/loras/a.bin", "models/ipadapter/b.bin", "models/clip/c.pt", "mine/d.bin"):
+        put(tmp_path / name)
+    folders = ModelFolders.from_root(tmp_path)
+    assert [file.name for file in folders.files("clip")] == ["c.pt"]
+    assert {(file.type, file.name) for file in folders.files()} == {
+        ("loras", "a.bin"),
+        ("ipadapter", "b.bin"),
+        ("text_encoders", "c.pt"),
+        ("my_type", "d.bin"),
+    }
+    assert ModelFolders().files() == []
 
 
 def test_the_first_folder_wins_for_a_name(tmp_path):
