@@ -2,7 +2,7 @@
 
 from .installation import INDEX, SYSTEM_USER, Installation, user_catalogues
 from .listing import Listing
-from .model_folders import ModelFile, ModelFolders
+from .model_folders import ModelFile, ModelFolders, NotInstalled
 from .model_types import MODEL_TYPES
 from .scan import modified
 
@@ -14,6 +14,7 @@ __all__ = [
     "Listing",
     "ModelFile",
     "ModelFolders",
+    "NotInstalled",
     "modified",
     "user_catalogues",
 ]

@@ -31,6 +31,10 @@ class ModelFile:
     mtime_ns: int
 
 
+class NotInstalled(ValueError):
+    """No ComfyUI was found: where it was searched for, and what to do."""
+
+
 class ModelFolders:
     """The folders for each type of model, in order: where two files have one name, the first folder's counts.
 
@@ -80,7 +84,8 @@ class ModelFolders:
         """The folders of the first ComfyUI in the places given or directly below them, or else in the usual places.
 
         Raises:
-            ValueError: there is none, or its extra_model_paths.yaml cannot be read.
+            NotInstalled: there is none.
+            ValueError: its extra_model_paths.yaml cannot be read.
         """
         given = [search] if isinstance(search, (str, os.PathLike)) else search
         places = usual_places() if given is None else [os.path.abspath(_given(path)) for path in given]
@@ -89,7 +94,7 @@ class ModelFolders:
             if layout and layout.detected:
                 return cls._of(os.path.realpath(path), layout)
         known = _described(layout for layout in LAYOUTS if layout.detected)
-        raise ValueError(
+        raise NotInstalled(
             f"No ComfyUI was found in {', '.join(places) or 'no place'}, or directly below "
             f"({', '.join(filter(None, BESIDE))}). Looked for {known}. Give its folder."
         )

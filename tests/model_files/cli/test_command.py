@@ -656,3 +656,9 @@ def test_the_user_folder_of_desktop_has_no_main_py_beside_it(tmp_path):
     assert Installation.find(str(tmp_path)).index_file == tmp_path / "user" / "__image_prompt" / INDEX
     (tmp_path / "custom_nodes").rmdir()
     assert Installation.find(str(tmp_path)).index_file is None
+
+
+def test_an_installation_knows_the_root_that_was_given(comfyui):
+    where = Installation.find(comfyui)
+    assert where.root == comfyui and where == Installation.of(where.folders)
+    assert Installation.find(comfyui / "models").root == comfyui / "models"
