@@ -14,6 +14,7 @@ from typing import Any
 
 from .catalogue_file import BrokenCatalogue, Fields, broken, read_entries, shown
 from .old_family_words import id_of, may_be_one, word_of
+from .repositories import place_in
 
 OWN = Path(__file__).with_name("catalogue.json")
 ALIKE = (".safetensors", ".sft", ".bin")  # containers in which the same file is published
@@ -41,6 +42,11 @@ class Entry:
     page: str = ""
     licence: str = ""  # the SPDX identifier where there is one
     commercial: bool | None = None  # None: not stated
+
+    @property
+    def repository(self) -> str:
+        """The repository on huggingface.co that has the file, or at least tells of it; "" if there is none."""
+        return place_in(self.url)[0] or place_in(self.page)[0]
 
     def to_dict(self) -> dict[str, object]:
         """Plain data for `--json` and the HTTP routes."""
@@ -86,6 +92,17 @@ class Catalogue:
         tails = (key[start:] for start in range(max(0, len(key) - self._depth), len(key)))
         return list(dict.fromkeys(entry for tail in tails for entry in self._names.get(tail, ())))
 
+    def in_repository(self, repository: str, path: str = "") -> list[Entry]:
+        """The entries whose file is in a repository on huggingface.co.
+
+        path: of a file in it, or of a copy in another container or number format
+        """
+        here = self._repositories.get(repository.casefold(), [])
+        if not path:
+            return here
+        exact = [entry for entry in here if place_in(entry.url)[1] == path]
+        return exact or [entry for entry in self.named(f"{repository}/{path}") if entry in here]
+
     def find(
         self,
         *,
@@ -113,6 +130,13 @@ class Catalogue:
             for name in entry.files:
                 names.setdefault(_key(name), []).append(entry)
         return names
+
+    @cached_property
+    def _repositories(self) -> dict[str, list[Entry]]:
+        repositories: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            repositories.setdefault(entry.repository.casefold(), []).append(entry)
+        return {name: entries for name, entries in repositories.items() if name}
 
     @cached_property
     def _depth(self) -> int:

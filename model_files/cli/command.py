@@ -120,7 +120,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
     catalogue = command("catalogue", _catalogue, "the published files, with sizes and licences")
     get = command("get", _get, "download a file of the catalogue into its folder, after asking")
     identify.add_argument("files", nargs="+", metavar="FILE")
-    get.add_argument("name", metavar="NAME", help="the name of an entry of the catalogue, or of its file")
+    get.add_argument(
+        "name", metavar="NAME", help="the name of an entry of the catalogue, of its file, or of its repository"
+    )
     get.add_argument("--yes", action="store_true", help="agree to the licence and the size without being asked")
     get.add_argument("--allow-unverified", action="store_true", help="download even if no SHA-256 is known")
     get.add_argument(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...tensor_files import printable
-from ..catalogue import Catalogue, Entry
+from ..catalogue import Catalogue, Entry, place_in, place_named
 from ..download import Downloaded, Manner, check_request, download, file_name
 from ..folders import Installation, ModelFolders
 from .catalogue import licence_text
@@ -23,7 +23,7 @@ class NotDownloaded(ValueError):
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asks for: the name of an entry or of its file, and the options."""
+    """What the user asks for, by the name of an entry, of its file or of its repository, and the options."""
 
     name: str
     agreed: bool = False
@@ -57,11 +57,14 @@ def answer(wish: Wish, where: Installation, catalogue: Catalogue) -> Answer:
 
 def _entry(name: str, catalogue: Catalogue) -> Entry:
     known = {entry.id.casefold(): entry for entry in catalogue.entries}
-    named = {entry.id: entry for entry in catalogue.named(name)}
+    by_name = [] if place_in(name)[0] else catalogue.named(name)  # a file of that name elsewhere is another file
+    named = {entry.id: entry for entry in by_name or catalogue.in_repository(*place_named(name))}
     found = known.get(name.casefold()) or (next(iter(named.values())) if len(named) == 1 else None)
     if found:
         return found
-    alike = list(named) or [known[each].id for each in difflib.get_close_matches(name.casefold(), known, cutoff=0.5)]
+    alike = [known[each].id for each in difflib.get_close_matches(name.casefold(), known, cutoff=0.5)]
+    if len(named) > 1:
+        raise ValueError(f"{printable(name)!r} may be several entries of the catalogue. Name one: {', '.join(named)}.")
     hint = f"Did you mean {' or '.join(alike)}? " if alike else ""
     raise ValueError(f"The catalogue has no {printable(name)!r}. {hint}The command `catalogue` lists its entries.")
 

@@ -8,7 +8,7 @@ import pytest
 
 from image_prompt.clip_vision import PRESETS
 from image_prompt.ip_adapter import APPLIED, BASE_MODELS, ENCODERS, FAMILIES
-from image_prompt.model_files.catalogue import BrokenCatalogue, Catalogue, Entry
+from image_prompt.model_files.catalogue import BrokenCatalogue, Catalogue, Entry, place_in, place_named
 from image_prompt.model_files.catalogue.catalogue import OWN
 from image_prompt.model_files.catalogue.catalogue_file import LARGEST, RULES
 
@@ -139,6 +139,40 @@ def test_a_name_of_two_files_finds_both_and_the_longer_name_comes_first(tmp_path
     assert set(ids(CATALOGUE.named("clip_vision_h.safetensors"))) == {H, "clip_vision_h"}
     user = written(tmp_path, entry("mine", files=["mine.bin", "special/clip_vision_h.safetensors"]))
     assert ids(Catalogue.load(user).named("special/clip_vision_h.bin"))[0] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("openai/clip-vit-base-patch32", ("openai/clip-vit-base-patch32", "")),
+        ("https://huggingface.co/h94/IP-Adapter", ("h94/IP-Adapter", "")),
+        ("huggingface.co/h94/IP-Adapter/", ("h94/IP-Adapter", "")),
+        ("https://hf.co/h94/IP-Adapter/tree/main/models?x=1", ("h94/IP-Adapter", "")),
+        ("https://huggingface.co/a/b/resolve/main/c/d%20e.bin?download=true", ("a/b", "c/d e.bin")),
+        ("https://www.huggingface.co/a/b.c/blob/main/d.bin#x", ("a/b.c", "d.bin")),
+        ("https://huggingface.co/datasets/a/b", ("", "")),
+        ("https://huggingface.co/spaces/a", ("", "")),
+        ("https://example.org/huggingface.co/a/b", ("", "")),
+        ("ip-adapter_sd15", ("", "")),
+        ("a/b/c", ("", "")),
+        ("ä/b", ("", "")),
+        ("", ("", "")),
+    ],
+)
+def test_a_repository_is_read_from_its_name_or_an_address(text, place):
+    assert place_named(text) == place
+    assert place_in(text) == (place if "huggingface.co" in text or "hf.co" in text else ("", ""))
+
+
+def test_entries_are_found_by_their_repository_and_the_path_in_it():
+    assert ids(CATALOGUE.in_repository("OpenAI/clip-vit-base-patch32")) == ["clip-vit-base-patch32"]
+    assert len(CATALOGUE.in_repository("h94/IP-Adapter")) > 5
+    assert ids(CATALOGUE.in_repository("h94/IP-Adapter", "models/ip-adapter_sd15.bin")) == ["ip-adapter_sd15"]
+    assert CATALOGUE.in_repository("h94/IP-Adapter", "models/readme.txt") == []
+    assert CATALOGUE.in_repository("nobody/nothing") == CATALOGUE.in_repository("") == []
+    for entry in CATALOGUE.entries:
+        if entry.url.startswith("https://huggingface.co/"):
+            assert ids(CATALOGUE.in_repository(*place_in(entry.url))) == [entry.id]
 
 
 def test_find_takes_all_conditions_together_and_prefers_the_first():

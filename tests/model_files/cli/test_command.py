@@ -443,6 +443,31 @@ def get(call, comfyui: Path, *more: str) -> tuple[int, str, str]:
     return call("get", "test-adapter", "--comfyui", comfyui, *more)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "clip-vit-base-patch32",
+        "openai/clip-vit-base-patch32",
+        "https://huggingface.co/openai/CLIP-vit-base-patch32/tree/main",
+        "https://huggingface.co/openai/clip-vit-base-patch32/resolve/main/pytorch_model.bin?download=true",
+        "https://huggingface.co/openai/clip-vit-base-patch32/blob/main/model.safetensors",
+    ],
+)
+def test_a_repository_or_an_address_stands_for_its_entry(comfyui, call, name):
+    code, _, said = call("get", name, "--comfyui", comfyui, "--offline")
+    assert code == 1 and "(clip-vit-base-patch32)" in said
+    assert "get it from https://huggingface.co/openai/clip-vit-base-patch32/resolve/main/pytorch_model.bin" in said
+
+
+def test_a_repository_of_several_entries_names_them_and_another_is_not_guessed(comfyui, call):
+    code, _, said = call("get", "ostris/ip-composition-adapter", "--comfyui", comfyui, "--offline")
+    assert code == 1
+    assert said.endswith("Name one: ip_plus_composition_sd15, ip_plus_composition_sdxl.\n")
+    name = "https://huggingface.co/nobody/nothing/resolve/main/ip_plus_composition_sd15.safetensors"
+    code, _, said = call("get", name, "--comfyui", comfyui, "--offline")
+    assert code == 1 and said.startswith(f"The catalogue has no '{name}'.")
+
+
 def test_the_terms_are_told_and_nothing_is_fetched_unless_somebody_agrees(call, comfyui, offer, server, monkeypatch):
     target = offer()
     monkeypatch.setattr(sys, "stdin", open(os.devnull))
