@@ -5,7 +5,16 @@ imported by their own names.
 """
 
 from .header import Header, read_header
-from .printable_text import printable
+from .printable_text import printable, without_folders
 from .tensor_info import PassingTrouble, TensorInfo, UnusableFile, read_from
 
-__all__ = ["Header", "PassingTrouble", "TensorInfo", "UnusableFile", "printable", "read_from", "read_header"]
+__all__ = [
+    "Header",
+    "PassingTrouble",
+    "TensorInfo",
+    "UnusableFile",
+    "printable",
+    "read_from",
+    "read_header",
+    "without_folders",
+]
