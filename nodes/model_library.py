@@ -37,12 +37,17 @@ def index() -> Index:
     """The index of the folders that ComfyUI has now, which may change: other packs add some."""
     known = (type for type in TYPES if type in folder_paths.folder_names_and_paths)
     folders = tuple((type, tuple(folder_paths.get_folder_paths(type))) for type in known)
-    place = folders, str(_private() / INDEX)
+    place = folders, str(index_file())
     with _one_at_a_time:
         if place not in _open:
             close_index()
             _open[place] = Index(ModelFolders(dict(folders)), take_over(Path(place[1])))
         return _open[place]
+
+
+def index_file() -> Path:
+    """The file in which the index keeps what it knows."""
+    return _private() / INDEX
 
 
 def close_index() -> None:

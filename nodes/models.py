@@ -8,6 +8,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..ip_adapter import purposes
+from ..model_files.cli.environment import broken_parts
 from ..model_files.index import IndexedFile
 from ..model_files.matching import APPLIED_TO, Need, Resolution, explain
 from ..tensor_files import printable
@@ -17,13 +18,14 @@ from .display import show
 from .folders import digest, model_path
 from .hosts import base_model
 from .load import load_adapter, load_encoder
-from .model_library import catalogue, chosen_files, companion_need, encoder_need, look_for, report
+from .model_library import catalogue, chosen_files, companion_need, encoder_need, index_file, look_for, report
 from .sockets import CATEGORY, Adapter
 
 AUTO = "auto"
 AUTOMATIC = ("plus", "standard", "vit-G", "light")  # purposes that suit any picture, in the order in which 'auto' tries
 PURPOSES = tuple(dict.fromkeys((*AUTOMATIC, *purposes())))
 GLANCE = 2.0  # seconds to wait at most until folders are read that are not in the index yet
+PATIENCE = 5.0  # seconds to wait at most until it is known which optional parts are broken
 
 
 class LoadImagePromptModels(io.ComfyNode):
@@ -105,7 +107,8 @@ class ModelPathsReport(io.ComfyNode):
     @classmethod
     def execute(cls) -> io.NodeOutput:
         found = report()
-        text = str(found)
+        broken = [f"- {name}: {why}" for name, why in broken_parts(index_file(), PATIENCE)]
+        text = "\n\n".join([str(found), *(["\n".join(["Broken optional parts:", *broken])] if broken else [])])
         show(found.summary(), getattr(cls.hidden, "unique_id", None))
         return io.NodeOutput(text, ui={"text": [text]})
 

@@ -5,10 +5,12 @@ from typing import Any
 
 import comfy.model_management
 
-from ..model_files.cli import optional_parts, versions
+from ..model_files.cli.environment import optional_parts, versions
 from . import activity, model_library
 from .encoder import known_features
 from .folders import all_shared
+
+PATIENCE = 3.0  # seconds to wait until it is known whether optional parts can be imported
 
 
 def status() -> dict[str, Any]:
@@ -16,7 +18,7 @@ def status() -> dict[str, Any]:
     return {
         "versions": versions(),
         "device": _device(),
-        "optional": [asdict(part) for part in optional_parts()],
+        "optional": [asdict(part) for part in optional_parts(model_library.index_file(), PATIENCE)],
         "loaded": [_loaded(folder, model) for folder, model in all_shared()],
         "activity": activity.summary(),
         "known features": known_features.stats(),

@@ -8,6 +8,7 @@ from ..catalogue import Catalogue
 from ..folders import Installation
 from ..index import Index, take_over
 from ..matching import Report, Row, about, named, table
+from .environment import broken_parts
 from .terminal import Answer, ProgressLine, described, section, size_text, wrapped
 
 TITLES = {
@@ -25,10 +26,19 @@ def answer(where: Installation, catalogue: Catalogue) -> Answer:
         index.files(on_progress=lambda now: line.show(f"Reading {now.type}: {now.done} of {now.total}"))
         report = table(index, catalogue)
         counts = {model_type: len(index.files(model_type)) for model_type in index.types}
+        line.show("Trying whether optional parts can be imported", now=True)
+        broken = broken_parts(file)
     finally:
         line.clear()
         index.close()
-    return Answer(_data(index, counts, report), [*_folders(index, counts), *_files(report)])
+    return Answer(
+        {**_data(index, counts, report), "broken_parts": dict(broken)},
+        [
+            *_folders(index, counts),
+            *section(f"Broken optional parts ({len(broken)})", described(broken)),
+            *_files(report),
+        ],
+    )
 
 
 def _data(index: Index, counts: dict[str, int], report: Report) -> dict[str, object]:

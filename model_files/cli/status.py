@@ -7,12 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from ..folders import Installation
-from .environment import PACK, optional_parts, versions
-from .terminal import Answer, described, section
+from ..index.index_cache import count
+from .environment import PACK, OptionalPart, optional_parts, versions
+from .terminal import Answer, ProgressLine, described, section
 
 
 def answer(where: Installation) -> Answer:
-    known, parts, counts, index = versions(), list(optional_parts()), where.folders.counts(), _index(where)
+    known, parts, counts, index = versions(), _parts(where), where.folders.counts(), _index(where)
     data = {
         "versions": known,
         "folder": str(PACK),
@@ -31,10 +32,7 @@ def answer(where: Installation) -> Answer:
                 "Versions",
                 described([*((name, text or "not installed") for name, text in known.items()), ("folder", str(PACK))]),
             ),
-            *section(
-                "Optional parts",
-                described([(part.name, f"{'' if part.present else 'absent: '}{part.detail}") for part in parts]),
-            ),
+            *section("Optional parts", described([(part.name, str(part)) for part in parts])),
             *section("Files by type, and where they are searched for", described(folders)),
             *section(
                 "Index of model files",
@@ -42,6 +40,15 @@ def answer(where: Installation) -> Answer:
             ),
         ],
     )
+
+
+def _parts(where: Installation) -> list[OptionalPart]:
+    line = ProgressLine()
+    line.show("Trying whether optional parts can be imported")
+    try:
+        return optional_parts(where.index_file)
+    finally:
+        line.clear()
 
 
 def _paths(where: Installation, model_type: str) -> str:
@@ -54,10 +61,11 @@ def _index(where: Installation) -> dict[str, Any]:
     file = where.index_file
     if file is None or not os.path.isfile(file):
         return {"file": file and str(file), "files": 0, "state": "not made yet: the first look makes it"}
-    try:
-        from ..index.index_cache import load
-    except ImportError as error:
-        return {"file": str(file), "files": 0, "state": f"cannot be read here: {error}"}
-    files = len(load(file))
-    state = f"knows {files} files" if files else "empty, damaged, or of another version: the next look makes it anew"
-    return {"file": str(file), "files": files, "state": state}
+    files = count(file)
+    if files:
+        state = f"knows {files} files"
+    elif files == 0:  # only whether optional parts can be imported is kept so far
+        state = "not made yet: the first look makes it"
+    else:
+        state = "empty, damaged, or of another version: the next look makes it anew"
+    return {"file": str(file), "files": files or 0, "state": state}

@@ -1,4 +1,7 @@
-"""Keep what was found in files in a JSON file, for the next start. A damaged or foreign cache counts as empty."""
+"""Keep what was found in files in a JSON file, for the next start. A damaged or foreign cache counts as empty.
+
+The file also keeps which modules could be imported.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -37,6 +41,7 @@ def digest(files: Iterable[Path]) -> str:
 
 
 RULES = digest(sources())  # taken once, because an update may replace the files under a running ComfyUI
+_writing = threading.Lock()  # what one part of a process keeps, another must not overwrite
 
 
 @dataclass(frozen=True)
@@ -49,24 +54,67 @@ class Known:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class ImportTrial:
+    """Whether a module could be imported at a time, in the state that the installed packages had then."""
+
+    state: str
+    problem: str  # why it could not; "" if it could
+    time: float  # in seconds since 1970
+
+
 def load(path: Path) -> dict[str, Known]:
     """{path of a model file: what is known about it}. Empty if the cache is absent, damaged, or of other rules."""
     try:
-        if os.path.getsize(path) > MAX_BYTES:
-            return {}
-        table = json.loads(path.read_bytes())
-        if table["rules"] != RULES:
-            return {}
-        return {str(file): _known(*row) for file, row in table["files"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {str(file): _known(*row) for file, row in _read(path)["files"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
         return {}
 
 
 def save(path: Path, known: Mapping[str, Known]) -> None:
-    """Write the cache all at once: other processes only ever see a complete file. A full disk is not an error."""
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    """Write what is known about model files into the cache. A full disk is not an error."""
+    with _writing:
+        _write(path, {file: _row(each) for file, each in known.items()}, load_imports(path))
+
+
+def load_imports(path: Path) -> dict[str, ImportTrial]:
+    """{module: whether it could be imported}. Empty if the cache is absent, damaged, or of other rules."""
     try:
-        table = {"rules": RULES, "files": {file: _row(each) for file, each in known.items()}}
+        return {str(module): _trial(*row) for module, row in _read(path)["imports"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def save_import(path: Path, module: str, trial: ImportTrial) -> None:
+    """Write into the cache whether a module could be imported. A full disk is not an error."""
+    with _writing:
+        files = _read(take_over(path)).get("files", {})
+        _write(path, files, {**load_imports(path), module: trial})
+
+
+def count(path: Path) -> int | None:
+    """How many model files the cache knows; None if it is absent, damaged, or of other rules."""
+    files = _read(path).get("files")
+    return len(cast("dict[str, object]", files)) if isinstance(files, dict) else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of the cache; empty if it is absent, damaged, or of other rules."""
+    try:
+        if os.path.getsize(path) > MAX_BYTES:
+            return {}
+        table = json.loads(path.read_bytes())
+        return table if table["rules"] == RULES else {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}
+
+
+def _write(path: Path, files: object, imports: Mapping[str, ImportTrial]) -> None:
+    """Write the cache all at once: other processes only ever see a complete file."""
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    trials = {module: astuple(trial) for module, trial in imports.items()}
+    try:
+        table = {"rules": RULES, "files": files, **({"imports": trials} if trials else {})}
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_over(path)
         part.write_text(json.dumps(table, separators=(",", ":")), encoding="utf-8")
@@ -108,7 +156,16 @@ def _known(size: Any, mtime_ns: Any, identity: Any, problem: Any) -> Known:
     return Known(size, mtime_ns, found, problem)
 
 
+def _trial(state: Any, problem: Any, time: Any) -> ImportTrial:
+    """One entry of the cache. ValueError if its values are of other types than those that are written."""
+    if not isinstance(state, str) or not isinstance(problem, str) or not isinstance(time, (int, float)):
+        raise ValueError
+    return ImportTrial(state, problem, time)
+
+
 def _identity(*fields: Any) -> Identity:
+    from .identification import Identity
+
     *texts, projection, problem, also = fields
     texts, also = [*texts, problem, *also], tuple(cast("Iterable[str]", also))
     if not all(isinstance(text, str) for text in texts) or type(projection) is not bool:

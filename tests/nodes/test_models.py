@@ -14,11 +14,13 @@ from own_files import OWN, put_adapter, put_catalogue, put_encoder
 from safetensors.torch import save_file
 
 from image_prompt.clip_vision.packing import PackedLinear
-from image_prompt.model_files.index import background_passes
+from image_prompt.model_files.cli import environment
+from image_prompt.model_files.index import background_passes, index_cache
 from image_prompt.nodes import display, model_library, models
 from image_prompt.nodes.encode import EncodeImagePrompt
 from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
 from image_prompt.nodes.models import PURPOSES, LoadImagePromptModels, ModelPathsReport
+from image_prompt.nodes.status import status
 
 
 def test_adapter_and_encoder_are_found_under_any_name_and_shared(folders, catalogue):
@@ -260,6 +262,20 @@ def test_the_report_accounts_for_every_file(folders, catalogue):
     assert any(line.startswith("- ip-adapter-plus_sd15: Get ") for line in lists["Missing:"])
     assert any(re.match(r"- ipadapter/page\.safetensors: .*web page", line) for line in lists["Other files:"])
     assert str(folders) not in text
+
+
+def test_what_is_broken_is_in_the_report_and_in_the_state(folders, tmp_path, monkeypatch):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "image_prompt_part.py").write_text("raise ImportError('needs numpy<2')")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    package = environment.Package("part", "image_prompt_part", ("no-such-thing",), "absent")
+    monkeypatch.setattr(environment, "OPTIONAL", (package,))
+    problem = "of unknown version, which cannot be imported: ImportError: needs numpy<2"
+    title, line = ModelPathsReport.execute().args[0].split("\n\n")[-1].splitlines()
+    assert title == "Broken optional parts:" and line.startswith(f"- part: {problem}. `python -m pip check`")
+    part = {"name": "part", "present": False, "detail": problem, "state": "broken"}
+    assert status()["optional"][0] == part
+    assert index_cache.load_imports(model_library.index_file())["image_prompt_part"].problem
 
 
 def test_the_report_is_never_kept():
