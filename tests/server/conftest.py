@@ -45,13 +45,15 @@ def server(tmp_path_factory):
     make_models.main(base / "models")
     add_world(base)
     shutil.copytree(ROOT / "demo" / "images", base / "input", dirs_exist_ok=True)
+    site = tmp_path_factory.mktemp("site-packages")
+    (site / "insightface.py").write_text("raise ImportError(f'needs numpy<2, in {__file__}')")
     server = Server(
         Path(os.environ["COMFYUI_PATH"]),
         sys.executable,
         base,
         base / "comfyui.log",
         ["--cpu", "--database-url", "sqlite:///:memory:"],
-        {"OMP_NUM_THREADS": "1"},
+        {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(site)},
     )
     with server:
         server.wait_until_ready()

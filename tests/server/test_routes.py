@@ -84,6 +84,18 @@ def test_nothing_else_is_there(server, path):
     assert ask(server, path)[0] == 404
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "path", ["/image-prompt", "/image-prompt/", "/image-prompt/models/x", "/api/image-prompt/paths"]
+)
+def test_what_is_not_there_is_told_in_json(server, path, method):
+    code, body = ask(server, path, method)
+    assert (code, json.loads(body)) == (
+        404,
+        {"error": "There is no such route. There are /image-prompt/models, /image-prompt/status."},
+    )
+
+
 @pytest.mark.parametrize("route", ROUTES)
 def test_arguments_change_nothing(server, route):
     plain, asked = (
@@ -97,7 +109,27 @@ def test_arguments_change_nothing(server, route):
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_they_only_read(server, route, method):
-    assert ask(server, route, method)[0] == 405
+    for path in (route, f"/api{route}"):
+        code, body = ask(server, path, method)
+        assert (code, json.loads(body)) == (405, {"error": f"{route} only reads: use GET."})
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_heads_and_both_prefixes_are_answered(server, route):
+    assert ask(server, route, "HEAD") == (200, b"")
+    assert json.loads(ask(server, f"/api{route}")[1]).keys() == json.loads(ask(server, route)[1]).keys()
+
+
+def test_a_package_that_fails_at_import_is_broken(server):
+    parts = {"insightface": {"state": "untried"}}
+    while parts["insightface"]["state"] == "untried":  # the child of the first request may still run
+        parts = {part["name"]: part for part in status_of_now(server)["optional"]}
+    assert parts["insightface"] == {
+        "name": "insightface",
+        "present": False,
+        "detail": "of unknown version, which cannot be imported: ImportError: needs numpy<2, in insightface.py",
+        "state": "broken",
+    }
 
 
 @pytest.mark.parametrize("route", ROUTES)
