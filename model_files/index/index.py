@@ -126,8 +126,8 @@ class Index:
         begin = time.perf_counter()
         types = self.types if model_type is None else (model_type,)
         changed = [each for each in types if self._has_changed(each, max(2, DIRECTORIES // len(types)))]
-        self._lookups += 1
         tickets = self._request(changed, wait)
+        self._lookups += 1
         if tickets:
             self._passes.wait(tickets, timeout, lambda: self._tell(on_progress))
         else:
