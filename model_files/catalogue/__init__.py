@@ -5,4 +5,14 @@ from .catalogue_file import BrokenCatalogue
 from .old_family_words import id_of, ids_of, may_be_one, word_of
 from .repositories import place_in, place_named
 
-__all__ = ["BrokenCatalogue", "Catalogue", "Entry", "id_of", "ids_of", "may_be_one", "place_in", "place_named", "word_of"]
+__all__ = [
+    "BrokenCatalogue",
+    "Catalogue",
+    "Entry",
+    "id_of",
+    "ids_of",
+    "may_be_one",
+    "place_in",
+    "place_named",
+    "word_of",
+]

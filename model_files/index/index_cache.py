@@ -164,7 +164,6 @@ def _trial(state: Any, problem: Any, time: Any) -> ImportTrial:
 
 
 def _identity(*fields: Any) -> Identity:
-    from .identification import Identity
 
     *texts, projection, problem, also = fields
     texts, also = [*texts, problem, *also], tuple(cast("Iterable[str]", also))
