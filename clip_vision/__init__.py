@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .dtypes import best_dtype
     from .encoding import encode, encode_pixels
     from .features import FEATURES, VisionFeatures
-    from .files import load
+    from .from_file import load
     from .model import VisionEncoder
     from .packing import pack_weights, unpack_weights
     from .preprocessing import CROPS, fit, preprocess
@@ -51,7 +51,7 @@ EXPORTS = {  # module -> its names that the package gives
     "dtypes": ("best_dtype",),
     "encoding": ("encode", "encode_pixels"),
     "features": ("FEATURES", "VisionFeatures"),
-    "files": ("load",),
+    "from_file": ("load",),
     "model": ("VisionEncoder",),
     "packing": ("pack_weights", "unpack_weights"),
     "preprocessing": ("CROPS", "fit", "preprocess"),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .config import Rgb
-from .features import VisionFeatures, concatenate, to_float32
+from .features import VisionFeatures, concatenate
 from .images import Pictures
 from .model import VisionEncoder
 from .preprocessing import BLACK, preprocess
@@ -55,7 +55,7 @@ def encode_pixels(
     with torch.no_grad():
         for start in range(0, len(pixel_values) or 1, size):
             chunk = pixel_values[start : start + size]
-            parts.append(to_float32(encoder(chunk, want, hidden_layers)))
+            parts.append(encoder(chunk, want, hidden_layers).to(torch.float32))
             if on_chunk is not None:
                 on_chunk(len(chunk))
     return concatenate(parts)

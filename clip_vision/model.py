@@ -15,7 +15,10 @@ from .config import VisionConfig
 from .features import FEATURES, VisionFeatures
 from .layers import Layer, Ops, PoolingHead
 
-FROM_CLASS_TOKEN = {"image_embeds", "cls"}  # of CLIP: for these the last layer computes the class token alone
+# Of CLIP:
+FROM_CLASS_TOKEN = {"image_embeds", "cls"}  # for these alone the last layer computes no other token
+FROM_PROJECTION = {"image_embeds", "projected_patches"}
+FROM_NORM = {"cls", *FROM_PROJECTION}
 
 
 class VisionEncoder(nn.Module):
@@ -71,6 +74,7 @@ class VisionEncoder(nn.Module):
             **self._finish(x, final),
             penultimate=states[depth - 1] if "penultimate" in want else None,
             hidden={index: states[number] for index, number in indices.items()} or None,
+            encoder=self.config.name,
         )
 
     def _embed(self, pixel_values: Tensor) -> Tensor:
@@ -85,10 +89,13 @@ class VisionEncoder(nn.Module):
         return finish(x, want) if want else {}
 
     def _finish_clip(self, x: Tensor, want: Collection[str]) -> dict[str, Tensor]:
-        cls = self.post_norm(x[:, 0]) if FROM_CLASS_TOKEN & set(want) else x[:, 0]  # (B, W)
-        made = {"last": x, "patches": x[:, 1:], "cls": cls}
-        if "image_embeds" in want and self.projection is not None:
-            made["image_embeds"] = self.projection(cls)  # (B, D)
+        made = {"last": x, "patches": x[:, 1:]}
+        if not FROM_NORM.isdisjoint(want):
+            normed = self.post_norm(x if "projected_patches" in want else x[:, :1])  # (B, N + 1 or 1, W)
+            made["cls"] = normed[:, 0]
+            if not FROM_PROJECTION.isdisjoint(want) and self.projection is not None:
+                projected = self.projection(normed)  # (B, N + 1 or 1, D)
+                made["projected_patches"], made["image_embeds"] = projected, projected[:, 0]
         return {name: made[name] for name in want}
 
     def _finish_siglip(self, x: Tensor, want: Collection[str]) -> dict[str, Tensor]:
@@ -118,9 +125,9 @@ class VisionEncoder(nn.Module):
     def _lack(self, feature: str) -> str:
         """Why this encoder has no such feature; empty if it has."""
         config = self.config
-        if feature == "image_embeds" and config.kind == "clip" and config.projection is None:
+        if feature in FROM_PROJECTION and config.kind == "clip" and config.projection is None:
             return (
-                "its file holds no visual projection. Hidden states and cls are there; for image_embeds use a file "
+                f"its file holds no visual projection. Hidden states and cls are there; for {feature} use a file "
                 "saved with the projection (transformers' CLIPVisionModelWithProjection or CLIPModel)."
             )
         if feature in ("image_embeds", "pooled") and config.kind == "siglip" and not config.pooling_head:
@@ -132,6 +139,8 @@ class VisionEncoder(nn.Module):
             return "CLIP has no pooling head. Ask for cls or image_embeds."
         if feature == "cls" and config.kind == "siglip":
             return "SigLIP has no class token. Ask for pooled."
+        if feature == "projected_patches" and config.kind == "siglip":
+            return "SigLIP has no visual projection. Ask for patches."
         return ""
 
     def _check_pixels(self, pixel_values: Tensor) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .families.foreign import ForeignFile
     from .families.layer_sets import LAYER_SET_NAMES
     from .features import ENCODERS, Features, Reads, encoder_name
-    from .files import load
+    from .from_file import load
     from .key_values import Constant, Keys, PerWindow, Pick, Picked, Sides
     from .layers import Block, file_order, match_layers, select_layers
     from .prepare import kept_memory, project, working_memory
@@ -87,7 +87,7 @@ EXPORTS = {  # module -> its names that the package gives
     "families.foreign": ("ForeignFile",),
     "families.layer_sets": ("LAYER_SET_NAMES",),
     "features": ("ENCODERS", "Features", "Reads", "encoder_name"),
-    "files": ("load",),
+    "from_file": ("load",),
     "key_values": ("Constant", "Keys", "PerWindow", "Pick", "Picked", "Sides"),
     "layers": ("Block", "file_order", "match_layers", "select_layers"),
     "prepare": ("kept_memory", "project", "working_memory"),

@@ -14,7 +14,7 @@ from image_prompt.devtools.stages import ROOT
 
 PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "model_files", "service")
 ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors"}
-READERS = ("model_files/", "clip_vision/files.py", "ip_adapter/files.py")  # what opens files, by `tensor_files`
+READERS = ("model_files/", "clip_vision/from_file.py", "ip_adapter/from_file.py")  # what opens files, by `tensor_files`
 MORE = {  # three files ask the cores what a file is, what it is called and whether it is applied; one reads
     # ComfyUI's configuration
     "model_files/index/identification.py": {"...clip_vision", "...ip_adapter"},
