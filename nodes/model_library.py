@@ -13,7 +13,7 @@ import folder_paths
 from ..ip_adapter import IPAdapter
 from ..model_files.catalogue import BrokenCatalogue, Catalogue
 from ..model_files.folders import INDEX, SYSTEM_USER, ModelFolders, user_catalogues
-from ..model_files.index import TYPES, Index, IndexedFile, Progress, take_over
+from ..model_files.index import TYPES, CachedFiles, Index, IndexedFile, Progress, take_over
 from ..model_files.matching import (
     HOMES,
     PATIENCE,
@@ -41,7 +41,7 @@ def index() -> Index:
     with _one_at_a_time:
         if place not in _open:
             close_index()
-            _open[place] = Index(ModelFolders(dict(folders)), take_over(Path(place[1])))
+            _open[place] = Index(ModelFolders(dict(folders)), take_over(Path(place[1])), cached=_cached_files())
         return _open[place]
 
 
@@ -59,6 +59,14 @@ def close_index() -> None:
 def catalogue() -> Catalogue:
     """The pack's catalogue, with the changes and additions of the user's own catalogue file."""
     return Catalogue.load(*user_catalogues(_private()))
+
+
+def _cached_files() -> CachedFiles:
+    """Files in the Hugging Face cache: ComfyUI does not list them, so that they are only named where one is missing."""
+    try:
+        return CachedFiles(catalogue(), usable=False)
+    except BrokenCatalogue:  # whoever reads the catalogue next is told
+        return CachedFiles(Catalogue.load(), usable=False)
 
 
 def _private() -> Path:

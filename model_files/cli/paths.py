@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
 from ..catalogue import Catalogue
 from ..folders import Installation
-from ..index import Index, take_over
+from ..index import CachedFiles, Index, take_over
 from ..matching import Report, Row, about, named, table
 from .environment import broken_parts
 from .terminal import Answer, ProgressLine, described, section, size_text, wrapped
@@ -21,20 +23,25 @@ TITLES = {
 
 def answer(where: Installation, catalogue: Catalogue) -> Answer:
     file, line = where.index_file, ProgressLine()
-    index = Index(where.folders, file and take_over(file))
+    cached = CachedFiles(catalogue)
+    index = Index(where.folders, file and take_over(file), cached=cached)
     try:
         index.files(on_progress=lambda now: line.show(f"Reading {now.type}: {now.done} of {now.total}"))
         report = table(index, catalogue)
-        counts = {model_type: len(index.files(model_type)) for model_type in index.types}
+        listed = {model_type: index.files(model_type) for model_type in index.types}
         line.show("Trying whether optional parts can be imported", now=True)
         broken = broken_parts(file)
     finally:
         line.clear()
         index.close()
+    counts = {name: sum(not each.file.cached for each in files) for name, files in listed.items()}
+    in_cache = sum(each.file.cached for files in listed.values() for each in files)
+    cache = {"files": in_cache, **_place(cached.hub)}
+    folders = [*_folders(index, counts), *_counted("Hugging Face cache", in_cache, [cached.hub])]
     return Answer(
-        {**_data(index, counts, report), "broken_parts": dict(broken)},
+        {**_data(index, counts, report), "cache": cache, "broken_parts": dict(broken)},
         [
-            *_folders(index, counts),
+            *section("Folders", folders),
             *section(f"Broken optional parts ({len(broken)})", described(broken)),
             *_files(report),
         ],
@@ -43,20 +50,26 @@ def answer(where: Installation, catalogue: Catalogue) -> Answer:
 
 def _data(index: Index, counts: dict[str, int], report: Report) -> dict[str, object]:
     def listed(model_type: str) -> list[dict[str, object]]:
-        return [{"path": str(path), "exists": os.path.isdir(path)} for path in index.paths(model_type)]
+        return [_place(path) for path in index.paths(model_type)]
 
     folders = {model_type: {"files": count, "paths": listed(model_type)} for model_type, count in counts.items()}
     found = {row.entry.id: str(row.file.file.path) for row in report.rows if row.file}
     return {"folders": folders, **report.to_dict(), "absolute": found}
 
 
+def _place(path: Path) -> dict[str, object]:
+    return {"path": str(path), "exists": os.path.isdir(path)}
+
+
 def _folders(index: Index, counts: dict[str, int]) -> list[str]:
-    lines: list[str] = []
-    for model_type, count in counts.items():
-        lines.append(f"  {model_type}: {count or 'no'} file{'' if count == 1 else 's'}")
-        for path in index.paths(model_type):
-            lines += wrapped(f"{path}{'' if os.path.isdir(path) else ' (does not exist)'}", "    ")
-    return section("Folders", lines)
+    return [line for name, count in counts.items() for line in _counted(name, count, index.paths(name))]
+
+
+def _counted(name: str, count: int, paths: Sequence[Path]) -> list[str]:
+    lines = [f"  {name}: {count or 'no'} file{'' if count == 1 else 's'}"]
+    for path in paths:
+        lines += wrapped(f"{path}{'' if os.path.isdir(path) else ' (does not exist)'}", "    ")
+    return lines
 
 
 def _files(report: Report) -> list[str]:

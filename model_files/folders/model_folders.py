@@ -29,6 +29,7 @@ class ModelFile:
     folder: Path
     size: int
     mtime_ns: int
+    cached: bool = False  # in the Hugging Face cache, below no folder of a type: its name begins with its repository
 
 
 class NotInstalled(ValueError):

@@ -3,9 +3,20 @@
 Torch is imported for the first file that the index does not know yet.
 """
 
+from .cached_files import CachedFiles
 from .encoders import encoder_word
 from .identity import Identity, identify
 from .index import TYPES, Index, IndexedFile, Progress
 from .index_cache import take_over
 
-__all__ = ["TYPES", "Identity", "Index", "IndexedFile", "Progress", "encoder_word", "identify", "take_over"]
+__all__ = [
+    "TYPES",
+    "CachedFiles",
+    "Identity",
+    "Index",
+    "IndexedFile",
+    "Progress",
+    "encoder_word",
+    "identify",
+    "take_over",
+]

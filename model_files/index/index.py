@@ -22,6 +22,7 @@ from pathlib import Path
 from ...tensor_files import Header, read_header
 from ..folders import MODEL_TYPES, ModelFile, ModelFolders, modified
 from .background_passes import Passes
+from .cached_files import CachedFiles
 from .identity import Identity, identify
 from .index_cache import Known, load, save
 
@@ -92,8 +93,10 @@ class Index:
         read: Callable[[Path], Header] = read_header,
         identify: Callable[[Header, str], Identity] = identify,
         types: Sequence[str] = TYPES,
+        cached: CachedFiles | None = None,
     ):
-        self.folders = folders
+        """cached: files in the Hugging Face cache, which come after those in the folders"""
+        self.folders, self.cached = folders, cached
         self.types = tuple(types)
         self._cache_file, self._read, self._identify = cache_file, read, identify
         self._views: dict[str, View] = {}
@@ -140,6 +143,10 @@ class Index:
         with suppress(OSError):
             status = os.stat(path)
             self._refused.setdefault((status.st_size, status.st_mtime_ns), {})[str(path)] = kind, why
+
+    def can_use(self, found: IndexedFile) -> bool:
+        """Whether a file can be loaded from where it is. ComfyUI does not list the Hugging Face cache."""
+        return not found.file.cached or self.cached is not None and self.cached.usable
 
     def is_current(self, found: IndexedFile) -> bool:
         """Whether the file still exists, with the size and the time that it had when it was read."""
@@ -232,6 +239,9 @@ class Index:
         begin = time.monotonic()
         directories = {str(path): modified(str(path)) for path in self.paths(model_type)}
         found = self.folders.scan(model_type) if directories else []
+        if self.cached:
+            directories |= {path: modified(path) for path in self.cached.directories(model_type)}
+            found += self.cached.scan(model_type)
         files: list[IndexedFile] = []
         for number, file in enumerate(found):
             if self._passes.must_yield:

@@ -29,7 +29,8 @@ class Matcher:
     def choose(self, files: Sequence[IndexedFile]) -> Choice:
         """(files that will do, the best first; similar files, the nearest first, each with why it will not do)"""
         verdicts = [(file, *self.verdict(file)) for file in files]
-        good = sorted((file for file, _, why in verdicts if not why), key=self._rank)
+        fitting = (file for file, _, why in verdicts if not why)
+        good = sorted(fitting, key=lambda file: (file.file.cached, self._rank(file)))
         others = sorted(
             (each for each in verdicts if each[2] and self._is_like_it(each[0])),
             key=lambda each: (not self._named(each[0]), -each[1]),

@@ -12,6 +12,7 @@ from .support import APPLIED_TO, refusal
 from .wording import entry_words, identity_words
 
 REJECTED, MISPLACED, WANTED = 4, 2, 2  # lines of each
+HUGGING_FACE = "Hugging Face cache"  # in place of the folder of a file that is there
 
 
 def explain(resolution: Resolution, given: str = "") -> str:
@@ -37,10 +38,9 @@ def _lines(resolution: Resolution, given: str) -> Iterator[str]:
         return
     yield f"Not found: {resolution.need}. {_searched(resolution)}"
     yield from _some([f"- {named(file)}: {reason(file, why)}" for file, why in resolution.rejected], REJECTED)
-    homes = " or ".join(f"models/{home}" for home in resolution.homes)
     yield from _some(
         [
-            f"On this disk, in the wrong folder: {named(file)}, {_what(file)}. Move it to {homes}."
+            f"{_where(file)}: {named(file)}, {_what(file)}. {put_it(file, *resolution.homes)}"
             for file in resolution.misplaced
         ],
         MISPLACED,
@@ -81,7 +81,17 @@ def _some(lines: list[str], count: int) -> Iterable[str]:
 
 
 def named(file: IndexedFile) -> str:
-    return f"{file.file.type}/{file.file.name}"
+    return f"{HUGGING_FACE if file.file.cached else file.file.type}/{file.file.name}"
+
+
+def put_it(file: IndexedFile, *homes: str) -> str:
+    """What to do with a file that cannot be used from where it is."""
+    verb = "Copy or link it" if file.file.cached else "Move it"
+    return f"{verb} to {' or '.join(f'models/{home}' for home in homes)}."
+
+
+def _where(file: IndexedFile) -> str:
+    return "On this disk" if file.file.cached else "On this disk, in the wrong folder"
 
 
 def reason(file: IndexedFile, why: str) -> str:

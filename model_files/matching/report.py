@@ -10,7 +10,7 @@ from ...tensor_files import printable
 from ..catalogue import Catalogue, Entry
 from ..index import Index, IndexedFile, Progress
 from .checks import Matcher, full_name, is_content_of, is_ours
-from .explanation import about, advice, named, reason
+from .explanation import about, advice, named, put_it, reason
 from .requirement import Need, file_as_dict
 from .support import is_of_use
 
@@ -18,7 +18,7 @@ STATUSES = ("found", "misplaced", "unusable", "missing")
 SHOWN = ("misplaced", "unusable", "found", "missing")
 HOMES = ("ipadapter", "clip_vision")  # types of which every file is listed
 
-Files = Mapping[str, Sequence[IndexedFile]]
+Files = Mapping[str, Sequence[IndexedFile]]  # by type; "" for those that cannot be used from where they are
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ def table(
     left = None if end is None else max(0.0, end - time.monotonic())
     files: dict[str, list[IndexedFile]] = {}
     for file in index.files(None, wait, left, on_progress):
-        files.setdefault(file.file.type, []).append(file)
+        files.setdefault(file.file.type if index.can_use(file) else "", []).append(file)
     rows = [_row(entry, files, catalogue) for entry in catalogue.entries]
     told = {row.file for row in rows if row.file}
     return Report(
         [row for row in rows if row.status != "missing" or is_of_use(row.entry, catalogue)],
-        [file for model_type in HOMES for file in files.get(model_type, ()) if file not in told],
+        [file for model_type in HOMES for file in files.get(model_type, ()) if not (file in told or file.file.cached)],
         [model_type for model_type in index.types if index.has_no_view(model_type)],
     )
 
@@ -109,7 +109,8 @@ def _row(entry: Entry, files: Files, catalogue: Catalogue) -> Row:
     matcher = Matcher(Need.for_entry(entry), [entry], catalogue)
     good, rejected = matcher.choose(files.get(entry.folder, ()))
     if good:
-        return Row(entry, "found", good[0], "")
+        nodes = f"ComfyUI's nodes need it in models/{entry.folder}: copy or link it there."
+        return Row(entry, "found", good[0], nodes if good[0].file.cached else "")
     for file, why in rejected:
         named_for = catalogue.named(full_name(file))
         if entry in named_for or file.problem and not named_for and _is_its_content(entry, file):
@@ -119,7 +120,7 @@ def _row(entry: Entry, files: Files, catalogue: Catalogue) -> Row:
     ]
     misplaced, _ = matcher.choose(elsewhere)
     if misplaced:
-        return Row(entry, "misplaced", misplaced[0], f"Move it to models/{entry.folder}.")
+        return Row(entry, "misplaced", misplaced[0], put_it(misplaced[0], entry.folder))
     return Row(entry, "missing", None, advice(entry))
 
 

@@ -95,7 +95,7 @@ class Resolution:
     need: Need
     found: IndexedFile | None  # the file to use
     rejected: Sequence[tuple[IndexedFile, str]]  # files that will not do, and why; the nearest to the need first
-    misplaced: Sequence[IndexedFile]  # files that would do, but are in the wrong folder
+    misplaced: Sequence[IndexedFile]  # files that would do, but cannot be used from where they are
     wanted: Sequence[Entry]  # entries of the catalogue that would do
     homes: Sequence[str]  # types of the folders in which it belongs
     searched: Sequence[Path]  # their folders
@@ -109,6 +109,7 @@ def file_as_dict(indexed: IndexedFile) -> dict[str, object]:
         "type": indexed.file.type,
         "name": indexed.file.name,
         "size": indexed.file.size,
+        "cached": indexed.file.cached,
         "identity": identity and identity.to_dict(),
         "problem": indexed.problem,
     }

@@ -30,7 +30,8 @@ def resolve(
     matcher = Matcher(need, wanted, catalogue)
     good, rejected = _choose(matcher, index, homes, on_progress)
     everything = [] if good else index.files(timeout=patience, on_progress=on_progress)
-    misplaced, _ = matcher.choose([file for file in everything if file.file.type not in homes and is_ours(file)])
+    elsewhere = [file for file in everything if file.file.type not in homes or not index.can_use(file)]
+    misplaced, _ = matcher.choose([file for file in elsewhere if is_ours(file)])
     return Resolution(
         need,
         good[0] if good else None,
@@ -72,7 +73,8 @@ def _homes(need: Need, wanted: Sequence[Entry]) -> list[str]:
 def _files(
     index: Index, homes: Sequence[str], timeout: float | None = None, on_progress: OnProgress = None
 ) -> list[IndexedFile]:
-    return [file for model_type in homes for file in index.files(model_type, timeout=timeout, on_progress=on_progress)]
+    files = (index.files(model_type, timeout=timeout, on_progress=on_progress) for model_type in homes)
+    return [file for each in files for file in each if index.can_use(file)]
 
 
 def _choose(matcher: Matcher, index: Index, homes: Sequence[str], on_progress: OnProgress) -> Choice:

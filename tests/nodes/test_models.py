@@ -53,6 +53,36 @@ def as_node(node, number):
     return type(node.__name__, (node,), {"hidden": SimpleNamespace(unique_id=number)})
 
 
+def test_an_encoder_in_the_hugging_face_cache_is_named_and_loaded_once_it_is_linked(folders, catalogue, monkeypatch):
+    """ComfyUI lists its own folders alone, so that a loader has no name for the file."""
+    entry = {
+        **OWN,
+        "id": "own",
+        "kind": "encoder",
+        "family": "tiny CLIP",
+        "base_model": "",
+        "encoder": "tiny CLIP",
+        "purposes": [],
+        "folder": "clip_vision",
+        "files": ["own.safetensors", "mine/model.safetensors"],
+        "url": "https://huggingface.co/me/mine/resolve/main/model.safetensors",
+    }
+    put_catalogue(folders, OWN, entry)
+    put_adapter(folders)
+    monkeypatch.setenv("HF_HUB_CACHE", str(folders.parent / "hub"))
+    link = folders.parent / "hub/models--me--mine/snapshots/0/model.safetensors"
+    link.parent.mkdir(parents=True)
+    put_encoder(folders.parent, link)
+    with pytest.raises(ValueError) as error:
+        LoadImagePromptModels.execute(tiny.unet("SD1.5"), "standard")
+    assert "\nOn this disk: Hugging Face cache/me/mine/model.safetensors, the image encoder " in str(error.value)
+    assert str(error.value).endswith(". Copy or link it to models/clip_vision.")
+    assert "own: Hugging Face cache/me/mine/model.safetensors: Copy or link" in ModelPathsReport.execute().args[0]
+    (folders / "clip_vision" / "mine.safetensors").symlink_to(link)
+    _, _, encoder = LoadImagePromptModels.execute(tiny.unet("SD1.5"), "standard").args
+    assert encoder is LoadImageEncoder.execute("mine.safetensors").args[0]
+
+
 def test_what_was_taken_is_said_on_the_node(folders, with_companion, shown):
     plain = tiny.unet("SD1.5")
     companion_file(folders, plain)

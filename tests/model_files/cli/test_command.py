@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hub import put_cached
 from published import VIT_H, shapes, write
 from web_server import serving
 
@@ -131,6 +132,19 @@ def test_a_plain_models_folder_and_an_extra_file_say_where(comfyui, call, tmp_pa
     status = {row["entry"]["id"]: row["status"] for row in json.loads(out)["rows"]}
     assert code == 0 and status["ip-adapter_sd15"] == "found" and status["ip-adapter_sdxl"] == "found"
     assert not (comfyui / "models" / "user").exists()
+
+
+def test_paths_tells_what_is_in_the_hugging_face_cache(comfyui, call, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    link = put_cached(tmp_path / "hub", "h94/IP-Adapter", "models/image_encoder/model.safetensors", shapes(VIT_H))
+    (comfyui / "models/clip_vision/clip_vision_h.safetensors").unlink()
+    told = json.loads(call("paths", "--json", "--comfyui", comfyui)[1])
+    assert told["absolute"]["CLIP-ViT-H-14-laion2B-s32B-b79K"] == str(link)
+    assert told["cache"] == {"files": 1, "path": str(tmp_path / "hub"), "exists": True}
+    assert told["folders"]["clip_vision"]["files"] == 0
+    out = call("paths", "--comfyui", comfyui)[1]
+    assert f"  Hugging Face cache: 1 file\n    {tmp_path / 'hub'}\n" in out
+    assert "Hugging Face cache/h94/IP-Adapter/models/image_encoder/model.safetensors:" in out
 
 
 def test_the_installation_that_contains_the_pack_is_taken(comfyui, pack, tmp_path):
