@@ -56,7 +56,7 @@ class VisionEncoder(nn.Module):
         feature at all, pictures of another shape.
         """
         indices = {index: self._hidden_index(index) for index in hidden_layers}
-        self._check_want(want, indices)
+        self.check_want(want, indices)
         self._check_pixels(pixel_values)
         depth = self.config.depth
         kept = set(indices.values()) | ({depth - 1} if "penultimate" in want else set[int]())
@@ -111,10 +111,11 @@ class VisionEncoder(nn.Module):
             raise ValueError(f"Hidden layer {index} of {self.config.name}: it has {-depth - 1} to {depth}.")
         return index % (depth + 1)
 
-    def _check_want(self, want: Collection[str], indices: Collection[int]) -> None:
+    def check_want(self, want: Collection[str], hidden_layers: Collection[int] = ()) -> None:
+        """Refuse features that this encoder does not give, as `forward` does."""
         if isinstance(want, str):
             raise ValueError(f"`want` is a collection of names: give ({want!r},) for {want!r}.")
-        if not want and not indices:
+        if not want and not hidden_layers:
             raise ValueError(f"No feature was asked for. Name some of {', '.join(FEATURES)}, or hidden layers.")
         for feature in want:
             if feature not in FEATURES:

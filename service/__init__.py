@@ -1,4 +1,4 @@
-"""What programs that keep running need beside the cores: features that are encoded once, and in the memory there is."""
+"""What programs that keep running need beside the cores: features that are encoded once, in the memory there is."""
 
 from .activity import Activity
 from .feature_cache import FeatureCache, digest, encode_once

@@ -68,7 +68,7 @@ def test_a_file_that_was_being_written_is_taken_once_it_is_whole(folders, catalo
         return load_adapter(*given, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(importlib.import_module("image_prompt.ip_adapter.load"), "load_adapter", while_written)
+        patch.setattr(importlib.import_module("image_prompt.ip_adapter.from_file"), "load_adapter", while_written)
         with pytest.raises(ValueError, match=r"a\.safetensors changed while it was read\. Try again"):
             LoadImagePromptAdapter.execute("mine/a.safetensors")
     assert LoadImagePromptModels.execute(tiny.unet("SD1.5"), "standard").args[1].name == "a.safetensors"
