@@ -1,7 +1,7 @@
 """Image encoders: pictures to features, in plain torch. CLIP and SigLIP vision transformers in their published layouts.
 
 encoder = load("clip_vision_h.safetensors")
-features = encode(encoder, PIL.Image.open("photo.jpg"), want=("image_embeds", "penultimate"))
+features = encode(encoder, "photo.jpg", want=("image_embeds", "penultimate"))
 """
 
 from importlib import import_module

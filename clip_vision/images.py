@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Union, cast
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:  # for annotations alone: neither package is needed until a pi
     import numpy.typing as npt
     from PIL import Image
 
-Picture = Union["Image.Image", "npt.NDArray[Any]", Tensor]
+Picture = Union["Image.Image", "npt.NDArray[Any]", Tensor, str, os.PathLike[str]]
 Pictures = Union[Picture, Sequence[Picture]]
 
 CHANNELS = (1, 2, 3, 4)  # grey, grey + alpha, RGB, RGBA
@@ -24,11 +25,13 @@ LOOKS_LIKE_BYTES = 8.0  # a float picture this bright is not in 0..1
 def to_rgb(images: Pictures, background: Rgb) -> list[Tensor]:
     """Batches of pictures, each (B, 3, H, W) uint8 on the CPU; pictures of one input batch stay together.
 
-    Takes a PIL image, a numpy array or tensor (H, W, C), (C, H, W), (B, H, W, C) or (B, C, H, W), a grey array (H, W),
-    or a list of these, whose sizes may differ. Numbers are uint8, or floats that mean 0..1 (clamped, then rounded to
-    8 bits as image files have them). Where both readings of the axes are possible, channels come last. Pictures with
-    alpha are laid on `background` (RGB in 0..1).
-    ValueError: nothing given, an empty batch or picture, another rank, channel count or type, NaN or infinity.
+    Takes a path, a PIL image, a numpy array or tensor (H, W, C), (C, H, W), (B, H, W, C) or (B, C, H, W), a grey array
+    (H, W), or a list of these, whose sizes may differ. Files and PIL images are turned as their EXIF orientation says;
+    an animated file is its first picture. Numbers are uint8, or floats that mean 0..1 (clamped, then rounded to 8 bits
+    as image files have them). Where both readings of the axes are possible, channels come last. Pictures with alpha are
+    laid on `background` (RGB in 0..1).
+    ValueError: nothing given, a path that leads to no picture, an empty batch or picture, another rank, channel count
+    or type, NaN or infinity.
     """
     if len(background) != 3 or not all(0 <= value <= 1 for value in background):
         raise ValueError(f"The background {background} is not three numbers in 0..1 (red, green, blue).")
@@ -44,12 +47,16 @@ def to_rgb(images: Pictures, background: Rgb) -> list[Tensor]:
 def _one_batch(image: Picture, background: Rgb) -> Tensor:
     if isinstance(image, Tensor):
         pixels = image.detach()
+    elif isinstance(image, (str, os.PathLike)):
+        pixels = _from_file(os.fsdecode(image))
     elif hasattr(image, "getbands"):
         pixels = _from_pil(cast("Image.Image", image))
     elif hasattr(image, "__array_interface__"):
         pixels = _from_numpy(cast("npt.NDArray[Any]", image))
     else:
-        raise ValueError(f"A picture is a PIL image, a numpy array or a torch tensor, not {type(image).__name__}.")
+        raise ValueError(
+            f"A picture is a path, a PIL image, a numpy array or a torch tensor, not {type(image).__name__}."
+        )
     return _on_background(_to_bytes(_channels_first(pixels)), background).contiguous()
 
 
@@ -59,8 +66,29 @@ def _from_numpy(image: npt.NDArray[Any]) -> Tensor:
     return torch.as_tensor(cast("Any", image).copy())  # torch takes no negative strides
 
 
+def _from_file(path: str) -> Tensor:
+    from PIL import Image, UnidentifiedImageError
+
+    if os.path.isdir(path):
+        raise ValueError(f"{path!r} is a folder, not a picture: give the paths of the pictures in it as a list.")
+    try:
+        with (image := Image.open(path)):
+            return _from_pil(image)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"There is no picture {path!r}: give the path of a file that is there.") from None
+    except UnidentifiedImageError:
+        raise ValueError(f"{path!r} is not a picture that PIL can read: give a PNG, JPEG or WebP file.") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise a dozen types for a broken file
+        raise ValueError(f"The picture {path!r} could not be read: {error}") from error
+
+
 def _from_pil(image: Image.Image) -> Tensor:
-    """A PIL image as an array (H, W, C)."""
+    """A PIL image as an array (H, W, C), turned as its EXIF orientation says."""
+    from PIL import ImageOps
+
+    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
         return _bytes_of(image.convert("I"), torch.int32).float() / 65535
     if image.mode in ("I", "F"):

@@ -16,11 +16,12 @@ PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "model_files", "service
 ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors"}
 READERS = ("model_files/", "clip_vision/from_file.py", "ip_adapter/from_file.py")  # what opens files, by `tensor_files`
 MORE = {  # three files ask the cores what a file is, what it is called and whether it is applied; one reads
-    # ComfyUI's configuration
+    # ComfyUI's configuration; one opens pictures when it is given some
     "model_files/index/identification.py": {"...clip_vision", "...ip_adapter"},
     "model_files/matching/support.py": {"...ip_adapter"},
     "model_files/matching/wording.py": {"...ip_adapter"},
     "model_files/folders/extra_paths.py": {"yaml"},
+    "clip_vision/images.py": {"PIL"},
 }
 
 
@@ -79,7 +80,8 @@ import pkgutil
 import pack.tensor_files, pack.clip_vision, pack.ip_adapter, pack.model_files
 for module in pkgutil.walk_packages(pack.model_files.__path__, "pack.model_files."):
     importlib.import_module(module.name)
-print(sorted(name for name in sys.modules if name.split(".")[0] in {"comfy", "comfy_api", "folder_paths", "nodes"}))
+absent = {"comfy", "comfy_api", "folder_paths", "nodes", "PIL"}
+print(sorted(name for name in sys.modules if name.split(".")[0] in absent))
 """
 READ_TABLES = """
 class Absent:
@@ -109,8 +111,8 @@ def run(code: str, tmp_path: Path) -> str:
     return done.stdout.strip()
 
 
-def test_importing_the_packages_imports_nothing_of_comfyui(tmp_path):
-    """ComfyUI could be imported there, but is not."""
+def test_importing_the_packages_imports_nothing_of_comfyui_and_no_pil(tmp_path):
+    """They could be imported there, but are not."""
     assert run(IMPORT_PACKAGES, tmp_path) == "[]"
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
@@ -20,6 +20,7 @@ SIZES = [
     (5, 400),
 ]
 EXACT, LEVEL = 1e-6, 1.01 / 255
+ORIENTATION = ExifTags.Base.Orientation
 WHITE, RED = (1.0, 1.0, 1.0), (1.0, 0.0, 0.0)
 
 
@@ -223,8 +224,8 @@ NAN[0, 3, 4, 1] = float("nan")
         (np.full((8, 8, 3), 200.0, np.float32), "divide by 255"),
         (Image.new("F", (8, 8)), "mode 'F'"),
         (Image.new("I", (8, 8)), "mode 'I'"),
-        ("photo.jpg", "not str"),
         ([np.zeros((8, 8, 3), np.uint8), None], "not NoneType"),
+        (b"photo.jpg", "A picture is a path, a PIL image, a numpy array or a torch tensor, not bytes"),
         (np.zeros((1, 500, 3), np.uint8), "too narrow to cut a square"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -232,6 +233,69 @@ NAN[0, 3, 4, 1] = float("nan")
 def test_what_is_no_picture_is_refused(images, message):
     with pytest.raises(ValueError, match=message):
         fit(images, 16)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("file", ["x.jpg", "x.png", "x.tiff"])
+def test_files_and_pil_images_are_turned_as_pil_turns_them(tmp_path, orientation, file):
+    path, exif = tmp_path / file, Image.Exif()
+    exif[ORIENTATION] = orientation
+    Image.fromarray(picture(40, 30)).save(path, exif=exif, **({"quality": 95} if file == "x.jpg" else {}))
+    with Image.open(path) as stored:
+        theirs = as_floats(ImageOps.exif_transpose(stored).resize((32, 32), Image.Resampling.BICUBIC))
+    for form in (path, str(path), Image.open(path)):
+        assert torch.equal(fit(form, 32, "squash")[0], theirs)
+    if orientation > 1 and file != "x.tiff":  # which PIL itself turns when it opens the file
+        assert not torch.equal(fit(np.asarray(Image.open(path)), 32, "squash")[0], theirs)
+
+
+def test_a_list_may_mix_paths_with_pictures(tmp_path):
+    pictures = [Image.fromarray(picture(50, 40, seed=seed)) for seed in range(2)]
+    pictures[0].save(tmp_path / "0.png")
+    assert torch.equal(fit([tmp_path / "0.png", pictures[1]], 32), fit(pictures, 32))
+
+
+@pytest.mark.parametrize("file", ["x.gif", "x.webp", "x.png"])
+def test_of_an_animated_file_the_first_picture_counts(tmp_path, file):
+    first, second = Image.new("RGB", (8, 8), "red"), Image.new("RGB", (8, 8), "blue")
+    first.save(tmp_path / file, save_all=True, append_images=[second], **({"lossless": True} if "webp" in file else {}))
+    assert Image.open(tmp_path / file).n_frames == 2
+    assert torch.equal(fit(tmp_path / file, 8)[0], as_floats(first))
+
+
+def cut(path):
+    Image.fromarray(picture(80, 80)).save(path)
+    path.write_bytes(path.read_bytes()[:-4000])
+
+
+def deep(path):
+    Image.new("F", (8, 8)).save(path)
+
+
+NO_PICTURES = {  # file: how it is made, words of the error
+    "none.png": (lambda path: None, "There is no picture '.*none.png': give the path of a file that is there"),
+    "a/b.png": (lambda path: path.parent.write_text("a"), "There is no picture '.*b.png'"),
+    "folder": (lambda path: path.mkdir(), "folder' is a folder, not a picture: give the paths of the pictures in it"),
+    "text.png": (lambda path: path.write_text("<html>"), "text.png' is not a picture that PIL can read: give a PNG"),
+    "empty.png": (lambda path: path.touch(), "empty.png' is not a picture that PIL can read"),
+    "cut.png": (cut, "The picture '.*cut.png' could not be read: .*truncated"),
+    "deep.tiff": (deep, "The picture '.*deep.tiff' could not be read: A PIL image of mode 'F'"),
+}
+
+
+@pytest.mark.parametrize("file", NO_PICTURES)
+def test_a_path_that_leads_to_no_picture_is_refused(tmp_path, file):
+    make, words = NO_PICTURES[file]
+    make(tmp_path / file)
+    with pytest.raises(ValueError, match=words):
+        fit([np.zeros((8, 8, 3), np.uint8), tmp_path / file], 16)
+
+
+def test_a_picture_too_large_to_be_honest_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)
+    Image.new("L", (8, 8)).save(tmp_path / "bomb.png")
+    with pytest.raises(ValueError, match="bomb.png' could not be read: .*decompression bomb"):
+        fit(str(tmp_path / "bomb.png"), 16)
 
 
 def test_a_picture_too_narrow_to_crop_can_be_squashed_or_padded():
