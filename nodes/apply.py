@@ -37,6 +37,7 @@ class ApplyImagePrompt(io.ComfyNode):
                     min=-WEIGHT_LIMIT,
                     max=WEIGHT_LIMIT,
                     step=0.05,
+                    optional=True,
                     tooltip="How strongly the references act. About 0.5 leaves room for a text prompt; "
                     "0 does nothing, below 0 pushes away.",
                 ),
@@ -46,6 +47,7 @@ class ApplyImagePrompt(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
+                    optional=True,
                     tooltip="Part of sampling at which the image prompt sets in: 0 is the first step.",
                     advanced=True,
                 ),
@@ -55,6 +57,7 @@ class ApplyImagePrompt(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
+                    optional=True,
                     tooltip="Part of sampling at which the image prompt stops: 1 is after the last step.",
                     advanced=True,
                 ),
@@ -94,7 +97,7 @@ class ApplyImagePrompt(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, start: float | None, end: float | None) -> bool | str:
+    def validate_inputs(cls, start: float | None = 0.0, end: float | None = 1.0) -> bool | str:
         """Check the range before the prompt is queued. Linked values are None here, and `execute` checks them."""
         try:
             _range(0.0 if start is None else start, 1.0 if end is None else end)
@@ -108,9 +111,9 @@ class ApplyImagePrompt(io.ComfyNode):
         model: ModelPatcher,
         adapter: ImagePromptAdapter,
         features: Output,
-        weight: float,
-        start: float,
-        end: float,
+        weight: float = 1.0,
+        start: float = 0.0,
+        end: float = 1.0,
         mask: torch.Tensor | None = None,
         negative: Output | None = None,
         batch: str = BATCHES[0],

@@ -35,6 +35,7 @@ class EncodeImagePrompt(io.ComfyNode):
                     "crop",
                     options=list(CROPS),
                     default="center",
+                    optional=True,
                     tooltip="How an image becomes square: keep its centre or the named side, 'pad' it to keep all "
                     "of it, or 'squash' it.",
                 ),
@@ -42,6 +43,7 @@ class EncodeImagePrompt(io.ComfyNode):
                     "background",
                     options=list(BACKGROUNDS),
                     default="black",
+                    optional=True,
                     tooltip="Colour of the bars that 'pad' adds, and behind transparent parts.",
                     advanced=True,
                 ),
@@ -105,6 +107,7 @@ class CombineImagePrompts(io.ComfyNode):
                     "method",
                     options=list(COMBINE_METHODS),
                     default=COMBINE_METHODS[0],
+                    optional=True,
                     tooltip="concat: the model looks at every reference; average: one blend of them; norm average: "
                     "a blend to which each contributes equally; add: their sum, stronger; subtract: the first minus "
                     "the average of the others.",
@@ -127,7 +130,9 @@ class CombineImagePrompts(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, method: str, rows: str = COMBINE_ROWS[0], **features: Output) -> io.NodeOutput:
+    def execute(
+        cls, method: str = COMBINE_METHODS[0], rows: str = COMBINE_ROWS[0], **features: Output
+    ) -> io.NodeOutput:
         input_checks.choice(method, COMBINE_METHODS, "method")
         input_checks.choice(rows, COMBINE_ROWS, "rows")
         first, *others = REFERENCES

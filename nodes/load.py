@@ -43,6 +43,7 @@ class LoadImageEncoder(io.ComfyNode):
                     "variant",
                     options=VARIANTS,
                     default="auto",
+                    optional=True,
                     tooltip="Which encoder the file holds. 'auto' reads it from the tensors; say it yourself only "
                     "for a renamed file whose variant has the same shapes.",
                     advanced=True,
@@ -51,6 +52,7 @@ class LoadImageEncoder(io.ComfyNode):
                     "dtype",
                     options=list(DTYPES),
                     default="auto",
+                    optional=True,
                     tooltip="Number format of the computation. 'auto' takes what the device is fastest at; "
                     "fp32 is the most exact.",
                     advanced=True,

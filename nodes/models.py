@@ -45,6 +45,7 @@ class LoadImagePromptModels(io.ComfyNode):
                     "purpose",
                     options=[AUTO, *PURPOSES],
                     default=AUTO,
+                    optional=True,
                     tooltip="What the reference is for. 'plus' keeps much of it, 'standard' the gist, 'light' less, "
                     "'composition' its layout, the face kinds a face. 'auto' takes the best that is there.",
                 ),

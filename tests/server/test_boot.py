@@ -1,8 +1,12 @@
 """ComfyUI knows the pack and its nodes after it has started."""
 
+import copy
+
+import numpy as np
 import pytest
 
 from .conftest import WORKFLOWS
+from .test_example_workflows import widget_names
 
 NODES = {
     "ImagePromptLoadEncoder": ["CLIP_VISION"],
@@ -12,6 +16,24 @@ NODES = {
     "ImagePromptApply": ["MODEL"],
     "ImagePromptLoadModels": ["MODEL", "IMAGE_PROMPT_ADAPTER", "CLIP_VISION"],
     "ImagePromptModelReport": ["STRING"],
+}
+WIDGETS = {  # in the order in which `widgets_values` of saved workflows lists them
+    "ImagePromptLoadEncoder": ["encoder_name", "variant", "dtype"],
+    "ImagePromptLoadAdapter": ["adapter_name"],
+    "ImagePromptEncode": ["crop", "background"],
+    "ImagePromptCombine": ["method", "rows"],
+    "ImagePromptApply": ["weight", "start", "end", "batch", "layers"],
+    "ImagePromptLoadModels": ["purpose"],
+    "ImagePromptModelReport": [],
+}
+SOCKETS = {
+    "ImagePromptLoadEncoder": [],
+    "ImagePromptLoadAdapter": [],
+    "ImagePromptEncode": ["clip_vision", "image", "adapter"],
+    "ImagePromptCombine": [f"features_{number}" for number in range(1, 7)],
+    "ImagePromptApply": ["model", "adapter", "features", "mask", "negative"],
+    "ImagePromptLoadModels": ["model"],
+    "ImagePromptModelReport": [],
 }
 
 
@@ -39,6 +61,26 @@ def test_every_input_and_output_is_explained(object_info, name):
     assert info["output"] == NODES[name]
     assert [key for key, (_, options) in inputs(info).items() if not options.get("tooltip")] == []
     assert all(info["output_tooltips"]) and len(info["output_tooltips"]) == len(info["output"])
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_inputs_are_in_the_order_of_saved_workflows(object_info, name):
+    widgets = widget_names(object_info[name])
+    assert widgets == WIDGETS[name]
+    assert [socket for socket in inputs(object_info[name]) if socket not in widgets] == SOCKETS[name]
+
+
+def test_what_has_a_default_may_be_left_out_of_a_prompt(object_info, sdxl, run):
+    """The pictures are those of the defaults, written out."""
+    left_out = copy.deepcopy(sdxl)
+    for node, short in zip(sdxl.values(), left_out.values()):
+        if node["class_type"] in NODES:
+            for name, (_, options) in inputs(object_info[node["class_type"]]).items():
+                if "default" in options:
+                    node["inputs"][name] = options["default"]
+                    short["inputs"].pop(name, None)
+    assert left_out != sdxl
+    assert np.array_equal(run(left_out).pictures, run(sdxl).pictures)
 
 
 def test_of_apply_only_the_range_and_the_batch_are_advanced(object_info):
