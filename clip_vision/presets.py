@@ -167,7 +167,7 @@ def log_guess(sizes: Sizes | VisionConfig, name: str) -> None:
     rows = _of_shape(sizes)
     others = [row.name for row in rows if not row.computes_like(rows[0])]
     if others and not _hinted(rows, name):
-        logging.getLogger(__name__).info(
+        logging.getLogger(__name__).debug(
             "%s is taken for %s; of the same shape are %s. If it is one of them, say so with `variant`.",
             name or "The image encoder",
             rows[0].name,

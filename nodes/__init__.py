@@ -1,7 +1,10 @@
 """The nodes, and the only code that imports ComfyUI. The maths is in `clip_vision` and `ip_adapter`."""
 
+import logging
+
 from comfy_api.latest import ComfyExtension, io
 
+from ..model_files.cli.environment import pack_version
 from .apply import ApplyImagePrompt
 from .encode import CombineImagePrompts, EncodeImagePrompt
 from .folders import register_folders
@@ -26,6 +29,8 @@ class ImagePromptExtension(ComfyExtension):
     async def on_load(self) -> None:
         register_folders()
         register_routes()
+        version = pack_version() or "of unknown version"
+        logging.getLogger(__name__).info("Image Prompt %s: %d nodes.", version, len(NODES))
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

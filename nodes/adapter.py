@@ -30,6 +30,10 @@ class ImagePromptAdapter:
         name = os.path.basename(path)
         return cls(load(path, "cpu", None, name=name, ops=comfy.ops.manual_cast), name)
 
+    @property
+    def kind(self) -> str:
+        return f"{self.module.family.name} for {self.module.base_model}"
+
     def get_models(self) -> list[ModelPatcher]:
         return [self.patcher]
 

@@ -89,6 +89,10 @@ class ImageEncoder:
         return cls(module, device, key=(*file_state(path), variant, dtype))
 
     @property
+    def kind(self) -> str:
+        return self.name
+
+    @property
     def summary(self) -> str:
         """The name of the encoder, its dtype and its device, as text."""
         return f"{self.name}, {DTYPES[self.dtype]}, {self.load_device.type}"

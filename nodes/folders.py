@@ -4,22 +4,35 @@ import hashlib
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import comfy.utils  # tells torch which names in old checkpoints are safe  # noqa: F401
 import folder_paths
+from comfy.model_patcher import ModelPatcher
 
 from ..model_files.folders import Listing
+from ..service import log_load
 from ..tensor_files import read_from
 from .activity import count, timed
 
 ADAPTER_FOLDER = "ipadapter"
 ENCODER_FOLDER = "clip_vision"
 
-Loaded = TypeVar("Loaded")
+
+class Managed(Protocol):
+    """What is loaded from a file: its module is in a patcher, so that ComfyUI manages its memory."""
+
+    patcher: ModelPatcher
+
+    @property
+    def kind(self) -> str: ...  # which encoder, or which family of adapters
+
+
+Loaded = TypeVar("Loaded", bound=Managed)
 _loaded: weakref.WeakValueDictionary[tuple[Any, ...], Any] = weakref.WeakValueDictionary()
 _changing = threading.Lock()
 _listed: dict[str, Listing] = {}
@@ -63,8 +76,11 @@ def shared(folder: str, name: str, options: Hashable, build: Callable[[str], Loa
         key = (folder, *file_state(path), options)
     loaded = _loaded.get(key)
     if loaded is None:
+        begin = time.perf_counter()
         with timed(f"load {folder}"):
             loaded = build(path)
+        seconds, dtype = time.perf_counter() - begin, next(loaded.patcher.model.parameters()).dtype
+        log_load(name, loaded.kind, dtype, loaded.patcher.load_device, seconds)
         with _changing:
             _loaded[key] = loaded
     else:

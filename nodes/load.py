@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import TypeVar
 
 import torch
 from comfy_api.latest import io
@@ -14,13 +13,12 @@ from . import input_checks
 from .adapter import ImagePromptAdapter
 from .display import show
 from .encoder import ImageEncoder
-from .folders import ADAPTER_FOLDER, ENCODER_FOLDER, fingerprint, model_names, shared
+from .folders import ADAPTER_FOLDER, ENCODER_FOLDER, Loaded, fingerprint, model_names, shared
 from .model_library import explained_file
 from .sockets import CATEGORY, Adapter
 
 VARIANTS = ["auto", *(preset.name for preset in PRESETS)]
 DTYPES = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-Loaded = TypeVar("Loaded")
 
 
 class LoadImageEncoder(io.ComfyNode):

@@ -2,6 +2,7 @@
 
 from .activity import Activity
 from .feature_cache import FeatureCache, digest, encode_once
+from .load_log import log_load
 from .memory import CHUNKS, is_out_of_memory, with_less_memory
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "digest",
     "encode_once",
     "is_out_of_memory",
+    "log_load",
     "with_less_memory",
 ]

@@ -105,7 +105,7 @@ def test_an_encoder_is_configured_as_it_was_published():
     ("variant", "file"), [("CLIP ViT-L/14 LAION-2B", "CLIP-ViT-L-14-laion2B"), ("SigLIP base/16-224", "mine")]
 )
 def test_an_encoder_is_described_as_it_would_be_loaded_and_nothing_is_logged(variant, file, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG")
     sd = on_meta(ROWS[variant])
     expected = load_encoder(sd, name=file).config
     caplog.clear()
@@ -187,7 +187,7 @@ def test_folders_are_read_where_the_file_name_says_nothing():
 
 
 def test_a_guess_among_variants_is_logged(caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG")
     load_encoder(on_meta(ROWS["CLIP ViT-L/14"]), name="mine.safetensors")
     (message,) = caplog.messages
     assert message.startswith("mine.safetensors is taken for CLIP ViT-L/14; of the same shape are CLIP ViT-L/14 gelu, ")
@@ -204,7 +204,7 @@ def test_a_guess_among_variants_is_logged(caplog):
     ],
 )
 def test_what_is_known_is_not_logged(row, options, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG")
     load_encoder(on_meta(ROWS[row]), **options)
     assert not caplog.messages
 

@@ -1,9 +1,11 @@
 """The loaders find, share and refuse files."""
 
+import asyncio
 import gc
 import importlib
 import os
 import pickle
+import re
 import weakref
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,6 +20,8 @@ from safetensors.torch import save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from image_prompt.model_files import read_header
+from image_prompt.model_files.cli.environment import pack_version
+from image_prompt.nodes import ImagePromptExtension
 from image_prompt.nodes.apply import ApplyImagePrompt
 from image_prompt.nodes.encode import EncodeImagePrompt
 from image_prompt.nodes.folders import register_folders
@@ -58,6 +62,24 @@ def test_an_adapter_file_is_loaded(folders, suffix):
     adapter = load_adapter(path.name)
     assert (adapter.module.base_model, adapter.module.num_tokens, len(adapter.module.layer_widths)) == ("SD1.5", 4, 16)
     torch.testing.assert_close(adapter.module.layers[3].to_k_ip.weight, file["ip_adapter.7.to_k_ip.weight"])
+
+
+def test_each_load_is_one_line_at_debug_level_and_the_start_one_at_info(folders, caplog):
+    caplog.set_level("DEBUG")
+    asyncio.run(ImagePromptExtension().on_load())
+    save_file(tiny.base_file(tiny.unet("SD1.5")), folders / "ipadapter" / "a.safetensors")
+    (folders / "clip_vision" / "sub").mkdir()
+    save_file(tiny.encoder_file(), folders / "clip_vision" / "sub" / "e.safetensors", metadata=tiny.DESCRIPTION)
+    kept = load_adapter("a.safetensors"), load_adapter("a.safetensors")
+    name = os.path.join("sub", "e.safetensors")
+    kept += (LoadImageEncoder.execute(name, dtype="bf16"),)
+    ours = [record for record in caplog.records if record.name.startswith("image_prompt")]
+    said = [(record.levelname, re.sub(r"\d+\.\d\d s", "0 s", record.getMessage())) for record in ours]
+    assert said == [
+        ("INFO", f"Image Prompt {pack_version()}: 7 nodes."),
+        ("DEBUG", "Loaded a.safetensors: base for SD1.5, float32, on cpu, in 0 s."),
+        ("DEBUG", f"Loaded {name}: tiny CLIP, bfloat16, on cpu, in 0 s."),
+    ]
 
 
 def test_an_encoder_file_is_loaded(folders):

@@ -5,6 +5,8 @@ import copy
 import numpy as np
 import pytest
 
+from image_prompt.model_files.cli.environment import pack_version
+
 from .conftest import WORKFLOWS
 from .test_example_workflows import widget_names
 
@@ -45,6 +47,7 @@ def test_the_pack_loads_without_a_complaint(server):
     log = server.log.read_text(errors="replace")
     assert "custom_nodes/image-prompt" in log.replace("\\", "/")
     assert "IMPORT FAILED" not in log
+    assert log.count(f"Image Prompt {pack_version()}: 7 nodes.") == 1
     assert "Error while calling comfy_entrypoint" not in log
     assert "Traceback" not in log
 

@@ -142,7 +142,7 @@ def test_encoders_of_equal_shape_that_compute_otherwise_are_kept_apart(tensors, 
 
 
 def test_nothing_is_logged(caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("DEBUG")
     identify(header_of(shapes(VIT_L)), "mine.safetensors")
     assert not caplog.messages
 
