@@ -66,7 +66,7 @@ def _paths(options: argparse.Namespace) -> Answer:
 def _identify(options: argparse.Namespace) -> Answer:
     from .identify import answer
 
-    return answer(options.files)
+    return answer(options.files, lambda: _where(options, needed=False).folders)
 
 
 def _status(options: argparse.Namespace) -> Answer:
@@ -115,7 +115,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
         return made
 
     paths = command("paths", _paths, "which files are found, missing, misplaced, or unusable and why, and all folders")
-    identify = command("identify", _identify, "what files are, by their headers; exit code 1 if one is not usable")
+    identify = command(
+        "identify", _identify, "what files are, and which files made a picture; exit code 1 if one is not usable"
+    )
     status = command("status", _status, "versions, optional parts, folders and the index")
     catalogue = command("catalogue", _catalogue, "the published files, with sizes and licences")
     get = command("get", _get, "download a file of the catalogue into its folder, after asking")
@@ -134,7 +136,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         each.add_argument(
             "--catalogue", metavar="FILE", action="append", default=[], help="entries to add, in JSON; may be repeated"
         )
-    for each in (paths, status, catalogue, get):
+    for each in (paths, identify, status, catalogue, get):
         _add_places(each)
     return parser
 

@@ -1,23 +1,50 @@
-"""Answer the command "identify": what files are, by their headers."""
+"""Answer the command "identify": what files are, by their headers, and which files made a picture."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ...tensor_files import read_header
-from ..folders import Installation
+from ..folders import Installation, ModelFolders
 from ..index import Identity, identify
 from ..index.index_cache import Known, load
 from ..matching import identity_words
+from .made_with import lines, made_with, whereabouts
+from .png_text import picture_format
 from .terminal import Answer, described, wrapped
 
 
-def answer(files: Sequence[str]) -> Answer:
+def answer(files: Sequence[str], folders: Callable[[], ModelFolders] = ModelFolders) -> Answer:
+    """What each file is.
+
+    folders: gives the folders in which the files that made a picture are looked for, and is asked only for a picture
+    """
     known = _known()
-    found = [(file, *_look_into(file, known)) for file in files]
-    unusable = any(problem for _, _, _, problem in found)
-    return Answer([_data(*row) for row in found], [line for row in found for line in _lines(*row)], int(unusable))
+    found = [_answer(file, folders, known) for file in files]
+    code = int(any(each.code for each in found))
+    return Answer([each.data for each in found], [line for each in found for line in each.lines], code)
+
+
+def _answer(file: str, folders: Callable[[], ModelFolders], known: Mapping[str, Known]) -> Answer:
+    try:
+        kind = picture_format(file)
+    except OSError:  # the reader of model files says it better
+        kind = ""
+    return _picture(file, kind, folders) if kind else _model(file, known)
+
+
+# -------------------------------------------------------------------------------------------------------- model files
+
+
+def _model(file: str, known: Mapping[str, Known]) -> Answer:
+    container, identity, problem = _look_into(file, known)
+    told = identity and identity.to_dict()
+    data = {"file": file, "container": container, "identity": told, "usable": not problem, "problem": problem}
+    facts = [("what", identity_words(identity)), ("container", container)] if identity else []
+    usable = ("usable", f"no: {problem}" if problem else "yes")
+    return Answer(data, [*wrapped(file), *described([*facts, usable])], int(bool(problem)))
 
 
 def _known() -> Mapping[str, Known]:
@@ -52,11 +79,21 @@ def _identity(file: str, known: Mapping[str, Known]) -> Identity | None:
     return None
 
 
-def _data(file: str, container: str, identity: Identity | None, problem: str) -> dict[str, object]:
-    known = identity and identity.to_dict()
-    return {"file": file, "container": container, "identity": known, "usable": not problem, "problem": problem}
+# ----------------------------------------------------------------------------------------------------------- pictures
 
 
-def _lines(file: str, container: str, identity: Identity | None, problem: str) -> list[str]:
-    facts = [("what", identity_words(identity)), ("container", container)] if identity else []
-    return [*wrapped(file), *described([*facts, ("usable", f"no: {problem}" if problem else "yes")])]
+def _picture(file: str, kind: str, folders: Callable[[], ModelFolders]) -> Answer:
+    data: dict[str, Any] = {"file": file, "container": kind, "identity": None, "usable": False, "made_with": None}
+    try:
+        if kind != "PNG":
+            raise ValueError(f"This is a {kind} picture. Which files made it is read from PNG pictures only.")
+        record = made_with(file)
+    except (ValueError, OSError) as error:
+        said = described([("what", f"a {kind} picture"), ("made with", f"not known: {error}")])
+        return Answer({**data, "problem": str(error)}, [*wrapped(file), *said], 1)
+    found = whereabouts(record, folders())
+    told = [
+        {**each, "here": here, "path": path} for each, (here, path) in zip(record.files, found, strict=bool(found))
+    ] or record.files
+    data["made_with"] = {"version": record.version, "files": told}
+    return Answer({**data, "problem": ""}, [*wrapped(file), *lines(record, found)])
