@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from ..model_files.cli.environment import pack_version
 from .apply import ApplyImagePrompt
 from .encode import CombineImagePrompts, EncodeImagePrompt
+from .files_used import register_prompt_handler
 from .folders import register_folders
 from .load import LoadImageEncoder, LoadImagePromptAdapter
 from .models import LoadImagePromptModels, ModelPathsReport
@@ -24,11 +25,12 @@ NODES: list[type[io.ComfyNode]] = [
 
 
 class ImagePromptExtension(ComfyExtension):
-    """The extension that ComfyUI loads: it lists the nodes, and registers folders and routes at the start."""
+    """The extension that ComfyUI loads: it lists the nodes, and registers folders, routes and the prompt handler."""
 
     async def on_load(self) -> None:
         register_folders()
         register_routes()
+        register_prompt_handler()
         version = pack_version() or "of unknown version"
         logging.getLogger(__name__).info("Image Prompt %s: %d nodes.", version, len(NODES))
 

@@ -13,6 +13,7 @@ from . import input_checks
 from .adapter import ImagePromptAdapter
 from .display import show
 from .encoder import ImageEncoder
+from .files_used import adapter_file, encoder_file, note_files
 from .folders import ADAPTER_FOLDER, ENCODER_FOLDER, Loaded, fingerprint, model_names, shared
 from .model_library import explained_file
 from .sockets import CATEGORY, Adapter
@@ -57,7 +58,7 @@ class LoadImageEncoder(io.ComfyNode):
                 ),
             ],
             outputs=[io.ClipVision.Output(display_name="clip_vision", tooltip="The image encoder.")],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
@@ -68,6 +69,7 @@ class LoadImageEncoder(io.ComfyNode):
     def execute(cls, encoder_name: str, variant: str = "auto", dtype: str = "auto") -> io.NodeOutput:
         encoder = load_encoder(encoder_name, variant, dtype)
         show(encoder.summary, getattr(cls.hidden, "unique_id", None))
+        note_files(cls.hidden, encoder_file(encoder_name, encoder))
         return io.NodeOutput(encoder)
 
 
@@ -89,6 +91,7 @@ class LoadImagePromptAdapter(io.ComfyNode):
                 ),
             ],
             outputs=[Adapter.Output(display_name="adapter", tooltip="The IP-Adapter.")],
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
@@ -97,7 +100,9 @@ class LoadImagePromptAdapter(io.ComfyNode):
 
     @classmethod
     def execute(cls, adapter_name: str) -> io.NodeOutput:
-        return io.NodeOutput(load_adapter(adapter_name))
+        adapter = load_adapter(adapter_name)
+        note_files(cls.hidden, adapter_file(adapter_name, adapter))
+        return io.NodeOutput(adapter)
 
 
 def load_encoder(name: str, variant: str = "auto", dtype: str = "auto") -> ImageEncoder:

@@ -15,6 +15,7 @@ from ..tensor_files import printable
 from ..tensor_files.weights import named_weights
 from . import input_checks
 from .display import show
+from .files_used import adapter_file, encoder_file, lora_file, note_files
 from .folders import digest, model_path
 from .hosts import base_model
 from .load import load_adapter, load_encoder
@@ -55,7 +56,7 @@ class LoadImagePromptModels(io.ComfyNode):
                 Adapter.Output(display_name="adapter", tooltip="The IP-Adapter."),
                 io.ClipVision.Output(display_name="clip_vision", tooltip="The image encoder that the adapter reads."),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
@@ -83,7 +84,10 @@ class LoadImagePromptModels(io.ComfyNode):
             model = with_lora(model, lora)
             taken.append(lora)
         show(f"{chosen.need.purpose}: {_short_names(taken)}", getattr(cls.hidden, "unique_id", None))
-        return io.NodeOutput(model, adapter, load_encoder(_listed(encoder)))
+        loaded = load_encoder(_listed(encoder))
+        used = [adapter_file(_listed(found), adapter), encoder_file(_listed(encoder), loaded)]
+        note_files(cls.hidden, *used, *(lora_file(_listed(file), file.identity) for file in taken[2:]))
+        return io.NodeOutput(model, adapter, loaded)
 
 
 class ModelPathsReport(io.ComfyNode):
