@@ -64,6 +64,12 @@ def _paths(options: argparse.Namespace) -> Answer:
 
 
 def _identify(options: argparse.Namespace) -> Answer:
+    if options.verify:
+        from .verify import answer as verified
+
+        return verified(options.files, options.picture)
+    if options.picture:
+        raise ValueError("--picture says what an encoder looks at when it is compared: give --verify as well.")
     from .identify import answer
 
     return answer(options.files, lambda: _where(options, needed=False).folders)
@@ -121,7 +127,18 @@ def _parser(program: str) -> argparse.ArgumentParser:
     status = command("status", _status, "versions, optional parts, folders and the index")
     catalogue = command("catalogue", _catalogue, "the published files, with sizes and licences")
     get = command("get", _get, "download a file of the catalogue into its folder, after asking")
-    identify.add_argument("files", nargs="+", metavar="FILE")
+    identify.add_argument(
+        "files", nargs="+", metavar="FILE", help="a model file, or a PNG picture that was made with some"
+    )
+    identify.add_argument(
+        "--verify",
+        action="store_true",
+        help="compute with an encoder in transformers too, or with an IP-Adapter in diffusers, and show the "
+        "differences; exit code 1 if they are more than rounding",
+    )
+    identify.add_argument(
+        "--picture", metavar="FILE", help="with --verify: what an encoder looks at (default: a pattern)"
+    )
     get.add_argument(
         "name", metavar="NAME", help="the name of an entry of the catalogue, of its file, or of its repository"
     )

@@ -1,0 +1,174 @@
+"""`identify FILE --verify` agrees with transformers and diffusers where this pack does, and shows where it does not."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from image_prompt.devtools import published
+from image_prompt.devtools.stages import ROOT
+from image_prompt.model_files.cli import command, verify, verify_adapter, verify_encoder
+
+sys.path.append(str(Path(__file__).parents[2] / "clip_vision"))
+
+import witness  # noqa: E402
+
+DEMO = ROOT / "demo" / "models"
+ENCODER, ADAPTER = DEMO / "clip_vision/demo_world.safetensors", DEMO / "ipadapter/ip-adapter_demo_world.safetensors"
+
+
+@pytest.fixture
+def told(capsys):
+    """What the command tells programs: (exit code, the comparison, those of its rows that differ)."""
+
+    def told(file: Path, *options: object) -> tuple[int, dict, list[str]]:
+        code = command.main(["identify", "--verify", "--json", str(file), *map(str, options)])
+        (compared,) = json.loads(capsys.readouterr().out)
+        differing = [row["what"] for row in compared["differences"] if not row["agrees"]]
+        assert compared["agrees"] is not bool(differing) and code == bool(differing)
+        return code, compared, differing
+
+    return told
+
+
+@pytest.fixture
+def refused(capsys):
+    """The text of the error with which the command ends."""
+
+    def refused(file: object, *options: object) -> str:
+        assert command.main(["identify", "--verify", str(file), *map(str, options)]) == 1
+        found = capsys.readouterr()
+        assert found.out == ""
+        return found.err
+
+    return refused
+
+
+# ----------------------------------------------------------------------------------------------------------- encoders
+
+HIDDEN = [f"hidden state {number}" for number in range(5)]
+
+
+def test_the_demo_encoder_agrees_on_the_pattern_and_on_a_photograph(told, capsys):
+    code, compared, _ = told(ENCODER)
+    assert code == 0 and compared["library"].startswith("transformers 5.")
+    assert [row["what"] for row in compared["differences"]] == ["image_embeds", "last", "penultimate", *HIDDEN]
+    assert told(ENCODER, "--picture", ROOT / "demo/images/astronaut.jpg")[0] == 0
+    assert command.main(["identify", "--verify", str(ENCODER)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "hidden state 4 " in said and "they are not compared; the weights and the computation are." in said
+    assert "AGREES: all 8 are equal up to rounding" in said
+
+
+@pytest.mark.parametrize("kind", ["SigLIP", "without a projection", "OpenCLIP"])
+@torch.no_grad()
+def test_every_layout_and_kind_of_encoder_agrees(told, tmp_path, kind):
+    row = witness.ROWS["SigLIP base/16-224" if kind == "SigLIP" else "CLIP ViT-B/32"]
+    weights = witness.state_dict(witness.narrow(row, layers=2))
+    if kind == "without a projection":
+        del weights["visual_projection.weight"]
+    weights = witness.to_openclip(weights) if kind == "OpenCLIP" else weights
+    save_file(
+        {key: tensor.contiguous() for key, tensor in weights.items()},
+        tmp_path / "e.safetensors",
+        witness.description(row),
+    )
+    code, compared, _ = told(tmp_path / "e.safetensors")
+    rows = {row["what"] for row in compared["differences"]}
+    assert code == 0 and "hidden state 2" in rows
+    assert {"SigLIP": "pooled", "OpenCLIP": "image_embeds"}.get(kind, "last") in rows
+    assert ("image_embeds" in rows) == (kind == "OpenCLIP")
+    assert any("renamed" in note for note in compared["notes"]) == (kind == "OpenCLIP")
+
+
+def test_a_wrong_weight_shows_from_its_layer_on(told, monkeypatch):
+    load = verify_encoder.load_encoder
+
+    def broken(*arguments, **options):
+        encoder = load(*arguments, **options)
+        encoder.layers[2].mlp.fc1.weight[0] *= 1.5
+        return encoder
+
+    monkeypatch.setattr(verify_encoder, "load_encoder", broken)
+    assert told(ENCODER)[2] == ["image_embeds", "last", "penultimate", "hidden state 3", "hidden state 4"]
+
+
+# ----------------------------------------------------------------------------------------------------------- adapters
+
+UNET = [32] * 2 + [64] * 2 + [96] * 5 + [64] * 3 + [32] * 3 + [96]  # of SD1.5, in the order of a file
+DEEP = [32] * 4 + [64] * 20 + [64] * 30 + [32] * 6 + [64] * 10  # of SDXL
+FILES = {
+    "plus": published.adapter(published.resampler(768, 24, heads=2), UNET, 768),
+    "full face": published.adapter(published.full_face(768, 24), UNET, 768),
+    "SDXL": published.adapter(published.base(2048, 24), DEEP, 2048),
+    "XLabs": published.xlabs(published.base(4096, 24), [256] * 19, 4096),
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_family_that_diffusers_loads_agrees(told, tmp_path, file):
+    save_file(published.fill(FILES[file], seed=3, spread=0.1), tmp_path / "a.safetensors")
+    code, compared, _ = told(tmp_path / "a.safetensors")
+    layers = {"SDXL": 70, "XLabs": 19}.get(file, 16)
+    assert code == 0 and len(compared["differences"]) == layers + 1
+    assert compared["library"].startswith("diffusers ")
+
+
+def test_the_demo_adapter_agrees_and_two_layers_that_are_exchanged_show(told, monkeypatch):
+    assert told(ADAPTER)[0] == 0
+    load = verify_adapter.load_adapter
+
+    def exchanged(*arguments, **options):
+        adapter = load(*arguments, **options)
+        layers = adapter.ip_adapter
+        layers["1"], layers["3"] = layers["3"], layers["1"]
+        return adapter
+
+    monkeypatch.setattr(verify_adapter, "load_adapter", exchanged)
+    assert told(ADAPTER)[2] == ["layer 0, 32 wide", "layer 1, 32 wide"]
+
+
+def test_another_scale_of_the_keys_shows_in_every_layer(told, monkeypatch):
+    monkeypatch.setattr(verify_adapter, "scale_key", lambda key, heads: key)
+    assert len(told(ADAPTER)[2]) == 16
+
+
+# ---------------------------------------------------------------------------------------------------- what is refused
+
+
+def test_what_is_not_compared_says_why(refused, tmp_path):
+    save_file({"lora_unet_x.lora_down.weight": torch.zeros(4, 4)}, tmp_path / "lora.safetensors")
+    save_file(
+        published.fill(published.adapter(published.resampler(768, 24, depth=2), UNET, 768), seed=3),
+        tmp_path / "shallow.safetensors",
+    )
+    assert "There is no file nowhere" in refused("nowhere")
+    assert "cannot be used, and is not compared. This file is a LoRA" in refused(tmp_path / "lora.safetensors")
+    assert "cannot load this file" in refused(tmp_path / "shallow.safetensors")
+    assert "cannot be read as a picture" in refused(ENCODER, "--picture", ENCODER)
+    assert "cannot be read as a picture" in refused(ENCODER, "--picture", tmp_path / "none.png")
+
+
+def test_a_library_that_is_missing_or_broken_is_named(refused, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    assert "pip install transformers" in refused(ENCODER)
+    (tmp_path / "broken_library.py").write_text("raise RuntimeError('two versions that do not fit')")
+    (tmp_path / "needy_library.py").write_text("import no_such_module")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match="cannot be imported: RuntimeError: two versions that do not fit"):
+        verify.library("broken_library")
+    with pytest.raises(ValueError, match="needs no_such_module, which is not installed: pip install no_such_module"):
+        verify.library("needy_library")
+
+
+def test_a_picture_without_a_comparison_is_refused(capsys):
+    assert command.main(["identify", str(ENCODER), "--picture", "x.png"]) == 1
+    assert "--verify" in capsys.readouterr().err
+
+
+def test_a_wrong_shape_is_no_comparison():
+    with pytest.raises(ValueError, match=r"last has the shape \[2\] here and \[3\] there"):
+        verify.difference("last", torch.ones(2), torch.ones(3))
