@@ -15,8 +15,9 @@ from image_prompt.devtools.stages import ROOT
 PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "model_files", "service")
 ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors"}
 READERS = ("model_files/", "clip_vision/from_file.py", "ip_adapter/from_file.py")  # what opens files, by `tensor_files`
-MORE = {  # three files ask the cores what a file is, what it is called and whether it is applied; two compute with
+MORE = {  # four files ask the cores what a file is, what it is called and whether it is applied; two compute with
     # them, to compare; one reads ComfyUI's configuration; one opens pictures when it is given some
+    "model_files/index/encoders.py": {"...clip_vision", "...ip_adapter"},
     "model_files/index/identification.py": {"...clip_vision", "...ip_adapter"},
     "model_files/matching/support.py": {"...ip_adapter"},
     "model_files/matching/wording.py": {"...ip_adapter"},

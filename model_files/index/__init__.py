@@ -4,7 +4,7 @@ Torch is imported for the first file that the index does not know yet.
 """
 
 from .cached_files import CachedFiles
-from .encoders import encoder_word
+from .encoders import encoder_word, encoder_words
 from .identity import Identity, identify
 from .index import TYPES, Index, IndexedFile, Progress
 from .index_cache import take_over
@@ -17,6 +17,7 @@ __all__ = [
     "IndexedFile",
     "Progress",
     "encoder_word",
+    "encoder_words",
     "identify",
     "take_over",
 ]

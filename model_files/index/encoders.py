@@ -15,3 +15,11 @@ ENCODER_OF_PRESET = {  # only where they differ; no adapter says for which CLIP 
 def encoder_word(preset: str) -> str:
     """The word of `ip_adapter.ENCODERS` for the encoder that a preset describes."""
     return ENCODER_OF_PRESET.get(preset, preset)
+
+
+def encoder_words() -> dict[str, str]:
+    """{every name of an encoder: the word by which adapters ask for it}"""
+    from ...clip_vision import PRESETS  # here, because everything else in this module needs neither of the cores
+    from ...ip_adapter import ENCODERS
+
+    return {name: encoder_word(name) for name in (*ENCODERS.values(), *(preset.name for preset in PRESETS))}

@@ -5,7 +5,7 @@ from .explanation import about, explain, named
 from .report import Report, Row, table
 from .requirement import HOMES, Need, Resolution
 from .resolution import PATIENCE, glance, resolve
-from .support import APPLIED_TO
+from .support import APPLIED_TO, adapter_words
 from .wording import identity_words
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Resolution",
     "Row",
     "about",
+    "adapter_words",
     "explain",
     "full_name",
     "glance",

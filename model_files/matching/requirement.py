@@ -73,7 +73,7 @@ class Need:
         name = family_name(id_of(self.family, self.base_model))
         what = {
             "adapter": f"{name} IP-Adapter" if self.family and not self.purpose else "IP-Adapter",
-            "encoder": f"image encoder {self.encoder}" if self.encoder else "image encoder",
+            "encoder": " ".join(filter(None, ("image encoder", self.family or self.encoder))),
             "lora": name or "LoRA",
             "face pack": "face pack",
         }[self.kind]

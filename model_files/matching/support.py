@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from ...ip_adapter import APPLIED_TO, FAMILIES
+from ...ip_adapter import APPLIED_TO, FAMILIES, purposes
 from ...ip_adapter.families.foreign import REMEDIES
 from ..catalogue import Catalogue, Entry, ids_of
 
-__all__ = ["APPLIED_TO", "is_of_use", "refusal"]
+__all__ = ["APPLIED_TO", "adapter_words", "is_of_use", "refusal"]
+
+
+def adapter_words(catalogue: Catalogue) -> tuple[list[str], list[str]]:
+    """(what adapters are for, the base models that they are for), first those that this pack applies."""
+    adapters = catalogue.find(kind="adapter")
+    told = (purpose for entry in adapters for purpose in entry.purposes)
+    base_models = (entry.base_model for entry in adapters)
+    return list(dict.fromkeys([*purposes(), *told])), list(dict.fromkeys(filter(None, [*APPLIED_TO, *base_models])))
 
 
 def refusal(entry: Entry) -> str:

@@ -1,0 +1,122 @@
+"""Find the file of an image encoder or of an adapter in one call.
+
+    path = find_encoder("CLIP ViT-bigG/14")
+    path = find_adapter("plus face", "SDXL", folders="/opt/ComfyUI")
+
+Files are found by their content, whatever they are called, also in the Hugging Face cache. What was read in files is
+kept in the index of the ComfyUI to which the folders belong, and shared with its nodes and the commands.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from .catalogue import Catalogue
+from .folders import Installation, ModelFolders, NotInstalled
+from .folders.hugging_face import hub_folder
+from .index import CachedFiles, Index, encoder_words, take_over
+from .matching import Need, Resolution, adapter_words, explain, resolve
+
+Folders = ModelFolders | Installation | str | os.PathLike[str] | None
+
+BY_WIDTH = re.compile(r"an encoder whose \w+ is \d+ wide")  # as adapters name an encoder that no table lists
+
+
+class NotFound(ValueError):
+    """No such file is in the folders: which would nearly do, which to get, and where to put it."""
+
+    def __init__(self, resolution: Resolution) -> None:
+        super().__init__(explain(resolution))
+        self.resolution = resolution
+
+
+def find_encoder(name: str, folders: Folders = None, *, needs_projection: bool = False) -> Path:
+    """The file of an image encoder.
+
+    name: "CLIP ViT-bigG/14" or another name of `clip_vision.PRESETS`, or the `encoder_name` of an adapter, which may
+        stand for several encoders: "CLIP ViT-B"
+    folders: `ModelFolders`, an `Installation`, or the folder of a ComfyUI or of models; without them, the ComfyUI
+        around this pack or in a usual place
+    needs_projection: whether it must have the visual projection, as for an adapter that reads image_embeds
+
+    Raises:
+        NotFound: there is no such file.
+        ValueError: the name is unknown; or no ComfyUI was found, or the folders or a catalogue cannot be read.
+    """
+
+    def need(catalogue: Catalogue) -> Need:
+        words = encoder_words() | {
+            entry.encoder: entry.encoder for entry in catalogue.find(kind="encoder") if entry.encoder
+        }
+        if not BY_WIDTH.fullmatch(str(name)):
+            _check(name, words, "the name of an image encoder")
+        word = words.get(name, name)
+        return Need("encoder", encoder=word, family="" if word == name else name, needs_projection=needs_projection)
+
+    return _find(need, folders)
+
+
+def find_adapter(purpose: str = "", base_model: str = "", folders: Folders = None) -> Path:
+    """The file of an IP-Adapter.
+
+    purpose: what the reference is for: "plus" keeps much of it, "standard" the gist, "light" less, "composition" its
+        layout, "plus face" and "full face" a face; "vit-G" and "NoobAI" read the largest encoder. The adapters for face
+        embeddings ("FaceID", "FaceID plus", "FaceID plus v2", "FaceID portrait", "FaceID portrait unnorm") are known,
+        but not applied. "" is any purpose
+    base_model: "SD1.5", "SDXL", "Kolors" or "Flux"; "" is any
+    folders: as for `find_encoder`
+
+    Raises:
+        NotFound: there is no such file, or only such that cannot be applied.
+        ValueError: a word is unknown; or no ComfyUI was found, or the folders or a catalogue cannot be read.
+    """
+
+    def need(catalogue: Catalogue) -> Need:
+        purposes, base_models = adapter_words(catalogue)
+        _check(purpose, ["", *purposes], "a purpose of adapters")
+        _check(base_model, ["", *base_models], "a base model of adapters")
+        return Need("adapter", purpose, base_model)
+
+    return _find(need, folders)
+
+
+def _find(need: Callable[[Catalogue], Need], folders: Folders) -> Path:
+    where = _installation(folders)
+    catalogue, file = Catalogue.load(*where.catalogues), where.index_file
+    wanted = need(catalogue)
+    index = Index(where.folders, file and take_over(file), cached=CachedFiles(catalogue))
+    try:
+        resolution = resolve(wanted, index, catalogue)
+    finally:
+        index.close()
+    if resolution.found is None:
+        raise NotFound(resolution)
+    return resolution.found.file.path
+
+
+def _installation(folders: Folders) -> Installation:
+    if isinstance(folders, Installation):
+        return folders
+    if isinstance(
+        folders, ModelFolders
+    ):  # folders that were named one by one are searched, and nothing else is touched
+        return Installation(folders, None) if folders.root is None else Installation.of(folders)
+    try:
+        return Installation.find(folders)
+    except NotInstalled:
+        if not hub_folder().is_dir():
+            raise
+        return Installation(ModelFolders(), None)  # the Hugging Face cache alone
+
+
+def _check(word: str, known: Iterable[str], what: str) -> None:
+    words = list(known)
+    if word not in words:
+        folded = {each.casefold(): each for each in words}
+        alike = difflib.get_close_matches(str(word).casefold(), folded, 1)
+        meant = f': meant is perhaps "{folded[alike[0]]}"' if alike else ""
+        raise ValueError(f"{word!r:.80} is not {what}{meant}. Known are: {', '.join(filter(None, words))}.")
