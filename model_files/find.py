@@ -85,7 +85,7 @@ def find_adapter(purpose: str = "", base_model: str = "", folders: Folders = Non
 
 
 def _find(need: Callable[[Catalogue], Need], folders: Folders) -> Path:
-    where = _installation(folders)
+    where = installation_of(folders)
     catalogue, file = Catalogue.load(*where.catalogues), where.index_file
     wanted = need(catalogue)
     index = Index(where.folders, file and take_over(file), cached=CachedFiles(catalogue))
@@ -98,12 +98,11 @@ def _find(need: Callable[[Catalogue], Need], folders: Folders) -> Path:
     return resolution.found.file.path
 
 
-def _installation(folders: Folders) -> Installation:
+def installation_of(folders: Folders) -> Installation:
+    """The installation that is meant; without folders, the one that is found, or else the Hugging Face cache alone."""
     if isinstance(folders, Installation):
         return folders
-    if isinstance(
-        folders, ModelFolders
-    ):  # folders that were named one by one are searched, and nothing else is touched
+    if isinstance(folders, ModelFolders):  # those that were named one by one are searched, and nothing else is touched
         return Installation(folders, None) if folders.root is None else Installation.of(folders)
     try:
         return Installation.find(folders)

@@ -15,6 +15,7 @@ from image_prompt.devtools.stages import ROOT
 PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "model_files", "service")
 ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors"}
 READERS = ("model_files/", "clip_vision/from_file.py", "ip_adapter/from_file.py")  # what opens files, by `tensor_files`
+BELOW = {"service": PACKAGES[:-1]}  # it joins the others
 MORE = {  # four files ask the cores what a file is, what it is called and whether it is applied; two compute with
     # them, to compare; one reads ComfyUI's configuration; one opens pictures when it is given some
     "model_files/index/encoders.py": {"...clip_vision", "...ip_adapter"},
@@ -52,7 +53,8 @@ def test_packages_import_torch_and_themselves(package):
         for level, module in imports(path):
             name, file = "." * level + module.split(".")[0], path.relative_to(ROOT).as_posix()
             inside = level <= depth if level else name in ALLOWED
-            below = level == depth + 1 and module.split(".")[0] == "tensor_files" and file.startswith(READERS)
+            other = (module or "").split(".")[0] if level == depth + 1 else ""
+            below = other == "tensor_files" and file.startswith(READERS) or other in BELOW.get(package, ())
             assert inside or below or name in MORE.get(file, ()), f"{file} imports {name}"
 
 

@@ -1,0 +1,278 @@
+"""The service on the files of the demo world: it finds, loads, encodes once, and gives the bits of the cores."""
+
+import shutil
+import sys
+import threading
+
+import numpy
+import pytest
+import torch
+from PIL import Image
+
+from image_prompt import clip_vision, ip_adapter
+from image_prompt.devtools.stages import ROOT
+from image_prompt.model_files import ModelFolders, NotFound
+from image_prompt.service import HashedPicture, ImagePromptService
+
+WORLD = ROOT / "demo" / "models"
+ENCODER = WORLD / "clip_vision" / "demo_world.safetensors"
+ADAPTERS = {"standard": "ip-adapter_demo_world.safetensors", "plus": "ip-adapter-plus_demo_world.safetensors"}
+
+
+@pytest.fixture
+def models(tmp_path):
+    """A models folder with the encoder and the adapters of the demo world, under names that say nothing."""
+    for number, file in enumerate([ENCODER, *(WORLD / "ipadapter" / name for name in ADAPTERS.values())]):
+        folder = tmp_path / "models" / file.parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, folder / f"{number}.safetensors")
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def service(models):
+    with ImagePromptService(models, purpose="plus", base_model="SD1.5", device="cpu", dtype="fp32") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    generator = numpy.random.default_rng(0)
+    return [Image.fromarray(generator.integers(0, 256, (50 + 7 * n, 70, 3), dtype=numpy.uint8)) for n in range(6)]
+
+
+def done(service, what):
+    return service.info()["activity"].get(what, {"count": 0})["count"]
+
+
+@pytest.mark.parametrize("purpose", ADAPTERS)
+def test_it_gives_the_bits_of_the_cores(models, pictures, purpose):
+    encoder = clip_vision.load(ENCODER, "cpu", "fp32")
+    adapter = ip_adapter.load(WORLD / "ipadapter" / ADAPTERS[purpose], "cpu")
+    want = [reads.name for reads in adapter.reads]
+    expected = clip_vision.encode(encoder, pictures, want=want, crop="pad", background=(1.0, 1.0, 1.0))
+    with ImagePromptService(models, purpose=purpose, device="cpu", dtype="fp32") as service:
+        features = service.features_batch(pictures, crop="pad", background=(1.0, 1.0, 1.0))
+        assert repr(features) == repr(expected) and torch.equal(features.select(want[0]), expected.select(want[0]))
+        tokens = service.tokens(features)
+        assert torch.equal(tokens, adapter.tokens(expected.as_dict()))
+        for ours, theirs in zip(service.key_values(tokens), adapter.key_value(tokens), strict=True):
+            assert torch.equal(ours[0], theirs[0]) and torch.equal(ours[1], theirs[1])
+        assert len(service.key_values(tokens, layers=[3])) == 1
+
+
+def test_what_stands_for_the_picture_in_the_unconditional_rows(models):
+    encoder = clip_vision.load(ENCODER, "cpu", "fp32")
+    size = encoder.config.image_size
+    with ImagePromptService(models, purpose="plus", device="cpu", dtype="fp32") as service:
+        found = service.negative_features()
+    zeros = encoder(torch.zeros(1, 3, size, size), ("penultimate",))
+    assert torch.equal(found.select("penultimate"), zeros.select("penultimate"))
+    with ImagePromptService(models, purpose="standard", device="cpu") as service:
+        found = service.negative_features().select("image_embeds")
+    assert found.eq(0).all() and found.shape == (1, encoder.config.projection)
+
+
+def test_a_picture_is_encoded_once_in_whatever_form_it_comes(service, pictures, tmp_path):
+    pictures[0].save(tmp_path / "one.png")
+    array = numpy.asarray(pictures[0])
+    forms = [
+        pictures[0],
+        array,
+        torch.from_numpy(array.copy()).float() / 255,
+        tmp_path / "one.png",
+        str(tmp_path / "one.png"),
+        HashedPicture.of(pictures[0]),
+    ]
+    found = [service.features(form).select("penultimate") for form in forms]
+    assert done(service, "pictures encoded") == 1 and done(service, "pictures") == len(forms)
+    assert all(torch.equal(each, found[0]) for each in found)
+    batch = service.features_batch([pictures[1], *forms[:2], pictures[1]])
+    assert done(service, "pictures encoded") == 2
+    assert torch.equal(batch.select("penultimate")[1:3], found[0].expand(2, -1, -1))
+    service.features(pictures[0], crop="pad")
+    assert done(service, "pictures encoded") == 3
+
+
+def test_a_known_file_is_not_read_again_until_it_changes(service, pictures, tmp_path, monkeypatch):
+    path = tmp_path / "one.png"
+    pictures[0].save(path)
+    first = service.features(path)
+    opened, really = [], Image.open
+    monkeypatch.setattr(Image, "open", lambda *what: opened.append(what) or really(*what))
+    assert torch.equal(service.features(path).select("penultimate"), first.select("penultimate"))
+    assert not opened
+    pictures[1].save(path)
+    changed = service.features(path).select("penultimate")
+    assert torch.equal(changed, service.features(pictures[1]).select("penultimate")) and len(opened) == 1
+
+
+def test_a_known_file_is_read_again_where_its_features_were_pushed_out(models, pictures, tmp_path):
+    pictures[0].save(tmp_path / "one.png")
+    with ImagePromptService(models, purpose="plus", device="cpu", limit=0) as service:
+        first, second = (service.features(tmp_path / "one.png").select("penultimate") for _ in range(2))
+        assert torch.equal(first, second) and done(service, "pictures encoded") == 2
+
+
+def test_four_threads_give_the_bits_of_one(models, service, pictures):
+    alone = [service.features(picture) for picture in pictures]
+    layers = [service.key_values(service.tokens(each)) for each in alone]
+    failed, start = [], threading.Barrier(4)
+    with ImagePromptService(models, purpose="plus", base_model="SD1.5", device="cpu", dtype="fp32") as shared:
+
+        def work(first: int) -> None:
+            start.wait()
+            for step in range(len(pictures)):
+                number = (first + step) % len(pictures)
+                features = shared.features(pictures[number])
+                found = shared.key_values(shared.tokens(features))
+                same = torch.equal(features.select("penultimate"), alone[number].select("penultimate"))
+                pairs = zip(found, layers[number], strict=True)
+                if not (same and all(torch.equal(a, b) for ours, theirs in pairs for a, b in zip(ours, theirs))):
+                    failed.append(number)
+
+        threads = [threading.Thread(target=work, args=(first,)) for first in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failed == [] and done(shared, "pictures encoded") == len(pictures)
+        assert done(shared, "load encoder") == done(shared, "load adapter") == 1
+
+
+@pytest.fixture
+def short(service, monkeypatch):
+    """Puts the service on a device with memory for so many pictures at a time; returns what is tried from then on."""
+    module = sys.modules[ImagePromptService.__module__]
+    place, encode, tried = module._place, module.encode_pixels, []
+    device = torch.device("cuda")
+
+    def placed(model, where):
+        tried.append((type(model).__name__, where.type))
+        place(model, torch.device("cpu"))
+        if where == device and short.fits < 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    def encoded(encoder, pixels, *, chunk_size, **options):
+        if chunk_size is not None and chunk_size > short.fits:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return encode(encoder, pixels, chunk_size=chunk_size, **options)
+
+    def short(fits):
+        short.fits = fits
+        service._device = device
+        tried.clear()
+        return tried
+
+    monkeypatch.setattr(module, "_place", placed)
+    monkeypatch.setattr(module, "encode_pixels", encoded)
+    return short
+
+
+@pytest.mark.parametrize("fits, tries", [(8, 1), (2, 2), (1, 3), (0, 4)])
+def test_short_memory_takes_fewer_pictures_and_then_the_cpu(models, service, short, pictures, fits, tries):
+    with ImagePromptService(models, purpose="plus", device="cpu", dtype="fp32") as other:
+        expected = other.features_batch(pictures).select("penultimate")
+    tried = short(fits)
+    found = service.features_batch(pictures).select("penultimate")
+    assert [device for _, device in tried] == (["cuda"] * 3 + ["cpu"] if fits == 0 else ["cuda"] * tries)
+    assert done(service, "out of memory") == tries - 1
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_an_adapter_for_which_memory_is_short_computes_on_the_cpu(models, service, short, pictures, monkeypatch):
+    with ImagePromptService(models, purpose="plus", device="cpu", dtype="fp32") as other:
+        features = other.features(pictures[0])
+        expected = other.tokens(features)
+    tried = short(0)
+    torch.testing.assert_close(service.tokens(features), expected)
+    assert tried == [("IPAdapter", "cuda")] * 3 + [("IPAdapter", "cpu")]
+
+
+def test_it_says_what_it_uses_and_what_it_did(service, models, pictures):
+    assert service.info()["encoder"] is service.info()["adapter"] is None
+    assert "plus" in repr(service) and "cpu" in repr(service)
+    service.tokens(service.features_batch(pictures[:2]))
+    info = service.info()
+    assert info["files"] == {
+        "adapter": str(models / "ipadapter" / "2.safetensors"),
+        "encoder": str(models / "clip_vision" / "0.safetensors"),
+    }
+    encoder, adapter = info["encoder"], info["adapter"]
+    assert encoder["name"] == clip_vision.load(ENCODER, "cpu").config.name
+    assert (encoder["dtype"], encoder["device"]) == ("float32", "cpu") and encoder["bytes"] > 1_000_000
+    assert (adapter["family"], adapter["base_model"], adapter["layers"]) == ("plus", "SD1.5", 16)
+    assert info["known features"]["pictures"] == 2
+    for what in ("load encoder", "load adapter", "features", "encode", "tokens"):
+        assert info["activity"][what]["count"] == 1 and info["activity"][what]["seconds"] >= 0
+
+
+def test_moving_to_the_device_it_is_on_changes_nothing(service, pictures):
+    before = service.features(pictures[0])
+    assert service.to("cpu") is service
+    assert service.to("auto").info()["device"] in ("cpu", "cuda", "mps", "xpu")
+    assert torch.equal(service.features(pictures[0]).select("penultimate"), before.select("penultimate"))
+
+
+def test_a_closed_service_says_so(service, pictures):
+    service.features(pictures[0])
+    service.close()
+    service.close()
+    for call in (
+        lambda: service.features(pictures[0]),
+        lambda: service.tokens(torch.zeros(1, 2, 3)),
+        service.missing,
+        service.negative_features,
+        lambda: service.to("cpu"),
+    ):
+        with pytest.raises(ValueError, match="This service was closed: make a new one"):
+            call()
+    assert "closed" in repr(service)
+
+
+def test_an_encoder_alone_needs_no_adapter(tmp_path, pictures):
+    with ImagePromptService(ModelFolders(), encoder=ENCODER, device="cpu") as service:
+        assert service.features(pictures[0], want=("image_embeds",)).names() == ["image_embeds"]
+        with pytest.raises(NotFound, match="IP-Adapter"):
+            service.features(pictures[0])
+
+
+def test_files_may_be_named(pictures):
+    adapter = WORLD / "ipadapter" / ADAPTERS["plus"]
+    with ImagePromptService(ModelFolders({"clip_vision": ENCODER.parent}), adapter=adapter, device="cpu") as service:
+        assert service.tokens(service.features(pictures[0])).shape[0] == 1
+        assert service.info()["files"]["encoder"] == str(ENCODER)
+
+
+def test_what_is_absent_is_explained_where_the_caller_asks_for_that(models):
+    (models / "clip_vision" / "0.safetensors").unlink()
+    with ImagePromptService(models, purpose="plus", base_model="SD1.5", device="cpu") as service:
+        said = service.missing()
+        assert said.startswith("Not found: image encoder an encoder whose penultimate is")
+        with pytest.raises(NotFound) as error:
+            service.features("photo.jpg")
+        assert str(error.value) == said and error.value.resolution.found is None
+        shutil.copy(ENCODER, models / "clip_vision")
+        assert service.missing() == ""
+
+
+def test_bad_input_is_refused(service, pictures, tmp_path):
+    (tmp_path / "page.png").write_text("<html>")
+    for call, match in {
+        lambda: service.features(torch.rand(2, 5, 5, 3)): "One picture is expected, and 2",
+        lambda: service.features_batch([]): "list is empty",
+        lambda: service.features_batch(pictures, batch_size=0): "A batch of 0 pictures: give 1 or more",
+        lambda: service.features(pictures[0], crop="middle"): "Unknown crop 'middle'",
+        lambda: service.features(pictures[0], want=("nothing",)): "Unknown feature 'nothing'",
+        lambda: service.features(pictures[0], want="image_embeds"): "collection of names",
+        lambda: service.features(tmp_path / "none.png"): "none.png",
+        lambda: service.features(tmp_path / "page.png"): "page.png",
+        lambda: service.tokens(torch.zeros(1, 5)): "was made for an encoder whose penultimate",
+        lambda: service.key_values(torch.zeros(1, 4, 5)): "Expected image tokens",
+        lambda: service.to("nowhere"): "nowhere",
+        lambda: HashedPicture.of([pictures[0], pictures[1]]): "One picture is hashed at a time, and 2",
+        lambda: ImagePromptService(device="cuda"): "cuda",
+        lambda: ImagePromptService(dtype="int4"): "int4",
+    }.items():
+        with pytest.raises(ValueError, match=match):
+            call()
