@@ -166,6 +166,9 @@ class Step:
 
 
 def _stacked(*parts: Tensor) -> tuple[Tensor]:
+    first, length = parts[0], sum(map(len, parts))
+    if first.is_meta:  # to concatenate these torch would import its compiler, which takes a second
+        return (first.new_empty(length, *first.shape[1:]),)
     return (torch.cat(parts),)
 
 

@@ -209,8 +209,14 @@ def _fuse_key_value(sd: dict[str, Tensor]) -> dict[str, Tensor]:
         value = sd.get(key.replace(".to_k.", ".to_v."))
         if ".to_k." in key and value is not None and tensor.ndim == 2 and tensor.shape == value.shape:
             del fused[key], fused[key.replace(".to_k.", ".to_v.")]
-            fused[key.replace(".to_k.", ".to_kv.")] = torch.cat((tensor, value))
+            fused[key.replace(".to_k.", ".to_kv.")] = _stacked(tensor, value)
     return fused
+
+
+def _stacked(key: Tensor, value: Tensor) -> Tensor:
+    if key.is_meta:  # to concatenate these torch would import its compiler, which takes a second
+        return key.new_empty(len(key) + len(value), *key.shape[1:])
+    return torch.cat((key, value))
 
 
 def _fold_scalers(sd: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -127,3 +127,20 @@ def test_the_tables_of_the_cores_need_no_torch(tmp_path):
 
 def test_the_nodes_import_without_a_server_and_without_a_gpu(tmp_path):
     assert run(IMPORT_NODES, tmp_path) == "7 False False"
+
+
+LOAD_MODELS = """
+import torch
+from pack.clip_vision import load
+from pack.devtools.published import shapes
+from pack.devtools.stages import ROOT
+from pack.ip_adapter import load_adapter
+load(ROOT / "demo" / "models" / "clip_vision" / "demo_world.safetensors", "cpu")
+load_adapter({key: torch.empty(shape, device="meta") for key, shape in shapes("diffusers-plus_sd15").items()})
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_models_load_without_torchs_compiler(tmp_path):
+    """It takes a second to import, and torch imports it for some operations on tensors without values."""
+    assert run(LOAD_MODELS, tmp_path) == "False"
