@@ -17,6 +17,7 @@ from .description import DESCRIPTION, described
 from .key_names import recognise, rename, transformers_name
 from .layers import Ops
 from .model import VisionEncoder
+from .packing import expect_packed
 from .presets import (
     DEFAULT_ACTIVATION,
     HALF,
@@ -49,6 +50,7 @@ def load_encoder(
     ops: Ops = nn,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
+    pack: bool = False,
 ) -> VisionEncoder:
     """Build the image encoder that a flat state dict holds, in evaluation mode and without gradients.
 
@@ -61,7 +63,8 @@ def load_encoder(
     before a row found by "auto".
 
     The weights are moved and cast once, here, one by one; device and dtype None keep those of the file. `read` gives
-    the values of a key, each once, where those in `sd` are on the meta device.
+    the values of a key, each once, where those in `sd` are on the meta device. `pack` packs the weights of layers from
+    `torch.nn` as they are read, for a CPU (`packing.pack_weights`).
     ValueError: not such a file (says what it looks like), missing or unknown weights, wrong shapes, a variant of
     another shape, metadata that cannot be read.
     """
@@ -73,9 +76,11 @@ def load_encoder(
     encoder = VisionEncoder(config, ops, device="meta")
     dtype = dtype or _storage_dtype(shapes)
     read = read or sd.__getitem__
+    kept = expect_packed(encoder, dtype) if pack else lambda _, weight: weight
     weights: dict[str, Tensor] = {}
     for step in steps:
-        weights.update(step.run(read(key).to(device=device, dtype=dtype) for key in step.keys))
+        made = step.run(read(key).to(device=device, dtype=dtype) for key in step.keys)
+        weights.update((name, kept(name, made.pop(name))) for name in step.names)
     encoder.load_state_dict(weights, assign=True)
     return encoder.eval().requires_grad_(False)
 

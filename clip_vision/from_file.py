@@ -14,7 +14,6 @@ from .checkpoint import load_encoder
 from .dtypes import best_dtype
 from .layers import Ops
 from .model import VisionEncoder
-from .packing import pack_weights
 
 
 def load(
@@ -44,7 +43,7 @@ def load(
     path = checked_path(path)
     name = name or path
     with named_weights(path, name) as weights:
-        encoder = load_encoder(
+        return load_encoder(
             weights.tensors,
             read=partial(weights.read, dtype=dtype),
             variant=variant,
@@ -53,7 +52,5 @@ def load(
             ops=ops,
             device=device,
             dtype=dtype,
+            pack=pack and device.type == "cpu",
         )
-    if pack and device.type == "cpu":
-        pack_weights(encoder)
-    return encoder

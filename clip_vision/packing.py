@@ -24,19 +24,21 @@ class PackedLinear(nn.Module):
         super().__init__()
         self.plain = (plain,)  # in a tuple it is no submodule, so the keys stay those of the Linear
         self.bias = plain.bias
-        self.pack(plain.weight)
+        if not plain.weight.is_meta:
+            self.pack(plain.weight)
         plain.weight = nn.Parameter(plain.weight.new_empty(0), requires_grad=False)  # held once, not twice
         self.register_state_dict_post_hook(_save_weight)  # pyright: ignore[reportUnknownMemberType] untyped in torch
         self.register_load_state_dict_pre_hook(_load_weight)  # pyright: ignore[reportUnknownMemberType]
 
     def pack(self, weight: Tensor) -> None:
         self.dtype = weight.dtype
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
+        self.packed = weight if weight.is_mkldnn else _packed(weight)
 
     def unpacked(self) -> nn.Linear:
         """The Linear that was packed, with the same bits."""
         plain = self.plain[0]
         plain.weight = nn.Parameter(self.packed.to_dense(), requires_grad=False)
+        plain.bias = self.bias
         return plain
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,7 +69,7 @@ def _load_weight(
     assert isinstance(module, PackedLinear)
     weight = state_dict.pop(f"{prefix}weight", None)
     if weight is not None:
-        module.pack(weight.to(module.dtype))
+        module.pack(weight if weight.is_mkldnn else weight.to(module.dtype))
     elif strict:
         missing_keys.append(f"{prefix}weight")
 
@@ -78,15 +80,37 @@ def pack_weights(encoder: VisionEncoder) -> int:
     Returns 0 where torch lacks oneDNN or these operations, and leaves bf16 alone where the processor lacks AVX-512. A
     second call does nothing; `unpack_weights` undoes the first.
     """
-    if not _available():
-        return 0
-    dtypes = [torch.float32, *([torch.bfloat16] if bf16_packs() else [])]
+    dtypes = _dtypes()
     return _replace(encoder, lambda module: PackedLinear(module) if _packable(module, dtypes) else None)
+
+
+def expect_packed(encoder: VisionEncoder, dtype: torch.dtype) -> Callable[[str, Tensor], Tensor]:
+    """Let an encoder without weights, on the meta device, load a state dict whose Linear weights are packed.
+
+    Returns what packs the weight of a key in this dtype, and leaves others as they are. A weight that is packed as soon
+    as it is read gives its memory to the next one.
+    """
+    if dtype not in _dtypes():
+        return lambda name, weight: weight
+    names = {f"{name}.weight" for name, module in encoder.named_modules() if isinstance(module, nn.Linear)}
+    _replace(encoder, lambda module: PackedLinear(module) if isinstance(module, nn.Linear) else None)
+    return lambda name, weight: _packed(weight) if name in names else weight
+
+
+def _packed(weight: Tensor) -> Tensor:
+    return torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
 
 
 def unpack_weights(encoder: VisionEncoder) -> int:
     """Put the plain Linear layers back, with the weights they had; returns how many."""
     return _replace(encoder, lambda module: module.unpacked() if isinstance(module, PackedLinear) else None)
+
+
+def _dtypes() -> list[torch.dtype]:
+    """The dtypes in which weights are packed here."""
+    if not _available():
+        return []
+    return [torch.float32, *([torch.bfloat16] if bf16_packs() else [])]
 
 
 def _available() -> bool:
