@@ -155,9 +155,9 @@ def _try(trial: _Trial, module: str, state: str, cache_file: Path | None) -> Non
             if cache_file:
                 save_import(cache_file, module, result)
     finally:
-        with _lock:
-            del _running[module, state]
         trial.ended.set()
+        with _lock:
+            _running.pop((module, state), None)
 
 
 def _problem(module: str) -> str | None:

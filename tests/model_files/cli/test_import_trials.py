@@ -70,7 +70,6 @@ DEATHS = {
     "an end": ("import sys; sys.exit(3)", "SystemExit: 3"),
     "an end at once": ("import os; os._exit(0)", "Python ends (exit code 0)"),
     "what it prints": ("import os; os.write(1, b'+'); print('+'); os._exit(4)", "Python ends (exit code 4)"),
-    "input": ("input()", "EOFError: EOF when reading a line"),
     "a hidden path": (
         "raise OSError(f'{__file__} and /home/me/x/liba.so: bad')",
         f"OSError: {NAME}/__init__.py and liba.so: bad",
@@ -94,6 +93,20 @@ def test_a_package_that_fails_at_import_is_broken_and_the_text_says_how(package,
 def test_one_that_crashes_is_broken(package):
     package("import os; os.abort()")
     assert part().detail == "1.0, which cannot be imported: Python crashes (SIGABRT)"
+
+
+def test_what_is_typed_into_the_terminal_is_not_for_the_package(package):
+    package("input()")
+    terminal, typed = os.pipe()
+    ours = os.dup(0)
+    try:
+        os.dup2(terminal, 0)
+        os.write(typed, b"yes\n")
+        assert part().detail.endswith("EOFError: EOF when reading a line")
+    finally:
+        os.dup2(ours, 0)
+        for opened in (ours, terminal, typed):
+            os.close(opened)
 
 
 def test_the_text_is_cut(package):
