@@ -76,7 +76,7 @@ def load_encoder(
     encoder = VisionEncoder(config, ops, device="meta")
     dtype = dtype or _storage_dtype(shapes)
     read = read or sd.__getitem__
-    kept = expect_packed(encoder, dtype) if pack else lambda _, weight: weight
+    kept = expect_packed(encoder, dtype if pack else None)
     weights: dict[str, Tensor] = {}
     for step in steps:
         made = step.run(read(key).to(device=device, dtype=dtype) for key in step.keys)

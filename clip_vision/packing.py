@@ -6,8 +6,8 @@ used here are torch's own but private (torch._inductor lives on them): where the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -84,16 +84,17 @@ def pack_weights(encoder: VisionEncoder) -> int:
     return _replace(encoder, lambda module: PackedLinear(module) if _packable(module, dtypes) else None)
 
 
-def expect_packed(encoder: VisionEncoder, dtype: torch.dtype) -> Callable[[str, Tensor], Tensor]:
+def expect_packed(encoder: VisionEncoder, dtype: torch.dtype | None) -> Callable[[str, Tensor], Tensor]:
     """Let an encoder without weights, on the meta device, load a state dict whose Linear weights are packed.
 
-    Returns what packs the weight of a key in this dtype, and leaves others as they are. A weight that is packed as soon
-    as it is read gives its memory to the next one.
+    Returns what packs the weight of a key and leaves others as they are; all of them if weights of `dtype` cannot be
+    packed here, or it is None. A weight that is packed as soon as it is read gives its memory to the next one.
     """
-    if dtype not in _dtypes():
-        return lambda name, weight: weight
-    names = {f"{name}.weight" for name, module in encoder.named_modules() if isinstance(module, nn.Linear)}
-    _replace(encoder, lambda module: PackedLinear(module) if isinstance(module, nn.Linear) else None)
+    names = set[str]()
+    if dtype in _dtypes():
+        modules = cast("Iterable[tuple[str, nn.Module]]", encoder.named_modules())
+        names = {f"{name}.weight" for name, module in modules if isinstance(module, nn.Linear)}
+        _replace(encoder, lambda module: PackedLinear(module) if isinstance(module, nn.Linear) else None)
     return lambda name, weight: _packed(weight) if name in names else weight
 
 

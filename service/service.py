@@ -6,6 +6,7 @@ Letters: B pictures, N positions, D and W feature widths, T image tokens, C cont
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from ..model_files.find import Folders, NotFound
 from ..tensor_files.placement import AUTO, find_device, find_dtype
 from .activity import Activity
 from .feature_cache import LIMIT, FeatureCache, encode_once
+from .load_log import log_load
 from .memory import with_less_memory
 from .model_choice import ModelChoice, StrPath
 from .pictures import HashedPicture, Rgb, Views
@@ -293,9 +295,10 @@ class ImagePromptService:
         with self._encoding:
             self._check_open()
             if self._encoder is None:
-                file = self._choice.encoder()
+                file, begin = self._choice.encoder(), time.perf_counter()
                 with self._activity.timed("load encoder"):
                     loaded = load_encoder(file.path, CPU, self._dtype, name=file.name, pack=False)
+                self._log(file.name, loaded.config.name, loaded, begin)
                 self._bytes[loaded] = _size(loaded)  # packed weights do not tell it
                 self._encoder = loaded
             return self._encoder
@@ -307,12 +310,16 @@ class ImagePromptService:
         with self._projecting:
             self._check_open()
             if self._adapter is None:
-                file = self._choice.adapter()
+                file, begin = self._choice.adapter(), time.perf_counter()
                 with self._activity.timed("load adapter"):
                     loaded = load_adapter(file.path, CPU, name=file.name)
+                self._log(file.name, loaded.family.name, loaded, begin)
                 self._bytes[loaded] = _size(loaded)
                 self._adapter = loaded
             return self._adapter
+
+    def _log(self, file: str, kind: str, loaded: nn.Module, begin: float) -> None:
+        log_load(file, kind, next(loaded.parameters()).dtype, self._device, time.perf_counter() - begin)
 
     def _check_open(self) -> None:
         if self._closed:

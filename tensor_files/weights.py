@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, cast
@@ -44,6 +45,8 @@ DTYPES = {
 PACKED = torch.uint8  # for dtypes that torch cannot compute with: several numbers in a byte, or powers of two
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+AHEAD = 64 << 20  # bytes; a larger tensor is read when it is asked for: an encoder never asks for those of its text
 
 Path = str | os.PathLike[str]
 
@@ -150,39 +153,70 @@ def _check_unchanged(status: os.stat_result, before: State) -> None:
 
 @contextmanager
 def _safetensors(path: Path, header: Header, before: State) -> Generator[Read]:
-    with open(path, "rb") as file:
+    with open(path, "rb") as file, ThreadPoolExecutor(1) as reading:
         _check_unchanged(os.fstat(file.fileno()), before)
-        yield _Reader(file, header)
+        yield _Reader(file, header, reading)
         _check_unchanged(os.fstat(file.fileno()), before)
 
 
 class _Reader:
-    """Reads tensors of a safetensors file; those that are cast pass through a buffer that is used again."""
+    """Reads tensors of a safetensors file.
 
-    def __init__(self, file: BinaryIO, header: Header):
-        self.file, self.header = file, header
-        self.passage = torch.empty(0, dtype=torch.uint8)
+    Those that are cast pass through two buffers: while one is cast, the next tensor of the file is read into the other.
+    """
+
+    def __init__(self, file: BinaryIO, header: Header, reading: Executor):
+        self.file, self.header, self.reading = file, header, reading
+        inside = sorted(header.starts, key=header.starts.__getitem__)
+        self.following = dict(zip(inside, inside[1:]))
+        self.passages = [torch.empty(0, dtype=torch.uint8)] * 2
+        self.ahead: tuple[str, Tensor, Future[int]] | None = None
 
     def __call__(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
         info = self.header.tensors[name]
         stored = DTYPES.get(info.dtype)
         if stored is None:
             raise _Unreadable(f"holds {quoted(name)} as {info.dtype}, which torch cannot compute with: get it in fp16.")
-        data = self._room(math.prod(info.shape) * stored.itemsize, kept=dtype in (None, stored))
-        self._fill(name, cast(Any, data).numpy())
-        return data.view(stored).view(info.shape).to(dtype)
+        if dtype in (None, stored):
+            data = torch.empty(self._size(name), dtype=torch.uint8)
+            self._check(name, data, self._start(name, data))
+            return data.view(stored).view(info.shape)
+        return self._passed(name).view(stored).view(info.shape).to(dtype)
 
-    def _room(self, size: int, kept: bool) -> Tensor:
-        if kept:
-            return torch.empty(size, dtype=torch.uint8)
-        if len(self.passage) < size:
-            self.passage = torch.empty(size, dtype=torch.uint8)
-        return self.passage[:size]
+    def _passed(self, name: str) -> Tensor:
+        """The bytes of a tensor in a buffer, which are there until the next call."""
+        ahead, self.ahead = self.ahead, None
+        if ahead is None or ahead[0] != name:
+            data = self._room(self._size(name))
+            ahead = name, data, self._start(name, data)
+        self._check(*ahead)
+        then = self.following.get(name)
+        if then is not None and self._size(then) <= AHEAD:
+            data = self._room(self._size(then))
+            self.ahead = then, data, self._start(then, data)
+        return ahead[1]
 
-    def _fill(self, name: str, data: Any) -> None:
+    def _size(self, name: str) -> int:
+        info = self.header.tensors[name]
+        return math.prod(info.shape) * DTYPES.get(info.dtype, PACKED).itemsize
+
+    def _room(self, size: int) -> Tensor:
+        """So many bytes of the buffer that was not used last."""
+        room, last = self.passages
+        self.passages = [last, room if len(room) >= size else torch.empty(size, dtype=torch.uint8)]
+        return self.passages[1][:size]
+
+    def _start(self, name: str, data: Tensor) -> Future[int]:
+        """Read a tensor in the thread that reads, one after the other."""
+        return self.reading.submit(self._fill, self.header.starts[name], cast(Any, data).numpy())
+
+    def _fill(self, start: int, data: Any) -> int:
+        self.file.seek(start)
+        return cast(Any, self.file).readinto(data)
+
+    def _check(self, name: str, data: Tensor, read: Future[int]) -> None:
         try:
-            self.file.seek(self.header.starts[name])
-            found = cast(Any, self.file).readinto(data)
+            found = read.result()
         except OSError as error:
             raise _Disturbed(
                 f"could not be read: {error.strerror or error}. Check the disk, then try again."

@@ -48,6 +48,19 @@ def test_tensors_of_another_dtype_keep_memory_of_their_own(tmp_path):
     same(read(tmp_path / "x", torch.bfloat16), {name: tensor.bfloat16() for name, tensor in tensors.items()})
 
 
+@pytest.mark.parametrize("ahead", [0, 100, 1 << 20])
+def test_tensors_may_be_read_in_any_order_some_of_them_cast(tmp_path, monkeypatch, ahead):
+    monkeypatch.setattr(weights, "AHEAD", ahead)
+    tensors = {f"{n:02}": torch.rand(n) for n in (5, 90, 2, 0, 40, 7, 8)}
+    safetensors.torch.save_file(tensors, tmp_path / "x")
+    for step in range(1, 7):  # every order in which the next name is so many places further, around and around
+        names = [list(tensors)[number * step % 7] for number in range(7)]
+        dtypes = [(None, torch.float64, torch.bfloat16)[(number + step) % 3] for number in range(7)]
+        with open_weights(tmp_path / "x") as found:
+            got = {name: found.read(name, dtype) for name, dtype in zip(names, dtypes)}
+        same(got, {name: tensors[name].to(dtype or torch.float32) for name, dtype in zip(names, dtypes)})
+
+
 @pytest.mark.parametrize("archive", [True, False])
 def test_what_torch_saved_is_read_under_the_names_of_the_header(tmp_path, archive):
     inner = {"a": {"b": torch.rand(2, 3).T, 1: torch.ones(2).half()}, "c": torch.nn.Parameter(torch.rand(4)), "d": 7}
