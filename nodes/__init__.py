@@ -4,7 +4,7 @@ import logging
 
 from comfy_api.latest import ComfyExtension, io
 
-from ..model_files.cli.environment import pack_version
+from ..model_files.environment import pack_version
 from .apply import ApplyImagePrompt
 from .encode import CombineImagePrompts, EncodeImagePrompt
 from .files_used import register_prompt_handler

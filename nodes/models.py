@@ -8,7 +8,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..ip_adapter import purposes
-from ..model_files.cli.environment import broken_parts
+from ..model_files.environment import broken_parts
 from ..model_files.index import IndexedFile
 from ..model_files.matching import APPLIED_TO, Need, Resolution, explain
 from ..tensor_files import printable

@@ -5,7 +5,7 @@ from typing import Any
 
 import comfy.model_management
 
-from ..model_files.cli.environment import optional_parts, versions
+from ..model_files.environment import optional_parts, versions
 from . import activity, model_library
 from .encoder import known_features
 from .folders import all_shared

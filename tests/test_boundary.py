@@ -22,8 +22,8 @@ MORE = {  # four files ask the cores what a file is, what it is called and wheth
     "model_files/index/identification.py": {"...clip_vision", "...ip_adapter"},
     "model_files/matching/support.py": {"...ip_adapter"},
     "model_files/matching/wording.py": {"...ip_adapter"},
-    "model_files/cli/verify_encoder.py": {"...clip_vision"},
-    "model_files/cli/verify_adapter.py": {"...ip_adapter"},
+    "model_files/cli/verify/encoder.py": {"....clip_vision"},
+    "model_files/cli/verify/adapter.py": {"....ip_adapter"},
     "model_files/folders/extra_paths.py": {"yaml"},
     "clip_vision/images.py": {"PIL"},
 }

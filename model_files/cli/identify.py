@@ -11,8 +11,8 @@ from ..folders import Installation, ModelFolders
 from ..index import Identity, identify
 from ..index.index_cache import Known, load
 from ..matching import identity_words
-from .made_with import lines, made_with, whereabouts
-from .png_text import picture_format
+from ..pictures import made_with, picture_format, whereabouts
+from .picture_text import lines
 from .terminal import Answer, described, wrapped
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..catalogue import Catalogue
+from ..environment import broken_parts
 from ..folders import Installation
 from ..index import CachedFiles, Index, take_over
 from ..matching import Report, Row, about, named, table
-from .environment import broken_parts
 from .terminal import Answer, ProgressLine, described, section, size_text, wrapped
 
 TITLES = {

@@ -6,9 +6,9 @@ import os
 from dataclasses import asdict
 from typing import Any
 
+from ..environment import PACK, OptionalPart, optional_parts, versions
 from ..folders import Installation
 from ..index.index_cache import count
-from .environment import PACK, OptionalPart, optional_parts, versions
 from .terminal import Answer, ProgressLine, described, section
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from image_prompt.model_files import read_header
-from image_prompt.model_files.cli.environment import pack_version
+from image_prompt.model_files.environment import pack_version
 from image_prompt.nodes import ImagePromptExtension
 from image_prompt.nodes.apply import ApplyImagePrompt
 from image_prompt.nodes.encode import EncodeImagePrompt

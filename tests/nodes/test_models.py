@@ -14,7 +14,7 @@ from own_files import OWN, put_adapter, put_catalogue, put_encoder
 from safetensors.torch import save_file
 
 from image_prompt.clip_vision.packing import PackedLinear
-from image_prompt.model_files.cli import environment
+from image_prompt.model_files.environment import parts as environment
 from image_prompt.model_files.index import background_passes, index_cache
 from image_prompt.nodes import display, model_library, models
 from image_prompt.nodes.encode import EncodeImagePrompt

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from image_prompt.model_files.cli.environment import pack_version
+from image_prompt.model_files.environment import pack_version
 
 from .conftest import WORKFLOWS
 from .test_example_workflows import widget_names

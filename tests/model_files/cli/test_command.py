@@ -19,7 +19,8 @@ from web_server import serving
 
 from image_prompt.devtools.stages import ROOT
 from image_prompt.model_files.catalogue import Catalogue, catalogue_file
-from image_prompt.model_files.cli import command, environment, terminal
+from image_prompt.model_files.cli import command, terminal
+from image_prompt.model_files.environment import parts as environment
 from image_prompt.model_files.folders import INDEX, Installation
 from image_prompt.model_files.folders.installation import CATALOGUE
 

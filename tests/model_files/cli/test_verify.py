@@ -10,7 +10,10 @@ from safetensors.torch import save_file
 
 from image_prompt.devtools import published
 from image_prompt.devtools.stages import ROOT
-from image_prompt.model_files.cli import command, verify, verify_adapter, verify_encoder
+from image_prompt.model_files.cli import command
+from image_prompt.model_files.cli.verify import adapter as verify_adapter
+from image_prompt.model_files.cli.verify import comparison as verify
+from image_prompt.model_files.cli.verify import encoder as verify_encoder
 
 sys.path.append(str(Path(__file__).parents[2] / "clip_vision"))
 
@@ -85,14 +88,14 @@ def test_every_layout_and_kind_of_encoder_agrees(told, tmp_path, kind):
 
 
 def test_a_wrong_weight_shows_from_its_layer_on(told, monkeypatch):
-    load = verify_encoder.load_encoder
+    load = verify_encoder.load
 
     def broken(*arguments, **options):
         encoder = load(*arguments, **options)
         encoder.layers[2].mlp.fc1.weight[0] *= 1.5
         return encoder
 
-    monkeypatch.setattr(verify_encoder, "load_encoder", broken)
+    monkeypatch.setattr(verify_encoder, "load", broken)
     assert told(ENCODER)[2] == ["image_embeds", "last", "penultimate", "hidden state 3", "hidden state 4"]
 
 
@@ -119,7 +122,7 @@ def test_every_family_that_diffusers_loads_agrees(told, tmp_path, file):
 
 def test_the_demo_adapter_agrees_and_two_layers_that_are_exchanged_show(told, monkeypatch):
     assert told(ADAPTER)[0] == 0
-    load = verify_adapter.load_adapter
+    load = verify_adapter.load
 
     def exchanged(*arguments, **options):
         adapter = load(*arguments, **options)
@@ -127,7 +130,7 @@ def test_the_demo_adapter_agrees_and_two_layers_that_are_exchanged_show(told, mo
         layers["1"], layers["3"] = layers["3"], layers["1"]
         return adapter
 
-    monkeypatch.setattr(verify_adapter, "load_adapter", exchanged)
+    monkeypatch.setattr(verify_adapter, "load", exchanged)
     assert told(ADAPTER)[2] == ["layer 0, 32 wide", "layer 1, 32 wide"]
 
 

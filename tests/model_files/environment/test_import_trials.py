@@ -10,7 +10,8 @@ import time
 import pytest
 
 from image_prompt.devtools.stages import ROOT
-from image_prompt.model_files.cli import environment, import_trials
+from image_prompt.model_files.environment import import_trials
+from image_prompt.model_files.environment import parts as environment
 from image_prompt.model_files.index import index_cache
 
 LONG = 60.0  # seconds that no trial of these modules takes
@@ -231,7 +232,7 @@ sys.path.insert(0, torch)
 spec = importlib.util.spec_from_file_location("pack", root + "/__init__.py", submodule_search_locations=[root])
 sys.modules["pack"] = pack = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pack)
-from pack.model_files.cli import environment
+from pack.model_files.environment import parts as environment
 print(environment.optional_parts()[-1])
 assert "torch" not in sys.modules
 """

@@ -10,10 +10,8 @@ from typing import Any, cast
 
 from ..folders import ModelFile, ModelFolders
 from .png_text import NotReadable, read_text
-from .terminal import described, size_text, wrapped
 
 CHUNK = "image_prompt"  # the keyword of the text in the picture
-KINDS = {"adapter": "IP-Adapter", "encoder": "image encoder", "lora": "LoRA"}
 FILES = 1000  # more than any prompt loads
 FIELDS = ("node", "kind", "folder", "name")  # texts that every file of a record has
 ABSENT = (
@@ -84,37 +82,8 @@ def _whereabouts(file: Mapping[str, Any], here: list[ModelFile]) -> Whereabouts:
     if named and named.size == size:
         return "yes", str(named.path)
     if named:
-        return f"no: the file of this name here has {size_text(named.size)}", ""
+        return f"no: the file of this name here has {named.size:,} bytes", ""
     if alike := next((each for each in here if each.size == size), None):
         return f"perhaps, as {alike.name}, which has the same size", str(alike.path)
     known = file.get("catalogue")
     return f"no. `get {known}` fetches it" if known else "no", ""
-
-
-def lines(record: MadeWith, found: list[Whereabouts]) -> list[str]:
-    """A record as text. found: what `whereabouts` says of each file; empty if no folder of models is known"""
-    text = wrapped(f"made with Image Prompt {record.version} and {_count(len(record.files))}", "  ")
-    for number, file in enumerate(record.files):
-        here = found[number][0] if found else "not looked for: no ComfyUI was found. Give one with --comfyui PATH"
-        facts = [("what", _what(file)), ("size", _size(file)), ("node", file["node"]), ("on this disk", here)]
-        text += [*wrapped(f"{file['folder']}/{file['name']}", "  "), *described(facts, "    ")]
-    return text
-
-
-def _count(files: int) -> str:
-    return "no file that is known" if not files else "one file" if files == 1 else f"{files} files"
-
-
-def _size(file: Mapping[str, Any]) -> str:
-    size = file.get("size")
-    return size_text(size) if isinstance(size, int) else "not known"
-
-
-def _what(file: Mapping[str, Any]) -> str:
-    name, family, base, encoder, dtype = (
-        str(file.get(key) or "") for key in ("kind", "family", "base_model", "encoder", "dtype")
-    )
-    kind = KINDS.get(name, name)
-    said = {"adapter": f" that reads {encoder}", "encoder": f" {encoder}"}.get(name, "") if encoder else ""
-    words = f"{kind}{f' ({family})' if family else ''}{f' for {base}' if base else ''}{said}"
-    return f"{words}, {dtype}" if dtype else words

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...tensor_files import read_header
-from ..index import Identity, identify
-from ..matching import identity_words
-from .terminal import Answer, described, wrapped
+from ....tensor_files import read_header
+from ...index import Identity, identify
+from ...matching import identity_words
+from ..terminal import Answer, described, wrapped
 
 COSINE = 0.99999  # at least
 RELATIVE = 1e-4  # at most; both compute in fp32, and may sum in another order
@@ -116,11 +116,11 @@ def version(name: str) -> str:
 def _comparison(identity: Identity) -> Callable[[str, str | None], Comparison]:
     """The comparison for what a file is."""
     if identity.kind == "encoder":
-        from .verify_encoder import compare_encoder
+        from .encoder import compare_encoder
 
         return compare_encoder
     if identity.kind == "adapter":
-        from .verify_adapter import compare_adapter
+        from .adapter import compare_adapter
 
         return lambda file, _: compare_adapter(file)
     raise ValueError(

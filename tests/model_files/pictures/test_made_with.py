@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from image_prompt.model_files.cli import command, identify, png_text
-from image_prompt.model_files.cli.made_with import CHUNK
+from image_prompt.model_files.cli import command, identify
+from image_prompt.model_files.pictures import CHUNK, png_text
 
 USED = {"node": "4", "kind": "adapter", "folder": "ipadapter", "name": "sub/a.safetensors", "size": 7}
 KNOWN = {"family": "plus", "base_model": "SD1.5", "encoder": "CLIP ViT-H/14", "dtype": "float16"}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...clip_vision import VisionConfig, encode_pixels, load_encoder, preprocess, to_transformers
-from ...tensor_files.weights import Weights, open_weights
-from .verify import Comparison, Outputs, library, version
+from ....clip_vision import VisionConfig, encode_pixels, load, preprocess, to_transformers
+from ....tensor_files import Header, read_header
+from ....tensor_files.weights import open_weights
+from .comparison import Comparison, Outputs, library, version
 
 CONFIG = (
     "The sizes, heads, activation and epsilon that transformers is given are those that this pack found, so they are "
@@ -39,11 +39,8 @@ def synthetic(side: int) -> Tensor:
 
 def _ours(file: str, picture: str | None) -> tuple[Tensor, Outputs, VisionConfig, dict[str, Tensor]]:
     """(normalised pixels, what this pack computes, what the encoder is, its weights if they are renamed for there)"""
-    with open_weights(file) as weights:
-        read = partial(weights.read, dtype=torch.float32)
-        name, dtype = os.path.basename(file), torch.float32
-        encoder = load_encoder(weights.tensors, read=read, metadata=weights.metadata, name=name, dtype=dtype)
-        named = _is_named_as_there(weights)
+    encoder = load(file, "cpu", torch.float32, name=os.path.basename(file), pack=False)
+    named = _is_named_as_there(read_header(file))
     config = encoder.config
     pixels = preprocess(_picture(picture, config), config.image_size, config.mean, config.std)
     head = ("image_embeds",) if config.projection is not None else ("pooled",) if config.pooling_head else ()
@@ -63,8 +60,8 @@ def _picture(path: str | None, config: VisionConfig) -> Any:
         raise ValueError(f"{path} cannot be read as a picture: {error}. Give a PNG or a JPEG.") from error
 
 
-def _is_named_as_there(weights: Weights) -> bool:
-    return any(key.removeprefix(PREFIX).startswith("embeddings.patch_embedding.") for key in weights.tensors)
+def _is_named_as_there(header: Header) -> bool:
+    return any(key.removeprefix(PREFIX).startswith("embeddings.patch_embedding.") for key in header.state_dict)
 
 
 def _theirs(transformers: Any, file: str, config: VisionConfig, pixels: Tensor, renamed: dict[str, Tensor]) -> Outputs:

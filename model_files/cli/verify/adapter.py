@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from types import SimpleNamespace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ...ip_adapter import Attended, IPAdapter, load_adapter, plan_attention, scale_key
-from ...tensor_files.weights import open_weights
-from .verify import Comparison, Outputs, library, version
+from ....ip_adapter import Attended, IPAdapter, load, plan_attention, scale_key
+from ....tensor_files.weights import open_weights
+from .comparison import Comparison, Outputs, library, version
 
 LOADED = ("base", "plus", "kolors-plus", "full-face", "flux-xlabs")  # ids of the families that diffusers can load
 PARTS = {  # how diffusers divides a file
@@ -63,9 +62,7 @@ class Host(Protocol):
 def compare_adapter(file: str) -> Comparison:
     """Compare the image tokens, and what every layer adds to its model."""
     diffusers = library("diffusers")
-    with open_weights(file) as weights:
-        read = partial(weights.read, dtype=torch.float32)
-        adapter = load_adapter(weights.tensors, read=read, name=os.path.basename(file), dtype=torch.float32)
+    adapter = load(file, "cpu", torch.float32, name=os.path.basename(file))
     if adapter.family.id not in LOADED:
         raise ValueError(
             f"diffusers does not load files of the family {adapter.family.name}. It loads base, plus and full-face for "
