@@ -71,6 +71,15 @@ class FilesUsed(dict[str, Any]):
         ]
 
 
+class WithoutWorkflow(dict[str, Any]):
+    """What is saved with a prompt that came without its workflow: nodes that look into the workflow find it empty."""
+
+    def __missing__(self, key: str) -> dict[str, list[Any]]:
+        if key == "workflow":
+            return {"nodes": [], "links": []}
+        raise KeyError(key)
+
+
 def register_prompt_handler() -> None:
     """Let every prompt that uses this pack's loaders carry its files, if there is a server."""
     add = getattr(prompt_server(), "add_on_prompt_handler", None)
@@ -88,7 +97,7 @@ def with_files_used(request: Any) -> Any:
         extra = request.setdefault("extra_data", {})
         if isinstance(extra, dict):
             if extra.get("extra_pnginfo") is None:  # programs send a prompt without its workflow
-                extra["extra_pnginfo"] = {}
+                extra["extra_pnginfo"] = WithoutWorkflow()
             if isinstance(extra["extra_pnginfo"], dict):
                 extra["extra_pnginfo"][CHUNK] = FilesUsed(prompt)
     return request

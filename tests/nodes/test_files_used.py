@@ -174,3 +174,14 @@ def test_a_graph_that_cannot_run_is_described_without_an_error(graph):
 def test_ten_thousand_nodes_in_a_row_are_no_deep_recursion():
     row = {str(number): {"class_type": "B", "inputs": {"x": [str(number + 1), 0]}} for number in range(10_000)}
     assert names(queued({"loader": {**LOADER, "inputs": {"x": ["0", 0]}}, **row})) == []
+
+
+def test_nodes_that_look_into_the_workflow_of_a_prompt_without_one_find_it_empty():
+    """They get None, and know what to do, where nothing is saved with a prompt."""
+    carried = copy.deepcopy(queued(prompt()))
+    assert carried["workflow"]["nodes"] == [] and "workflow" not in carried and list(carried) == ["image_prompt"]
+    with pytest.raises(KeyError):
+        carried["other"]
+    workflow = {"nodes": [{"id": 1}]}
+    request = with_files_used({"prompt": prompt(), "extra_data": {"extra_pnginfo": {"workflow": workflow}}})
+    assert request["extra_data"]["extra_pnginfo"]["workflow"] is workflow
