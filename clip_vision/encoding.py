@@ -41,21 +41,23 @@ def encode_pixels(
     hidden_layers: Sequence[int] = (),
     chunk_size: int | None = None,
     on_chunk: Callable[[int], object] | None = None,
+    keep_on: torch.device | None = None,
 ) -> VisionFeatures:
-    """The features of pixel_values (B, 3, S, S), float32 on the encoder's device, a chunk at a time.
+    """The features of pixel_values (B, 3, S, S), float32, a chunk at a time.
 
     pixel_values of zeros (the mean color, after normalising) are the "no picture" that plus adapters were trained with.
     A chunk is as large as is fast on the device, and at most `chunk_size` pictures. `on_chunk` is told the number of
-    pictures after each chunk; what it raises ends the encoding.
+    pictures after each chunk; what it raises ends the encoding. The features are kept on the device `keep_on`, which is
+    that of the encoder by default.
     Raises the ValueErrors of `VisionEncoder.forward`, and one for a chunk size below 1.
     """
-    pixel_values = pixel_values.to(encoder.weight_device)
+    device = encoder.weight_device
     size = _chunk_size(encoder, chunk_size)
     parts: list[VisionFeatures] = []
     with torch.no_grad():
         for start in range(0, len(pixel_values) or 1, size):
-            chunk = pixel_values[start : start + size]
-            parts.append(encoder(chunk, want, hidden_layers).to(torch.float32))
+            chunk = pixel_values[start : start + size].to(device)
+            parts.append(encoder(chunk, want, hidden_layers).to(torch.float32).to(keep_on or device))
             if on_chunk is not None:
                 on_chunk(len(chunk))
     return concatenate(parts)

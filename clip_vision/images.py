@@ -86,9 +86,10 @@ def _from_file(path: str) -> Tensor:
 
 def _from_pil(image: Image.Image) -> Tensor:
     """A PIL image as an array (H, W, C), turned as its EXIF orientation says."""
-    from PIL import ImageOps
+    from PIL import ExifTags, ImageOps
 
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # otherwise it would be copied
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
         return _bytes_of(image.convert("I"), torch.int32).float() / 65535
     if image.mode in ("I", "F"):
@@ -137,7 +138,7 @@ def _to_bytes(pixels: Tensor) -> Tensor:
         raise ValueError("The picture holds NaN or infinity. Check the node or program that made it.")
     if high > LOOKS_LIKE_BYTES:
         raise ValueError(f"Float pixels reach {float(high):g}, but 1 is white: divide by 255, or give uint8.")
-    return (pixels.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+    return (pixels.float() * 255).round_().clamp_(0, 255).to(torch.uint8).cpu()
 
 
 def _on_background(pixels: Tensor, background: Rgb) -> Tensor:

@@ -18,6 +18,11 @@ OPENAI_MEAN: Rgb = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD: Rgb = (0.26862954, 0.26130258, 0.27577711)
 HALF: Rgb = (0.5, 0.5, 0.5)
 
+# Folders of an absolute path that say what a file is:
+HOME = "clip_vision"  # ComfyUI's folder of encoders, in which those below it are named by a user or a publisher
+NAMES_ENCODER = re.compile(r"clip|vit", re.IGNORECASE)
+REPOSITORY = re.compile(r"models--")  # in the Hugging Face cache
+
 HEAD_WIDTH = 64  # of every encoder that is not in the table
 DEFAULT_ACTIVATION: dict[Kind, str] = {"clip": "gelu", "siglip": "gelu_pytorch_tanh"}
 
@@ -151,8 +156,9 @@ def find_preset(sizes: Sizes, variant: str = "auto", name: str = "") -> Preset |
     """The row for an encoder of these sizes; None when no row has its trunk.
 
     `variant` names the row, or is "auto": rows of the same trunk and image size, of these the one whose hint is in
-    `name`, else the first. The last part of `name` is searched before the folders above it; the folders of an absolute
-    path say where a user keeps files, not what they are, and are not searched.
+    `name`, else the first. The last part of `name` is searched before the folders above it. Of an absolute path, these
+    are the folders below `clip_vision`, or else the one that holds the file if it is called like an encoder, and that
+    of a repository in the Hugging Face cache: others say where a user keeps files, not what they are.
     An unlisted image size of a known trunk takes the rows of the other sizes.
     ValueError when the named row is of another shape than the file.
     """
@@ -191,9 +197,13 @@ def _hinted(rows: Sequence[Preset], name: str) -> Preset | None:
 
 
 def _parts(name: str) -> list[str]:
-    """File name first, then its folders upwards; the file name alone of an absolute path."""
+    """File name first, then its folders upwards, as far as they say what the file is."""
     parts = re.split(r"[\\/]", name)[::-1]
-    return parts[:1] if re.match(r"[\\/]|[A-Za-z]:", name) else parts
+    if not re.match(r"[\\/]|[A-Za-z]:", name):
+        return parts
+    if HOME in parts:
+        return parts[: parts.index(HOME)]
+    return [parts[0], *filter(NAMES_ENCODER.search, parts[1:2]), *filter(REPOSITORY.match, parts[2:])]
 
 
 def _checked(row: Preset, sizes: Sizes) -> Preset:

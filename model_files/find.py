@@ -12,13 +12,13 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from .catalogue import Catalogue
 from .folders import Installation, ModelFolders, NotInstalled
 from .folders.hugging_face import hub_folder
-from .index import CachedFiles, Index, encoder_words, take_over
+from .index import CachedFiles, Index, IndexedFile, encoder_words, take_over
 from .matching import Need, Resolution, adapter_words, explain, resolve
 
 Folders = ModelFolders | Installation | str | os.PathLike[str] | None
@@ -48,16 +48,8 @@ def find_encoder(name: str, folders: Folders = None, *, needs_projection: bool =
         ValueError: the name is unknown; or no ComfyUI was found, or the folders or a catalogue cannot be read.
     """
 
-    def need(catalogue: Catalogue) -> Need:
-        words = encoder_words() | {
-            entry.encoder: entry.encoder for entry in catalogue.find(kind="encoder") if entry.encoder
-        }
-        if not BY_WIDTH.fullmatch(str(name)):
-            _check(name, words, "the name of an image encoder")
-        word = words.get(name, name)
-        return Need("encoder", encoder=word, family="" if word == name else name, needs_projection=needs_projection)
-
-    return _find(need, folders)
+    with Finder(folders) as finder:
+        return finder.encoder(name, needs_projection).file.path
 
 
 def find_adapter(purpose: str = "", base_model: str = "", folders: Folders = None) -> Path:
@@ -75,27 +67,51 @@ def find_adapter(purpose: str = "", base_model: str = "", folders: Folders = Non
         ValueError: a word is unknown; or no ComfyUI was found, or the folders or a catalogue cannot be read.
     """
 
-    def need(catalogue: Catalogue) -> Need:
-        purposes, base_models = adapter_words(catalogue)
+    with Finder(folders) as finder:
+        return finder.adapter(purpose, base_model).file.path
+
+
+class Finder:
+    """Finds one file after the other in an installation, whose index stays open until `close`."""
+
+    def __init__(self, folders: Folders = None) -> None:
+        where = installation_of(folders)
+        self.catalogue, file = Catalogue.load(*where.catalogues), where.index_file
+        self.index = Index(where.folders, file and take_over(file), cached=CachedFiles(self.catalogue))
+
+    def __enter__(self) -> Finder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def encoder(self, name: str, needs_projection: bool = False) -> IndexedFile:
+        """The file of an image encoder. Raises what `find_encoder` does."""
+        words = encoder_words() | {
+            entry.encoder: entry.encoder for entry in self.catalogue.find(kind="encoder") if entry.encoder
+        }
+        if not BY_WIDTH.fullmatch(str(name)):
+            _check(name, words, "the name of an image encoder")
+        word = words.get(name, name)
+        family = "" if word == name else name
+        return self.find(Need("encoder", encoder=word, family=family, needs_projection=needs_projection))
+
+    def adapter(self, purpose: str = "", base_model: str = "") -> IndexedFile:
+        """The file of an IP-Adapter. Raises what `find_adapter` does."""
+        purposes, base_models = adapter_words(self.catalogue)
         _check(purpose, ["", *purposes], "a purpose of adapters")
         _check(base_model, ["", *base_models], "a base model of adapters")
-        return Need("adapter", purpose, base_model)
+        return self.find(Need("adapter", purpose, base_model))
 
-    return _find(need, folders)
+    def find(self, need: Need) -> IndexedFile:
+        """The file that is needed. NotFound if it is not there."""
+        resolution = resolve(need, self.index, self.catalogue)
+        if resolution.found is None:
+            raise NotFound(resolution)
+        return resolution.found
 
-
-def _find(need: Callable[[Catalogue], Need], folders: Folders) -> Path:
-    where = installation_of(folders)
-    catalogue, file = Catalogue.load(*where.catalogues), where.index_file
-    wanted = need(catalogue)
-    index = Index(where.folders, file and take_over(file), cached=CachedFiles(catalogue))
-    try:
-        resolution = resolve(wanted, index, catalogue)
-    finally:
-        index.close()
-    if resolution.found is None:
-        raise NotFound(resolution)
-    return resolution.found.file.path
+    def close(self) -> None:
+        self.index.close()
 
 
 def installation_of(folders: Folders) -> Installation:

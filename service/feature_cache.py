@@ -50,9 +50,9 @@ class FeatureCache:
         copied: Row = {name: feature.detach().to("cpu", copy=True) for name, feature in row.items()}
         with self._lock:
             copied = {**self._rows.get(key, Row()), **copied}
-            self._drop(key)
             if (size := _size(copied)) * LARGEST > self.limit:
                 return
+            self._drop(key)
             self._rows[key] = copied
             self._bytes += size
             while self._bytes > self.limit:

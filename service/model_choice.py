@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..ip_adapter import ENCODERS
-from ..model_files.catalogue import Catalogue
-from ..model_files.find import Folders, NotFound, installation_of
-from ..model_files.folders import Installation
-from ..model_files.index import CachedFiles, Identity, Index, identify, take_over
-from ..model_files.matching import Need, resolve
-from ..tensor_files import read_header
+from ..model_files.find import Finder, Folders
+from ..model_files.folders import MODEL_TYPES
+from ..model_files.index import Identity, IndexedFile, identify
+from ..model_files.matching import Need
+from ..tensor_files import PassingTrouble, read_header
 
 StrPath = str | os.PathLike[str]
 
@@ -33,42 +32,56 @@ class ModelChoice:
     def __init__(
         self, where: Folders, purpose: str, base_model: str, adapter: StrPath | None, encoder: StrPath | None
     ) -> None:
-        self._where = where
-        self._need = Need("adapter", purpose=purpose, base_model=base_model)
-        self._adapter = None if adapter is None else _named(adapter)
-        self._encoder = None if encoder is None or encoder in ENCODERS.values() else _named(encoder)
-        self._encoder_name = "" if encoder is None or self._encoder else os.fspath(encoder)
+        self._where, self._purpose, self._base_model = where, purpose, base_model
+        self._encoder_name = str(encoder) if encoder is not None and not _is_path(encoder) else ""
+        self._named = {
+            "adapter": None if adapter is None else _named(adapter),
+            "encoder": None if encoder is None or self._encoder_name else _named(encoder),
+        }
+        self._found: dict[str, Chosen] = {}
         self._lock = threading.RLock()
-        self._installation: Installation | None = None
-        self._index: Index | None = None
+        self._finder: Finder | None = None
 
     def __str__(self) -> str:
-        return str(self._adapter.path if self._adapter else self._need)
+        named = self._named["adapter"]
+        return named.name if named else " ".join(filter(None, (self._purpose, self._base_model))) or "any adapter"
 
     def adapter(self) -> Chosen:
-        """The file of the adapter. NotFound if there is none that would do."""
+        """The file of the adapter.
+
+        Raises:
+            NotFound: there is none that would do.
+            ValueError: a word is unknown, the file that was named is not there, or there is no ComfyUI.
+        """
         with self._lock:
-            if self._adapter is None:
-                self._adapter = self._found(self._need)
-            return self._adapter
+            return self._chosen("adapter", lambda: self._search().adapter(self._purpose, self._base_model))
 
     def encoder(self) -> Chosen:
-        """The file of the encoder that was named, or of the one that the adapter reads. NotFound if it is not there."""
+        """The file of the encoder that was named, or of the one that the adapter reads. Raises what `adapter` does."""
         with self._lock:
-            if self._encoder is None:
-                named = Need("encoder", encoder=self._encoder_name) if self._encoder_name else None
-                self._encoder = self._found(named or Need.encoder_of(self._adapter_identity()))
-            return self._encoder
+            return self._chosen("encoder", self._find_encoder)
 
     def chosen(self) -> dict[str, str | None]:
         """The paths of the files that were chosen so far."""
-        files = {"adapter": self._adapter, "encoder": self._encoder}
-        return {kind: file and str(file.path) for kind, file in files.items()}
+        return {kind: str(self._found[kind].path) if kind in self._found else None for kind in self._named}
 
     def close(self) -> None:
         with self._lock:
-            if self._index is not None:
-                self._index.close()
+            if self._finder is not None:
+                self._finder.close()
+
+    def _chosen(self, kind: str, find: Callable[[], IndexedFile]) -> Chosen:
+        if kind not in self._found:
+            named = self._named[kind]
+            if named and not named.path.is_file():
+                raise PassingTrouble(f"There is no file {named.name}: give the path of the {kind}, or let it be found.")
+            self._found[kind] = named or _of_index(find())
+        return self._found[kind]
+
+    def _find_encoder(self) -> IndexedFile:
+        if self._encoder_name:
+            return self._search().encoder(self._encoder_name)
+        return self._search().find(Need.encoder_of(self._adapter_identity()))
 
     def _adapter_identity(self) -> Identity:
         adapter = self.adapter()
@@ -77,17 +90,22 @@ class ModelChoice:
             raise ValueError(f"{adapter.name}: {known.problem or 'It is no IP-Adapter: choose another file.'}")
         return known
 
-    def _found(self, need: Need) -> Chosen:
-        if self._installation is None:
-            self._installation = installation_of(self._where)
-        catalogue, file = Catalogue.load(*self._installation.catalogues), self._installation.index_file
-        if self._index is None:
-            self._index = Index(self._installation.folders, file and take_over(file), cached=CachedFiles(catalogue))
-        resolution = resolve(need, self._index, catalogue)
-        if resolution.found is None:
-            raise NotFound(resolution)
-        return Chosen(resolution.found.file.path, resolution.found.file.name, resolution.found.identity)
+    def _search(self) -> Finder:
+        if self._finder is None:
+            self._finder = Finder(self._where)
+        return self._finder
+
+
+def _is_path(encoder: StrPath) -> bool:
+    """Whether this is the path of an encoder's file, and not the name of an encoder, which may have a slash too."""
+    if not isinstance(encoder, str):
+        return True
+    return os.path.exists(encoder) or os.path.splitext(encoder)[1].lower() in MODEL_TYPES["clip_vision"].extensions
 
 
 def _named(path: StrPath) -> Chosen:
     return Chosen(Path(path), os.fspath(path))
+
+
+def _of_index(file: IndexedFile) -> Chosen:
+    return Chosen(file.file.path, file.file.name, file.identity)

@@ -1,27 +1,30 @@
 """Pictures as an encoder reads them, with a hash by which their features are found again.
 
-Letters: H, W sides of a picture, S side of the square that an encoder reads.
+Letters: B pictures, H, W sides of a picture, S side of the square that an encoder reads.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from ..clip_vision import VisionConfig, preprocess
+from ..clip_vision.config import Rgb
 from ..clip_vision.images import Picture, Pictures, to_rgb
+from ..clip_vision.preprocessing import BLACK
 from .feature_cache import digest
 
 REMEMBERED = 20_000  # hashes
-Rgb = tuple[float, float, float]
-Value = TypeVar("Value")
+SETTLED = 2.0  # seconds since a file was written, after which its time tells whether it is written again
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +38,12 @@ class HashedPicture:
     digest: bytes
 
     @classmethod
-    def of(cls, image: Pictures, background: Rgb = (0.0, 0.0, 0.0)) -> HashedPicture:
+    def of(cls, image: Pictures, background: Rgb = BLACK) -> HashedPicture:
         """Hash one picture of any kind that `clip_vision.encode` takes. ValueError if it is several."""
         found = list(_rows(image, background))
         if len(found) != 1:
             raise ValueError(f"One picture is hashed at a time, and {len(found)} were given: hash each of them.")
-        return found[0]
+        return cls(found[0].clone(), digest(found[0]))  # the caller may write into what was given
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,21 @@ class SquareView:
 
     digest: bytes
     pixel_values: Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How an encoder reads pictures: the arguments of `preprocess`."""
+
+    size: int
+    mean: Rgb
+    std: Rgb
+    crop: str
+    background: Rgb
+
+    def pixel_values(self, picture: Tensor) -> Tensor:
+        """One picture (1, 3, H, W) -> (3, S, S)."""
+        return preprocess(picture, self.size, self.mean, self.std, self.crop, self.background)[0]
 
 
 class Views:
@@ -76,48 +94,48 @@ class Views:
         several = cast("Sequence[Picture | HashedPicture]", images if isinstance(images, (list, tuple)) else [images])
         if not several:
             raise ValueError("No pictures were given: the list is empty.")
-        read = (config.image_size, config.mean, config.std, crop, background)
+        red, green, blue = background
+        reading = Reading(config.image_size, config.mean, config.std, crop, (red, green, blue))
+        return [view for image in several for view in self._views(image, reading)]
 
-        def make(image: Picture | HashedPicture) -> Iterator[SquareView]:
-            if isinstance(image, (str, os.PathLike)):
-                yield from self._of_file(image, read)
-                return
-            rows = [image] if isinstance(image, HashedPicture) else _rows(image, background)
-            yield from (self._of_row(row, read) for row in rows)
+    def _views(self, image: Picture | HashedPicture, reading: Reading) -> Iterator[SquareView]:
+        if isinstance(image, HashedPicture):
+            yield self._view(image.digest, lambda: image.pixels, reading)
+        elif isinstance(image, (str, os.PathLike)):
+            yield self._of_file(image, reading)
+        else:
+            for number, pixels in enumerate(_rows(image, reading.background)):
+                # known pictures are made of what the caller holds anyway, only if they are needed
+                yield self._view(digest(pixels), partial(_row, image, reading.background, number), reading, pixels)
 
-        return [view for image in several for view in make(image)]
-
-    def _of_file(self, path: str | os.PathLike[str], read: tuple[int, Rgb, Rgb, str, Rgb]) -> Iterator[SquareView]:
+    def _of_file(self, path: str | os.PathLike[str], reading: Reading) -> SquareView:
         state = _file_state(path)
-        known = self._find((state, read)) if state else None
+        known = self._find((state, reading)) if state else None
         if known is None:
-            (row,) = _rows(path, read[-1])
-            made = self._of_row(row, read)
-            if state == _file_state(path):
-                self._remember((state, read), made.digest)
-            yield made
-            return
+            pixels = _row(path, reading.background, 0)
+            made = self._view(digest(pixels), partial(_row, path, reading.background, 0), reading, pixels)
+            if state and state == _file_state(path) and time.time() - state[-1] / 1e9 > SETTLED:
+                self._remember((state, reading), made.digest)
+            return made
 
         def again() -> Tensor:
-            (row,) = _rows(path, read[-1])
-            made = self._of_row(row, read)
-            if made.digest != known:
+            made = reading.pixel_values(_row(path, reading.background, 0))
+            if digest(made) != known:
                 raise ValueError(f"{os.fspath(path)} changed while it was read. Try again when it is complete.")
-            return made.pixel_values()
+            return made
 
-        yield SquareView(known, again)
+        return SquareView(known, again)
 
-    def _of_row(self, picture: HashedPicture, read: tuple[int, Rgb, Rgb, str, Rgb]) -> SquareView:
-        def make() -> Tensor:
-            size, mean, std, crop, background = read
-            return preprocess(picture.pixels, size, mean, std, crop, background)[0]
-
-        known = self._find((picture.digest, read))
+    def _view(
+        self, picture: bytes, pixels: Callable[[], Tensor], reading: Reading, at_hand: Tensor | None = None
+    ) -> SquareView:
+        """The view of a picture with this hash. `pixels` gives it, (1, 3, H, W), and so does `at_hand`, now."""
+        known = self._find((picture, reading))
         if known is not None:
-            return SquareView(known, make)
-        made = make()
+            return SquareView(known, lambda: reading.pixel_values(pixels()))
+        made = reading.pixel_values(pixels() if at_hand is None else at_hand)
         known = digest(made)
-        self._remember((picture.digest, read), known)
+        self._remember((picture, reading), known)
         return SquareView(known, lambda: made)
 
     def _find(self, key: Hashable) -> bytes | None:
@@ -133,16 +151,20 @@ class Views:
                 self._known.popitem(last=False)
 
 
-def _rows(image: Pictures, background: Rgb) -> Iterator[HashedPicture]:
+def _rows(image: Pictures, background: Rgb) -> Iterator[Tensor]:
+    """Each picture alone, (1, 3, H, W)."""
     for batch in to_rgb(image, background):
-        for pixels in torch.split(batch, 1):
-            yield HashedPicture(pixels, digest(pixels))
+        yield from torch.split(batch, 1)
+
+
+def _row(image: Pictures, background: Rgb, number: int) -> Tensor:
+    return list(_rows(image, background))[number]
 
 
 def _file_state(path: str | os.PathLike[str]) -> tuple[str, int, int, int] | None:
-    """A value that differs once a file was replaced, changed or moved; None if it is not there."""
+    """A value that differs once a file was replaced, changed or moved; its time comes last. None if it is not there."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return os.path.realpath(path), status.st_ino, status.st_mtime_ns, status.st_size
+    return os.path.realpath(path), status.st_ino, status.st_size, status.st_mtime_ns

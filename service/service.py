@@ -15,23 +15,24 @@ from torch import Tensor, nn
 
 from ..clip_vision import VisionEncoder, VisionFeatures, encode_pixels, pack_weights, unpack_weights
 from ..clip_vision import load as load_encoder
+from ..clip_vision.config import Rgb
 from ..clip_vision.dtypes import best_dtype
 from ..clip_vision.images import Picture, Pictures
-from ..clip_vision.preprocessing import normalise
+from ..clip_vision.preprocessing import BLACK, normalise
 from ..ip_adapter import Features, IPAdapter, Reads
 from ..ip_adapter import load as load_adapter
 from ..model_files.find import Folders, NotFound
+from ..model_files.folders import NotInstalled
+from ..tensor_files import UnusableFile
 from ..tensor_files.placement import AUTO, find_device, find_dtype
 from .activity import Activity
 from .feature_cache import LIMIT, FeatureCache, encode_once
 from .load_log import log_load
 from .memory import with_less_memory
 from .model_choice import ModelChoice, StrPath
-from .pictures import HashedPicture, Rgb, Views
+from .pictures import HashedPicture, Views
 
 CPU = torch.device("cpu")
-BLACK: Rgb = (0.0, 0.0, 0.0)
-Model = TypeVar("Model", bound=nn.Module)
 T = TypeVar("T")
 
 
@@ -137,19 +138,22 @@ class ImagePromptService:
 
     def negative_features(self) -> VisionFeatures:
         """What stands for the features in the unconditional rows, (1, D) or (1, N, W) each: see `Reads.negative`."""
-        encoder, found = self._loaded_encoder(), dict[str, Tensor]()
-        for reads in self._loaded_adapter().reads:
-            found[reads.name] = self._negative(encoder, reads)
-        return VisionFeatures(**_fields(found), encoder=encoder.config.name)
+        encoder, adapter = self._loaded_encoder(), self._loaded_adapter()
+        found = {
+            reads.name: self._negative(encoder, reads, width)
+            for reads, width in zip(adapter.reads, adapter.feature_widths, strict=True)
+        }
+        return VisionFeatures(**dict[str, Any](found), encoder=encoder.config.name)
 
-    def _negative(self, encoder: VisionEncoder, reads: Reads) -> Tensor:
+    def _negative(self, encoder: VisionEncoder, reads: Reads, width: int) -> Tensor:
         config = encoder.config
+        if reads.negative == "zeros":
+            return torch.zeros(1, *((config.tokens,) if reads.rank == 3 else ()), width)
         pixels = torch.zeros(1, 3, config.image_size, config.image_size)
         if reads.negative == "encoded black":
             pixels = normalise(pixels.movedim(1, -1), config.mean, config.std)
         made = self._encoded(encoder, [reads.negative.encode()], lambda _: pixels, [reads.name], None)
-        feature = made.select(reads.name)
-        return torch.zeros_like(feature) if reads.negative == "zeros" else feature
+        return made.select(reads.name)
 
     def _encoded(
         self,
@@ -160,19 +164,20 @@ class ImagePromptService:
         batch_size: int | None,
     ) -> VisionFeatures:
         def encode(numbers: list[int]) -> Mapping[str, Tensor]:
+            self._check_open()
             self._activity.count("pictures encoded", len(numbers))
             pixels = pixel_values(numbers)
 
             def on(device: torch.device, chunk: int | None) -> VisionFeatures:
                 _place(encoder, device)
                 sizes = [size for size in (chunk, batch_size) if size is not None]
-                return encode_pixels(encoder, pixels, want=want, chunk_size=min(sizes, default=None))
+                return encode_pixels(encoder, pixels, want=want, chunk_size=min(sizes, default=None), keep_on=CPU)
 
             with self._activity.timed("encode"):
-                return self._in_memory(on).to(CPU).as_dict()
+                return self._in_memory(on).as_dict()
 
         found = encode_once(self._cache, digests, want, encode, self._encoding)
-        return VisionFeatures(**_fields(found), encoder=encoder.config.name)
+        return VisionFeatures(**dict[str, Any](found), encoder=encoder.config.name)
 
     # ------------------------------------------------------------------------------------------------------ adapter
 
@@ -227,7 +232,7 @@ class ImagePromptService:
         try:
             self._choice.adapter()
             self._choice.encoder()
-        except NotFound as error:
+        except (NotFound, NotInstalled, UnusableFile) as error:
             return str(error)
         return ""
 
@@ -342,19 +347,13 @@ class ImagePromptService:
 
 def _place(model: nn.Module, device: torch.device) -> None:
     """Put a model on a device; an encoder's weights are packed while it is on the CPU."""
-    if isinstance(model, VisionEncoder):
-        if model.weight_device != device:
+    if any(parameter.device != device for parameter in model.parameters()):  # a move that failed leaves some behind
+        if isinstance(model, VisionEncoder):
             unpack_weights(model)
-            model.to(device)
-        if device == CPU:
-            pack_weights(model)
-        return
-    model.to(device)
+        model.to(device)
+    if isinstance(model, VisionEncoder) and device == CPU:
+        pack_weights(model)
 
 
 def _size(model: nn.Module) -> int:
     return sum(parameter.nbytes for parameter in model.parameters())
-
-
-def _fields(features: Mapping[str, Tensor]) -> dict[str, Any]:
-    return dict(features)

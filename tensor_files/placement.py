@@ -20,11 +20,13 @@ ACCELERATORS: dict[str, Callable[[], bool]] = {
 def find_device(device: object) -> torch.device:
     """The device that is meant, a torch.device or a word for one: "auto" is a GPU if there is one, else the CPU.
 
+    A GPU comes with its number, as tensors on it tell it.
+
     Raises:
         ValueError: it is unknown, or not there.
     """
     if device == AUTO:
-        return torch.device(next((name for name, is_there in ACCELERATORS.items() if is_there()), "cpu"))
+        return _numbered(next((name for name, is_there in ACCELERATORS.items() if is_there()), "cpu"))
     if not isinstance(device, (torch.device, str)):
         raise ValueError(f'The device is {device!r}: give "auto", "cpu", "cuda", or another name that torch knows.')
     try:
@@ -33,14 +35,19 @@ def find_device(device: object) -> torch.device:
         raise ValueError(
             f'There is no device {device!r}: give "auto", "cpu", "cuda", "cuda:1", or another name that torch knows.'
         ) from error
+    if found.type == "meta":
+        raise ValueError('On the device "meta" tensors have no values: give "auto", "cpu" or "cuda".')
     if found.type == "cuda":
         _check_cuda(found)
     try:
-        torch.empty(0, device=found)
+        return _numbered(found)
     except Exception as error:  # torch raises a dozen types for a device that is not there
         said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ValueError(f'The device {device} cannot be used: {said}. Give "auto" or "cpu".') from error
-    return found
+
+
+def _numbered(device: torch.device | str) -> torch.device:
+    return torch.empty(0, device=device).device
 
 
 def _check_cuda(device: torch.device) -> None:

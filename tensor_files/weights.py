@@ -46,7 +46,8 @@ PACKED = torch.uint8  # for dtypes that torch cannot compute with: several numbe
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
-AHEAD = 64 << 20  # bytes; a larger tensor is read when it is asked for: an encoder never asks for those of its text
+AHEAD = 2  # tensors that are read ahead, since layers are not asked for quite in the order of the file
+LARGEST_AHEAD = 32 << 20  # bytes; larger ones are read when they are asked for: an encoder does not ask for its text's
 
 Path = str | os.PathLike[str]
 
@@ -162,22 +163,26 @@ def _safetensors(path: Path, header: Header, before: State) -> Generator[Read]:
 class _Reader:
     """Reads tensors of a safetensors file.
 
-    Those that are cast pass through two buffers: while one is cast, the next tensor of the file is read into the other.
+    While one is cast, those that follow it in the file are read into buffers, until they are asked for.
     """
 
     def __init__(self, file: BinaryIO, header: Header, reading: Executor):
         self.file, self.header, self.reading = file, header, reading
-        inside = sorted(header.starts, key=header.starts.__getitem__)
-        self.following = dict(zip(inside, inside[1:]))
-        self.passages = [torch.empty(0, dtype=torch.uint8)] * 2
-        self.ahead: tuple[str, Tensor, Future[int]] | None = None
+        self.inside = iter(sorted(header.starts, key=header.starts.__getitem__))  # names in the order of the file
+        self.asked = set[str]()
+        self.ahead: dict[str, tuple[Tensor, Future[int]]] = {}
+        self.free: list[Tensor] = []  # buffers
+        self.cast: Tensor | None = None  # the buffer of the tensor that was returned last
 
     def __call__(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
         info = self.header.tensors[name]
         stored = DTYPES.get(info.dtype)
         if stored is None:
             raise _Unreadable(f"holds {quoted(name)} as {info.dtype}, which torch cannot compute with: get it in fp16.")
+        self.asked.add(name)
         if dtype in (None, stored):
+            if unused := self.ahead.pop(name, None):
+                self.free.append(unused[0])
             data = torch.empty(self._size(name), dtype=torch.uint8)
             self._check(name, data, self._start(name, data))
             return data.view(stored).view(info.shape)
@@ -185,26 +190,29 @@ class _Reader:
 
     def _passed(self, name: str) -> Tensor:
         """The bytes of a tensor in a buffer, which are there until the next call."""
-        ahead, self.ahead = self.ahead, None
-        if ahead is None or ahead[0] != name:
-            data = self._room(self._size(name))
-            ahead = name, data, self._start(name, data)
-        self._check(*ahead)
-        then = self.following.get(name)
-        if then is not None and self._size(then) <= AHEAD:
-            data = self._room(self._size(then))
-            self.ahead = then, data, self._start(then, data)
-        return ahead[1]
+        if self.cast is not None:
+            self.free.append(self.cast)
+        self.cast, read = self.ahead.pop(name, None) or self._begun(name)
+        data = self.cast[: self._size(name)]
+        self._check(name, data, read)
+        while len(self.ahead) < AHEAD:
+            then = next((each for each in self.inside if each not in self.asked), None)
+            if then is None or self._size(then) > LARGEST_AHEAD:
+                break
+            self.ahead[then] = self._begun(then)
+        return data
+
+    def _begun(self, name: str) -> tuple[Tensor, Future[int]]:
+        """A buffer, and the reading of a tensor into it."""
+        size = self._size(name)
+        room = self.free.pop() if self.free else torch.empty(0, dtype=torch.uint8)
+        if len(room) < size:
+            room = torch.empty(size, dtype=torch.uint8)
+        return room, self._start(name, room[:size])
 
     def _size(self, name: str) -> int:
         info = self.header.tensors[name]
         return math.prod(info.shape) * DTYPES.get(info.dtype, PACKED).itemsize
-
-    def _room(self, size: int) -> Tensor:
-        """So many bytes of the buffer that was not used last."""
-        room, last = self.passages
-        self.passages = [last, room if len(room) >= size else torch.empty(size, dtype=torch.uint8)]
-        return self.passages[1][:size]
 
     def _start(self, name: str, data: Tensor) -> Future[int]:
         """Read a tensor in the thread that reads, one after the other."""

@@ -178,6 +178,12 @@ FOLDERS = [
     ("/data/laion/model.safetensors", QUICK),
     ("D:\\laion\\model.safetensors", QUICK),
     ("/data/CLIP-ViT-L-14-laion2B-s32B-b82K.safetensors", GELU),
+    ("/data/CLIP-ViT-L-14-laion2B-s32B-b82K/model.safetensors", GELU),
+    ("/data/laion/CLIP-ViT-L-14/model.safetensors", QUICK),
+    ("/data/laion/models/clip_vision/model.safetensors", QUICK),
+    ("/opt/ComfyUI/models/clip_vision/laion/sub/model.safetensors", GELU),
+    ("C:\\ComfyUI\\models\\clip_vision\\laion\\model.safetensors", GELU),
+    ("/hub/models--laion--CLIP-ViT-L-14-laion2B-s32B-b82K/snapshots/0/open_clip_model.safetensors", GELU),
 ]
 
 

@@ -73,7 +73,7 @@ def test_auto_is_the_fastest_dtype_packed_on_a_cpu(narrow):
     equal(encoder, plain)
 
 
-def test_the_folder_of_a_relative_path_is_a_hint_and_the_variant_decides(tmp_path, monkeypatch):
+def test_the_folder_that_holds_the_file_is_a_hint_and_the_variant_decides(tmp_path, monkeypatch):
     config = CLIPVisionConfig(**{**witness.full_config(CLIP), "num_hidden_layers": 12, "projection_dim": 8})
     with torch.device("meta"):
         meta = CLIPVisionModelWithProjection(config).state_dict()
@@ -83,7 +83,7 @@ def test_the_folder_of_a_relative_path_is_a_hint_and_the_variant_decides(tmp_pat
     path = os.path.join("CLIP-ViT-B-32-laion2B", "model.safetensors")
     published.write_header(tmp_path / path, shapes)
     assert load(path, "cpu", None).config.activation == "gelu"
-    assert load(tmp_path / path, "cpu", None).config.activation == "quick_gelu"  # it says where files are kept
+    assert load(tmp_path / path, "cpu", None).config.activation == "gelu"
     assert load(path, "cpu", None, name="mine.safetensors").config.activation == "quick_gelu"
     assert load(path, "cpu", None, variant="CLIP ViT-B/32").config.activation == "quick_gelu"
 

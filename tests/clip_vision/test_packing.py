@@ -1,5 +1,8 @@
 """Weights packed for oneDNN give the same features and the same state dict, and can be unpacked."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 import witness
@@ -81,3 +84,23 @@ def test_nothing_is_packed_where_it_cannot_be(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(packing, "OPERATIONS", ("_linear_pointwise", "_no_such_operation"))
     assert pack_weights(encoder_of("CLIP ViT-B/32")) == 0
+
+
+def test_a_packed_encoder_can_be_copied_and_pickled():
+    encoder, pixel_values = encoder_of("CLIP ViT-L/14"), witness.pixels(ROWS["CLIP ViT-L/14"])
+    pack_weights(encoder)
+    for other in (copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):
+        assert torch.equal(other(pixel_values, WANT).last, encoder(pixel_values, WANT).last)
+        assert unpack_weights(other) == 13
+
+
+def test_weights_that_are_packed_as_they_are_read_are_those_that_are_packed_later():
+    row = ROWS["CLIP ViT-L/14"]
+    file = witness.state_dict(witness.narrow(row))
+    early = load_encoder(file, metadata=witness.description(row), pack=True)
+    late = load_encoder(file, metadata=witness.description(row))
+    assert pack_weights(early) == 0 and pack_weights(late) == 13
+    pixel_values = witness.pixels(row)
+    assert torch.equal(early(pixel_values, WANT).last, late(pixel_values, WANT).last)
+    assert all(torch.equal(early.state_dict()[key], tensor) for key, tensor in late.state_dict().items())
+    assert unpack_weights(early) == 13 and not any(parameter.is_meta for parameter in early.parameters())

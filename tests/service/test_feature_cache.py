@@ -29,6 +29,13 @@ def test_one_picture_cannot_push_out_all_others():
     assert cache.find("large", ["image_embeds"]) is None and cache.find("small", ["image_embeds"]) is not None
 
 
+def test_what_is_too_large_leaves_what_was_known():
+    cache = FeatureCache(limit=1000)
+    cache.keep("a", row(1))
+    cache.keep("a", {"penultimate": torch.zeros(60)})
+    assert cache.find("a", ["image_embeds"]) is not None and cache.find("a", ["penultimate"]) is None
+
+
 def test_features_of_one_picture_come_together():
     cache = FeatureCache()
     cache.keep("a", {"image_embeds": torch.zeros(4)})

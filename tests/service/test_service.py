@@ -1,8 +1,13 @@
 """The service on the files of the demo world: it finds, loads, encodes once, and gives the bits of the cores."""
 
+import copy
+import gc
+import os
 import shutil
 import sys
 import threading
+import time
+import weakref
 
 import numpy
 import pytest
@@ -10,9 +15,12 @@ import torch
 from PIL import Image
 
 from image_prompt import clip_vision, ip_adapter
+from image_prompt.clip_vision.images import to_rgb
 from image_prompt.devtools.stages import ROOT
 from image_prompt.model_files import ModelFolders, NotFound
+from image_prompt.model_files.folders import model_folders, search_paths
 from image_prompt.service import HashedPicture, ImagePromptService
+from image_prompt.service.pictures import Views
 
 WORLD = ROOT / "demo" / "models"
 ENCODER = WORLD / "clip_vision" / "demo_world.safetensors"
@@ -94,17 +102,58 @@ def test_a_picture_is_encoded_once_in_whatever_form_it_comes(service, pictures, 
     assert done(service, "pictures encoded") == 3
 
 
+def save(picture, path, seconds_ago):
+    picture.save(path)
+    os.utime(path, (time.time() - seconds_ago,) * 2)
+
+
 def test_a_known_file_is_not_read_again_until_it_changes(service, pictures, tmp_path, monkeypatch):
     path = tmp_path / "one.png"
-    pictures[0].save(path)
+    save(pictures[0], path, 60)
     first = service.features(path)
     opened, really = [], Image.open
     monkeypatch.setattr(Image, "open", lambda *what: opened.append(what) or really(*what))
     assert torch.equal(service.features(path).select("penultimate"), first.select("penultimate"))
     assert not opened
-    pictures[1].save(path)
+    save(pictures[1], path, 30)
     changed = service.features(path).select("penultimate")
     assert torch.equal(changed, service.features(pictures[1]).select("penultimate")) and len(opened) == 1
+
+
+def test_a_file_that_may_be_written_again_within_its_time_is_read_each_time(service, pictures, tmp_path):
+    """Some disks tell times in steps of two seconds: a picture of the same size may take the place of another."""
+    path = tmp_path / "one.bmp"
+    save(pictures[0], path, 0)
+    now = path.stat().st_mtime_ns
+    service.features(path)
+    pictures[0].rotate(180).save(path)
+    os.utime(path, ns=(now, now))
+    found = service.features(path).select("penultimate")
+    assert torch.equal(found, service.features(pictures[0].rotate(180)).select("penultimate"))
+
+
+def test_a_hashed_picture_is_a_copy(service, pictures):
+    pixels = torch.from_numpy(numpy.asarray(pictures[0]).copy()).permute(2, 0, 1)[None].contiguous()
+    hashed = HashedPicture.of(pixels)
+    pixels.zero_()
+    found = service.features(hashed).select("penultimate")
+    assert torch.equal(found, service.features(pictures[0]).select("penultimate"))
+
+
+def test_known_pictures_are_not_held_at_full_size(pictures, monkeypatch):
+    module, made = sys.modules[Views.__module__], []
+
+    def watched(*arguments):
+        found = to_rgb(*arguments)
+        made.extend(map(weakref.ref, found))
+        return found
+
+    monkeypatch.setattr(module, "to_rgb", watched)
+    config, views = clip_vision.load(ENCODER, "cpu").config, Views()
+    kept = [views.of(pictures, config, "center", [0, 0, 0]) for _ in range(2)]
+    gc.collect()
+    assert len(made) == 12 and not any(each() is not None for each in made)
+    assert all(torch.equal(a.pixel_values(), b.pixel_values()) for a, b in zip(*kept))
 
 
 def test_a_known_file_is_read_again_where_its_features_were_pushed_out(models, pictures, tmp_path):
@@ -180,6 +229,19 @@ def test_short_memory_takes_fewer_pictures_and_then_the_cpu(models, service, sho
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_a_move_that_ended_half_way_is_undone(pictures, monkeypatch):
+    """torch moves layers one after the other, and the encoder's own parameters last."""
+    place = sys.modules[ImagePromptService.__module__]._place
+    encoder = clip_vision.load(ENCODER, "cpu", "fp32", pack=False)
+    expected = clip_vision.encode(encoder, pictures[0]).image_embeds
+    half = copy.deepcopy(encoder)
+    half.layers[:2].to("meta")  # there may be no other device here, and none has values that come back
+    with pytest.raises(NotImplementedError, match="meta tensor"):
+        place(half, torch.device("cpu"))
+    place(encoder, torch.device("cpu"))
+    torch.testing.assert_close(clip_vision.encode(encoder, pictures[0]).image_embeds, expected)
+
+
 def test_an_adapter_for_which_memory_is_short_computes_on_the_cpu(models, service, short, pictures, monkeypatch):
     with ImagePromptService(models, purpose="plus", device="cpu", dtype="fp32") as other:
         features = other.features(pictures[0])
@@ -242,6 +304,34 @@ def test_files_may_be_named(pictures):
     with ImagePromptService(ModelFolders({"clip_vision": ENCODER.parent}), adapter=adapter, device="cpu") as service:
         assert service.tokens(service.features(pictures[0])).shape[0] == 1
         assert service.info()["files"]["encoder"] == str(ENCODER)
+
+
+def test_words_are_those_of_find_encoder_and_find_adapter(models, pictures, tmp_path):
+    for options, match in (
+        ({"purpose": "pluss"}, "'pluss' is not a purpose of adapters: meant is perhaps \"plus\""),
+        ({"base_model": "sdxl"}, "'sdxl' is not a base model of adapters: meant is perhaps \"SDXL\""),
+        ({"encoder": "CLIP ViT-H/15"}, "'CLIP ViT-H/15' is not the name of an image encoder: meant is perhaps"),
+    ):
+        with ImagePromptService(models, device="cpu", **options) as service, pytest.raises(ValueError, match=match):
+            service.missing()
+    with ImagePromptService(models, encoder="CLIP ViT-B/32", device="cpu") as service:
+        assert service.missing().startswith("Not found: image encoder CLIP ViT-B")
+
+
+@pytest.mark.parametrize("kind", ["adapter", "encoder"])
+def test_a_named_file_that_is_not_there_is_missing(models, pictures, kind):
+    with ImagePromptService(models, **{kind: "/nowhere/file.safetensors"}, device="cpu") as service:
+        said = service.missing()
+        assert said.startswith("There is no file /nowhere/file.safetensors: give the path of the " + kind)
+        with pytest.raises(ValueError, match="There is no file /nowhere/file.safetensors"):
+            service.features(pictures[0])
+
+
+def test_a_computer_without_comfyui_is_explained_as_well(tmp_path, monkeypatch):
+    monkeypatch.setattr(search_paths, "usual_places", lambda: [str(tmp_path)])
+    monkeypatch.setattr(model_folders, "usual_places", lambda: [str(tmp_path)])
+    with ImagePromptService(purpose="plus", device="cpu") as service:
+        assert service.missing().startswith("No ComfyUI was found in ")
 
 
 def test_what_is_absent_is_explained_where_the_caller_asks_for_that(models):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from image_prompt.tensor_files import placement
 from image_prompt.tensor_files.placement import ACCELERATORS, find_device, find_dtype
 
 
@@ -20,8 +21,9 @@ def only(monkeypatch):
 @pytest.mark.parametrize(
     ("there", "found"), [(("mps", "xpu", "cuda"), "cuda"), (("mps", "xpu"), "xpu"), (("mps",), "mps"), ((), "cpu")]
 )
-def test_auto_is_the_first_accelerator_that_is_there(only, there, found):
+def test_auto_is_the_first_accelerator_that_is_there(only, there, found, monkeypatch):
     only(*there)
+    monkeypatch.setattr(placement, "_numbered", torch.device)
     assert find_device("auto") == torch.device(found)
 
 
