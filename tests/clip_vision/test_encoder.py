@@ -56,6 +56,33 @@ def test_encoder_matches_transformers(name):
         assert got.cls is None
 
 
+@pytest.mark.parametrize("name", ["CLIP ViT-B/32", "CLIP ViT-L/14"])
+def test_projected_patches_are_the_projection_of_the_normed_last_states(name):
+    row = ROWS[name]
+    model, pixel_values = witness.narrow(row), witness.pixels(row)
+    last = model(pixel_values, output_hidden_states=True).hidden_states[-1]
+    theirs = model.visual_projection(model.vision_model.post_layernorm(last))  # (B, N + 1, D)
+    encoder = ours(row, model)
+    alone = encoder(pixel_values, want=("projected_patches",))
+    close(alone.projected_patches, theirs)
+    assert alone.names() == ["projected_patches"]
+    close(alone.projected_patches[:, 0], model(pixel_values).image_embeds)
+    both = encode_pixels(encoder, pixel_values, want=("image_embeds", "cls", "projected_patches"), chunk_size=1)
+    close(both.projected_patches, theirs)
+    assert torch.equal(both.image_embeds, both.projected_patches[:, 0])
+    close(both.cls, model.vision_model(pixel_values).pooler_output)
+
+
+def test_without_a_projection_there_are_no_projected_patches():
+    sd = witness.state_dict(witness.narrow(CLIP))
+    del sd["visual_projection.weight"]
+    encoder = load_encoder(sd, metadata=witness.description(CLIP))
+    with pytest.raises(ValueError, match="cannot give 'projected_patches': its file holds no visual projection"):
+        encoder(witness.pixels(CLIP), want=("projected_patches",))
+    with pytest.raises(ValueError, match="cannot give 'projected_patches': SigLIP has no visual projection. Ask for"):
+        ours(SIGLIP, witness.narrow(SIGLIP))(witness.pixels(SIGLIP), want=("projected_patches",))
+
+
 @pytest.mark.parametrize(("row", "own", "not_its"), [(CLIP, "cls", "pooled"), (SIGLIP, "pooled", "cls")])
 def test_one_feature_alone_is_the_same_and_the_only_one(row, own, not_its):
     encoder, pixel_values = ours(row, witness.narrow(row)), witness.pixels(row)

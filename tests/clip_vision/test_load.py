@@ -5,16 +5,12 @@ import os
 import pytest
 import safetensors.torch
 import torch
-import witness
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-from witness import ROWS
 
 from image_prompt.clip_vision import best_dtype, load, load_encoder, packing
 from image_prompt.devtools import published
 from image_prompt.devtools.stages import ROOT
 
-DEMO = ROOT / "demo" / "models" / "clip_vision" / "demo_world.safetensors"
-CLIP = ROWS["CLIP ViT-B/32"]
+DEMO = ROOT / "demo" / "models" / "clip_vision" / "demo_world.safetensors"  # fp16
 
 
 def metadata_of(path):
@@ -31,15 +27,6 @@ def equal(one, other):
         assert torch.equal(tensor, others[key]), key
 
 
-@pytest.fixture
-def narrow(tmp_path):
-    """A small file in fp16."""
-    sd = {key: tensor.half() for key, tensor in witness.state_dict(witness.narrow(CLIP)).items()}
-    path = tmp_path / "encoder.safetensors"
-    safetensors.torch.save_file(sd, path, metadata=witness.description(CLIP))
-    return path
-
-
 def test_the_demo_encoder_keeps_what_its_metadata_say():
     config = load(DEMO).config
     assert (config.name, config.heads, config.activation) == ("demo CLIP", 4, "quick_gelu")
@@ -50,9 +37,9 @@ def test_the_demo_encoder_keeps_what_its_metadata_say():
     ("dtype", "expected"),
     [("fp32", torch.float32), ("bf16", torch.bfloat16), (torch.float16, torch.float16), (None, torch.float16)],
 )
-def test_it_equals_load_encoder_with_the_files_tensors_and_metadata(narrow, dtype, expected):
-    ours = load(narrow, "cpu", dtype, pack=False)
-    theirs = load_encoder(safetensors.torch.load_file(narrow), metadata=metadata_of(narrow), dtype=expected)
+def test_it_equals_load_encoder_with_the_files_tensors_and_metadata(dtype, expected):
+    ours = load(DEMO, "cpu", dtype, pack=False)
+    theirs = load_encoder(safetensors.torch.load_file(DEMO), metadata=metadata_of(DEMO), dtype=expected)
     assert ours.dtype == expected
     equal(ours, theirs)
 
@@ -64,24 +51,20 @@ def test_a_torch_file_is_loaded_as_a_safetensors_file_is(tmp_path):
     equal(load(tmp_path / "encoder.bin", "cpu"), load(str(tmp_path / "encoder.safetensors"), "cpu"))
 
 
-def test_auto_is_the_fastest_dtype_packed_on_a_cpu(narrow):
-    encoder = load(narrow, "cpu")
+def test_auto_is_the_fastest_dtype_packed_on_a_cpu():
+    encoder = load(DEMO, "cpu")
     assert encoder.dtype == best_dtype("cpu")
     assert any(isinstance(module, packing.PackedLinear) for module in encoder.modules()) == packing._available()
-    plain = load(narrow, "cpu", pack=False)
+    plain = load(DEMO, "cpu", pack=False)
     assert not any(isinstance(module, packing.PackedLinear) for module in plain.modules())
     equal(encoder, plain)
 
 
 def test_the_folder_that_holds_the_file_is_a_hint_and_the_variant_decides(tmp_path, monkeypatch):
-    config = CLIPVisionConfig(**{**witness.full_config(CLIP), "num_hidden_layers": 12, "projection_dim": 8})
-    with torch.device("meta"):
-        meta = CLIPVisionModelWithProjection(config).state_dict()
-    shapes = {key: tuple(tensor.shape) for key, tensor in meta.items()}
     (tmp_path / "CLIP-ViT-B-32-laion2B").mkdir()
     monkeypatch.chdir(tmp_path)
     path = os.path.join("CLIP-ViT-B-32-laion2B", "model.safetensors")
-    published.write_header(tmp_path / path, shapes)
+    published.write_header(tmp_path / path, published.encoder(768, 12, 3072, 8, 32))
     assert load(path, "cpu", None).config.activation == "gelu"
     assert load(tmp_path / path, "cpu", None).config.activation == "gelu"
     assert load(path, "cpu", None, name="mine.safetensors").config.activation == "quick_gelu"

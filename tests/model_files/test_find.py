@@ -10,12 +10,12 @@ from published import VIT_H, headless, shapes, write
 
 import image_prompt.model_files as model_files
 from image_prompt.devtools.published import encoder
-from image_prompt.devtools.stages import ROOT
 from image_prompt.model_files import Installation, ModelFolders, NotFound, find_adapter, find_encoder
 from image_prompt.model_files.folders import INDEX, model_folders
 from image_prompt.model_files.index import Index
 
 H = "CLIP ViT-H/14"
+PACK = Path(model_files.__file__).parents[1]
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ print(find_encoder("CLIP ViT-H/14", sys.argv[1]))
 def test_the_next_process_reads_no_header_again(comfyui, tmp_path):
     first = find_encoder(H, comfyui)
     assert (comfyui / "user/__image_prompt" / INDEX).is_file()
-    (tmp_path / "image_prompt").symlink_to(ROOT)
+    (tmp_path / "image_prompt").symlink_to(PACK)
     done = subprocess.run(
         [sys.executable, "-c", AGAIN, comfyui], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -178,7 +178,7 @@ except AttributeError as error: print(error)
 
 
 def test_the_package_gives_its_names_without_importing_torch_at_once(tmp_path):
-    (tmp_path / "image_prompt").symlink_to(ROOT)
+    (tmp_path / "image_prompt").symlink_to(PACK)
     done = subprocess.run([sys.executable, "-c", LAZY], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("module 'image_prompt.model_files' has no attribute 'nothing'\n", "")
     assert all(getattr(model_files, name) for name in model_files.__all__)
