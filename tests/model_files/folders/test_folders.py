@@ -1,5 +1,6 @@
 """Model folders are found in every program's installation, in ComfyUI's order, with the files in them."""
 
+import ast
 import os
 import shutil
 from pathlib import Path
@@ -156,7 +157,7 @@ def test_folders_are_equal_if_their_types_and_paths_are_in_whatever_way_they_cam
     for type in found.types():
         given.add(type, *found.paths(type))
     assert found == given and found.root != given.root
-    assert eval(repr(found)) == found
+    assert ModelFolders(ast.literal_eval(repr(found)[len("ModelFolders(") : -1])) == found
     given.add("loras", tmp_path / "more")
     assert found != given and found != ModelFolders() and found != found.types()
     assert ModelFolders({"loras": ["/a", "/b"]}) != ModelFolders({"loras": ["/b", "/a"]})
