@@ -42,9 +42,10 @@ def share_devtools() -> None:
         sys.modules[f"devtools{name}"] = importlib.import_module(f"image_prompt.devtools{name}")
 
 
-put_comfyui_on_the_path()
-load_pack()
-share_devtools()
+if "IMAGE_PROMPT_INSTALLED" not in os.environ:  # with it, test_packaging.py tests an installed wheel, without ComfyUI
+    put_comfyui_on_the_path()
+    load_pack()
+    share_devtools()
 os.environ["COMFYUI_PATH"] = str(COMFYUI)  # for tests that start a process
 os.environ["HF_HUB_CACHE"] = str(ROOT / ".dev" / "no hugging face cache")  # what a developer has there changes no test
 torch.set_num_threads(1)  # tiny tensors: a second OpenMP thread only waits

@@ -7,43 +7,34 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pathspec
 import pytest
 import tomllib
-from PIL import Image
+import torch
+from PIL import ExifTags, Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from image_prompt.demo import make_models
-from image_prompt.demo.stand_ins import FILES
+from image_prompt import ip_adapter
+from image_prompt.clip_vision import best_dtype
 from image_prompt.devtools.stages import ROOT
+from image_prompt.tensor_files.placement import find_device
 
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "model_files", "service")
 
-# an interpreter without ComfyUI: what is not there cannot be found by chance
-WITHOUT_COMFYUI = """
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"comfy", "comfy_api", "comfy_extras", "folder_paths", "nodes", "server"}:
-            raise ImportError(f"{name} was imported")
-sys.meta_path.insert(0, Absent())
-"""
+WORLD = ROOT / "demo" / "models"
+ENCODER = WORLD / "clip_vision" / "demo_world.safetensors"
+BASE, PLUS = (WORLD / "ipadapter" / f"ip-adapter{kind}_demo_world.safetensors" for kind in ("", "-plus"))
 
-
-def python(code: str, folder: Path, path: Path) -> str:
-    """Run code in another interpreter that finds only `path`, the standard library and the installed packages."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+# what is not there without ComfyUI
+ABSENT = ["comfy", "comfy_api", "comfy_extras", "diffusers", "folder_paths", "nodes", "server", "transformers"]
 
 
 @pytest.fixture(scope="module")
@@ -82,71 +73,194 @@ def test_the_wheel_holds_the_packages_the_catalogue_and_the_command_line_and_not
     assert command == (ROOT / "standalone" / "__main__.py").read_text()  # the root's would look for the root
 
 
-def test_the_wheel_imports_without_comfyui(installed, tmp_path):
-    names = ", ".join(f"image_prompt.{name}" for name in PACKAGES)
-    code = f"{WITHOUT_COMFYUI}\nimport {names}; print('imported')"
-    assert python(code, tmp_path, installed) == "imported\n"
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory) -> Path:
+    """A folder that keeps ABSENT from every Python which finds it: Python imports sitecustomize.py when it starts."""
+    folder = tmp_path_factory.mktemp("bare")
+    (folder / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({ABSENT}))\n")
+    return folder
 
 
-def test_the_command_line_of_the_wheel_runs_without_comfyui(installed, tmp_path):
-    adapters = tmp_path / "models" / "ipadapter"
-    adapters.mkdir(parents=True)
-    (adapters / "ip-adapter_sd15.safetensors").touch()
-    (tmp_path / "models" / "loras").mkdir()
+@pytest.fixture
+def python(bare, installed, tmp_path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run Python, in tmp_path by default, where it finds the content of the wheel and nothing of ABSENT."""
 
-    def tell(command: str) -> str:
+    def run(
+        *arguments: object, code: int = 0, folder: Path = tmp_path, more: Path | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        path = os.pathsep.join(str(each) for each in (bare, installed, more) if each)
         done = subprocess.run(
-            [sys.executable, "-m", "image_prompt", command, "--json", "--models", "models"],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(installed)},
+            [sys.executable, *map(str, arguments)],
+            cwd=folder,
+            env={**os.environ, **environment, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            encoding="utf-8",
             check=False,
         )
-        assert (done.returncode, done.stderr) == (0, "")
-        return json.loads(done.stdout)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
 
+    return run
+
+
+def test_every_module_of_the_wheel_imports_without_comfyui_and_transformers(python, installed):
+    files = [path.relative_to(installed).with_suffix("") for path in (installed / "image_prompt").rglob("*.py")]
+    names = [".".join(file.parts).removesuffix(".__init__") for file in files]
+    code = f"""
+from importlib import import_module, util
+for name in {names}: import_module(name)
+print([name for name in {ABSENT} if util.find_spec(name)])
+"""
+    assert python("-c", code).stdout == "[]\n"
+
+
+TESTS = [  # those of what programs call, but for those that compare with transformers, diffusers or ComfyUI
+    "clip_vision/test_features.py",
+    "clip_vision/test_load.py",
+    "ip_adapter/test_containers.py",
+    "ip_adapter/test_load.py",
+    "ip_adapter/test_refusals.py",
+    "model_files/pictures/test_made_with.py",
+    "model_files/test_find.py",
+    "service",
+    "tensor_files/test_placement.py",
+    "tensor_files/test_weights.py",
+]
+
+
+def test_the_tests_of_the_packages_pass_on_the_wheel(python, tmp_path):
+    (tmp_path / "image_prompt").mkdir()  # what makes the files for the tests is no part of the wheel
+    (tmp_path / "image_prompt" / "devtools").symlink_to(ROOT / "devtools", target_is_directory=True)
+    options = ["-q", "-p", "no:cacheprovider", "--basetemp", tmp_path / "files"]
+    tests = [ROOT / "tests" / name for name in TESTS]
+    python("-m", "pytest", *options, *tests, more=tmp_path, IMAGE_PROMPT_INSTALLED="1")
+
+
+@pytest.fixture
+def comfyui(tmp_path) -> Path:
+    """The folder of a ComfyUI, as far as files are looked for, with the encoder and the adapters of the demo world."""
+    root = tmp_path / "ComfyUI"
+    for folder in ("user", "models/loras"):
+        (root / folder).mkdir(parents=True)
+    for file in ("main.py", "folder_paths.py"):
+        (root / file).touch()
+    for path in (ENCODER, BASE, PLUS):
+        (root / "models" / path.parent.name).mkdir(exist_ok=True)
+        shutil.copy(path, root / "models" / path.parent.name)
+    return root
+
+
+def test_every_command_of_the_wheel_answers(python, comfyui, tmp_path):
+    def tell(*words: object):
+        return json.loads(python("-m", "image_prompt", *words, "--json", "--comfyui", comfyui).stdout)
+
+    (comfyui / "models/ipadapter/ip-adapter_sd15.safetensors").write_bytes(b"\x80\0\0\0\0\0\0\0{")
+    torch.save(load_file(ENCODER), tmp_path / "encoder.bin")
+    used = {"node": "4", "kind": "adapter", "folder": "ipadapter", "name": PLUS.name, "size": PLUS.stat().st_size}
+    text = PngInfo()
+    text.add_text("image_prompt", json.dumps({"version": "1.0.0", "files": [used]}))
+    Image.new("RGB", (4, 4)).save(tmp_path / "picture.png", pnginfo=text)
+    encoder, plus = comfyui / "models/clip_vision" / ENCODER.name, comfyui / "models/ipadapter" / PLUS.name
+
+    status = tell("status")
+    assert status["versions"]["image-prompt"] == METADATA["project"]["version"]
+    assert [status["folders"][name]["files"] for name in ("clip_vision", "ipadapter")] == [1, 3]
     assert tell("paths")["counts"]["unusable"] == 1
-    assert tell("status")["versions"]["image-prompt"] == METADATA["project"]["version"]
     assert "ip-adapter_sd15" in {entry["id"] for entry in tell("catalogue")}
+    told = [(each["container"], each["identity"]["kind"]) for each in tell("identify", encoder, plus, "encoder.bin")]
+    assert told == [("safetensors", "encoder"), ("safetensors", "adapter"), ("torch archive", "encoder")]
+    (picture,) = tell("identify", "picture.png")
+    assert picture["made_with"]["files"] == [{**used, "here": "yes", "path": str(plus)}]
+    wish = ("get", "ip-adapter_sdxl", "--offline", "--comfyui", comfyui)
+    said = python("-m", "image_prompt", *wish, code=1).stderr
+    assert f"put it here: {plus.with_name('ip-adapter_sdxl.safetensors')}\n" in said
 
 
-README = (ROOT / "README.md").read_text()
-ENCODING, FINDING = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-IMPORTS = [line.replace("\n", " ") for line in re.findall(r"`((?:from|import) [^`]+)`", README)]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+# runs each block of lines after the others, as if they stood in one file, and keeps what they made
+RUN = """
+import runpy, sys, torch
+lines, kept = {}, []
+for block in sys.argv[1:]:
+    lines = runpy.run_path(block, lines)
+    kept.append((lines["features"].penultimate, lines["tokens"], lines["layers"]))
+torch.save(kept, "kept.pt")
+"""
 
 
-def test_the_python_lines_of_the_readme_run_without_comfyui(installed, tmp_path):
-    code = ENCODING
-    make_models.main(tmp_path / "models")
-    for published, small in FILES.items():
-        (path,) = (tmp_path / "models").glob(f"*/{small}")
-        shutil.copy(path, tmp_path / published)
-    _, metadata = make_models.FILES["clip_vision/demo-encoder.safetensors"]  # what a small encoder says about itself
-    code = code.replace("dtype=torch.float32)", f"dtype=torch.float32, metadata={metadata!r})", 1)
-    Image.new("RGB", (80, 60), "teal").save(tmp_path / "photo.jpg")
-    report = "\nprint(tuple(tokens.shape), len(layers))"
-    assert len(code.splitlines()) == 5
-    assert python("\n".join([WITHOUT_COMFYUI, *IMPORTS, code, report]), tmp_path, installed) == "(1, 16, 768) 16\n"
+def by_transformers(photo: Path) -> Tensor:
+    """The penultimate hidden states of the demo world's encoder, for a photo on a black square, upright."""
+    with safe_open(ENCODER, "pt") as file:
+        config = json.loads(file.metadata()["vision_config"])
+    weights, side = load_file(ENCODER), config["image_size"]
+    mlp, width = weights["vision_model.encoder.layers.0.mlp.fc1.weight"].shape
+    model = CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            hidden_size=width,
+            intermediate_size=mlp,
+            num_hidden_layers=sum(key.endswith("mlp.fc1.weight") for key in weights),
+            num_attention_heads=config["heads"],
+            hidden_act=config["activation"],
+            image_size=side,
+            patch_size=weights["vision_model.embeddings.patch_embedding.weight"].shape[-1],
+            projection_dim=len(weights["visual_projection.weight"]),
+        )
+    )
+    model.load_state_dict(weights)
+    with Image.open(photo) as stored:
+        image = ImageOps.exif_transpose(stored)
+    size = [round(side * length / max(image.size)) for length in image.size]
+    square = Image.new("RGB", (side, side))
+    square.paste(image.resize(size, Image.Resampling.BICUBIC), [(side - length) // 2 for length in size])
+    pixels = torch.tensor(list(square.tobytes())).view(1, side, side, 3).movedim(-1, 1) / 255
+    mean, std = (torch.tensor(config[name]).view(3, 1, 1) for name in ("mean", "std"))
+    return model.eval()((pixels - mean) / std, output_hidden_states=True).hidden_states[-2]
 
 
-def test_the_lines_of_the_readme_about_files_run_without_comfyui(installed, tmp_path):
-    (tmp_path / "models" / "ipadapter").mkdir(parents=True)
-    code = FINDING.replace("/opt/ComfyUI", str(tmp_path / "models"))
-    assert len(code.splitlines()) == 4 and code != FINDING
-    said = python("\n".join([WITHOUT_COMFYUI, *IMPORTS, code]), tmp_path, installed)
-    assert said.startswith("Not found: IP-Adapter for SDXL of the kind 'plus'. Looked in models/ipadapter.\nGet ")
+def close(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
+    """Whether two tensors are equal: their largest difference is small relative to the largest value."""
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
 
 
-def test_the_root_imports_without_comfyui(tmp_path):
-    code = f"""{WITHOUT_COMFYUI}
+@torch.no_grad()
+def test_the_python_lines_of_the_readme_run_as_they_are(python, comfyui):
+    """With the demo world's files, under the names that the lines use, in the folder of a ComfyUI."""
+    shutil.copy(ENCODER, comfyui / "clip_vision_h.safetensors")
+    shutil.copy(PLUS, comfyui / "ip-adapter-plus_sd15.safetensors")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # the camera was turned by a quarter
+    with Image.open(ROOT / "demo" / "images" / "astronaut.jpg") as image:
+        image.crop((0, 0, 400, 300)).save(comfyui / "photo.jpg", exif=exif)
+    blocks = [f"{number}.py" for number in range(3)]
+    for name, block in zip(blocks, BLOCKS, strict=True):
+        (comfyui / name).write_text(block)
+    said = python("-c", RUN, *blocks, folder=comfyui).stdout
+    assert said.splitlines() == [f"{comfyui} {PLUS.name} {ENCODER.name}", "All files are here.", "{'count': 1}"]
+
+    expected, adapter = by_transformers(comfyui / "photo.jpg"), ip_adapter.load(PLUS, "cpu")
+    tolerance = 1e-5 if best_dtype(find_device("auto")) == torch.float32 else 0.02
+    of_one, _, of_two = torch.load(comfyui / "kept.pt", map_location="cpu")
+    for count, (features, tokens, layers) in {1: of_one, 2: of_two}.items():
+        assert (tokens.shape, len(layers)) == ((1, 16, 768), 16)  # as the first lines say
+        close(features, expected.expand(count, -1, -1), tolerance)
+        for ours, theirs in zip(layers, adapter.key_value(adapter.tokens(features)), strict=True):
+            close(torch.stack(ours), torch.stack(theirs), 1e-5)
+
+
+def test_the_root_imports_without_comfyui(python):
+    code = f"""
 import importlib.util
 spec = importlib.util.spec_from_file_location("pack", r"{ROOT / "__init__.py"}")
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 print(module.WEB_DIRECTORY, callable(module.comfy_entrypoint), hasattr(module, "NODE_CLASS_MAPPINGS"))
 """
-    assert python(code, tmp_path, tmp_path) == "./js True False\n"
+    assert python("-c", code).stdout == "./js True False\n"
 
 
 def test_comfy_node_validate_has_nothing_to_say(tmp_path):
@@ -171,7 +285,7 @@ def test_registry_metadata():
     assert project["dependencies"] == []
     assert (ROOT / "LICENSE").read_text().lstrip().startswith("Apache License")
     assert re.fullmatch(r">=\d+\.\d+\.\d+", comfy["requires-comfyui"])
-    assert f"ComfyUI {comfy['requires-comfyui'].removeprefix('>=')}" in (ROOT / "README.md").read_text()
+    assert f"ComfyUI {comfy['requires-comfyui'].removeprefix('>=')}" in README
     assert comfy["PublisherId"] and comfy["DisplayName"]
     assert "web" not in comfy  # WEB_DIRECTORY says it; both together load every script twice
 
@@ -216,4 +330,4 @@ def test_the_registry_gets_what_users_need():
 
 def test_the_readme_counts_the_published_files():
     entries = json.loads((ROOT / "model_files" / "catalogue" / "catalogue.json").read_text(encoding="utf-8"))["entries"]
-    assert f"A list of {len(entries)} published files" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"A list of {len(entries)} published files" in README
