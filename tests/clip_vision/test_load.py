@@ -105,9 +105,18 @@ def test_an_adapter_is_refused_by_name_with_what_loads_it(tmp_path, layout):
         load(path)
 
 
+def test_an_adapter_in_a_torch_file_is_refused_too(tmp_path):
+    shapes = published.adapter(published.base(768), [32], 768)
+    torch.save(published.nested(published.fill(shapes, 0)), tmp_path / "adapter.bin")
+    with pytest.raises(ValueError, match=r"adapter\.bin: .* looks like an IP-Adapter.*ip_adapter\.load"):
+        load(tmp_path / "adapter.bin")
+
+
 def test_unknown_words_are_refused_before_the_file_is_opened(tmp_path):
     with pytest.raises(ValueError, match="There is no device 'gpu'"):
         load(tmp_path, "gpu")
+    with pytest.raises(ValueError, match="device cuda:99"):  # also where there are some
+        load(tmp_path, "cuda:99")
     with pytest.raises(ValueError, match="The dtype is 'float'"):
         load(tmp_path, "cpu", "float")
 

@@ -41,9 +41,11 @@ def test_a_torch_file_is_loaded_as_a_safetensors_file_is(make_file, flatten, tmp
 
 
 def test_a_path_that_leads_to_no_model_file_is_refused(tmp_path):
+    (tmp_path / "page.bin").write_text("<!DOCTYPE html><html>Sign in</html>")
     for path, words in {
         tmp_path: "is a folder, not a file",
         tmp_path / "none.bin": "none.bin could not be read: No such file",
+        tmp_path / "page.bin": "page.bin is a web page, not a model",
         "https://example.org/x.bin": "is an address, not the path of a file",
     }.items():
         with pytest.raises(ValueError, match=words):
@@ -58,9 +60,17 @@ def test_an_encoder_is_refused_by_name_with_what_loads_it(tmp_path, layout):
         load(path)
 
 
+def test_an_encoder_in_a_torch_file_is_refused_too(tmp_path):
+    torch.save(published.fill(published.encoder(8, 2, 16, 4, 32), 0), tmp_path / "encoder.bin")
+    with pytest.raises(ValueError, match=r"^encoder\.bin: This file is an image encoder .*clip_vision\.load"):
+        load(tmp_path / "encoder.bin", name="encoder.bin")
+
+
 def test_unknown_words_are_refused_before_the_file_is_opened(tmp_path):
     with pytest.raises(ValueError, match="There is no device 'gpu'"):
         load(tmp_path, "gpu")
+    with pytest.raises(ValueError, match="device cuda:99"):  # also where there are some
+        load(tmp_path, "cuda:99")
     with pytest.raises(ValueError, match="The dtype is 'float'"):
         load(tmp_path, "cpu", "float")
 

@@ -361,7 +361,7 @@ def test_bad_input_is_refused(service, pictures, tmp_path):
         lambda: service.key_values(torch.zeros(1, 4, 5)): "Expected image tokens",
         lambda: service.to("nowhere"): "nowhere",
         lambda: HashedPicture.of([pictures[0], pictures[1]]): "One picture is hashed at a time, and 2",
-        lambda: ImagePromptService(device="cuda"): "cuda",
+        lambda: ImagePromptService(device="cuda:99"): "device cuda:99",  # also where there are some
         lambda: ImagePromptService(dtype="int4"): "int4",
     }.items():
         with pytest.raises(ValueError, match=match):
