@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -27,7 +28,24 @@ def encode(
     background: Rgb = BLACK,
     chunk_size: int | None = None,
 ) -> VisionFeatures:
-    """The features of pictures: `preprocessing.preprocess`, then `encode_pixels`. Raises what these two raise."""
+    """The features of pictures.
+
+    images: a path, a PIL image, an array or a tensor of one picture or a batch, or a list of these, as `images.to_rgb`
+        takes them
+    want: names of features, of `VisionFeatures`; the others are None in the result
+    hidden_layers: indices into transformers' `hidden_states`
+    crop: how a picture becomes square, a key of `CROPS`: "center", "top", "bottom", "left", "right", "pad" or "squash"
+    background: RGB in 0..1, behind transparent pictures and beside those that "pad" keeps whole
+    chunk_size: pictures in one forward pass at most; by default as many as are fast
+
+    Raises:
+        ValueError: a picture cannot be read or used, a word or a number is none of these, or the encoder has no such
+            feature.
+    """
+    if not isinstance(cast(object, encoder), VisionEncoder):
+        raise ValueError(
+            f"The encoder is a {type(encoder).__name__}: give what `load` returns, not the path or the name of a file."
+        )
     config = encoder.config
     pixel_values = preprocess(images, config.image_size, config.mean, config.std, crop, background)
     return encode_pixels(encoder, pixel_values, want=want, hidden_layers=hidden_layers, chunk_size=chunk_size)
@@ -63,9 +81,15 @@ def encode_pixels(
     return concatenate(parts)
 
 
+def check_chunk_size(size: object, what: str = "chunk") -> None:
+    """Refuse what is no number of pictures. `what`: what they are called"""
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"A {what} of {size!r} pictures: give a whole number, 1 or more.")
+
+
 def _chunk_size(encoder: VisionEncoder, at_most: int | None) -> int:
-    if at_most is not None and at_most < 1:
-        raise ValueError(f"A chunk of {at_most} pictures: give 1 or more.")
+    if at_most is not None:
+        check_chunk_size(at_most)
     if encoder.weight_device.type != "cpu":
         return at_most or CHUNK
     fast = max(1, CPU_TOKENS // encoder.config.tokens)

@@ -9,6 +9,8 @@ from typing import Any, SupportsIndex, cast
 import torch
 from torch import Tensor
 
+from ..tensor_files.placement import DTYPES, find_device, find_dtype
+
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 Pick = SupportsIndex | slice | Sequence[int] | Sequence[bool] | Tensor
@@ -62,8 +64,12 @@ class VisionFeatures:
         return {name: self.select(name) for name in self.names()}
 
     def to(self, *target: torch.device | str | torch.dtype) -> VisionFeatures:
-        """These features on a device, in a dtype, or both."""
-        return self._each(lambda tensor: cast(Any, tensor).to(*target))
+        """These features on a device, in a dtype, or both. ValueError if there is no such device, or no such dtype."""
+        found = [
+            find_dtype(each, torch.float32) if isinstance(each, torch.dtype) or each in DTYPES else find_device(each)
+            for each in target
+        ]
+        return self._each(lambda tensor: cast(Any, tensor).to(*found))
 
     def __len__(self) -> int:
         return len(next(iter((*self.as_dict().values(), *(self.hidden or {}).values())), ()))

@@ -19,6 +19,7 @@ Picture = Union["Image.Image", "npt.NDArray[Any]", Tensor, str, os.PathLike[str]
 Pictures = Union[Picture, Sequence[Picture]]
 
 CHANNELS = (1, 2, 3, 4)  # grey, grey + alpha, RGB, RGBA
+LONGEST = 300  # characters of a path in a message: a picture as text may be given for one
 LOOKS_LIKE_BYTES = 8.0  # a float picture this bright is not in 0..1
 
 
@@ -33,8 +34,7 @@ def to_rgb(images: Pictures, background: Rgb) -> list[Tensor]:
     ValueError: nothing given, a path that leads to no picture, an empty batch or picture, another rank, channel count
     or type, NaN or infinity.
     """
-    if len(background) != 3 or not all(0 <= value <= 1 for value in background):
-        raise ValueError(f"The background {background} is not three numbers in 0..1 (red, green, blue).")
+    check_background(background)
     if isinstance(images, (list, tuple)):
         batches = [_one_batch(image, background) for image in cast("Sequence[Picture]", images)]
     else:
@@ -44,18 +44,26 @@ def to_rgb(images: Pictures, background: Rgb) -> list[Tensor]:
     return batches
 
 
+def check_background(background: object) -> None:
+    """Refuse what is no colour, three numbers in 0..1."""
+    numbers = cast("Sequence[object]", background) if isinstance(background, (tuple, list)) else ()
+    if len(numbers) != 3 or not all(isinstance(each, (int, float)) and 0 <= each <= 1 for each in numbers):
+        raise ValueError(f"The background {background!r:.80} is not three numbers in 0..1 (red, green, blue).")
+
+
 def _one_batch(image: Picture, background: Rgb) -> Tensor:
     if isinstance(image, Tensor):
         pixels = image.detach()
     elif isinstance(image, (str, os.PathLike)):
         pixels = _from_file(os.fsdecode(image))
     elif hasattr(image, "getbands"):
-        pixels = _from_pil(cast("Image.Image", image))
+        pixels = _decoded(cast("Image.Image", image))
     elif hasattr(image, "__array_interface__"):
         pixels = _from_numpy(cast("npt.NDArray[Any]", image))
     else:
         raise ValueError(
-            f"A picture is a path, a PIL image, a numpy array or a torch tensor, not {type(image).__name__}."
+            f"A picture is a path, a PIL image, a numpy array or a torch tensor, not {type(image).__name__}. Give "
+            "several as a list; open the bytes of a file with PIL.Image.open(io.BytesIO(data))."
         )
     return _on_background(_to_bytes(_channels_first(pixels)), background).contiguous()
 
@@ -69,19 +77,35 @@ def _from_numpy(image: npt.NDArray[Any]) -> Tensor:
 def _from_file(path: str) -> Tensor:
     from PIL import Image, UnidentifiedImageError
 
+    shown = repr(path if len(path) <= LONGEST else f"{path[:LONGEST]}...")
     if os.path.isdir(path):
-        raise ValueError(f"{path!r} is a folder, not a picture: give the paths of the pictures in it as a list.")
+        raise ValueError(f"{shown} is a folder, not a picture: give the paths of the pictures in it as a list.")
     try:
-        with (image := Image.open(path)):
-            return _from_pil(image)
+        image = Image.open(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"There is no picture {path!r}: give the path of a file that is there.") from None
+        raise ValueError(
+            f"There is no picture {shown}: give the path of a file that is there. Addresses are not fetched."
+        ) from None
     except UnidentifiedImageError:
-        raise ValueError(f"{path!r} is not a picture that PIL can read: give a PNG, JPEG or WebP file.") from None
+        raise ValueError(f"{shown} is not a picture that PIL can read: give a PNG, JPEG or WebP file.") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # a path that cannot be one, or a picture so large that PIL takes it for an attack
+        raise ValueError(f"The picture {shown} could not be read: {str(error)[:LONGEST]}") from error
+    with image:
+        return _decoded(image, shown)
+
+
+def _decoded(image: Image.Image, file: str = "") -> Tensor:
+    """A PIL image as an array (H, W, C). PIL reads the pixels of a file only now, whoever has opened it."""
+    try:
+        return _from_pil(image)
     except MemoryError:
         raise
     except Exception as error:  # decoders raise a dozen types for a broken file
-        raise ValueError(f"The picture {path!r} could not be read: {error}") from error
+        if isinstance(error, ValueError) and not file:
+            raise
+        raise ValueError(f"The picture {file or 'that PIL has opened'} could not be read: {error}") from error
 
 
 def _from_pil(image: Image.Image) -> Tensor:

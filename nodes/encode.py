@@ -75,7 +75,7 @@ class EncodeImagePrompt(io.ComfyNode):
         with timed("encode"):
             picture = square_view(encoder, image, crop, BACKGROUNDS[background])
             features = encode_picture(encoder, picture) if adapter is None else encode_for(encoder, picture, adapter)
-        count("pictures encoded", len(picture))
+        count("pictures", len(picture))
         return io.NodeOutput(features, picture)
 
 

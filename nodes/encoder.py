@@ -31,6 +31,8 @@ from ..clip_vision import (
 )
 from ..clip_vision.preprocessing import normalise
 from ..service import CHUNKS, FeatureCache, digest, encode_once, with_less_memory
+from ..tensor_files import read_from
+from ..tensor_files.placement import DTYPES
 from . import input_checks
 from .activity import count
 from .features import FIELDS, ImageFeatures
@@ -41,7 +43,7 @@ CORE_TYPES = ("clip_vision_model", "siglip_vision_model")  # others have no hidd
 FEATURES = {field: feature for feature, field in FIELDS.items()}
 EVERY_LAYER = "all_hidden_states"  # core's field, (B, layers, N, W)
 
-DTYPES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}  # dtype -> its name in the loader node
+DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 OnChunk = Callable[[int], object]  # called with the number of pictures that were encoded
 
@@ -76,17 +78,20 @@ class ImageEncoder:
         dtype: in which it computes; by default the fastest on the device
         """
         device = comfy.model_management.text_encoder_device()
+        name = listed_name(ENCODER_FOLDER, path)  # the folders in it may say what a model.safetensors is
         dtype = dtype or best_dtype(device)
+        with read_from(name):
+            state = file_state(path)  # before it is read: it may be replaced meanwhile
         module = load(
             path,
             "cpu",  # from where ComfyUI moves it
             dtype,
             variant=variant,
-            name=listed_name(ENCODER_FOLDER, path),  # the folders in it may say what a model.safetensors is
+            name=name,
             ops=comfy.ops.disable_weight_init,
             pack=False,
         )
-        return cls(module, device, key=(*file_state(path), variant, dtype))
+        return cls(module, device, key=(state, module.config, dtype))
 
     @property
     def kind(self) -> str:
@@ -95,7 +100,7 @@ class ImageEncoder:
     @property
     def summary(self) -> str:
         """The name of the encoder, its dtype and its device, as text."""
-        return f"{self.name}, {DTYPES[self.dtype]}, {self.load_device.type}"
+        return f"{self.name}, {DTYPE_NAMES[self.dtype]}, {self.load_device.type}"
 
     def get_models(self) -> list[ModelPatcher]:
         return [self.patcher]
@@ -129,7 +134,13 @@ class ImageEncoder:
         layers = range(1, self.model.config.depth + 1) if EVERY_LAYER in want else ()
         features = [FEATURES[field] for field in want if field in FEATURES]
         found = encode_pixels(
-            self.model, pixel_values, want=features, hidden_layers=layers, chunk_size=chunk, on_chunk=on_chunk
+            self.model,
+            pixel_values,
+            want=features,
+            hidden_layers=layers,
+            chunk_size=chunk,
+            on_chunk=on_chunk,
+            keep_on=comfy.model_management.intermediate_device(),
         )
         fields = {field: found.select(FEATURES[field]) for field in want if field in FEATURES}
         if found.hidden:
@@ -262,6 +273,7 @@ def _features(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> 
 
 def _computed(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> dict[str, torch.Tensor]:
     """Encode with fewer pictures at a time whenever the device runs out of memory, and on the CPU in the end."""
+    count("pictures encoded", len(pixels))
     if encoder.load_device == CPU:
         return _encoded(encoder, pixels, None, want)
     return with_less_memory(

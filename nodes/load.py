@@ -4,11 +4,10 @@ import os
 from collections.abc import Callable, Hashable
 from functools import partial
 
-import torch
 from comfy_api.latest import io
 
 from ..clip_vision import PRESETS
-from ..tensor_files import PassingTrouble
+from ..tensor_files import PassingTrouble, placement
 from . import input_checks
 from .adapter import ImagePromptAdapter
 from .display import show
@@ -19,7 +18,7 @@ from .model_library import explained_file
 from .sockets import CATEGORY, Adapter
 
 VARIANTS = ["auto", *(preset.name for preset in PRESETS)]
-DTYPES = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"auto": None, **placement.DTYPES}
 
 
 class LoadImageEncoder(io.ComfyNode):

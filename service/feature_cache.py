@@ -25,11 +25,13 @@ class FeatureCache:
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
+        """ValueError if the limit is no number of bytes."""
+        if not isinstance(cast(object, limit), int) or limit < 0:
+            raise ValueError(f"The limit of the features that are kept is {limit!r}: give a number of bytes, or 0.")
         self.limit = limit
         self._lock = threading.Lock()
         self._rows: OrderedDict[Hashable, Row] = OrderedDict()
         self._bytes = 0
-        self._found = self._missed = 0
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -39,9 +41,7 @@ class FeatureCache:
         with self._lock:
             row = self._rows.get(key)
             if row is None or not row.keys() >= set(want):
-                self._missed += 1
                 return None
-            self._found += 1
             self._rows.move_to_end(key)
             return {name: row[name] for name in want}
 
@@ -65,15 +65,9 @@ class FeatureCache:
             self._bytes = 0
 
     def stats(self) -> dict[str, int]:
-        """Pictures and bytes that are kept, and how often a picture was found or not."""
+        """Pictures and bytes that are kept."""
         with self._lock:
-            return {
-                "pictures": len(self._rows),
-                "bytes": self._bytes,
-                "limit": self.limit,
-                "found": self._found,
-                "missed": self._missed,
-            }
+            return {"pictures": len(self._rows), "bytes": self._bytes, "limit": self.limit}
 
     def _drop(self, key: Hashable) -> None:
         if (row := self._rows.pop(key, None)) is not None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..model_files.find import Finder, Folders
 from ..model_files.folders import MODEL_TYPES
 from ..model_files.index import Identity, IndexedFile, identify
-from ..model_files.matching import Need
-from ..tensor_files import PassingTrouble, read_header
+from ..model_files.matching import Need, identity_words
+from ..tensor_files import UnusableFile, read_from, read_header
+from ..tensor_files.weights import checked_path
 
 StrPath = str | os.PathLike[str]
 
@@ -32,12 +33,17 @@ class ModelChoice:
     def __init__(
         self, where: Folders, purpose: str, base_model: str, adapter: StrPath | None, encoder: StrPath | None
     ) -> None:
+        if adapter is not None and (purpose or base_model):
+            raise ValueError(
+                "Both the file of an adapter and a purpose or a base model were given: give the file, or what to find."
+            )
         self._where, self._purpose, self._base_model = where, purpose, base_model
         self._encoder_name = str(encoder) if encoder is not None and not _is_path(encoder) else ""
         self._named = {
             "adapter": None if adapter is None else _named(adapter),
             "encoder": None if encoder is None or self._encoder_name else _named(encoder),
         }
+        self.encoder_alone = encoder is not None and adapter is None and not (purpose or base_model)
         self._found: dict[str, Chosen] = {}
         self._lock = threading.RLock()
         self._finder: Finder | None = None
@@ -73,9 +79,7 @@ class ModelChoice:
     def _chosen(self, kind: str, find: Callable[[], IndexedFile]) -> Chosen:
         if kind not in self._found:
             named = self._named[kind]
-            if named and not named.path.is_file():
-                raise PassingTrouble(f"There is no file {named.name}: give the path of the {kind}, or let it be found.")
-            self._found[kind] = named or _of_index(find())
+            self._found[kind] = _checked(named, kind) if named else _of_index(find())
         return self._found[kind]
 
     def _find_encoder(self) -> IndexedFile:
@@ -84,10 +88,8 @@ class ModelChoice:
         return self._search().find(Need.encoder_of(self._adapter_identity()))
 
     def _adapter_identity(self) -> Identity:
-        adapter = self.adapter()
-        known = adapter.identity or identify(read_header(adapter.path), adapter.name)
-        if known.kind != "adapter":
-            raise ValueError(f"{adapter.name}: {known.problem or 'It is no IP-Adapter: choose another file.'}")
+        known = self.adapter().identity
+        assert known  # of a named file too
         return known
 
     def _search(self) -> Finder:
@@ -104,7 +106,18 @@ def _is_path(encoder: StrPath) -> bool:
 
 
 def _named(path: StrPath) -> Chosen:
-    return Chosen(Path(path), os.fspath(path))
+    text = checked_path(path)
+    return Chosen(Path(text), text)
+
+
+def _checked(file: Chosen, kind: str) -> Chosen:
+    """A file that was named, with what it is. ValueError if it cannot be read or used, or is of another kind."""
+    with read_from(file.name):
+        identity = identify(read_header(file.path), file.name)
+    if identity.kind != kind or identity.problem:
+        wrong = identity.problem or f"It is no {kind}, but {identity_words(identity)}: choose another file."
+        raise UnusableFile(f"{file.name}: {wrong}")
+    return replace(file, identity=identity)
 
 
 def _of_index(file: IndexedFile) -> Chosen:

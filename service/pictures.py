@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..clip_vision import VisionConfig, preprocess
 from ..clip_vision.config import Rgb
-from ..clip_vision.images import Picture, Pictures, to_rgb
+from ..clip_vision.images import Picture, Pictures, check_background, to_rgb
 from ..clip_vision.preprocessing import BLACK
 from .feature_cache import digest
 
@@ -70,7 +70,8 @@ class Reading:
 
     def pixel_values(self, picture: Tensor) -> Tensor:
         """One picture (1, 3, H, W) -> (3, S, S)."""
-        return preprocess(picture, self.size, self.mean, self.std, self.crop, self.background)[0]
+        whole = picture.movedim(1, -1)  # channels last is what a picture 1 to 4 wide is taken for
+        return preprocess(whole, self.size, self.mean, self.std, self.crop, self.background)[0]
 
 
 class Views:
@@ -94,6 +95,7 @@ class Views:
         several = cast("Sequence[Picture | HashedPicture]", images if isinstance(images, (list, tuple)) else [images])
         if not several:
             raise ValueError("No pictures were given: the list is empty.")
+        check_background(background)
         red, green, blue = background
         reading = Reading(config.image_size, config.mean, config.std, crop, (red, green, blue))
         return [view for image in several for view in self._views(image, reading)]

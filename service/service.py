@@ -17,6 +17,7 @@ from ..clip_vision import VisionEncoder, VisionFeatures, encode_pixels, pack_wei
 from ..clip_vision import load as load_encoder
 from ..clip_vision.config import Rgb
 from ..clip_vision.dtypes import best_dtype
+from ..clip_vision.encoding import check_chunk_size
 from ..clip_vision.images import Picture, Pictures
 from ..clip_vision.preprocessing import BLACK, normalise
 from ..ip_adapter import Features, IPAdapter, Reads
@@ -45,17 +46,18 @@ class ImagePromptService:
 
     Files are looked for, and loaded, when they are first needed. The same picture is encoded once.
 
-    where: the root of a ComfyUI or of its models, folders or an installation; by default one that is found by itself
+    folders: the root of a ComfyUI or of its models, `ModelFolders` or an `Installation`; by default found by itself
     purpose, base_model: of the adapter, as `find_adapter` takes them; by default any adapter
     adapter: the path of its file, instead of a purpose and a base model
-    encoder: the path of its file, or its name as `find_encoder` takes it; by default the one that the adapter reads
+    encoder: the path of its file, or its name as `find_encoder` takes it; by default the one that the adapter reads.
+        A service of an encoder alone gives features, by default image_embeds
     device, dtype: as `clip_vision.load` takes them; the adapter computes in fp32
     limit: bytes of features that are kept for pictures that come again
     """
 
     def __init__(
         self,
-        where: Folders = None,
+        folders: Folders = None,
         *,
         purpose: str = "",
         base_model: str = "",
@@ -67,7 +69,7 @@ class ImagePromptService:
     ) -> None:
         self._device = find_device(device)
         self._dtype = find_dtype(dtype, best_dtype(self._device))
-        self._choice = ModelChoice(where, purpose, base_model, adapter, encoder)
+        self._choice = ModelChoice(folders, purpose, base_model, adapter, encoder)
         self._cache, self._views, self._activity = FeatureCache(limit), Views(), Activity()
         self._encoder: VisionEncoder | None = None
         self._adapter: IPAdapter | None = None
@@ -76,6 +78,7 @@ class ImagePromptService:
         self._encoding, self._projecting = threading.RLock(), threading.RLock()  # in this order, where both are held
 
     def __enter__(self) -> ImagePromptService:
+        self._check_open()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -113,16 +116,16 @@ class ImagePromptService:
         """The features of pictures, (B, D) or (B, N, W) each, fp32 on the CPU.
 
         pictures, crop, background: as `clip_vision.encode` takes them, or pictures that were hashed before
-        want: names of features; by default those that the adapter reads
+        want: names of features; by default those that the adapter reads. The others are None in the result
         batch_size: pictures in one forward pass at most; by default as many as are fast
 
         Raises:
             NotFound: no file of an adapter or encoder that would do is there. The text says what to get.
             ValueError: a picture, a word or a number is none that can be used, or the service was closed.
         """
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"A batch of {batch_size} pictures: give 1 or more.")
-        want = [reads.name for reads in self._loaded_adapter().reads] if want is None else want
+        if batch_size is not None:
+            check_chunk_size(batch_size, "batch")
+        want = self._wanted() if want is None else want
         encoder = self._loaded_encoder()
         encoder.check_want(want)
         with self._activity.timed("features"):
@@ -135,6 +138,11 @@ class ImagePromptService:
                 want,
                 batch_size,
             )
+
+    def _wanted(self) -> Collection[str]:
+        if self._choice.encoder_alone:
+            return ("image_embeds",)
+        return [reads.name for reads in self._loaded_adapter().reads]
 
     def negative_features(self) -> VisionFeatures:
         """What stands for the features in the unconditional rows, (1, D) or (1, N, W) each: see `Reads.negative`."""
@@ -230,7 +238,8 @@ class ImagePromptService:
         """What is not there and what to do about it, in a few lines; "" if the adapter and the encoder are there."""
         self._check_open()
         try:
-            self._choice.adapter()
+            if not self._choice.encoder_alone:
+                self._choice.adapter()
             self._choice.encoder()
         except (NotFound, NotInstalled, UnusableFile) as error:
             return str(error)

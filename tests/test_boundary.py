@@ -14,7 +14,12 @@ from image_prompt.devtools.stages import ROOT
 
 PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "model_files", "service")
 ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors"}
-READERS = ("model_files/", "clip_vision/from_file.py", "ip_adapter/from_file.py")  # what opens files, by `tensor_files`
+READERS = (  # what opens files, by `tensor_files`, or takes its words for devices and dtypes
+    "model_files/",
+    "clip_vision/features.py",
+    "clip_vision/from_file.py",
+    "ip_adapter/from_file.py",
+)
 BELOW = {"service": PACKAGES[:-1]}  # it joins the others
 MORE = {  # four files ask the cores what a file is, what it is called and whether it is applied; two compute with
     # them, to compare; one reads ComfyUI's configuration; one opens pictures when it is given some

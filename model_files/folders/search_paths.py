@@ -22,13 +22,18 @@ HOME = (  # below the home folder
     "Downloads",
     "Desktop",
 )
+CUSTOM_NODES = 3  # folders above this one: folders, model_files, the pack
 ROOT = ("", "workspace", "opt")  # below the root of the disk, where containers have it
 
 
 def usual_places() -> list[str]:
-    """The folders above this pack and the working directory, then those below the home folder and the disk's root."""
+    """The folders above this pack and the working directory, then those below the home folder and the disk's root.
+
+    The pack comes first if a ComfyUI holds it: where pip installs it says nothing about the user's files.
+    """
     home, disk = os.path.expanduser("~"), os.path.abspath(os.sep)
-    above = [*Path(__file__).resolve().parents, *_working_directory()]
+    pack, here = list(Path(__file__).resolve().parents), _working_directory()
+    above = [*pack, *here] if pack[CUSTOM_NODES].name == "custom_nodes" else [*here, *pack]
     listed = [*(os.path.join(home, name) for name in HOME), *(os.path.join(disk, name) for name in ROOT)]
     return list(dict.fromkeys(os.path.normpath(place) for place in [*above, *listed]))
 

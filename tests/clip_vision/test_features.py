@@ -83,11 +83,15 @@ def test_what_is_no_index_is_refused(features, index):
 
 
 def test_they_move_together(features):
-    moved = features.to(torch.float16).to("meta")
+    moved = features.to(torch.float16).to("cpu")
     for tensor in (*moved.as_dict().values(), moved.hidden[1]):
-        assert (tensor.device.type, tensor.dtype) == ("meta", torch.float16)
+        assert (tensor.device.type, tensor.dtype) == ("cpu", torch.float16)
     assert moved.encoder == features.encoder and features.image_embeds.dtype == torch.float32
-    assert features.to("meta", torch.bfloat16).hidden[1].dtype == torch.bfloat16
+    assert features.to("cpu", torch.bfloat16).hidden[1].dtype == torch.bfloat16
+    assert features.to("fp16").image_embeds.dtype == torch.float16
+    for wrong in ("nowhere", torch.int8, "cuda:99"):
+        with pytest.raises(ValueError, match="device|dtype"):
+            features.to(wrong)
 
 
 def test_they_are_kept_apart_and_can_be_copied(features):

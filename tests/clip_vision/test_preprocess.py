@@ -1,5 +1,7 @@
 """What the encoder sees equals what PIL and transformers make of a picture."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -315,3 +317,22 @@ def test_a_picture_too_narrow_to_crop_can_be_squashed_or_padded():
 def test_wrong_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         fit(np.zeros((8, 8, 3), np.uint8), **{"size": 16, **settings})
+
+
+def test_a_broken_file_that_pil_has_opened_is_refused_like_one_that_is_given_by_its_path(tmp_path):
+    Image.effect_noise((64, 64), 80).convert("RGB").save(tmp_path / "a.jpg")
+    data = (tmp_path / "a.jpg").read_bytes()[:-500]
+    with pytest.raises(ValueError, match="The picture that PIL has opened could not be read: "):
+        preprocess(Image.open(io.BytesIO(data)), 8, (0.5,) * 3, (0.5,) * 3)
+
+
+def test_a_picture_that_is_given_as_text_is_not_repeated_whole():
+    with pytest.raises(ValueError) as error:
+        preprocess("data:image/png;base64," + "A" * 100_000, 8, (0.5,) * 3, (0.5,) * 3)
+    assert len(str(error.value)) < 1000
+
+
+def test_what_holds_pictures_and_is_none_is_refused_with_what_to_do():
+    for given in (b"bytes", io.BytesIO(), iter([]), {1}):
+        with pytest.raises(ValueError, match=r"Give several as a list; open the bytes of a file with PIL.Image.open"):
+            preprocess(given, 8, (0.5,) * 3, (0.5,) * 3)

@@ -107,6 +107,16 @@ def save(picture, path, seconds_ago):
     os.utime(path, (time.time() - seconds_ago,) * 2)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (4, 16), (16, 4), (3, 3), (5, 5)])
+@pytest.mark.parametrize("crop", ["pad", "squash"])
+def test_a_picture_of_few_pixels_is_what_the_core_takes_it_for(service, size, crop):
+    encoder = clip_vision.load(ENCODER, "cpu", "fp32")
+    array = numpy.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), dtype=numpy.uint8)
+    for picture in (Image.fromarray(array), HashedPicture.of(Image.fromarray(array))):
+        found = service.features(picture, crop=crop, want=("image_embeds",)).image_embeds
+        assert torch.equal(found, clip_vision.encode(encoder, Image.fromarray(array), crop=crop).image_embeds)
+
+
 def test_a_known_file_is_not_read_again_until_it_changes(service, pictures, tmp_path, monkeypatch):
     path = tmp_path / "one.png"
     save(pictures[0], path, 60)
@@ -284,6 +294,7 @@ def test_a_closed_service_says_so(service, pictures):
         lambda: service.features(pictures[0]),
         lambda: service.tokens(torch.zeros(1, 2, 3)),
         service.missing,
+        service.__enter__,
         service.negative_features,
         lambda: service.to("cpu"),
     ):
@@ -294,9 +305,11 @@ def test_a_closed_service_says_so(service, pictures):
 
 def test_an_encoder_alone_needs_no_adapter(tmp_path, pictures):
     with ImagePromptService(ModelFolders(), encoder=ENCODER, device="cpu") as service:
-        assert service.features(pictures[0], want=("image_embeds",)).names() == ["image_embeds"]
+        assert service.missing() == ""
+        assert service.features(pictures[0]).names() == ["image_embeds"]
+        assert service.features(pictures[0], want=("penultimate",)).names() == ["penultimate"]
         with pytest.raises(NotFound, match="IP-Adapter"):
-            service.features(pictures[0])
+            service.tokens(service.features(pictures[0]))
 
 
 def test_files_may_be_named(pictures):
@@ -322,9 +335,23 @@ def test_words_are_those_of_find_encoder_and_find_adapter(models, pictures, tmp_
 def test_a_named_file_that_is_not_there_is_missing(models, pictures, kind):
     with ImagePromptService(models, **{kind: "/nowhere/file.safetensors"}, device="cpu") as service:
         said = service.missing()
-        assert said.startswith("There is no file /nowhere/file.safetensors: give the path of the " + kind)
-        with pytest.raises(ValueError, match="There is no file /nowhere/file.safetensors"):
+        assert "/nowhere/file.safetensors" in said and len(said.splitlines()) == 1
+        with pytest.raises(ValueError) as error:
             service.features(pictures[0])
+        assert str(error.value) == said
+
+
+@pytest.mark.parametrize("given", ["{}", "https://example.org/a.safetensors", "{}/other.safetensors", "{}/page"])
+@pytest.mark.parametrize("kind", ["adapter", "encoder"])
+def test_a_named_file_that_cannot_do_is_missing(models, tmp_path, kind, given):
+    (tmp_path / "page").write_text("<html>Sign in</html>")
+    other = ENCODER if kind == "adapter" else WORLD / "ipadapter" / ADAPTERS["plus"]
+    shutil.copy(other, tmp_path / "other.safetensors")
+    words = {"{}": "folder", "{}/page": "web page", "{}/other.safetensors": "choose another file|Load it with|is an"}
+    with pytest.raises(ValueError, match=words.get(given, "is an address")):
+        with ImagePromptService(models, **{kind: given.format(tmp_path)}, device="cpu") as service:
+            said = service.missing()
+        raise ValueError(said)
 
 
 def test_a_computer_without_comfyui_is_explained_as_well(tmp_path, monkeypatch):
@@ -351,7 +378,7 @@ def test_bad_input_is_refused(service, pictures, tmp_path):
     for call, match in {
         lambda: service.features(torch.rand(2, 5, 5, 3)): "One picture is expected, and 2",
         lambda: service.features_batch([]): "list is empty",
-        lambda: service.features_batch(pictures, batch_size=0): "A batch of 0 pictures: give 1 or more",
+        lambda: service.features_batch(pictures, batch_size=0): "A batch of 0 pictures: give a whole number, 1 or more",
         lambda: service.features(pictures[0], crop="middle"): "Unknown crop 'middle'",
         lambda: service.features(pictures[0], want=("nothing",)): "Unknown feature 'nothing'",
         lambda: service.features(pictures[0], want="image_embeds"): "collection of names",
@@ -363,6 +390,14 @@ def test_bad_input_is_refused(service, pictures, tmp_path):
         lambda: HashedPicture.of([pictures[0], pictures[1]]): "One picture is hashed at a time, and 2",
         lambda: ImagePromptService(device="cuda:99"): "device cuda:99",  # also where there are some
         lambda: ImagePromptService(dtype="int4"): "int4",
+        lambda: ImagePromptService(limit="1GB"): "The limit of the features that are kept is '1GB'",
+        lambda: ImagePromptService(adapter=""): "path of the model file is empty",
+        lambda: ImagePromptService(adapter=5): "not by a int",
+        lambda: ImagePromptService(adapter="a.sft", purpose="plus"): "give the file, or what to find",
+        lambda: service.features(pictures[0], background="white"): "The background 'white' is not three numbers",
+        lambda: service.features(pictures[0], background=None): "The background None is not three numbers",
+        lambda: service.features_batch(pictures, batch_size=1.5): "A batch of 1.5 pictures",
+        lambda: service.features(b"bytes"): "not bytes. Give several as a list; open the bytes of a file with PIL",
     }.items():
         with pytest.raises(ValueError, match=match):
             call()

@@ -495,6 +495,18 @@ def test_a_comfyui_is_found_from_its_node_pack_then_the_working_directory_then_t
         (tmp_path / name / "main.py").unlink()
 
 
+def test_the_comfyui_around_the_pack_comes_first_and_else_that_around_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for pack, first in (
+        ("ComfyUI/custom_nodes/image-prompt", "ComfyUI/custom_nodes/image-prompt/model_files/folders"),
+        ("venv/lib/site-packages/image_prompt", ""),
+    ):
+        module = tmp_path / pack / "model_files" / "folders" / "search_paths.py"
+        monkeypatch.setattr(search_paths, "__file__", str(module))
+        places = search_paths.usual_places()
+        assert places[0] == str(tmp_path / first) and {str(tmp_path), str(module.parent)} <= set(places)
+
+
 def test_the_usual_places_need_no_working_directory(tmp_path, monkeypatch):
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
