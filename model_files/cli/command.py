@@ -72,7 +72,7 @@ def _identify(options: argparse.Namespace) -> Answer:
         raise ValueError("--picture says what an encoder looks at when it is compared: give --verify as well.")
     from .identify import answer
 
-    return answer(options.files, lambda: _where(options, needed=False).folders)
+    return answer(options.files, lambda: _where(options, needed=False))
 
 
 def _status(options: argparse.Namespace) -> Answer:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from ...tensor_files import read_header
-from ..folders import Installation, ModelFolders
+from ..folders import Installation
 from ..index import Identity, identify
 from ..index.index_cache import Known, load
 from ..matching import identity_words
@@ -16,30 +17,53 @@ from .picture_text import lines
 from .terminal import Answer, described, wrapped
 
 
-def answer(files: Sequence[str], folders: Callable[[], ModelFolders] = ModelFolders) -> Answer:
+class Place:
+    """What an installation knows, each read when it is first needed.
+
+    find: gives the installation. It may raise a ValueError or an OSError: files are then told by their headers.
+    """
+
+    def __init__(self, find: Callable[[], Installation]):
+        self._find = find
+
+    @cached_property
+    def installation(self) -> Installation:
+        return self._find()
+
+    @cached_property
+    def known(self) -> Mapping[str, Known]:
+        """What the index says about files. Nothing if there is none, or its folders are unknown."""
+        try:
+            file = self.installation.index_file
+        except (ValueError, OSError):  # an extra_model_paths.yaml cannot be read
+            return {}
+        return load(file) if file else {}
+
+
+def answer(files: Sequence[str], find: Callable[[], Installation]) -> Answer:
     """What each file is.
 
-    folders: gives the folders in which the files that made a picture are looked for, and is asked only for a picture
+    find: gives the installation whose index knows files, and in whose folders those that made a picture are looked for
     """
-    known = _known()
-    found = [_answer(file, folders, known) for file in files]
+    place = Place(find)
+    found = [_answer(file, place) for file in files]
     code = int(any(each.code for each in found))
     return Answer([each.data for each in found], [line for each in found for line in each.lines], code)
 
 
-def _answer(file: str, folders: Callable[[], ModelFolders], known: Mapping[str, Known]) -> Answer:
+def _answer(file: str, place: Place) -> Answer:
     try:
         kind = picture_format(file)
     except OSError:  # the reader of model files says it better
         kind = ""
-    return _picture(file, kind, folders) if kind else _model(file, known)
+    return _picture(file, kind, place) if kind else _model(file, place)
 
 
 # -------------------------------------------------------------------------------------------------------- model files
 
 
-def _model(file: str, known: Mapping[str, Known]) -> Answer:
-    container, identity, problem = _look_into(file, known)
+def _model(file: str, place: Place) -> Answer:
+    container, identity, problem = _look_into(file, place)
     told = identity and identity.to_dict()
     data = {"file": file, "container": container, "identity": told, "usable": not problem, "problem": problem}
     facts = [("what", identity_words(identity)), ("container", container)] if identity else []
@@ -47,20 +71,11 @@ def _model(file: str, known: Mapping[str, Known]) -> Answer:
     return Answer(data, [*wrapped(file), *described([*facts, usable])], int(bool(problem)))
 
 
-def _known() -> Mapping[str, Known]:
-    """What the index of the installation says about its files. Nothing if there is none, or its folders are unknown."""
-    try:
-        file = Installation.find(needed=False).index_file
-    except (ValueError, OSError):  # an extra_model_paths.yaml cannot be read
-        return {}
-    return load(file) if file else {}
-
-
-def _look_into(file: str, known: Mapping[str, Known]) -> tuple[str, Identity | None, str]:
+def _look_into(file: str, place: Place) -> tuple[str, Identity | None, str]:
     """(container, what it is, why it cannot be used)"""
     try:
         header = read_header(file)
-        identity = _identity(file, known) or identify(header, os.path.basename(file))
+        identity = _identity(file, place.known) or identify(header, os.path.basename(file))
     except FileNotFoundError:
         return "", None, "There is no such file."
     except (ValueError, OSError) as error:
@@ -82,7 +97,7 @@ def _identity(file: str, known: Mapping[str, Known]) -> Identity | None:
 # ----------------------------------------------------------------------------------------------------------- pictures
 
 
-def _picture(file: str, kind: str, folders: Callable[[], ModelFolders]) -> Answer:
+def _picture(file: str, kind: str, place: Place) -> Answer:
     data: dict[str, Any] = {"file": file, "container": kind, "identity": None, "usable": False, "made_with": None}
     try:
         if kind != "PNG":
@@ -91,7 +106,7 @@ def _picture(file: str, kind: str, folders: Callable[[], ModelFolders]) -> Answe
     except (ValueError, OSError) as error:
         said = described([("what", f"a {kind} picture"), ("made with", f"not known: {error}")])
         return Answer({**data, "problem": str(error)}, [*wrapped(file), *said], 1)
-    found = whereabouts(record, folders())
+    found = whereabouts(record, place.installation.folders)
     told = [
         {**each, "here": here, "path": path} for each, (here, path) in zip(record.files, found, strict=bool(found))
     ] or record.files

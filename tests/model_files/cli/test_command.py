@@ -318,6 +318,16 @@ def test_files_that_the_index_knows_are_told_without_torch(comfyui, pack, call):
     assert index.read_bytes() == before
 
 
+@pytest.mark.parametrize("place", ["--comfyui", "--models"])
+def test_the_index_of_the_installation_that_is_named_knows_its_files(comfyui, call, place):
+    """The pack that runs is in another place."""
+    call("paths", "--comfyui", comfyui)
+    root = comfyui if place == "--comfyui" else comfyui / "models"
+    file = comfyui / "models/ipadapter/ip-adapter_sd15.safetensors"
+    assert "IP-Adapter (base) for SD1.5" in without_torch("identify", file, place, root).stdout
+    assert call("identify", file, place, root / "nowhere")[0] == 0  # told by its header
+
+
 def test_files_that_cannot_be_read_are_told_without_torch(comfyui):
     (comfyui / "page.safetensors").write_text("<!DOCTYPE html>")
     damaged = comfyui / "models/ipadapter/ip-adapter-full-face_sd15.safetensors"

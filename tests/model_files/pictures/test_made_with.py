@@ -11,6 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from image_prompt.model_files.cli import command, identify
+from image_prompt.model_files.folders import Installation, ModelFolders
 from image_prompt.model_files.pictures import CHUNK, png_text
 
 USED = {"node": "4", "kind": "adapter", "folder": "ipadapter", "name": "sub/a.safetensors", "size": 7}
@@ -107,7 +108,7 @@ def test_a_file_that_is_not_here_and_is_published_can_be_fetched(call):
 def test_without_an_installation_it_still_says_which_files(tmp_path):
     path = tmp_path / "picture.png"
     path.write_bytes(png(TEXT))
-    told = identify.answer([str(path)])
+    told = identify.answer([str(path)], lambda: Installation.of(ModelFolders()))
     assert told.code == 0 and "here" not in told.data[0]["made_with"]["files"][0]
     assert "not looked for: no ComfyUI was found. Give one" in " ".join(" ".join(told.lines).split())
 
