@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ...tensor_files import read_header
+from ..catalogue import BrokenCatalogue, Catalogue
 from ..folders import Installation
 from ..index import Identity, identify
 from ..index.index_cache import Known, load
@@ -38,6 +39,14 @@ class Place:
         except (ValueError, OSError):  # an extra_model_paths.yaml cannot be read
             return {}
         return load(file) if file else {}
+
+    @cached_property
+    def offered(self) -> frozenset[str]:
+        """The ids that `get` takes: none while a catalogue of the user is broken."""
+        try:
+            return frozenset(entry.id for entry in Catalogue.load(*self.installation.catalogues).entries)
+        except BrokenCatalogue:
+            return frozenset()
 
 
 def answer(files: Sequence[str], find: Callable[[], Installation]) -> Answer:
@@ -106,7 +115,7 @@ def _picture(file: str, kind: str, place: Place) -> Answer:
     except (ValueError, OSError) as error:
         said = described([("what", f"a {kind} picture"), ("made with", f"not known: {error}")])
         return Answer({**data, "problem": str(error)}, [*wrapped(file), *said], 1)
-    found = whereabouts(record, place.installation.folders)
+    found = whereabouts(record, place.installation.folders, place.offered)
     told = [
         {**each, "here": here, "path": path} for each, (here, path) in zip(record.files, found, strict=bool(found))
     ] or record.files

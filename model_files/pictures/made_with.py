@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -89,12 +89,15 @@ def _problem_of_file(file: Any) -> str:
     return wrong and f"the {wrong} of a file is not as this pack writes it"
 
 
-def whereabouts(record: MadeWith, folders: ModelFolders) -> list[Whereabouts]:
-    """Where the files of a record are on this disk; an empty list if no folder of models is known."""
+def whereabouts(record: MadeWith, folders: ModelFolders, offered: Container[str] = ()) -> list[Whereabouts]:
+    """Where the files of a record are on this disk; an empty list if no folder of models is known.
+
+    offered: ids of the entries of the catalogue here
+    """
     if not folders.types():
         return []
     here = {each: _scan(folders, each) for each in {file["folder"] for file in record.files}}
-    return [_whereabouts(file, here[file["folder"]]) for file in record.files]
+    return [_whereabouts(file, here[file["folder"]], offered) for file in record.files]
 
 
 def _scan(folders: ModelFolders, model_type: str) -> list[ModelFile]:
@@ -104,7 +107,7 @@ def _scan(folders: ModelFolders, model_type: str) -> list[ModelFile]:
         return []
 
 
-def _whereabouts(file: Mapping[str, Any], here: list[ModelFile]) -> Whereabouts:
+def _whereabouts(file: Mapping[str, Any], here: list[ModelFile], offered: Container[str]) -> Whereabouts:
     size = file.get("size")
     named = next((each for each in here if each.name == file["name"]), None)
     if named and named.size == size:
@@ -114,4 +117,4 @@ def _whereabouts(file: Mapping[str, Any], here: list[ModelFile]) -> Whereabouts:
     if alike := next((each for each in here if each.size == size), None):
         return f"perhaps, as {alike.name}, which has the same size", str(alike.path)
     known = file.get("catalogue", "")
-    return f"no. `get {known}` fetches it" if known else "no", ""
+    return f"no. `get {known}` fetches it" if known in offered else "no", ""

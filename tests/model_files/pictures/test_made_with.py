@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from image_prompt.model_files.cli import command, identify
 from image_prompt.model_files.folders import Installation, ModelFolders
+from image_prompt.model_files.folders.installation import CATALOGUE
 from image_prompt.model_files.pictures import CHUNK, png_text
 
 USED = {"node": "4", "kind": "adapter", "folder": "ipadapter", "name": "sub/a.safetensors", "size": 7}
@@ -96,13 +97,19 @@ def test_it_says_whether_a_file_is_here(call, tmp_path, name, content, here):
     assert (file["here"], file["path"]) == (here, "" if here.startswith("no") else str(path.resolve()))
 
 
-def test_a_file_that_is_not_here_and_is_published_can_be_fetched(call):
+def test_a_file_that_is_not_here_and_is_in_the_catalogue_can_be_fetched(call, tmp_path):
     files = [{**USED, "catalogue": "ip-adapter_sd15"}, {**USED, "folder": "no such type"}]
+    files.append({**USED, "catalogue": "of-another-user"})
     code, told, _ = call(png(json.dumps({"files": files})))
     assert code == 0 and [file["here"] for file in told["made_with"]["files"]] == [
         "no. `get ip-adapter_sd15` fetches it",
         "no",
+        "no",
     ]
+    (tmp_path / "main.py").touch()
+    (tmp_path / "user").mkdir()
+    (tmp_path / "user" / CATALOGUE).write_text("no JSON")  # with which `get` fetches nothing
+    assert call(png(json.dumps({"files": files})))[1]["made_with"]["files"][0]["here"] == "no"
 
 
 def test_without_an_installation_it_still_says_which_files(tmp_path):
