@@ -35,7 +35,7 @@ class Difference:
 
     @property
     def agrees(self) -> bool:
-        return self.cosine >= COSINE and self.relative <= RELATIVE
+        return self.largest == 0 or self.cosine >= COSINE and self.relative <= RELATIVE  # zeros have no direction
 
 
 @dataclass(frozen=True)

@@ -175,3 +175,9 @@ def test_a_picture_without_a_comparison_is_refused(capsys):
 def test_a_wrong_shape_is_no_comparison():
     with pytest.raises(ValueError, match=r"last has the shape \[2\] here and \[3\] there"):
         verify.difference("last", torch.ones(2), torch.ones(3))
+
+
+def test_zeros_agree_with_zeros_alone():
+    zeros, ones = torch.zeros(2), torch.ones(2)
+    pairs = ((zeros, zeros), (zeros, ones), (ones, zeros), (ones, -ones), (zeros / 0, zeros / 0))
+    assert [verify.difference("last", *pair).agrees for pair in pairs] == [True, False, False, False, False]
