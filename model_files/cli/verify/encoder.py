@@ -42,22 +42,13 @@ def _ours(file: str, picture: str | None) -> tuple[Tensor, Outputs, VisionConfig
     encoder = load(file, "cpu", torch.float32, name=os.path.basename(file), pack=False)
     named = _is_named_as_there(read_header(file))
     config = encoder.config
-    pixels = preprocess(_picture(picture, config), config.image_size, config.mean, config.std)
+    shown = synthetic(config.image_size + 32) if picture is None else picture
+    pixels = preprocess(shown, config.image_size, config.mean, config.std)
     head = ("image_embeds",) if config.projection is not None else ("pooled",) if config.pooling_head else ()
     found = encode_pixels(encoder, pixels, want=(*head, "last", "penultimate"), hidden_layers=range(config.depth + 1))
     outputs = {name: found.select(name) for name in (*head, "last", "penultimate")}
     outputs |= {f"hidden state {number}": state for number, state in (found.hidden or {}).items()}
     return pixels, outputs, config, {} if named else to_transformers(encoder)
-
-
-def _picture(path: str | None, config: VisionConfig) -> Any:
-    if path is None:
-        return synthetic(config.image_size + 32)
-    image: Any = library("PIL.Image")
-    try:
-        return image.open(path).convert("RGB")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read as a picture: {error}. Give a PNG or a JPEG.") from error
 
 
 def _is_named_as_there(header: Header) -> bool:

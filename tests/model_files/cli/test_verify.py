@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from image_prompt.devtools import published
@@ -151,8 +152,13 @@ def test_what_is_not_compared_says_why(refused, tmp_path):
     assert "There is no file nowhere" in refused("nowhere")
     assert "cannot be used, and is not compared. This file is a LoRA" in refused(tmp_path / "lora.safetensors")
     assert "cannot load this file" in refused(tmp_path / "shallow.safetensors")
-    assert "cannot be read as a picture" in refused(ENCODER, "--picture", ENCODER)
-    assert "cannot be read as a picture" in refused(ENCODER, "--picture", tmp_path / "none.png")
+    assert "is not a picture that PIL can read" in refused(ENCODER, "--picture", ENCODER)
+    assert "There is no picture" in refused(ENCODER, "--picture", tmp_path / "none.png")
+
+
+def test_a_picture_of_too_many_pixels_is_refused(refused, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert "could not be read" in refused(ENCODER, "--picture", ROOT / "demo/images/astronaut.jpg")
 
 
 def test_a_library_that_is_missing_or_broken_is_named(refused, tmp_path, monkeypatch):
