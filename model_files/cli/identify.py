@@ -84,7 +84,7 @@ def _look_into(file: str, place: Place) -> tuple[str, Identity | None, str]:
     """(container, what it is, why it cannot be used)"""
     try:
         header = read_header(file)
-        identity = _identity(file, place.known) or identify(header, os.path.basename(file))
+        identity = _identity(file, place.known) or identify(header, file)
     except FileNotFoundError:
         return "", None, "There is no such file."
     except (ValueError, OSError) as error:

@@ -5,7 +5,6 @@ Letters: B references, T image tokens, N queries, C context width, I width of a 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -62,7 +61,7 @@ class Host(Protocol):
 def compare_adapter(file: str) -> Comparison:
     """Compare the image tokens, and what every layer adds to its model."""
     diffusers = library("diffusers")
-    adapter = load(file, "cpu", torch.float32, name=os.path.basename(file))
+    adapter = load(file, "cpu", torch.float32)
     if adapter.family.id not in LOADED:
         raise ValueError(
             f"diffusers does not load files of the family {adapter.family.name}. It loads base, plus and full-face for "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -132,7 +131,7 @@ def _comparison(identity: Identity) -> Callable[[str, str | None], Comparison]:
 def _usable(file: str) -> Identity:
     if not Path(file).exists():
         raise ValueError(f"There is no file {file}. Give the path of an image encoder or an IP-Adapter.")
-    identity = identify(read_header(file), os.path.basename(file))
+    identity = identify(read_header(file), file)
     if identity.problem:
         raise ValueError(f"The file cannot be used, and is not compared. {identity.problem}")
     return identity

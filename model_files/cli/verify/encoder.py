@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
@@ -39,7 +38,7 @@ def synthetic(side: int) -> Tensor:
 
 def _ours(file: str, picture: str | None) -> tuple[Tensor, Outputs, VisionConfig, dict[str, Tensor]]:
     """(normalised pixels, what this pack computes, what the encoder is, its weights if they are renamed for there)"""
-    encoder = load(file, "cpu", torch.float32, name=os.path.basename(file), pack=False)
+    encoder = load(file, "cpu", torch.float32, pack=False)
     named = _is_named_as_there(read_header(file))
     config = encoder.config
     shown = synthetic(config.image_size + 32) if picture is None else picture

@@ -100,6 +100,18 @@ def test_a_wrong_weight_shows_from_its_layer_on(told, monkeypatch):
     assert told(ENCODER)[2] == ["image_embeds", "last", "penultimate", "hidden state 3", "hidden state 4"]
 
 
+def test_the_folder_of_a_file_tells_which_encoder_it_holds(told, capsys, tmp_path, monkeypatch):
+    """As the index says, and `clip_vision.load`."""
+    file = Path("CLIP-ViT-L-14-laion2B-s32B-b82K", "model.safetensors")
+    published.write_header(tmp_path / file, published.shapes(published.VIT_L))
+    alike = {"last": torch.ones(2)}
+    monkeypatch.setattr(verify, "_comparison", lambda identity: lambda *_: verify.Comparison("none", alike, alike, []))
+    monkeypatch.chdir(tmp_path)
+    assert "CLIP ViT-L/14 LAION-2B" in told(file)[1]["what"]
+    assert command.main(["identify", str(file)]) == 0
+    assert "CLIP ViT-L/14 LAION-2B" in capsys.readouterr().out
+
+
 # ----------------------------------------------------------------------------------------------------------- adapters
 
 UNET = [32] * 2 + [64] * 2 + [96] * 5 + [64] * 3 + [32] * 3 + [96]  # of SD1.5, in the order of a file
