@@ -6,7 +6,6 @@ of all that its result depends on, and a prompt collects them by these keys when
 """
 
 import hashlib
-import json
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -27,32 +26,28 @@ LOADERS = ("ImagePromptLoadModels", "ImagePromptLoadEncoder", "ImagePromptLoadAd
 KEPT = 4096  # keys with their files; ComfyUI keeps fewer results
 
 UsedFile = dict[str, Any]
+Digests = dict[int, tuple[object, str]]  # by the id of an object: the object, which so keeps its id, and a hash of it
 _known: OrderedDict[str, list[UsedFile]] = OrderedDict()
 
 
 class FilesUsed(dict[str, Any]):
     """The files that the loaders of one prompt used, as far as they are known: plain data, brought up to date on use.
 
-    ComfyUI hands this object from the request to the nodes that save. It asks for `items` when it writes JSON.
+    ComfyUI hands this object from the request to the nodes that save. It asks for `items` when it writes JSON. The
+    history gets a copy that is plain and stays as it is.
     """
 
     def __init__(self, prompt: Mapping[str, Any]):
         super().__init__(version=pack_version(), files=[])
         self._prompt = prompt  # the very object that runs: ComfyUI adds the fingerprints of files to it
         self._noted: dict[str, list[UsedFile]] = {}
+        self._digests: Digests = {}
 
     def note(self, node_id: str, files: list[UsedFile]) -> None:
         """Take down what a loader of this prompt has loaded. It runs several times if it is given a list of names."""
-        if node_id not in self._prompt:  # other nodes made it while they ran
-            return
-        key = _key(self._prompt, node_id)
-        noted = self._noted.setdefault(key, [])
-        noted += [file for file in files if file not in noted]
-        _known[key] = list(noted)
-        _known.move_to_end(key)
-        while len(_known) > KEPT:
-            _known.popitem(last=False)
-        self._update()
+        if node_id in self._prompt:  # others are made by nodes while they run
+            self._note(_key(self._prompt, node_id, self._digests), files)
+            self._update()
 
     def items(self):
         self._update()
@@ -64,11 +59,21 @@ class FilesUsed(dict[str, Any]):
     def __reduce_ex__(self, _: object) -> tuple[Any, ...]:
         return dict, (list(self.items()),)
 
+    def _note(self, key: str, files: list[UsedFile]) -> None:
+        noted = self._noted.setdefault(key, [])
+        noted += [file for file in files if file not in noted]
+        _known[key] = list(noted)
+        _known.move_to_end(key)
+        while len(_known) > KEPT:
+            _known.popitem(last=False)
+
     def _update(self) -> None:
         loaders = [node_id for node_id, node in self._prompt.items() if _class_type(node) in LOADERS]
-        self["files"] = [
-            {"node": node_id, **file} for node_id in loaders for file in _known.get(_key(self._prompt, node_id), ())
-        ]
+        self["files"] = [{"node": node_id, **file} for node_id in loaders for file in self._files(node_id)]
+
+    def _files(self, node_id: str) -> list[UsedFile]:
+        key = _key(self._prompt, node_id, self._digests)
+        return _known.get(key, [])
 
 
 class WithoutWorkflow(dict[str, Any]):
@@ -156,17 +161,18 @@ def _class_type(node: object) -> object:
     return kind if isinstance(kind, str) else None
 
 
-def _key(prompt: Mapping[str, Any], node_id: str) -> str:
+def _key(prompt: Mapping[str, Any], node_id: str, digests: Digests) -> str:
     """A hash of a node and of all that is linked into it: classes, inputs, and fingerprints where they are known.
 
     Nodes are numbered in the order in which they are met, since ComfyUI too finds results whatever the nodes' ids are.
+    digests: of the values that earlier keys of this prompt were made of
     """
     numbers, rows = {node_id: 0}, []
     queue = [node_id]
     for each in queue:
-        node = prompt[each]
-        inputs = node.get("inputs") if isinstance(node, dict) else None
-        row: list[Any] = [_class_type(node), node.get("is_changed") if isinstance(node, dict) else None]
+        node = prompt[each] if isinstance(prompt[each], dict) else {}
+        inputs = node.get("inputs")
+        row: list[Any] = [_class_type(node), _digest(node.get("is_changed"), digests)]
         for name, value in sorted(inputs.items()) if isinstance(inputs, dict) else ():
             if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and value[0] in prompt:
                 if value[0] not in numbers:
@@ -174,6 +180,21 @@ def _key(prompt: Mapping[str, Any], node_id: str) -> str:
                     queue.append(value[0])
                 row.append([name, "linked", numbers[value[0]], value[1]])
             else:
-                row.append([name, "given", value])
+                row.append([name, "given", _digest(value, digests)])
         rows.append(row)
-    return hashlib.sha256(json.dumps(rows, default=str).encode()).hexdigest()
+    return _hash(rows)
+
+
+def _digest(value: object, digests: Digests) -> str:
+    """A hash of a value, made once for each object: it may be a picture of megabytes."""
+    if id(value) not in digests:
+        try:
+            found = _hash(value)
+        except Exception:  # from another pack's class: such a value is like no other
+            found = os.urandom(32).hex()
+        digests[id(value)] = value, found
+    return digests[id(value)][1]
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()

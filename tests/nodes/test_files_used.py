@@ -118,6 +118,47 @@ def test_copies_are_plain_data(files):
         assert type(copied) is dict and copied == dict(used.items())
 
 
+class Odd:
+    """What another pack may put into a prompt: it has no text."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+DEEP, CIRCULAR = [], []
+for _ in range(100_000):
+    DEEP = [DEEP]
+CIRCULAR.append(CIRCULAR)
+ODD = {"pairs for keys": {(1, 2): 3}, "circle": CIRCULAR, "deep": DEEP, "no text": Odd(), "half a letter": "\ud800"}
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_any_value_may_be_an_input(files, value):
+    graph = prompt()
+    graph["2"]["inputs"]["odd"] = value
+    carried = queued(graph)
+    run(LoadImagePromptAdapter, carried, "2", "a.safetensors")
+    assert names(carried) == ["a.safetensors"]
+
+
+def test_a_value_is_looked_at_once_until_it_is_exchanged(files):
+    looks = []
+
+    class Picture:
+        def __repr__(self) -> str:
+            looks.append(self)
+            return "megabytes"
+
+    graph = prompt()
+    inputs = graph["2"]["inputs"]
+    first = inputs["picture"] = Picture()
+    carried = queued(graph)
+    run(LoadImagePromptAdapter, carried, "2", "a.safetensors")
+    assert names(carried) == names(copy.deepcopy(carried)) == ["a.safetensors"] and looks == [first]
+    inputs["picture"] = "another"
+    assert names(carried) == []
+
+
 def test_memory_is_bounded(files, monkeypatch):
     monkeypatch.setattr(files_used, "KEPT", 3)
     for number in range(5):
