@@ -73,7 +73,7 @@ class FilesUsed(dict[str, Any]):
 
     def _files(self, node_id: str) -> list[UsedFile]:
         key = _key(self._prompt, node_id, self._digests)
-        return _known.get(key, [])
+        return self._noted.get(key) or _known.get(key, [])
 
 
 class WithoutWorkflow(dict[str, Any]):

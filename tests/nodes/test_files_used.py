@@ -108,6 +108,7 @@ def test_a_loader_that_is_given_a_list_of_names_has_several_files_and_the_last_r
     assert names(carried) == ["a.safetensors", "b.safetensors"]
     run(LoadImagePromptAdapter, later, "2", "b.safetensors")
     assert names(later) == ["b.safetensors"]
+    assert names(carried) == ["a.safetensors", "b.safetensors"]  # what a prompt has loaded itself stays so
 
 
 def test_copies_are_plain_data(files):
