@@ -6,9 +6,12 @@ of all that its result depends on, and a prompt collects them by these keys when
 """
 
 import hashlib
+import logging
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -34,7 +37,7 @@ class FilesUsed(dict[str, Any]):
     """The files that the loaders of one prompt used, as far as they are known: plain data, brought up to date on use.
 
     ComfyUI hands this object from the request to the nodes that save. It asks for `items` when it writes JSON. The
-    history gets a copy that is plain and stays as it is.
+    history gets a copy that is plain and stays as it is. No error in here ends a prompt.
     """
 
     def __init__(self, prompt: Mapping[str, Any]):
@@ -45,12 +48,14 @@ class FilesUsed(dict[str, Any]):
 
     def note(self, node_id: str, files: list[UsedFile]) -> None:
         """Take down what a loader of this prompt has loaded. It runs several times if it is given a list of names."""
-        if node_id in self._prompt:  # others are made by nodes while they run
-            self._note(_key(self._prompt, node_id, self._digests), files)
-            self._update()
+        with _without_errors():
+            if node_id in self._prompt:  # others are made by nodes while they run
+                self._note(_key(self._prompt, node_id, self._digests), files)
+                self._update()
 
     def items(self):
-        self._update()
+        with _without_errors():
+            self._update()
         return super().items()
 
     def __deepcopy__(self, _: object) -> dict[str, Any]:
@@ -74,6 +79,20 @@ class FilesUsed(dict[str, Any]):
     def _files(self, node_id: str) -> list[UsedFile]:
         key = _key(self._prompt, node_id, self._digests)
         return self._noted.get(key) or _known.get(key, [])
+
+
+@contextmanager
+def _without_errors() -> Iterator[None]:
+    """Other packs may put anything into a prompt: what a picture says of itself is not worth the picture."""
+    try:
+        yield
+    except Exception:
+        _log_once()
+
+
+@cache
+def _log_once() -> None:
+    logging.getLogger(__name__).warning("A picture will not say which files made it.", exc_info=True)
 
 
 class WithoutWorkflow(dict[str, Any]):

@@ -142,6 +142,19 @@ def test_any_value_may_be_an_input(files, value):
     assert names(carried) == ["a.safetensors"]
 
 
+def test_an_error_breaks_no_run_and_is_logged_once(files, monkeypatch, caplog):
+    def key(*_: object) -> str:
+        raise TypeError("a node of another pack")
+
+    files_used._log_once.cache_clear()
+    monkeypatch.setattr(files_used, "_key", key)
+    carried = queued(prompt())
+    run(LoadImagePromptAdapter, carried, "2", "a.safetensors")
+    assert names(carried) == [] and copy.deepcopy(carried)["image_prompt"]["files"] == []
+    assert [record.levelname for record in caplog.records if record.name == files_used.__name__] == ["WARNING"]
+    files_used._log_once.cache_clear()
+
+
 def test_a_value_is_looked_at_once_until_it_is_exchanged(files):
     looks = []
 
