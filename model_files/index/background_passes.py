@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -35,6 +36,10 @@ class Passes:
         return self._worker is not None
 
     @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    @property
     def must_yield(self) -> bool:
         return self._closed or bool(self._urgent and not self._somebody_waits)
 
@@ -47,6 +52,7 @@ class Passes:
             if self._worker is None and not self._closed and (self._urgent or self._later):
                 self._worker = threading.Thread(target=self._work, name="image prompt index", daemon=True)
                 self._worker.start()
+                _working.add(self)
         return tickets
 
     def wait(
@@ -114,7 +120,18 @@ class Passes:
         with self._condition:
             if self._closed or not (self._urgent or self._later):
                 self._worker = None
+                _working.discard(self)
                 return ""
             self._somebody_waits = bool(self._urgent)
             self._running = (self._urgent or self._later).pop(0)
             return self._running
+
+
+_working: set[Passes] = set()  # those whose thread runs
+
+
+@atexit.register
+def _close_all() -> None:
+    """Stop the threads when the program ends: one that is inside torch then would abort the process."""
+    for passes in tuple(_working):
+        passes.close()

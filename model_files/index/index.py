@@ -283,6 +283,8 @@ class Index:
         except ImportError:  # says nothing about this file
             raise
         except Exception as error:  # whatever error a strange file causes must not hide the others
+            if self._passes.is_closed:  # while a program ends, imports fail too
+                return None
             passing = isinstance(error, PASSING) or isinstance(error.__cause__, PASSING)
             return Known(file.size, AGAIN if passing else file.mtime_ns, None, _why_not(file, error))
         return Known(file.size, file.mtime_ns, identity)

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from published import VIT_H, header_of, shapes, write
 
+from image_prompt.devtools.stages import ROOT
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.index import Identity, Index, Progress, identify, index_cache
 from image_prompt.model_files.index import index as index_module
@@ -463,6 +465,55 @@ def test_a_thread_that_reads_does_not_keep_the_process():
     passes.wait(passes.request(["a"], []), LONG)
     eventually(lambda: threads)
     assert threads[0].daemon
+
+
+ENDS = """
+import sys, time, torch
+from image_prompt.model_files.index import Identity, Index
+from image_prompt.model_files import ModelFolders
+
+def identify(header, name):
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        torch.empty(2, device="meta")
+    return Identity("other", name)
+
+index = Index(ModelFolders({"ipadapter": sys.argv[1]}), identify=identify)
+index.files("ipadapter", timeout=0.1)
+print(index.stats()["building"])
+"""
+
+
+def test_a_program_may_end_while_files_are_identified(tmp_path):
+    """Without care, the interpreter ends the thread inside torch, and that aborts the process."""
+    for number in range(20):
+        write(tmp_path / "models" / f"{number}.safetensors", {"a": (1,)})
+    (tmp_path / "image_prompt").symlink_to(ROOT)
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS, "models"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+    assert time.monotonic() - begin < 10  # it does not wait for the 20 files
+
+
+def test_what_fails_after_closing_says_nothing_about_a_file(put, open_index, cache):
+    """When a program ends, imports fail too."""
+    closing = threading.Event()
+
+    def read(path):
+        assert closing.wait(LONG)
+        raise RuntimeError("can't register atexit after shutdown")
+
+    put("ipadapter/a.safetensors")
+    index = open_index(cache_file=cache, read=read)
+    index.files("ipadapter", wait=False)
+    closer = threading.Thread(target=index.close)
+    closer.start()
+    eventually(lambda: index._passes.is_closed)
+    closing.set()
+    closer.join(LONG)
+    assert not cache.exists()
 
 
 def test_stats_are_plain_data(put, open_index):
