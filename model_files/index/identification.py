@@ -106,9 +106,15 @@ def _foreign(row: Family | Foreign, problem: str, tensors: Tensors, name: str) -
         return Identity("lora", row.id, problem=problem)
     if isinstance(row, Family) and row.refusal == "faces":
         base_model = row.base_model or _base_model(tensors)
-        hints = Hints(name.lower(), base_model, frozenset(info.dtype for info in tensors.values()))
+        hints = Hints(_hint(name), base_model, frozenset(info.dtype for info in tensors.values()))
         return Identity("face adapter", told_apart(row, hints).id, base_model, problem=problem)
     return Identity("other", row.id, problem=problem)
+
+
+def _hint(name: str) -> str:
+    """The part of a name that says what a file is: of an absolute path, the file and the folder that holds it."""
+    absolute = re.match(r"[\\/]|[A-Za-z]:", name)
+    return "/".join(re.split(r"[\\/]", name)[-2:] if absolute else [name]).lower()
 
 
 def _is_face_lora(tensors: Tensors) -> bool:

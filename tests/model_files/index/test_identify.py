@@ -90,6 +90,8 @@ def test_each_published_file_is_in_a_test():
     ("name", "file", "dtype", "family"),
     [
         ("ip-adapter-faceid-plus_sd15", "ip-adapter-faceid-plusv2_sd15.bin", "F16", "faceid-plus-v2"),
+        ("ip-adapter-faceid-plus_sd15", "/srv/comfyui-v2/ipadapter/mine.bin", "F16", "faceid-plus"),
+        ("ip-adapter-faceid-plus_sd15", "/srv/ipadapter/faceid-plus-v2/mine.bin", "F16", "faceid-plus-v2"),
         ("ip-adapter-faceid-plus_sd15", "ip-adapter-faceid-plus_sd15.bin", "F16", "faceid-plus"),
         ("ip-adapter-faceid-plusv2_sdxl", "renamed.bin", "F16", "faceid-plus-v2"),
         ("ip-adapter-faceid-portrait_sdxl_unnorm", "instantid/ip-adapter.bin", "F16", "instantid"),
