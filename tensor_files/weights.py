@@ -9,7 +9,6 @@ import math
 import os
 import re
 from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, cast
@@ -45,9 +44,6 @@ DTYPES = {
 PACKED = torch.uint8  # for dtypes that torch cannot compute with: several numbers in a byte, or powers of two
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-
-AHEAD = 2  # tensors that are read ahead, since layers are not asked for quite in the order of the file
-LARGEST_AHEAD = 32 << 20  # bytes; larger ones are read when they are asked for: an encoder does not ask for its text's
 
 Path = str | os.PathLike[str]
 
@@ -154,77 +150,39 @@ def _check_unchanged(status: os.stat_result, before: State) -> None:
 
 @contextmanager
 def _safetensors(path: Path, header: Header, before: State) -> Generator[Read]:
-    with open(path, "rb") as file, ThreadPoolExecutor(1) as reading:
+    with open(path, "rb") as file:
         _check_unchanged(os.fstat(file.fileno()), before)
-        yield _Reader(file, header, reading)
+        yield _Reader(file, header)
         _check_unchanged(os.fstat(file.fileno()), before)
 
 
 class _Reader:
-    """Reads tensors of a safetensors file.
+    """Reads tensors of a safetensors file; those that are cast pass through a buffer that is used again."""
 
-    While one is cast, those that follow it in the file are read into buffers, until they are asked for.
-    """
-
-    def __init__(self, file: BinaryIO, header: Header, reading: Executor):
-        self.file, self.header, self.reading = file, header, reading
-        self.inside = iter(sorted(header.starts, key=header.starts.__getitem__))  # names in the order of the file
-        self.asked = set[str]()
-        self.ahead: dict[str, tuple[Tensor, Future[int]]] = {}
-        self.free: list[Tensor] = []  # buffers
-        self.cast: Tensor | None = None  # the buffer of the tensor that was returned last
+    def __init__(self, file: BinaryIO, header: Header):
+        self.file, self.header = file, header
+        self.passage = torch.empty(0, dtype=torch.uint8)
 
     def __call__(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
         info = self.header.tensors[name]
         stored = DTYPES.get(info.dtype)
         if stored is None:
             raise _Unreadable(f"holds {quoted(name)} as {info.dtype}, which torch cannot compute with: get it in fp16.")
-        self.asked.add(name)
-        if dtype in (None, stored):
-            if unused := self.ahead.pop(name, None):
-                self.free.append(unused[0])
-            data = torch.empty(self._size(name), dtype=torch.uint8)
-            self._check(name, data, self._start(name, data))
-            return data.view(stored).view(info.shape)
-        return self._passed(name).view(stored).view(info.shape).to(dtype)
+        data = self._room(math.prod(info.shape) * stored.itemsize, kept=dtype in (None, stored))
+        self._fill(name, cast(Any, data).numpy())
+        return data.view(stored).view(info.shape).to(dtype)
 
-    def _passed(self, name: str) -> Tensor:
-        """The bytes of a tensor in a buffer, which are there until the next call."""
-        if self.cast is not None:
-            self.free.append(self.cast)
-        self.cast, read = self.ahead.pop(name, None) or self._begun(name)
-        data = self.cast[: self._size(name)]
-        self._check(name, data, read)
-        while len(self.ahead) < AHEAD:
-            then = next((each for each in self.inside if each not in self.asked), None)
-            if then is None or self._size(then) > LARGEST_AHEAD:
-                break
-            self.ahead[then] = self._begun(then)
-        return data
+    def _room(self, size: int, kept: bool) -> Tensor:
+        if kept:
+            return torch.empty(size, dtype=torch.uint8)
+        if len(self.passage) < size:
+            self.passage = torch.empty(size, dtype=torch.uint8)
+        return self.passage[:size]
 
-    def _begun(self, name: str) -> tuple[Tensor, Future[int]]:
-        """A buffer, and the reading of a tensor into it."""
-        size = self._size(name)
-        room = self.free.pop() if self.free else torch.empty(0, dtype=torch.uint8)
-        if len(room) < size:
-            room = torch.empty(size, dtype=torch.uint8)
-        return room, self._start(name, room[:size])
-
-    def _size(self, name: str) -> int:
-        info = self.header.tensors[name]
-        return math.prod(info.shape) * DTYPES.get(info.dtype, PACKED).itemsize
-
-    def _start(self, name: str, data: Tensor) -> Future[int]:
-        """Read a tensor in the thread that reads, one after the other."""
-        return self.reading.submit(self._fill, self.header.starts[name], cast(Any, data).numpy())
-
-    def _fill(self, start: int, data: Any) -> int:
-        self.file.seek(start)
-        return cast(Any, self.file).readinto(data)
-
-    def _check(self, name: str, data: Tensor, read: Future[int]) -> None:
+    def _fill(self, name: str, data: Any) -> None:
         try:
-            found = read.result()
+            self.file.seek(self.header.starts[name])
+            found = cast(Any, self.file).readinto(data)
         except OSError as error:
             raise _Disturbed(
                 f"could not be read: {error.strerror or error}. Check the disk, then try again."
