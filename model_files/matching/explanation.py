@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from ...tensor_files import printable
 from ..catalogue import Entry
@@ -72,7 +74,25 @@ def advice(entry: Entry, place: str = "") -> str:
 def _searched(resolution: Resolution) -> str:
     if not resolution.searched:
         return f"There is no folder for it: no folder of the type {' or '.join(resolution.homes)} is known."
-    return f"Looked in {', '.join(short(resolution.searched))}{':' if resolution.rejected else '.'}"
+    folders = [
+        name + _trouble(path) for name, path in zip(short(resolution.searched), resolution.searched, strict=True)
+    ]
+    return f"Looked in {', '.join(folders)}{':' if resolution.rejected else '.'}"
+
+
+def _trouble(folder: Path) -> str:
+    """Why no file in a folder is found, to follow its name."""
+    try:
+        os.scandir(folder).close()
+    except FileNotFoundError:
+        return " (does not exist)"
+    except NotADirectoryError:
+        return " (is not a folder)"
+    except PermissionError:
+        return " (may not be read)"
+    except OSError as error:
+        return f" (cannot be read: {error.strerror})"
+    return ""
 
 
 def _some(lines: list[str], count: int) -> Iterable[str]:

@@ -508,6 +508,24 @@ def test_without_any_folder_the_explanation_says_so(tmp_path, open_index):
     assert "There is no folder for it: no folder of the type clip_vision is known." in text
 
 
+def test_folders_that_cannot_be_searched_are_told(tmp_path, open_index, monkeypatch):
+    for name in ("a", "closed"):
+        (tmp_path / name / "ipadapter").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    scandir = os.scandir
+
+    def refusing(path):  # root may read everything
+        if "closed" in str(path):
+            raise PermissionError
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    paths = [tmp_path / "a/ipadapter", tmp_path / "gone/ipadapter", tmp_path / "closed/ipadapter", tmp_path / "file"]
+    text = explain(resolve(adapter("plus"), open_index(ModelFolders({"ipadapter": paths})), CATALOGUE))
+    assert "Looked in a/ipadapter, gone/ipadapter (does not exist), closed/ipadapter (may not be read), " in text
+    assert f"{tmp_path.name}/file (is not a folder)." in text and str(tmp_path) not in text
+
+
 def test_folders_are_told_apart_and_not_named_whole():
     assert short([Path("/a/models/ipadapter"), Path("/b/models/ipadapter"), Path("/c")]) == [
         "a/models/ipadapter",
