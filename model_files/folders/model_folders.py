@@ -12,12 +12,16 @@ from typing import cast
 from .extra_paths import Addition, read_extra_paths, usable
 from .folder_order import installed
 from .layouts import LAYOUTS, Layout, layout_of
-from .model_types import MODEL_TYPES, NOT_MODELS, OLD_NAMES, extensions, today
+from .model_types import MEANT, MODEL_TYPES, NOT_MODELS, OLD_NAMES, extensions, today
 from .scan import model_files, place
 from .search_paths import BESIDE, candidates, usual_places
 
 StrPath = str | os.PathLike[str]
 
+HOW_TO_GIVE = (
+    "In Python, give the path of a ComfyUI or of a models folder, or the folders by type, as in "
+    'ModelFolders({"ipadapter": PATH, "clip_vision": PATH}). On the command line, give --comfyui PATH or --models PATH.'
+)
 SLIP = 0.85  # how alike two types are, by difflib, if one is the other misspelt: "lora", "ip_adapter"
 
 
@@ -51,7 +55,7 @@ class ModelFolders:
 
     def __init__(self, paths: Mapping[str, StrPath | Iterable[StrPath]] | None = None) -> None:
         self._paths: dict[str, list[str]] = {}
-        for model_type, given in (paths or {}).items():
+        for model_type, given in _by_type({} if paths is None else paths):
             self.add(model_type, *_listed(given))
 
     def __repr__(self) -> str:
@@ -89,7 +93,10 @@ class ModelFolders:
             ValueError: its extra_model_paths.yaml cannot be read.
         """
         given = [search] if isinstance(search, (str, os.PathLike)) else search
-        places = usual_places() if given is None else [os.path.abspath(_given(path)) for path in given]
+        if given is None:
+            places = list(filter(os.path.isdir, usual_places()))
+        else:
+            places = [os.path.abspath(_given(path)) for path in given]
         for path in candidates(places):
             layout = layout_of(path)
             if layout and layout.detected:
@@ -97,17 +104,19 @@ class ModelFolders:
         known = _described(layout for layout in LAYOUTS if layout.detected)
         raise NotInstalled(
             f"No ComfyUI was found in {', '.join(places) or 'no place'}, or directly below "
-            f"({', '.join(filter(None, BESIDE))}). Looked for {known}. Give its folder."
+            f"({', '.join(filter(None, BESIDE))}).\nLooked for {known}.\n{HOW_TO_GIVE}"
         )
 
     def add(self, model_type: str, *paths: StrPath, first: bool = False) -> None:
         """Add folders after those already known, or before them (`first`). They need not exist.
 
-        A folder that is already known keeps its place, unless `first` moves it to the front. Node packs have types of
-        other names than ComfyUI.
+        A folder that is already known keeps its place, unless `first` moves it to the front.
+
+        model_type: as ComfyUI or a node pack names it: adapters are in "ipadapter", image encoders in "clip_vision".
+            Files of a type that an `Index` does not search are listed, but never found for a need
 
         Raises:
-            ValueError: the type is a known one misspelt, or a path is none.
+            ValueError: the type is a known one misspelt or another word for one, or a path is none.
         """
         if today(model_type) not in self._types() and _alike(model_type, MODEL_TYPES, SLIP):
             raise self._unknown(model_type)
@@ -186,7 +195,18 @@ class ModelFolders:
 
 
 def _alike(model_type: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
-    return difflib.get_close_matches(str(model_type).casefold(), [*known, *OLD_NAMES], 1, cutoff)
+    word = str(model_type).casefold().replace("-", "_").replace(" ", "_")
+    return [MEANT[word]] if word in MEANT else difflib.get_close_matches(word, [*known, *OLD_NAMES], 1, cutoff)
+
+
+def _by_type(paths: object) -> Iterable[tuple[str, object]]:
+    if not isinstance(paths, Mapping):
+        raise ValueError(
+            f"The folders of models are given as {paths!r:.80}. Expected them by type, as in "
+            'ModelFolders({"ipadapter": PATH, "clip_vision": PATH}). For the folder of a ComfyUI, or of all models, '
+            "use ModelFolders.from_root(PATH)."
+        )
+    return cast("Mapping[str, object]", paths).items()
 
 
 def _listed(given: object) -> Iterable[StrPath]:

@@ -32,6 +32,15 @@ MODEL_TYPES = {
 }
 
 OLD_NAMES = {"unet": "diffusion_models", "clip": "text_encoders"}  # of types; ComfyUI accepts both
+MEANT = {  # words for a type that are near in meaning, but not in spelling
+    "adapter": "ipadapter",
+    "adapters": "ipadapter",
+    "encoder": "clip_vision",
+    "encoders": "clip_vision",
+    "image_encoder": "clip_vision",
+    "image_encoders": "clip_vision",
+    "vision": "clip_vision",
+}
 SAVED = ("checkpoints", "clip", "vae", "diffusion_models", "loras")  # ComfyUI saves them to output/ and lists them
 NOT_MODELS = frozenset(("custom_nodes", "configs", "datasets", "download_model_base"))  # keys of extra_model_paths.yaml
 

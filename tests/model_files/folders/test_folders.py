@@ -11,7 +11,7 @@ import pytest
 from comfyui_paths import comfyui_paths, paths_of_starts
 from layouts import put
 
-from image_prompt.model_files.folders import MODEL_TYPES, ModelFolders, search_paths
+from image_prompt.model_files.folders import MODEL_TYPES, ModelFolders, model_folders, search_paths
 from image_prompt.model_files.folders.layouts import LAYOUTS
 from image_prompt.model_files.index import TYPES
 
@@ -116,6 +116,12 @@ def test_what_is_no_path_at_all_is_refused(path):
             make(path)
 
 
+@pytest.mark.parametrize("given", [["/x"], "/x", "", 7])
+def test_folders_without_their_types_are_refused(given):
+    with pytest.raises(ValueError, match=r"^The folders of models are given as .* by type, .* ModelFolders.from_root"):
+        ModelFolders(given)
+
+
 def test_an_unknown_type_is_refused_and_the_known_are_named():
     folders = ModelFolders({"mine": "/x"})
     for ask in (folders.paths, folders.files, folders.scan):
@@ -128,7 +134,8 @@ def test_an_unknown_type_is_refused_and_the_known_are_named():
 @pytest.mark.parametrize(
     ("given", "meant"),
     [("lora", "loras"), ("Loras", "loras"), ("clip_visions", "clip_vision"), ("ip_adapter", "ipadapter")]
-    + [("unets", "unet"), ("CLIP", "clip"), ("checkpoint", "checkpoints")],
+    + [("unets", "unet"), ("CLIP", "clip"), ("checkpoint", "checkpoints"), ("ip-adapters", "ipadapter")]
+    + [("adapters", "ipadapter"), ("Encoders", "clip_vision"), ("image encoder", "clip_vision")],  # by their meaning
 )
 def test_a_known_type_misspelt_is_not_taken_for_a_new_one(given, meant):
     for make in (lambda: ModelFolders({given: "/x"}), lambda: ModelFolders().add(given, "/x")):
@@ -522,8 +529,15 @@ def test_where_none_is_found_the_places_and_what_was_looked_for_are_named(tmp_pa
     text = str(caught.value)
     assert f"{tmp_path}, {tmp_path / 'webui'}" in text and "main.py with folder_paths.py" in text
     assert "Krita" in text and "StabilityMatrix" in text and "A1111" not in text and "ComfyUI_windows_portable" in text
+    assert 'ModelFolders({"ipadapter": PATH' in text and text.endswith("--comfyui PATH or --models PATH.")
     with pytest.raises(ValueError, match="found in no place"):
         ModelFolders.found([])
+
+
+def test_usual_places_that_do_not_exist_are_not_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_folders, "usual_places", lambda: [str(tmp_path), str(tmp_path / "gone")])
+    with pytest.raises(ValueError, match=f"No ComfyUI was found in {tmp_path}, or directly below"):
+        ModelFolders.found()
 
 
 def test_a_found_comfyui_with_a_broken_file_is_not_passed_over(tmp_path):
