@@ -58,7 +58,11 @@ def read_from(name: str) -> Generator[None]:
     """Turn errors of the operating system while a file is read into `PassingTrouble`, which names the file."""
     try:
         yield
-    except OSError as error:  # the file is not there, was removed meanwhile, or the disk failed
+    except (FileNotFoundError, NotADirectoryError) as error:  # it may have been removed meanwhile
+        raise PassingTrouble(
+            f"There is no file {name}: give the path of a safetensors or torch file that is there."
+        ) from error
+    except OSError as error:
         reason = error.strerror or error
         raise PassingTrouble(f"{name} could not be read: {reason}. Check its path and its disk.") from error
 

@@ -44,7 +44,7 @@ def test_a_path_that_leads_to_no_model_file_is_refused(tmp_path):
     (tmp_path / "page.bin").write_text("<!DOCTYPE html><html>Sign in</html>")
     for path, words in {
         tmp_path: "is a folder, not a file",
-        tmp_path / "none.bin": "none.bin could not be read: No such file",
+        tmp_path / "none.bin": "^There is no file .*none.bin: give the path of a safetensors or torch file",
         tmp_path / "page.bin": "page.bin is a web page, not a model",
         "https://example.org/x.bin": "is an address, not the path of a file",
     }.items():

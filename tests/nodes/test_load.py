@@ -247,7 +247,7 @@ def test_a_file_that_goes_while_it_is_opened(folders, monkeypatch):
     monkeypatch.setattr(
         "image_prompt.tensor_files.weights.read_header", lambda file: read_header(path.unlink() or file)
     )
-    with pytest.raises(ValueError, match=r"^tiny\.safetensors could not be read: No such file"):
+    with pytest.raises(ValueError, match=r"^There is no file tiny\.safetensors: give the path"):
         load_adapter("tiny.safetensors")
 
 

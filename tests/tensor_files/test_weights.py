@@ -1,5 +1,6 @@
 """Tensors are read as safetensors and torch read them, and a file that changes while it is read is refused."""
 
+import errno
 import os
 
 import pytest
@@ -7,8 +8,8 @@ import safetensors.torch
 import torch
 
 from image_prompt.model_files import UnusableFile
-from image_prompt.tensor_files import weights
-from image_prompt.tensor_files.weights import DTYPES, open_weights
+from image_prompt.tensor_files import PassingTrouble, weights
+from image_prompt.tensor_files.weights import DTYPES, named_weights, open_weights
 
 BITS = torch.randint(0, 100, (48,), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 TENSORS = {
@@ -105,3 +106,21 @@ def test_a_file_that_is_replaced_behind_its_header_is_refused(tmp_path, containe
     monkeypatch.setattr(weights, "read_header", header_first)
     with pytest.raises(UnusableFile, match="^x changed while it was read"):
         read(path)
+
+
+@pytest.mark.parametrize("name", ["gone", "file/below"])
+def test_a_file_that_is_not_there_is_told_so_and_may_come_back(tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(PassingTrouble, match="^There is no file mine: give the path of a safetensors or torch file"):
+        with named_weights(tmp_path / name, "mine"):
+            pass
+
+
+def test_a_disk_that_fails_is_told_as_before(tmp_path, monkeypatch):
+    def fails(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(weights, "read_header", fails)
+    with pytest.raises(PassingTrouble, match="^mine could not be read: Input/output error. Check its path and its d"):
+        with named_weights(tmp_path, "mine"):
+            pass
