@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 
 import torch
 
 AUTO = "auto"
+LONGEST = 200  # characters of what torch says
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 # devices that "auto" takes, the first that is there; whether it is
@@ -42,8 +44,13 @@ def find_device(device: object) -> torch.device:
     try:
         return _numbered(found)
     except Exception as error:  # torch raises a dozen types for a device that is not there
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise ValueError(f'The device {device} cannot be used: {said}. Give "auto" or "cpu".') from error
+        raise ValueError(f'The device {device} cannot be used: {_said(error)}. Give "auto" or "cpu".') from error
+
+
+def _said(error: Exception) -> str:
+    """The first sentence of an error, cut at a word if it is long: torch lists all its backends."""
+    sentence = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
+    return textwrap.shorten(sentence, LONGEST, placeholder="...") or type(error).__name__
 
 
 def _numbered(device: torch.device | str) -> torch.device:

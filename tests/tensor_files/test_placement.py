@@ -62,6 +62,24 @@ def test_what_is_no_device_here_is_refused(device, words):
         find_device(device)
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("It does not run. This could be because: [CPU, CUDA].\n\nCPU: registered", "It does not run"),
+        ("word " * 100, "word " * 38 + "word..."),
+        ("", "NotImplementedError"),
+    ],
+)
+def test_of_what_torch_says_only_the_first_sentence_is_told(monkeypatch, said, told):
+    def fails(device):
+        raise NotImplementedError(said)
+
+    monkeypatch.setattr(placement, "_numbered", fails)
+    with pytest.raises(ValueError) as error:
+        find_device("mps")
+    assert str(error.value) == f'The device mps cannot be used: {told}. Give "auto" or "cpu".'
+
+
 def test_a_dtype_is_given_by_its_name_or_as_it_is():
     words = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "auto": torch.float64, None: None}
     assert {word: find_dtype(word, torch.float64) for word in words} == words
