@@ -31,24 +31,29 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m image
         answer: Answer = options.run(options)
         _print(answer, options.json)
     except (ValueError, OSError) as error:
-        return _fail(printable(" ".join(str(error).split())), 1)
+        return _fail(printable(" ".join(str(error).split())), 1, options.json)
     except ImportError as error:
-        return _fail(f"{error}. Start this with the Python of your ComfyUI, or install it there.", 1)
+        return _fail(f"{error}. Start this with the Python of your ComfyUI, or install it there.", 1, options.json)
     except KeyboardInterrupt:
-        return _fail("\nStopped.", 130)
+        return _fail("\nStopped.", 130, options.json)
     return answer.code
 
 
 def _print(answer: Answer, as_json: bool) -> None:
-    text = json.dumps(answer.data, indent=1) if as_json else "\n".join(answer.lines).rstrip()
+    _write(json.dumps(answer.data, indent=1) if as_json else "\n".join(answer.lines).rstrip())
+
+
+def _write(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:  # the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _fail(text: str, code: int) -> int:
+def _fail(text: str, code: int, as_json: bool) -> int:
     print(text, file=sys.stderr)
+    if as_json:
+        _write(json.dumps({"error": text.strip()}, indent=1))
     return code
 
 
@@ -112,6 +117,7 @@ def _where(options: argparse.Namespace, needed: bool = True) -> Installation:
 def _parser(program: str) -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog=program, description=__doc__, formatter_class=raw)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version of the pack and exit")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, run: Callable[[argparse.Namespace], Answer], text: str) -> argparse.ArgumentParser:
@@ -156,6 +162,16 @@ def _parser(program: str) -> argparse.ArgumentParser:
     for each in (paths, identify, status, catalogue, get):
         _add_places(each)
     return parser
+
+
+class _Version(argparse.Action):
+    """`--version`, which reads the version only when it is asked for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from ..environment import pack_version
+
+        _write(f"image-prompt {pack_version() or 'of unknown version'}")
+        parser.exit()
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:

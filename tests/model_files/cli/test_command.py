@@ -382,6 +382,22 @@ def test_what_cannot_be_done_is_one_line_and_code_1(comfyui, call, arguments):
     assert said.endswith("\n") and said.count("\n") == 1 and "\x1b" not in said
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("paths", "--comfyui", "ROOT/no\x1b\nwhere"),
+        ("get", "ip-adapter_sdxl", "--offline", "--comfyui", "ROOT"),
+        ("identify", "--verify", "ROOT/nowhere"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_programs_get_an_error_as_json_beside_its_text(comfyui, call, arguments):
+    arguments = [argument.replace("ROOT", str(comfyui)) for argument in arguments]
+    code, out, said = call(*arguments, "--json")
+    assert code == 1 and json.loads(out) == {"error": said.splitlines()[-1]}
+    assert call(*arguments) == (1, "", said)
+
+
 def test_wrong_arguments_are_code_2(call):
     for arguments in ((), ("nothing",), ("get",), ("paths", "--comfyui", "a", "--models", "b"), ("paths", "--nothing")):
         code, out, said = call(*arguments)
@@ -392,6 +408,10 @@ def test_every_command_has_help(call):
     for name in ("paths", "identify", "status", "catalogue", "get"):
         code, out, _ = call(name, "--help")
         assert code == 0 and "--json" in out
+
+
+def test_the_version_is_that_of_the_pack(call):
+    assert call("--version") == (0, f"image-prompt {environment.pack_version()}\n", "")
 
 
 def test_exit_codes_are_in_the_help(call):
