@@ -4,7 +4,8 @@
 
 Cold: fresh processes, taking turns, import the library, load an encoder in fp16 of published shapes and encode one
 picture; `load(path)` beside `load_encoder(load_file(path))`, in the same dtype. Medians of wall seconds and of CPU
-seconds, imports of torch included. Known: the time of `ImagePromptService.features` for one picture of 1024x1024, the median of 100 calls.
+seconds, imports of torch included. Known: the time of `ImagePromptService.features` for one picture of 1024x1024, the
+median of 100 calls.
 """
 
 from __future__ import annotations

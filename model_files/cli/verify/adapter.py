@@ -5,6 +5,7 @@ Letters: B references, T image tokens, N queries, C context width, I width of a 
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ XLABS = {  # how diffusers renames the layers of XLabs
     "ip_adapter_double_stream_k_proj": "to_k_ip",
     "ip_adapter_double_stream_v_proj": "to_v_ip",
 }
+DEPTH = 4  # layers of the resampler that diffusers builds
+LONGEST = 300  # characters of an error of diffusers
 REFERENCES, POSITIONS, QUERIES = 2, 257, 32
 UNREADABLE = (
     RuntimeError,
@@ -90,16 +93,25 @@ def _ours(adapter: IPAdapter, host: Host, features: Tensor) -> Outputs:
 
 
 def _theirs(file: str, host: Host, features: Tensor, widths: Sequence[int]) -> Outputs:
+    parts = _parts(file)
     try:
-        projection, processors = host.load(_parts(file))
+        projection, processors = host.load(parts)
         tokens = projection(features)
     except UNREADABLE as error:
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise ValueError(f"{version('diffusers')} cannot load this file ({said}), so it is not compared.") from error
+        why = _why_not(parts, error)
+        raise ValueError(f"{version('diffusers')} cannot load this file ({why}), so it is not compared.") from error
     outputs: Outputs = {"image tokens": tokens}
     for number, (width, processor) in enumerate(zip(widths, processors, strict=True)):
         outputs[_named(number, width)] = host.attend(processor, width, tokens)
     return outputs
+
+
+def _why_not(parts: Parts, error: Exception) -> str:
+    """Why diffusers cannot load a file, to stand in brackets."""
+    depth = len({key.split(".")[1] for key in parts["image_proj"] if key.startswith("layers.")})
+    if depth and depth != DEPTH:
+        return f"its resampler has {depth} layers, and diffusers builds one of {DEPTH} for every file"
+    return f"{type(error).__name__}: {textwrap.shorten(str(error), LONGEST, placeholder='...')}"
 
 
 def _named(number: int, width: int) -> str:

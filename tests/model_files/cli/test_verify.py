@@ -157,13 +157,8 @@ def test_another_scale_of_the_keys_shows_in_every_layer(told, monkeypatch):
 
 def test_what_is_not_compared_says_why(refused, tmp_path):
     save_file({"lora_unet_x.lora_down.weight": torch.zeros(4, 4)}, tmp_path / "lora.safetensors")
-    save_file(
-        published.fill(published.adapter(published.resampler(768, 24, depth=2), UNET, 768), seed=3),
-        tmp_path / "shallow.safetensors",
-    )
     assert "There is no file nowhere" in refused("nowhere")
     assert "cannot be used, and is not compared. This file is a LoRA" in refused(tmp_path / "lora.safetensors")
-    assert "cannot load this file" in refused(tmp_path / "shallow.safetensors")
     assert "is not a picture that PIL can read" in refused(ENCODER, "--picture", ENCODER)
     assert "There is no picture" in refused(ENCODER, "--picture", tmp_path / "none.png")
 
@@ -171,6 +166,24 @@ def test_what_is_not_compared_says_why(refused, tmp_path):
 def test_a_picture_of_too_many_pixels_is_refused(refused, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     assert "could not be read" in refused(ENCODER, "--picture", ROOT / "demo/images/astronaut.jpg")
+
+
+@pytest.mark.parametrize("depth", [2, 5])
+def test_a_resampler_of_another_depth_than_that_of_diffusers_is_not_compared(refused, tmp_path, depth):
+    file = published.adapter(published.resampler(768, 24, heads=2, depth=depth), UNET, 768)
+    save_file(published.fill(file, seed=3), tmp_path / "a.safetensors")
+    said = refused(tmp_path / "a.safetensors")
+    assert f" cannot load this file (its resampler has {depth} layers, and diffusers builds one of 4 for" in said
+
+
+def test_what_diffusers_says_is_cut_between_words(refused, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("Missing keys:\n" + ' "layers.0.norm.weight",' * 20)
+
+    monkeypatch.setattr(verify_adapter._UNet, "load", fails)
+    said = refused(ADAPTER)
+    assert '(RuntimeError: Missing keys: "layers.0.' in said and '"layers.0.norm.weight",...), so it is not' in said
+    assert len(said) < 400
 
 
 def test_a_library_that_is_missing_or_broken_is_named(refused, tmp_path, monkeypatch):
