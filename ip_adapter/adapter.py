@@ -5,7 +5,7 @@ Letters: B references, D and W feature widths, N positions, T image tokens, C co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -129,7 +129,7 @@ class IPAdapter(nn.Module):
         features: as `tokens` takes them
 
         Raises:
-            ValueError: a feature is missing, or its rank or width is another.
+            ValueError: a feature is missing or no tensor, or its rank or width is another.
         """
         for reads, width, tensor in zip(self.reads, self.feature_widths, self._ordered(features), strict=True):
             self._check_feature(reads, width, tensor)
@@ -149,13 +149,28 @@ class IPAdapter(nn.Module):
 
     def _ordered(self, features: Tensor | Features) -> list[Tensor]:
         """The tensors of the features, in the order in which the projection takes them."""
-        named: Features = {self.feature: features} if isinstance(features, Tensor) else features
+        named = self._named(features)
         if missing := [reads.name for reads in self.reads if reads.name not in named]:
             raise ValueError(
                 f"{self.title} reads {' and '.join(reads.name for reads in self.reads)}, and was given "
-                f"{' and '.join(named) or 'nothing'}: give {' and '.join(missing)} as well."
+                f"{' and '.join(map(str, named)) or 'nothing'}: give {' and '.join(missing)} as well."
             )
-        return [named[reads.name] for reads in self.reads]
+        return [self._tensor(reads.name, named[reads.name]) for reads in self.reads]
+
+    def _named(self, features: object) -> Mapping[object, object]:
+        if isinstance(features, Tensor):
+            return {self.feature: features}
+        if isinstance(features, Mapping):
+            return cast("Mapping[object, object]", features)
+        raise ValueError(
+            f"{self.title} was given a {type(features).__name__} instead of features by name: give "
+            f"features.as_dict(), if an encoder gave them, or the tensor of {self.feature} alone."
+        )
+
+    def _tensor(self, name: str, feature: object) -> Tensor:
+        if isinstance(feature, Tensor):
+            return feature
+        raise ValueError(f"{self.title} was given a {type(feature).__name__} as {name}: give a tensor.")
 
     def count_tokens(self, features: Tensor | Features) -> int:
         """T for each reference, given features of these shapes."""
@@ -167,7 +182,7 @@ class IPAdapter(nn.Module):
         features: by name, (B, D) or (B, N, W) each; or the tensor alone if the adapter reads only one
 
         Raises:
-            ValueError: a feature is missing, or its rank or width is another.
+            ValueError: a feature is missing or no tensor, or its rank or width is another.
         """
         self.check_features(features)
         return self.image_proj(*map(self._as_input, self._ordered(features)))
@@ -178,15 +193,29 @@ class IPAdapter(nn.Module):
         layers: numbers of the layers, counted from 0 in the order of the file; by default all of them
 
         Raises:
-            ValueError: the tokens have another rank or width.
+            ValueError: the tokens are no tensor, or of another rank or width; or there are no such layers.
         """
-        if tokens.ndim != 3 or tokens.shape[-1] != self.context_width:
+        if not isinstance(cast(object, tokens), Tensor) or tokens.ndim != 3 or tokens.shape[-1] != self.context_width:
+            given = list(tokens.shape) if isinstance(cast(object, tokens), Tensor) else f"a {type(tokens).__name__}"
             raise ValueError(
-                f"Expected image tokens (batch, tokens, {self.context_width}), was given {list(tokens.shape)}."
+                f"Expected image tokens (batch, tokens, {self.context_width}), was given {given}: give what "
+                "`tokens(features)` returns."
             )
         tokens = self._as_input(tokens)
+        return [layer(tokens) for layer in self._chosen(layers)]
+
+    def _chosen(self, numbers: object) -> Sequence[ImageKeyValue]:
+        """The layers with these numbers; None is all of them."""
         every = self.layers
-        return [every[number](tokens) for number in (range(len(every)) if layers is None else layers)]
+        if numbers is None:
+            return every
+        try:
+            return [every[number] for number in cast("Iterable[int]", numbers)]
+        except (TypeError, IndexError) as error:
+            raise ValueError(
+                f"{self.title} has {len(every)} layers, and those to compute are given as {numbers!r:.80}: give a list "
+                f"of numbers from 0 to {len(every) - 1}, or None for all of them."
+            ) from error
 
     def _as_input(self, x: Tensor) -> Tensor:
         """The input in the dtype of the weights, unless the layers cast: `torch.nn` does not multiply two dtypes."""

@@ -1,6 +1,7 @@
 """An adapter gives keys and values per layer, in the precision asked for, from the features it was made for."""
 
 import comfy.ops
+import numpy as np
 import pytest
 import torch
 
@@ -95,6 +96,40 @@ def test_an_adapter_for_a_small_encoder_says_what_it_wants(make_file):
 def test_tokens_of_another_context_width_are_refused(make_file):
     with pytest.raises(ValueError, match=r"\(batch, tokens, 768\), was given \[1, 4, 2048\]"):
         load_adapter(make_file("base")).key_value(torch.randn(1, 4, 2048))
+
+
+class Encoded:
+    """What an encoder returns is no mapping; its `as_dict` gives one."""
+
+    def __iter__(self):
+        return iter([self])
+
+
+@pytest.mark.parametrize(
+    "given", [Encoded(), "penultimate", None, [torch.zeros(1, 257, 1280)], np.zeros((1, 257, 1280))]
+)
+def test_what_is_neither_a_tensor_nor_features_by_name_is_refused(make_file, given):
+    adapter = load_adapter(make_file("plus"))
+    words = f"was given a {type(given).__name__} instead of features by name: give features.as_dict.*penultimate alone"
+    for ask in (adapter.tokens, adapter.check_features, adapter.count_tokens):
+        with pytest.raises(ValueError, match=words):
+            ask(given)
+    with pytest.raises(ValueError, match=f"was given a {type(given).__name__} as penultimate: give a tensor"):
+        adapter.tokens({"penultimate": given})
+    with pytest.raises(ValueError, match=f"tokens, 768.*was given a {type(given).__name__}: give what `tokens"):
+        adapter.key_value(given)
+
+
+def test_features_by_other_names_are_refused(make_file):
+    with pytest.raises(ValueError, match="reads penultimate, and was given 0 and last: give penultimate as well"):
+        load_adapter(make_file("plus")).tokens({0: torch.zeros(1), "last": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("layers", [[99], [0, 16], 3, "all", [0.5], ["1"]])
+def test_layers_that_are_not_there_are_refused_with_the_range(make_file, layers):
+    with pytest.raises(ValueError, match=r"has 16 layers, .* numbers from 0 to 15, or None for all") as error:
+        load_adapter(make_file("base")).key_value(torch.zeros(1, 4, 768), layers)
+    assert repr(layers) in str(error.value)
 
 
 def test_wanted_encoders_of_the_published_widths():
