@@ -128,10 +128,11 @@ def installation_of(folders: Folders) -> Installation:
         return Installation(ModelFolders(), None)  # the Hugging Face cache alone
 
 
-def _check(word: str, known: Iterable[str], what: str) -> None:
+def _check(word: object, known: Iterable[str], what: str) -> None:
     words = list(known)
-    if word not in words:
+    if not (isinstance(word, str) and word in words):
         folded = {each.casefold(): each for each in words}
         alike = difflib.get_close_matches(str(word).casefold(), folded, 1)
         meant = f': meant is perhaps "{folded[alike[0]]}"' if alike else ""
-        raise ValueError(f"{word!r:.80} is not {what}{meant}. Known are: {', '.join(filter(None, words))}.")
+        every = ', and "" for any' if "" in words else ""
+        raise ValueError(f"{word!r:.80} is not {what}{meant}. Known are: {', '.join(filter(None, words))}{every}.")

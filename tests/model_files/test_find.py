@@ -1,9 +1,11 @@
 """One call finds the file of an encoder or an adapter, or says what to get; the next one reads no file again."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hub import put_cached
 from published import VIT_H, headless, shapes, write
@@ -147,10 +149,19 @@ def test_a_wrong_word_is_refused_with_the_known_ones(comfyui, find, words, said)
     assert not isinstance(error.value, NotFound)
 
 
-@pytest.mark.parametrize("name", ["", None])
+@pytest.mark.parametrize("name", ["", None, 5, [H], np.zeros(2)], ids=repr)
 def test_no_name_is_no_encoder(comfyui, name):
-    with pytest.raises(ValueError, match=f"^{name!r} is not the name of an image encoder"):
+    with pytest.raises(ValueError, match=f"^{re.escape(repr(name))} is not the name of an image encoder"):
         find_encoder(name, comfyui)
+
+
+@pytest.mark.parametrize("word", [None, 5, ["plus"], np.zeros(2)], ids=repr)
+def test_no_word_is_no_purpose_and_no_base_model(comfyui, word):
+    said = re.escape(repr(word))
+    with pytest.raises(ValueError, match=f'^{said} is not a purpose of adapters.* Known are: .*, and "" for any.$'):
+        find_adapter(word, folders=comfyui)
+    with pytest.raises(ValueError, match=f'^{said} is not a base model of adapters.* Known are: .*, and "" for any.$'):
+        find_adapter("plus", word, comfyui)
 
 
 def test_without_any_comfyui_the_hugging_face_cache_is_enough(tmp_path, monkeypatch):
