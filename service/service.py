@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -221,6 +221,8 @@ class ImagePromptService:
         layers: numbers of the layers, in the order of the file; by default all. See `IPAdapter.key_value`
         """
         adapter = self._loaded_adapter()
+        if not isinstance(cast(object, tokens), Tensor):
+            adapter.key_value(tokens)  # says what it is instead, and what to give
 
         def on(device: torch.device, chunk: int | None) -> list[tuple[Tensor, Tensor]]:
             _place(adapter, device)

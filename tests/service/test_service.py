@@ -386,6 +386,11 @@ def test_bad_input_is_refused(service, pictures, tmp_path):
         lambda: service.features(tmp_path / "page.png"): "page.png",
         lambda: service.tokens(torch.zeros(1, 5)): "was made for an encoder whose penultimate",
         lambda: service.key_values(torch.zeros(1, 4, 5)): "Expected image tokens",
+        lambda: service.key_values(
+            service.features(pictures[0])
+        ): "was given a VisionFeatures: give what",
+        lambda: service.key_values(torch.zeros(1, 4, 768), layers=[99]): "99",
+        lambda: service.tokens("photo.jpg"): "a str",
         lambda: service.to("nowhere"): "nowhere",
         lambda: HashedPicture.of([pictures[0], pictures[1]]): "One picture is hashed at a time, and 2",
         lambda: ImagePromptService(device="cuda:99"): "device cuda:99",  # also where there are some
