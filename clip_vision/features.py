@@ -63,13 +63,20 @@ class VisionFeatures:
         """The features that are there, by name, without `hidden`."""
         return {name: self.select(name) for name in self.names()}
 
-    def to(self, *target: torch.device | str | torch.dtype) -> VisionFeatures:
+    def to(
+        self,
+        *target: torch.device | str | torch.dtype,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | str | None = None,
+    ) -> VisionFeatures:
         """These features on a device, in a dtype, or both. ValueError if there is no such device, or no such dtype."""
-        found = [
-            find_dtype(each, torch.float32) if isinstance(each, torch.dtype) or each in DTYPES else find_device(each)
-            for each in target
-        ]
-        return self._each(lambda tensor: cast(Any, tensor).to(*found))
+        for each in target:
+            if isinstance(each, torch.dtype) or isinstance(each, str) and each in DTYPES:
+                dtype = each
+            else:
+                device = find_device(each)
+        found = None if device is None else find_device(device)
+        return self._each(lambda tensor: tensor.to(found, None if dtype is None else find_dtype(dtype, torch.float32)))
 
     def __len__(self) -> int:
         return len(next(iter((*self.as_dict().values(), *(self.hidden or {}).values())), ()))
@@ -120,7 +127,7 @@ def _rows(pictures: Pick, count: int) -> slice | Tensor:
     if chosen.dtype not in WHOLE or chosen.ndim > 1:
         raise ValueError(
             "Pictures are chosen by a number, a slice, a list or tensor of numbers, or one True or False for each, not "
-            f"by a {type(pictures).__name__}. A feature is chosen by its name with select(name)."
+            f"by one of type {type(pictures).__name__}. A feature is chosen by its name with select(name)."
         )
     numbers = cast("list[int]", cast(Any, chosen.flatten()).tolist())
     if wrong := [number for number in numbers if not -count <= number < count]:
@@ -130,6 +137,8 @@ def _rows(pictures: Pick, count: int) -> slice | Tensor:
 
 
 def _as_tensor(pictures: object) -> Tensor:
+    if isinstance(pictures, tuple):  # of a tensor it would choose along several axes
+        return torch.empty(())
     try:
         chosen = torch.as_tensor(pictures, device="cpu")
     except (TypeError, ValueError, RuntimeError):  # a text, or lists of several lengths

@@ -41,14 +41,13 @@ def load(
     device = find_device(device)
     dtype = find_dtype(dtype, best_dtype(device))
     path = checked_path(path)
-    name = name or path
-    with named_weights(path, name) as weights:
+    with named_weights(path, name or path) as weights:
         return load_encoder(
             weights.tensors,
             read=partial(weights.read, dtype=dtype),
             variant=variant,
             metadata=weights.metadata,
-            name=name,
+            name=name or os.path.abspath(path),  # as long as its folders may say what it is, and no longer
             ops=ops,
             device=device,
             dtype=dtype,

@@ -53,7 +53,7 @@ def check_background(background: object) -> None:
 
 def _one_batch(image: Picture, background: Rgb) -> Tensor:
     if isinstance(image, Tensor):
-        pixels = image.detach()
+        pixels = _with_values(image.detach())
     elif isinstance(image, (str, os.PathLike)):
         pixels = _from_file(os.fsdecode(image))
     elif hasattr(image, "getbands"):
@@ -66,6 +66,15 @@ def _one_batch(image: Picture, background: Rgb) -> Tensor:
             "several as a list; open the bytes of a file with PIL.Image.open(io.BytesIO(data))."
         )
     return _on_background(_to_bytes(_channels_first(pixels)), background).contiguous()
+
+
+def _with_values(image: Tensor) -> Tensor:
+    if image.layout != torch.strided or image.is_meta or image.itemsize == 1 and image.is_floating_point():
+        raise ValueError(
+            f"A picture of dtype {image.dtype}, layout {image.layout}, on {image.device}: expected a plain tensor of "
+            "uint8 (0..255) or floats (0..1)."
+        )
+    return image
 
 
 def _from_numpy(image: npt.NDArray[Any]) -> Tensor:
@@ -110,9 +119,9 @@ def _decoded(image: Image.Image, file: str = "") -> Tensor:
 
 def _from_pil(image: Image.Image) -> Tensor:
     """A PIL image as an array (H, W, C), turned as its EXIF orientation says."""
-    from PIL import ExifTags, ImageOps
+    from PIL import ImageOps
 
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # otherwise it would be copied
+    if _orientation(image) != 1:  # otherwise it would be copied
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
         return _bytes_of(image.convert("I"), torch.int32).float() / 65535
@@ -123,6 +132,16 @@ def _from_pil(image: Image.Image) -> Tensor:
         )
     with_alpha = "A" in image.getbands() or "transparency" in image.info
     return _bytes_of(image.convert("RGBA" if with_alpha else "RGB"), torch.uint8)
+
+
+def _orientation(image: Image.Image) -> int:
+    """What the EXIF data say of it; 1, which is upright, if they are damaged: the pixels may be right nevertheless."""
+    from PIL import ExifTags
+
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # PIL raises several types
+        return 1
 
 
 def _bytes_of(image: Image.Image, dtype: torch.dtype) -> Tensor:

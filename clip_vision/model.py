@@ -6,7 +6,7 @@ CLIP: https://arxiv.org/abs/2103.00020, SigLIP: https://arxiv.org/abs/2303.15343
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -115,6 +115,8 @@ class VisionEncoder(nn.Module):
         """Refuse features that this encoder does not give, as `forward` does."""
         if isinstance(want, str):
             raise ValueError(f"`want` is a collection of names: give ({want!r},) for {want!r}.")
+        if not isinstance(cast(object, want), Collection):  # a generator would be used up here
+            raise ValueError(f"`want` is a collection of names, such as a tuple, not of type {type(want).__name__}.")
         if not want and not hidden_layers:
             raise ValueError(f"No feature was asked for. Name some of {', '.join(FEATURES)}, or hidden layers.")
         for feature in want:

@@ -27,8 +27,9 @@ class PackedLinear(nn.Module):
         if not plain.weight.is_meta:
             self.pack(plain.weight)
         plain.weight = nn.Parameter(plain.weight.new_empty(0), requires_grad=False)  # held once, not twice
-        self.register_state_dict_post_hook(_save_weight)  # pyright: ignore[reportUnknownMemberType] untyped in torch
-        self.register_load_state_dict_pre_hook(_load_weight)  # pyright: ignore[reportUnknownMemberType]
+        # The public methods for these came with torch 2.5
+        self._register_state_dict_hook(_save_weight)  # pyright: ignore[reportUnknownMemberType] untyped in torch
+        self._register_load_state_dict_pre_hook(_load_weight, with_module=True)  # pyright: ignore[reportUnknownMemberType]
 
     def pack(self, weight: Tensor) -> None:
         self.dtype = weight.dtype

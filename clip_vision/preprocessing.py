@@ -31,12 +31,17 @@ def fit(images: Pictures, size: int, crop: str = "center", background: Rgb = BLA
 
     Raises what `preprocess` does.
     """
-    if crop not in CROPS:
-        raise ValueError(f"Unknown crop {crop!r}. Known: {', '.join(CROPS)}.")
+    check_crop(crop)
     if size < 1:
         raise ValueError(f"The encoder cannot read pictures of {size} pixels.")
     fitted = [CROPS[crop](batch, size, background) for batch in to_rgb(images, background)]
     return torch.cat(fitted).permute(0, 2, 3, 1).float() / 255  # (B, S, S, 3)
+
+
+def check_crop(crop: object) -> None:
+    """Refuse what is no key of `CROPS`."""
+    if not isinstance(crop, str) or crop not in CROPS:
+        raise ValueError(f"Unknown crop {crop!r:.80}. Known: {', '.join(CROPS)}.")
 
 
 def normalise(pictures: Tensor, mean: Rgb, std: Rgb) -> Tensor:

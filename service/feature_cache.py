@@ -47,6 +47,8 @@ class FeatureCache:
 
     def keep(self, key: Hashable, row: Mapping[str, Tensor]) -> None:
         """Keep a copy of the features of a picture, beside others of it that are known."""
+        if _size(row) * LARGEST > self.limit:
+            return
         copied: Row = {name: feature.detach().to("cpu", copy=True) for name, feature in row.items()}
         with self._lock:
             copied = {**self._rows.get(key, Row()), **copied}

@@ -77,7 +77,7 @@ class ModelChoice:
                 self._finder.close()
 
     def _chosen(self, kind: str, find: Callable[[], IndexedFile]) -> Chosen:
-        if kind not in self._found:
+        if kind not in self._found or not self._found[kind].path.exists():  # it may have been moved meanwhile
             named = self._named[kind]
             self._found[kind] = _checked(named, kind) if named else _of_index(find())
         return self._found[kind]
@@ -115,7 +115,9 @@ def _checked(file: Chosen, kind: str) -> Chosen:
     with read_from(file.name):
         identity = identify(read_header(file.path), file.name)
     if identity.kind != kind or identity.problem:
-        wrong = identity.problem or f"It is no {kind}, but {identity_words(identity)}: choose another file."
+        other = f" Give it as {identity.kind}=." if identity.kind in ("adapter", "encoder") else ""
+        is_other = f"It is no {kind}, but {identity_words(identity)}: choose another file.{other}"
+        wrong = is_other if identity.kind != kind else identity.problem
         raise UnusableFile(f"{file.name}: {wrong}")
     return replace(file, identity=identity)
 

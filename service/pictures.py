@@ -20,7 +20,7 @@ from torch import Tensor
 from ..clip_vision import VisionConfig, preprocess
 from ..clip_vision.config import Rgb
 from ..clip_vision.images import Picture, Pictures, check_background, to_rgb
-from ..clip_vision.preprocessing import BLACK
+from ..clip_vision.preprocessing import BLACK, check_crop
 from .feature_cache import digest
 
 REMEMBERED = 20_000  # hashes
@@ -95,6 +95,7 @@ class Views:
         several = cast("Sequence[Picture | HashedPicture]", images if isinstance(images, (list, tuple)) else [images])
         if not several:
             raise ValueError("No pictures were given: the list is empty.")
+        check_crop(crop)
         check_background(background)
         red, green, blue = background
         reading = Reading(config.image_size, config.mean, config.std, crop, (red, green, blue))
@@ -106,9 +107,9 @@ class Views:
         elif isinstance(image, (str, os.PathLike)):
             yield self._of_file(image, reading)
         else:
+            again = _Again(image, reading.background)
             for number, pixels in enumerate(_rows(image, reading.background)):
-                # known pictures are made of what the caller holds anyway, only if they are needed
-                yield self._view(digest(pixels), partial(_row, image, reading.background, number), reading, pixels)
+                yield self._view(digest(pixels), partial(again.row, number), reading, pixels)
 
     def _of_file(self, path: str | os.PathLike[str], reading: Reading) -> SquareView:
         state = _file_state(path)
@@ -151,6 +152,19 @@ class Views:
             self._known[key] = value
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
+
+
+class _Again:
+    """The pictures of a batch, made of what the caller holds anyway, and only if one of them is needed."""
+
+    def __init__(self, images: Pictures, background: Rgb) -> None:
+        self._images, self._background = images, background
+        self._made: list[Tensor] | None = None
+
+    def row(self, number: int) -> Tensor:
+        if self._made is None:
+            self._made = list(_rows(self._images, self._background))
+        return self._made[number]
 
 
 def _rows(image: Pictures, background: Rgb) -> Iterator[Tensor]:

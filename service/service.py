@@ -99,10 +99,7 @@ class ImagePromptService:
         want: Collection[str] | None = None,
     ) -> VisionFeatures:
         """The features of one picture, (1, D) or (1, N, W) each: as `features_batch`. ValueError if it is several."""
-        found = self.features_batch([picture], crop=crop, background=background, want=want)
-        if len(found) != 1:
-            raise ValueError(f"One picture is expected, and {len(found)} were given: use features_batch.")
-        return found
+        return self._features([picture], crop, background, want, None, alone=True)
 
     def features_batch(
         self,
@@ -125,11 +122,24 @@ class ImagePromptService:
         """
         if batch_size is not None:
             check_chunk_size(batch_size, "batch")
+        return self._features(pictures, crop, background, want, batch_size)
+
+    def _features(
+        self,
+        pictures: Pictures | Sequence[Picture | HashedPicture],
+        crop: str,
+        background: Rgb,
+        want: Collection[str] | None,
+        batch_size: int | None,
+        alone: bool = False,
+    ) -> VisionFeatures:
         want = self._wanted() if want is None else want
         encoder = self._loaded_encoder()
         encoder.check_want(want)
         with self._activity.timed("features"):
             views = self._views.of(pictures, encoder.config, crop, background)
+            if alone and len(views) != 1:
+                raise ValueError(f"One picture is expected, and {len(views)} were given: use features_batch.")
             self._activity.count("pictures", len(views))
             return self._encoded(
                 encoder,
@@ -221,7 +231,7 @@ class ImagePromptService:
         layers: numbers of the layers, in the order of the file; by default all. See `IPAdapter.key_value`
         """
         adapter = self._loaded_adapter()
-        if not isinstance(cast(object, tokens), Tensor):
+        if not isinstance(cast(object, tokens), Tensor) or tokens.ndim != 3:
             adapter.key_value(tokens)  # says what it is instead, and what to give
 
         def on(device: torch.device, chunk: int | None) -> list[tuple[Tensor, Tensor]]:

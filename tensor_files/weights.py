@@ -108,7 +108,7 @@ def checked_path(path: object) -> str:
     """The path of a model file as text. Raises UnusableFile for anything that cannot be one."""
     if not isinstance(path, (str, os.PathLike)):
         raise UnusableFile(
-            f"A model file is given by its path, a str or an os.PathLike, not by a {type(path).__name__}."
+            f"A model file is given by its path, a str or an os.PathLike, not by one of type {type(path).__name__}."
         )
     text = os.fsdecode(cast(Path, path))
     if not text.strip():

@@ -89,6 +89,10 @@ def test_they_move_together(features):
     assert moved.encoder == features.encoder and features.image_embeds.dtype == torch.float32
     assert features.to("cpu", torch.bfloat16).hidden[1].dtype == torch.bfloat16
     assert features.to("fp16").image_embeds.dtype == torch.float16
+    assert features.to(torch.bfloat16, "cpu").image_embeds.dtype == torch.bfloat16
+    assert features.to(device="cpu", dtype=torch.float16).image_embeds.dtype == torch.float16
+    with pytest.raises(ValueError, match="not by one of type tuple"):
+        features[0, 0]
     for wrong in ("nowhere", torch.int8, "cuda:99"):
         with pytest.raises(ValueError, match="device|dtype"):
             features.to(wrong)

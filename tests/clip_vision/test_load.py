@@ -90,7 +90,7 @@ def test_a_path_that_leads_to_no_model_file_is_refused(tmp_path, path):
 
 @pytest.mark.parametrize("given", [None, 3, b"encoder.safetensors", {"visual.proj": torch.zeros(1)}])
 def test_what_is_no_path_is_refused(given):
-    with pytest.raises(ValueError, match=f"given by its path, .* not by a {type(given).__name__}"):
+    with pytest.raises(ValueError, match=f"given by its path, .* not by one of type {type(given).__name__}"):
         load(given)
 
 

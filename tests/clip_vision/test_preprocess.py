@@ -336,3 +336,10 @@ def test_what_holds_pictures_and_is_none_is_refused_with_what_to_do():
     for given in (b"bytes", io.BytesIO(), iter([]), {1}):
         with pytest.raises(ValueError, match=r"Give several as a list; open the bytes of a file with PIL.Image.open"):
             preprocess(given, 8, (0.5,) * 3, (0.5,) * 3)
+
+
+def test_damaged_exif_data_turn_nothing(tmp_path):
+    Image.effect_noise((20, 10), 80).convert("RGB").save(tmp_path / "a.png", exif=b"Exif\0\0no TIFF file at all")
+    half, plain = (0.5, 0.5, 0.5), Image.fromarray(np.asarray(Image.open(tmp_path / "a.png")))
+    found = preprocess(tmp_path / "a.png", 8, half, half, crop="squash")
+    assert torch.equal(found, preprocess(plain, 8, half, half, crop="squash"))

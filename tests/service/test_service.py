@@ -279,6 +279,17 @@ def test_it_says_what_it_uses_and_what_it_did(service, models, pictures):
         assert info["activity"][what]["count"] == 1 and info["activity"][what]["seconds"] >= 0
 
 
+@pytest.mark.gpu
+def test_moving_to_a_gpu_and_back_gives_the_bits_of_before(models, pictures):
+    with ImagePromptService(models, purpose="plus", device="cpu", dtype="fp32", limit=0) as service:
+        before = service.key_values(service.tokens(service.features_batch(pictures)))
+        there = service.to("cuda").key_values(service.tokens(service.features_batch(pictures)))
+        assert there[0][0].device.type == "cuda"
+        torch.testing.assert_close(there[0][0].cpu(), before[0][0], rtol=1e-3, atol=1e-3)
+        after = service.to("cpu").key_values(service.tokens(service.features_batch(pictures)))
+        assert all(torch.equal(a, b) for one, two in zip(before, after) for a, b in zip(one, two))
+
+
 def test_moving_to_the_device_it_is_on_changes_nothing(service, pictures):
     before = service.features(pictures[0])
     assert service.to("cpu") is service
@@ -310,6 +321,23 @@ def test_an_encoder_alone_needs_no_adapter(tmp_path, pictures):
         assert service.features(pictures[0], want=("penultimate",)).names() == ["penultimate"]
         with pytest.raises(NotFound, match="IP-Adapter"):
             service.tokens(service.features(pictures[0]))
+
+
+def test_a_file_that_was_moved_is_found_again(models, pictures):
+    with ImagePromptService(models, purpose="plus", base_model="SD1.5", device="cpu") as service:
+        assert service.missing() == ""
+        (models / "clip_vision" / "0.safetensors").rename(models / "clip_vision" / "other.safetensors")
+        assert len(service.features(pictures[0])) == 1
+        assert service.info()["files"]["encoder"] == str(models / "clip_vision" / "other.safetensors")
+
+
+def test_a_known_batch_is_made_once_for_all_features_that_are_not_known(service, pictures, monkeypatch):
+    batch = torch.rand(8, 40, 40, 3, generator=torch.Generator().manual_seed(0))
+    service.features_batch(batch)
+    module, made = sys.modules[Views.__module__], []
+    monkeypatch.setattr(module, "to_rgb", lambda *what: made.append(1) or to_rgb(*what))
+    found = service.features_batch(batch, want=("image_embeds",))
+    assert len(found) == 8 and len(made) == 2  # to look them up, and to encode them
 
 
 def test_files_may_be_named(pictures):
@@ -382,13 +410,17 @@ def test_bad_input_is_refused(service, pictures, tmp_path):
         lambda: service.features(pictures[0], crop="middle"): "Unknown crop 'middle'",
         lambda: service.features(pictures[0], want=("nothing",)): "Unknown feature 'nothing'",
         lambda: service.features(pictures[0], want="image_embeds"): "collection of names",
+        lambda: service.features(pictures[0], want=(each for each in ["penultimate"])): "not of type generator",
+        lambda: service.features(pictures[0], want=5): "not of type int",
+        lambda: service.features(pictures[0], crop=["pad"]): "Unknown crop",
+        lambda: service.features(torch.zeros(1, 5, 5, 3, device="meta")): "expected a plain tensor",
+        lambda: service.features(torch.zeros(1, 5, 5, 3).to_sparse()): "expected a plain tensor",
+        lambda: service.key_values(torch.tensor(1.0)): "Expected image tokens",
         lambda: service.features(tmp_path / "none.png"): "none.png",
         lambda: service.features(tmp_path / "page.png"): "page.png",
         lambda: service.tokens(torch.zeros(1, 5)): "was made for an encoder whose penultimate",
         lambda: service.key_values(torch.zeros(1, 4, 5)): "Expected image tokens",
-        lambda: service.key_values(
-            service.features(pictures[0])
-        ): "was given a VisionFeatures: give what",
+        lambda: service.key_values(service.features(pictures[0])): "was given a VisionFeatures: give what",
         lambda: service.key_values(torch.zeros(1, 4, 768), layers=[99]): "99",
         lambda: service.tokens("photo.jpg"): "a str",
         lambda: service.to("nowhere"): "nowhere",
@@ -397,7 +429,7 @@ def test_bad_input_is_refused(service, pictures, tmp_path):
         lambda: ImagePromptService(dtype="int4"): "int4",
         lambda: ImagePromptService(limit="1GB"): "The limit of the features that are kept is '1GB'",
         lambda: ImagePromptService(adapter=""): "path of the model file is empty",
-        lambda: ImagePromptService(adapter=5): "not by a int",
+        lambda: ImagePromptService(adapter=5): "not by one of type int",
         lambda: ImagePromptService(adapter="a.sft", purpose="plus"): "give the file, or what to find",
         lambda: service.features(pictures[0], background="white"): "The background 'white' is not three numbers",
         lambda: service.features(pictures[0], background=None): "The background None is not three numbers",
