@@ -33,6 +33,9 @@ class NotFound(ValueError):
         super().__init__(explain(resolution))
         self.resolution = resolution
 
+    def __reduce__(self) -> tuple[type[NotFound], tuple[Resolution]]:
+        return type(self), (self.resolution,)
+
 
 def find_encoder(name: str, folders: Folders = None, *, needs_projection: bool = False) -> Path:
     """The file of an image encoder.

@@ -1,5 +1,6 @@
 """One call finds the file of an encoder or an adapter, or says what to get; the next one reads no file again."""
 
+import pickle
 import re
 import subprocess
 import sys
@@ -102,6 +103,13 @@ def test_what_is_missing_is_explained_and_the_resolution_kept(comfyui):
         find_encoder("CLIP ViT-B/16", comfyui)
     with pytest.raises(NotFound, match="^Not found: IP-Adapter for SDXL of the kind 'composition'"):
         find_adapter("composition", "SDXL", comfyui)
+
+
+def test_what_is_missing_can_be_told_by_another_process(comfyui):
+    with pytest.raises(NotFound) as error:
+        find_adapter("composition", "SDXL", comfyui)
+    again = pickle.loads(pickle.dumps(error.value))
+    assert (type(again), str(again), again.resolution) == (NotFound, str(error.value), error.value.resolution)
 
 
 def test_a_projection_may_be_needed(comfyui, tmp_path):
