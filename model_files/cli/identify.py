@@ -13,7 +13,7 @@ from ..folders import Installation
 from ..index import Identity, identify
 from ..index.index_cache import Known, load
 from ..matching import identity_words
-from ..pictures import made_with, picture_format, whereabouts
+from ..pictures import MadeWith, Whereabouts, made_with, picture_format, whereabouts
 from .picture_text import lines
 from .terminal import Answer, described, wrapped
 
@@ -21,7 +21,8 @@ from .terminal import Answer, described, wrapped
 class Place:
     """What an installation knows, each read when it is first needed.
 
-    find: gives the installation. It may raise a ValueError or an OSError: files are then told by their headers.
+    find: gives the installation. It may raise a ValueError or an OSError: files are then told by their headers, and
+        those that made a picture are not looked for.
     """
 
     def __init__(self, find: Callable[[], Installation]):
@@ -115,9 +116,17 @@ def _picture(file: str, kind: str, place: Place) -> Answer:
     except (ValueError, OSError) as error:
         said = described([("what", f"a {kind} picture"), ("made with", f"not known: {error}")])
         return Answer({**data, "problem": str(error)}, [*wrapped(file), *said], 1)
-    found = whereabouts(record, place.installation.folders, place.offered)
+    found = _whereabouts(record, place)
     told = [
         {**each, "here": here, "path": path} for each, (here, path) in zip(record.files, found, strict=bool(found))
     ] or record.files
     data["made_with"] = {"version": record.version, "files": told}
     return Answer({**data, "problem": ""}, [*wrapped(file), *lines(record, found)])
+
+
+def _whereabouts(record: MadeWith, place: Place) -> list[Whereabouts]:
+    try:
+        folders = place.installation.folders
+    except (ValueError, OSError) as error:  # an extra_model_paths.yaml cannot be read
+        return [(f"not looked for: {error}", "")] * len(record.files)
+    return whereabouts(record, folders, place.offered)

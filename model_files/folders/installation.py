@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .model_folders import ModelFolders, StrPath
+from .model_folders import ModelFolders, NotInstalled, StrPath
 
 SYSTEM_USER = "image_prompt"  # ComfyUI never serves the folder of a system user: `user/__image_prompt`
 INDEX = "image-prompt-index.json"  # both are in that folder; earlier versions kept them in the user folder itself
@@ -31,8 +31,8 @@ class Installation:
         extra: files like extra_model_paths.yaml, which add folders
 
         Raises:
-            ValueError: a file of `extra` cannot be read; or no installation was found, though it is `needed` and
-                `extra` is empty.
+            ValueError: a file of `extra`, or an extra_model_paths.yaml in the installation, cannot be read; or no
+                installation was found, though it is `needed` and `extra` is empty.
         """
         folders = _base(root, not needed or bool(extra))
         for file in extra:
@@ -67,7 +67,7 @@ def _base(root: StrPath | None, may_be_absent: bool) -> ModelFolders:
         return ModelFolders.from_root(root)
     try:
         return ModelFolders.found()
-    except ValueError:
+    except NotInstalled:
         if may_be_absent:
             return ModelFolders()
         raise

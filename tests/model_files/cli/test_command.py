@@ -21,7 +21,7 @@ from image_prompt.devtools.stages import ROOT
 from image_prompt.model_files.catalogue import Catalogue, catalogue_file
 from image_prompt.model_files.cli import command, terminal
 from image_prompt.model_files.environment import parts as environment
-from image_prompt.model_files.folders import INDEX, Installation
+from image_prompt.model_files.folders import INDEX, Installation, model_folders
 from image_prompt.model_files.folders.installation import CATALOGUE
 
 CONTENT = random.Random(0).randbytes(3_000_000)
@@ -396,6 +396,14 @@ def test_programs_get_an_error_as_json_beside_its_text(comfyui, call, arguments)
     code, out, said = call(*arguments, "--json")
     assert code == 1 and json.loads(out) == {"error": said.splitlines()[-1]}
     assert call(*arguments) == (1, "", said)
+
+
+def test_a_found_comfyui_whose_extra_paths_are_broken_is_not_taken_for_none(comfyui, call, monkeypatch):
+    monkeypatch.setattr(model_folders, "usual_places", lambda: [str(comfyui)])
+    (comfyui / "extra_model_paths.yaml").write_text("a:\n\tb")
+    code, out, said = call("catalogue")
+    assert (code, out) == (1, "") and "extra_model_paths.yaml is not valid YAML" in said
+    assert call("identify", comfyui / "models/ipadapter/ip-adapter_sd15.safetensors")[0] == 0  # told by its header
 
 
 def test_wrong_arguments_are_code_2(call):

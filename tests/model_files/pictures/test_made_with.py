@@ -120,6 +120,20 @@ def test_without_an_installation_it_still_says_which_files(tmp_path):
     assert "not looked for: no ComfyUI was found. Give one" in " ".join(" ".join(told.lines).split())
 
 
+def test_where_the_folders_cannot_be_known_the_reason_is_said_in_their_place(tmp_path):
+    def find() -> Installation:
+        raise ValueError("extra_model_paths.yaml is not valid YAML")
+
+    path = tmp_path / "picture.png"
+    path.write_bytes(png(TEXT))
+    told = identify.answer([str(path), str(path)], find)
+    said = "not looked for: extra_model_paths.yaml is not valid YAML"
+    assert told.code == 0 and " ".join(" ".join(told.lines).split()).count(f"on this disk {said}") == 2
+    assert [each["made_with"]["files"] for each in told.data] == [
+        [{**RECORD["files"][0], "here": said, "path": ""}]
+    ] * 2
+
+
 HUGE = zlib.compress(b" " * (png_text.LONGEST + 1))
 IHDR = png()[8:33]
 SEVERAL = png_text.SIGNATURE + IHDR + chunk(b"vpAg", b"") * png_text.CHUNKS
