@@ -77,6 +77,9 @@ def _identify(options: argparse.Namespace) -> Answer:
         raise ValueError("--picture says what an encoder looks at when it is compared: give --verify as well.")
     from .identify import answer
 
+    if _is_named(options):
+        where = _where(options, needed=False)
+        return answer(options.files, lambda: where)
     return answer(options.files, lambda: _where(options, needed=False))
 
 
@@ -104,6 +107,11 @@ def _get(options: argparse.Namespace) -> Answer:
 def _read_catalogue(where: Installation, options: argparse.Namespace) -> Catalogue:
     """The pack's own catalogue, with the user's files and those given on the command line."""
     return Catalogue.load(*where.catalogues, *map(Path, options.catalogue))
+
+
+def _is_named(options: argparse.Namespace) -> bool:
+    """Whether the command line says where to look."""
+    return options.comfyui is not None or options.models is not None or bool(options.extra_model_paths)
 
 
 def _where(options: argparse.Namespace, needed: bool = True) -> Installation:
