@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,10 +19,9 @@ from .folders import Installation, ModelFolders, NotInstalled
 from .folders.hugging_face import hub_folder
 from .index import CachedFiles, Index, IndexedFile, encoder_words, take_over
 from .matching import Need, Resolution, adapter_words, explain, resolve
+from .matching.requirement import BY_WIDTH
 
 Folders = ModelFolders | Installation | str | os.PathLike[str] | None
-
-BY_WIDTH = re.compile(r"an encoder whose \w+ is \d+ wide")  # as adapters name an encoder that no table lists
 
 
 class NotFound(ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from .support import refusal
 from .wording import family_name
 
 HOMES = {"adapter": "ipadapter", "encoder": "clip_vision", "lora": "loras", "face pack": "insightface"}
+BY_WIDTH = re.compile(r"an encoder whose \w+ is \d+ wide")  # as adapters name an encoder that no table lists
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,10 @@ class Need:
 
     def __str__(self) -> str:
         name = family_name(id_of(self.family, self.base_model))
+        encoder = self.family or self.encoder
         what = {
             "adapter": f"{name} IP-Adapter" if self.family and not self.purpose else "IP-Adapter",
-            "encoder": " ".join(filter(None, ("image encoder", self.family or self.encoder))),
+            "encoder": encoder if BY_WIDTH.fullmatch(encoder) else f"image encoder {encoder}".rstrip(),
             "lora": name or "LoRA",
             "face pack": "face pack",
         }[self.kind]

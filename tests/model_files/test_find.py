@@ -125,7 +125,7 @@ def test_the_encoder_of_an_adapter_that_no_table_lists_is_found_by_its_width(tmp
     write(tmp_path / "tiny.safetensors", encoder(64, 2, 128, 32, 8, 32), vision_config='{"heads": 4, "name": "tiny"}')
     folders = ModelFolders({"clip_vision": tmp_path})
     assert find_encoder("an encoder whose image_embeds is 32 wide", folders) == tmp_path / "tiny.safetensors"
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="^Not found: an encoder whose image_embeds is 33 wide. Looked in "):
         find_encoder("an encoder whose image_embeds is 33 wide", folders)
 
 

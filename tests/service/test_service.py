@@ -393,7 +393,7 @@ def test_what_is_absent_is_explained_where_the_caller_asks_for_that(models):
     (models / "clip_vision" / "0.safetensors").unlink()
     with ImagePromptService(models, purpose="plus", base_model="SD1.5", device="cpu") as service:
         said = service.missing()
-        assert said.startswith("Not found: image encoder an encoder whose penultimate is")
+        assert said.startswith("Not found: an encoder whose penultimate is")
         with pytest.raises(NotFound) as error:
             service.features("photo.jpg")
         assert str(error.value) == said and error.value.resolution.found is None
