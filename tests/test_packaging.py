@@ -123,6 +123,8 @@ TESTS = [  # those of what programs call, but for those that compare with transf
     "ip_adapter/test_containers.py",
     "ip_adapter/test_load.py",
     "ip_adapter/test_refusals.py",
+    "model_files/cli/test_command.py",
+    "model_files/environment",
     "model_files/pictures/test_made_with.py",
     "model_files/test_find.py",
     "service",
