@@ -48,10 +48,20 @@ class Comparison:
 
 
 def answer(files: Sequence[str], picture: str | None = None) -> Answer:
-    """The comparison of each file, one after the other."""
-    found = [compare(file, picture) for file in files]
+    """The comparison of each file, one after the other, or why it is not compared."""
+    found = [_answer(file, picture) for file in files]
     code = int(any(each.code for each in found))
     return Answer([each.data for each in found], [line for each in found for line in each.lines], code)
+
+
+def _answer(file: str, picture: str | None) -> Answer:
+    try:
+        return compare(file, picture)
+    except (ValueError, OSError) as error:
+        problem = " ".join(str(error).split())
+        empty: list[object] = []
+        data = {"file": file, "what": "", "library": "", "differences": empty, "notes": empty, "agrees": False}
+        return Answer({**data, "problem": problem}, [*wrapped(file), *wrapped(f"NOT COMPARED: {problem}", "  ")], 1)
 
 
 def compare(file: str, picture: str | None = None) -> Answer:
@@ -75,6 +85,7 @@ def compare(file: str, picture: str | None = None) -> Answer:
         "differences": [asdict(each) | {"agrees": each.agrees} for each in found],
         "notes": list(compared.notes),
         "agrees": agrees,
+        "problem": "",
     }
     heads = [("what", identity_words(identity)), ("compared with", compared.library)]
     notes = [line for note in compared.notes for line in wrapped(note, "  ")]
@@ -86,7 +97,7 @@ def compare(file: str, picture: str | None = None) -> Answer:
 def difference(what: str, ours: Tensor, theirs: Tensor) -> Difference:
     """How far two tensors are apart. Raises a ValueError if they have not the same shape."""
     if ours.shape != theirs.shape:
-        raise ValueError(f"{what} has the shape {list(ours.shape)} here and {list(theirs.shape)} there: DIFFERS.")
+        raise ValueError(f"{what} has the shape {list(ours.shape)} here and {list(theirs.shape)} there.")
     a, b = ours.double().flatten(), theirs.double().flatten()
     largest = (a - b).abs().max().item()
     cosine = torch.cosine_similarity(a, b, dim=0).item()

@@ -389,7 +389,7 @@ def test_what_cannot_be_done_is_one_line_and_code_1(comfyui, call, arguments):
     [
         ("paths", "--comfyui", "ROOT/no\x1b\nwhere"),
         ("get", "ip-adapter_sdxl", "--offline", "--comfyui", "ROOT"),
-        ("identify", "--verify", "ROOT/nowhere"),
+        ("identify", "ROOT/main.py", "--picture", "x.png"),
     ],
     ids=lambda arguments: arguments[0],
 )

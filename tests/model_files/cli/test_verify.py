@@ -31,6 +31,7 @@ def told(capsys):
     def told(file: Path, *options: object) -> tuple[int, dict, list[str]]:
         code = command.main(["identify", "--verify", "--json", str(file), *map(str, options)])
         (compared,) = json.loads(capsys.readouterr().out)
+        assert compared["problem"] == ""
         differing = [row["what"] for row in compared["differences"] if not row["agrees"]]
         assert compared["agrees"] is not bool(differing) and code == bool(differing)
         return code, compared, differing
@@ -40,13 +41,13 @@ def told(capsys):
 
 @pytest.fixture
 def refused(capsys):
-    """The text of the error with which the command ends."""
+    """Why the command does not compare a file."""
 
     def refused(file: object, *options: object) -> str:
-        assert command.main(["identify", "--verify", str(file), *map(str, options)]) == 1
-        found = capsys.readouterr()
-        assert found.out == ""
-        return found.err
+        assert command.main(["identify", "--verify", "--json", str(file), *map(str, options)]) == 1
+        (told,) = json.loads(capsys.readouterr().out)
+        assert (told["agrees"], told["differences"]) == (False, [])
+        return told["problem"]
 
     return refused
 
@@ -174,6 +175,16 @@ def test_a_resampler_of_another_depth_than_that_of_diffusers_is_not_compared(ref
     save_file(published.fill(file, seed=3), tmp_path / "a.safetensors")
     said = refused(tmp_path / "a.safetensors")
     assert f" cannot load this file (its resampler has {depth} layers, and diffusers builds one of 4 for" in said
+
+
+def test_a_file_that_is_not_compared_leaves_the_others_their_comparison(capsys):
+    files = [str(ADAPTER), "nowhere", str(ADAPTER)]
+    assert command.main(["identify", "--verify", "--json", *files]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [each["agrees"] for each in told] == [True, False, True] and set(told[0]) == set(told[1])
+    assert command.main(["identify", "--verify", *files]) == 1
+    said = capsys.readouterr().out
+    assert said.count("AGREES: ") == 2 and "nowhere\n  NOT COMPARED: There is no file nowhere. Give" in said
 
 
 def test_what_diffusers_says_is_cut_between_words(refused, monkeypatch):
