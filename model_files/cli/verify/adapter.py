@@ -30,13 +30,13 @@ XLABS = {  # how diffusers renames the layers of XLabs
 DEPTH = 4  # layers of the resampler that diffusers builds
 LONGEST = 300  # characters of an error of diffusers
 REFERENCES, POSITIONS, QUERIES = 2, 257, 32
-UNREADABLE = (
+UNREADABLE = (  # from diffusers, for a file it does not know
     RuntimeError,
-    KeyError,
+    LookupError,
     ValueError,
     TypeError,
     AttributeError,
-)  # from diffusers, for a file it does not know
+)
 NOTE = (
     "Features and queries are random numbers. The projection, and the keys, values and attention of every layer are "
     "diffusers' own, in the order in which diffusers gives the layers of the file to its model."
@@ -96,18 +96,20 @@ def _theirs(file: str, host: Host, features: Tensor, widths: Sequence[int]) -> O
     parts = _parts(file)
     try:
         projection, processors = host.load(parts)
+        if len(processors) != len(widths):
+            raise ValueError(f"it makes {len(processors)} layers of the {len(widths)} in the file")
         tokens = projection(features)
+        outputs: Outputs = {"image tokens": tokens}
+        for number, (width, processor) in enumerate(zip(widths, processors, strict=True)):
+            outputs[_named(number, width)] = host.attend(processor, width, tokens)
     except UNREADABLE as error:
         why = _why_not(parts, error)
-        raise ValueError(f"{version('diffusers')} cannot load this file ({why}), so it is not compared.") from error
-    outputs: Outputs = {"image tokens": tokens}
-    for number, (width, processor) in enumerate(zip(widths, processors, strict=True)):
-        outputs[_named(number, width)] = host.attend(processor, width, tokens)
+        raise ValueError(f"{version('diffusers')} cannot use this file ({why}), so it is not compared.") from error
     return outputs
 
 
 def _why_not(parts: Parts, error: Exception) -> str:
-    """Why diffusers cannot load a file, to stand in brackets."""
+    """Why diffusers cannot use a file, to stand in brackets."""
     depth = len({key.split(".")[1] for key in parts["image_proj"] if key.startswith("layers.")})
     if depth and depth != DEPTH:
         return f"its resampler has {depth} layers, and diffusers builds one of {DEPTH} for every file"

@@ -174,7 +174,22 @@ def test_a_resampler_of_another_depth_than_that_of_diffusers_is_not_compared(ref
     file = published.adapter(published.resampler(768, 24, heads=2, depth=depth), UNET, 768)
     save_file(published.fill(file, seed=3), tmp_path / "a.safetensors")
     said = refused(tmp_path / "a.safetensors")
-    assert f" cannot load this file (its resampler has {depth} layers, and diffusers builds one of 4 for" in said
+    assert f" cannot use this file (its resampler has {depth} layers, and diffusers builds one of 4 for" in said
+
+
+@pytest.mark.parametrize("fault", ["a layer is missing", "a layer has another width"])
+def test_what_diffusers_cannot_compute_is_not_compared(refused, monkeypatch, fault):
+    load = verify_adapter._UNet.load
+
+    def broken(*arguments):
+        projection, processors = load(*arguments)
+        if fault == "a layer is missing":
+            return projection, processors[1:]
+        return projection, [*processors[1:], processors[0]]
+
+    monkeypatch.setattr(verify_adapter._UNet, "load", broken)
+    why = "ValueError: it makes 15 layers of the 16" if fault == "a layer is missing" else "RuntimeError: "
+    assert f" cannot use this file ({why}" in refused(ADAPTER)
 
 
 def test_a_file_that_is_not_compared_leaves_the_others_their_comparison(capsys):
