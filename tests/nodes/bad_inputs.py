@@ -165,7 +165,7 @@ def _dino(_: Inputs) -> Any:
 A, C, E = ApplyImagePrompt, CombineImagePrompts, EncodeImagePrompt
 L, M, N = LoadImageEncoder, LoadImagePromptModels, LoadImagePromptAdapter
 NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
-OF_THE_ENCODER = "(?s:.*)image encoder"  # and which file would do
+OF_THE_ENCODER = "(?s:.*)Not found: an encoder"  # and which file would do
 
 BAD_INPUTS = (
     # the loaders
