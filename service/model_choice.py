@@ -88,7 +88,7 @@ class ModelChoice:
         return self._search().find(Need.encoder_of(self._adapter_identity()))
 
     def _adapter_identity(self) -> Identity:
-        known = self.adapter().identity
+        known = (self._found.get("adapter") or self.adapter()).identity  # it may be loaded, and its file gone
         assert known  # of a named file too
         return known
 

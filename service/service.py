@@ -247,12 +247,13 @@ class ImagePromptService:
     # ------------------------------------------------------------------------------------------------------- models
 
     def missing(self) -> str:
-        """What is not there and what to do about it, in a few lines; "" if the adapter and the encoder are there."""
+        """What is not there and what to do about it, in a few lines; "" if adapter and encoder are loaded or there."""
         self._check_open()
         try:
-            if not self._choice.encoder_alone:
+            if self._adapter is None and not self._choice.encoder_alone:
                 self._choice.adapter()
-            self._choice.encoder()
+            if self._encoder is None:
+                self._choice.encoder()
         except (NotFound, NotInstalled, UnusableFile) as error:
             return str(error)
         return ""

@@ -331,6 +331,21 @@ def test_a_file_that_was_moved_is_found_again(models, pictures):
         assert service.info()["files"]["encoder"] == str(models / "clip_vision" / "other.safetensors")
 
 
+def test_what_is_loaded_needs_its_file_no_more(models, pictures):
+    with ImagePromptService(models, purpose="plus", base_model="SD1.5", device="cpu") as service:
+        service.negative_features()
+        for file in models.glob("*/*.safetensors"):
+            file.unlink()
+        assert service.missing() == "" and service.tokens(service.features(pictures[0])).shape[0] == 1
+
+
+def test_the_encoder_of_an_adapter_that_is_loaded_is_found_when_its_file_is_gone(models, pictures):
+    with ImagePromptService(models, purpose="plus", base_model="SD1.5", device="cpu") as service:
+        service.tokens(torch.zeros(1, 17, 128))
+        (models / "ipadapter" / "2.safetensors").unlink()
+        assert service.missing() == "" and len(service.features(pictures[0])) == 1
+
+
 def test_a_known_batch_is_made_once_for_all_features_that_are_not_known(service, pictures, monkeypatch):
     batch = torch.rand(8, 40, 40, 3, generator=torch.Generator().manual_seed(0))
     service.features_batch(batch)
