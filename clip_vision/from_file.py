@@ -32,7 +32,7 @@ def load(
     dtype: in which it computes. "auto" is the fastest on the device that keeps the features (`best_dtype`); others are
         "fp32", "bf16", "fp16", a torch.dtype, and None, which keeps that of the file
     variant, ops: as `load_encoder` takes them
-    name: of the file, for errors and as a hint of what it is, by default the path as given. See `presets.find_preset`
+    name: of the file, for errors and as a hint of what it is (`presets.find_preset`); by default its path
     pack: whether an encoder on the CPU gets its weights packed, which is faster there (`pack_weights`)
 
     Raises:
