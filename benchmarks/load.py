@@ -32,8 +32,8 @@ def arguments():
 
 
 def ours(dtype: str) -> object:
-    from image_prompt.nodes.encode import EncodeImagePrompt
-    from image_prompt.nodes.load import LoadImageEncoder
+    from image_prompt.nodes.encoding.encode import EncodeImagePrompt
+    from image_prompt.nodes.loading.load import LoadImageEncoder
 
     def run(picture: object) -> object:
         return EncodeImagePrompt.execute(LoadImageEncoder.execute(FILE, dtype=dtype).args[0], picture).args[0]

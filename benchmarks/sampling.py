@@ -23,9 +23,9 @@ import torch  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from image_prompt.ip_adapter import OWN, Constant, Strength, scale_key  # noqa: E402
-from image_prompt.nodes.image_prompt import ImagePrompt, Joint, Part  # noqa: E402
-from image_prompt.nodes.masks import Grid, Place  # noqa: E402
-from image_prompt.nodes.sampling import KEY, Evaluation, Run  # noqa: E402
+from image_prompt.nodes.applying.image_prompt import ImagePrompt, Joint, Part  # noqa: E402
+from image_prompt.nodes.applying.masks import Grid, Place  # noqa: E402
+from image_prompt.nodes.applying.sampling import KEY, Evaluation, Run  # noqa: E402
 
 LAYERS = {  # side of the latent: (grid side, inner width, heads): count
     "SD1.5": {64: {(64, 320, 8): 5, (32, 640, 8): 5, (16, 1280, 8): 5, (8, 1280, 8): 1}},

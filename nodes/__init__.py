@@ -5,12 +5,12 @@ import logging
 from comfy_api.latest import ComfyExtension, io
 
 from ..model_files.environment import pack_version
-from .apply import ApplyImagePrompt
-from .encode import CombineImagePrompts, EncodeImagePrompt
-from .files_used import register_prompt_handler
+from .applying.apply import ApplyImagePrompt
+from .encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from .folders import register_folders
-from .load import LoadImageEncoder, LoadImagePromptAdapter
-from .models import LoadImagePromptModels, ModelPathsReport
+from .loading.files_used import register_prompt_handler
+from .loading.load import LoadImageEncoder, LoadImagePromptAdapter
+from .loading.models import LoadImagePromptModels, ModelPathsReport
 from .routes import register_routes
 
 NODES: list[type[io.ComfyNode]] = [

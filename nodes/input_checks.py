@@ -16,7 +16,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ..clip_vision.images import CHANNELS
 from ..ip_adapter import APPLIED_TO
-from .features import FIELDS
+from .encoding.features import FIELDS
 
 WORDS = 40  # characters that a message quotes of a text
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..tensor_files import printable, without_folders
-from . import model_library
 from .folders import prompt_server
+from .loading import model_library
 from .status import status
 
 ROOT = "/image-prompt"

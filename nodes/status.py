@@ -6,9 +6,10 @@ from typing import Any
 import comfy.model_management
 
 from ..model_files.environment import optional_parts, versions
-from . import activity, model_library
-from .encoder import known_features
+from . import activity
+from .encoding.encoder import known_features
 from .folders import all_shared
+from .loading import model_library
 
 PATIENCE = 3.0  # seconds to wait until it is known whether optional parts can be imported
 

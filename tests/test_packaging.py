@@ -303,7 +303,7 @@ SHIPPED = [
     "ip_adapter/families/family.py",
     "model_files/catalogue/catalogue.json",
     "model_files/cli/command.py",
-    "nodes/load.py",
+    "nodes/loading/load.py",
     "js/docs/ImagePromptApply.md",
     "example_workflows/sd15_simple.json",
     "js/demo.jpg",

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from image_prompt.demo.nodes import checkpoint
 from image_prompt.demo.world import SIZE, Scene, World, draw
-from image_prompt.nodes.adapter import ImagePromptAdapter
-from image_prompt.nodes.apply import BATCHES, ApplyImagePrompt
-from image_prompt.nodes.encode import EncodeImagePrompt
-from image_prompt.nodes.encoder import ImageEncoder
+from image_prompt.nodes.applying.apply import BATCHES, ApplyImagePrompt
+from image_prompt.nodes.encoding.encode import EncodeImagePrompt
+from image_prompt.nodes.encoding.encoder import ImageEncoder
+from image_prompt.nodes.loading.adapter import ImagePromptAdapter
 
 COUNT = 64
 STEPS, CFG, SAMPLER, SCHEDULER = 10, 3.0, "dpmpp_2m", "sgm_uniform"

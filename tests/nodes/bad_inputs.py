@@ -17,10 +17,10 @@ import torch
 from comfy.clip_vision import ClipVisionModel, Output
 from safetensors.torch import save_file
 
-from image_prompt.nodes.apply import ApplyImagePrompt
-from image_prompt.nodes.encode import CombineImagePrompts, EncodeImagePrompt
-from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
-from image_prompt.nodes.models import LoadImagePromptModels
+from image_prompt.nodes.applying.apply import ApplyImagePrompt
+from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
+from image_prompt.nodes.loading.load import LoadImageEncoder, LoadImagePromptAdapter
+from image_prompt.nodes.loading.models import LoadImagePromptModels
 
 Inputs = dict[str, Any]
 

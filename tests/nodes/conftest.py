@@ -12,10 +12,10 @@ sys.path.append(str(Path(__file__).parent))
 import tiny  # noqa: E402
 from own_files import OWN, put_catalogue  # noqa: E402
 
-from image_prompt.nodes import model_library  # noqa: E402
-from image_prompt.nodes.apply import ApplyImagePrompt  # noqa: E402
-from image_prompt.nodes.encode import EncodeImagePrompt  # noqa: E402
+from image_prompt.nodes.applying.apply import ApplyImagePrompt  # noqa: E402
+from image_prompt.nodes.encoding.encode import EncodeImagePrompt  # noqa: E402
 from image_prompt.nodes.folders import register_folders  # noqa: E402
+from image_prompt.nodes.loading import model_library  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import torch
 from comfy_extras.nodes_custom_sampler import Guider_DualCFG
 
 from image_prompt.ip_adapter.adapter import ImageKeyValue
-from image_prompt.nodes.hosts.unet import CrossAttentionPatch, cross_attentions
+from image_prompt.nodes.applying.hosts.unet import CrossAttentionPatch, cross_attentions
 
 SAME = {"rtol": 0.0, "atol": 0.0}
 CLOSE = {"rtol": 1e-5, "atol": 1e-3}  # the tiny models' output has a standard deviation of about 100

@@ -8,10 +8,10 @@ import torch
 
 from image_prompt.ip_adapter import Course, PerWindow, Share, Strength, prepare
 from image_prompt.ip_adapter.adapter import ImageKeyValue
-from image_prompt.nodes import prepared
-from image_prompt.nodes.attach import attach, image_prompt, matching_sites
-from image_prompt.nodes.features import ImageFeatures
-from image_prompt.nodes.hosts.host import SitePatch
+from image_prompt.nodes.applying import prepared
+from image_prompt.nodes.applying.attach import attach, image_prompt, matching_sites
+from image_prompt.nodes.applying.hosts.host import SitePatch
+from image_prompt.nodes.encoding.features import ImageFeatures
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-3}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from image_prompt.nodes.models import LoadImagePromptModels
+from image_prompt.nodes.loading.models import LoadImagePromptModels
 
 MODELS = Path(__file__).resolve().parents[2] / "demo" / "models"
 

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from image_prompt.devtools import published
 from image_prompt.ip_adapter import Share, Strength, load_adapter
-from image_prompt.nodes.adapter import ImagePromptAdapter
-from image_prompt.nodes.attach import attach, image_prompt
+from image_prompt.nodes.applying.attach import attach, image_prompt
+from image_prompt.nodes.loading.adapter import ImagePromptAdapter
 
 TIMESTEP = 601
 SIZE = (12, 8)

@@ -18,10 +18,10 @@ import torch
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, SiglipVisionConfig, SiglipVisionModel
 
 from image_prompt.clip_vision import encode_pixels, load_encoder, packing
-from image_prompt.nodes import load
-from image_prompt.nodes.encode import CombineImagePrompts, EncodeImagePrompt
-from image_prompt.nodes.encoder import ImageEncoder, known_features
-from image_prompt.nodes.features import NEGATIVES
+from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
+from image_prompt.nodes.encoding.encoder import ImageEncoder, known_features
+from image_prompt.nodes.encoding.features import NEGATIVES
+from image_prompt.nodes.loading import load
 
 FIELDS = ("image_embeds", "last_hidden_state", "penultimate_hidden_states")
 CORE_CONFIG = {

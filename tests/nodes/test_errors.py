@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 
-from image_prompt.nodes.apply import ApplyImagePrompt
+from image_prompt.nodes.applying.apply import ApplyImagePrompt
 
 
 def test_a_range_is_checked_before_the_prompt_is_queued():

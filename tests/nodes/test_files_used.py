@@ -10,9 +10,9 @@ import pytest
 import tiny
 from safetensors.torch import save_file
 
-from image_prompt.nodes import files_used
-from image_prompt.nodes.files_used import with_files_used
-from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
+from image_prompt.nodes.loading import files_used
+from image_prompt.nodes.loading.files_used import with_files_used
+from image_prompt.nodes.loading.load import LoadImageEncoder, LoadImagePromptAdapter
 
 
 def prompt(**adapter: object) -> dict:

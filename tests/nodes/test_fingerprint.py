@@ -9,8 +9,8 @@ import torch
 from own_files import OWN, put_adapter, put_catalogue, put_encoder
 from safetensors.torch import save_file
 
-from image_prompt.nodes import model_library, models
-from image_prompt.nodes.models import LoadImagePromptModels
+from image_prompt.nodes.loading import model_library, models
+from image_prompt.nodes.loading.models import LoadImagePromptModels
 
 LORA = {"lora_unet_a.lora_down.weight": torch.zeros(4, 4), "lora_unet_a.alpha": torch.zeros(())}
 

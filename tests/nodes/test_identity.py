@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 
-from image_prompt.nodes.features import ImageFeatures
+from image_prompt.nodes.encoding.features import ImageFeatures
 
 H14, L336 = 1024, 1024  # widths of image_embeds of ViT-H/14, of the penultimate states of ViT-L/14-336
 

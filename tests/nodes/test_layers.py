@@ -5,8 +5,8 @@ import tiny
 import torch
 
 from image_prompt.ip_adapter import LAYER_SET_NAMES, LAYER_SETS
-from image_prompt.nodes.apply import ApplyImagePrompt
-from image_prompt.nodes.hosts.unet import cross_attentions
+from image_prompt.nodes.applying.apply import ApplyImagePrompt
+from image_prompt.nodes.applying.hosts.unet import cross_attentions
 
 SAME = {"rtol": 0.0, "atol": 0.0}
 

@@ -22,10 +22,10 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from image_prompt.model_files import read_header
 from image_prompt.model_files.environment import pack_version
 from image_prompt.nodes import ImagePromptExtension
-from image_prompt.nodes.apply import ApplyImagePrompt
-from image_prompt.nodes.encode import EncodeImagePrompt
+from image_prompt.nodes.applying.apply import ApplyImagePrompt
+from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 from image_prompt.nodes.folders import register_folders
-from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
+from image_prompt.nodes.loading.load import LoadImageEncoder, LoadImagePromptAdapter
 from image_prompt.tensor_files.weights import Weights
 
 

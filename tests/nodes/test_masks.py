@@ -5,8 +5,8 @@ import tiny
 import torch
 
 from image_prompt.nodes import input_checks
-from image_prompt.nodes.hosts.unet import CrossAttentionPatch
-from image_prompt.nodes.masks import Grid, token_mask
+from image_prompt.nodes.applying.hosts.unet import CrossAttentionPatch
+from image_prompt.nodes.applying.masks import Grid, token_mask
 
 
 def test_a_mask_is_averaged_onto_the_grid():

@@ -10,8 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from image_prompt.ip_adapter import PerWindow, Sides, prepare, scale_key, tokens, working_memory
-from image_prompt.nodes.adapter_features import reference_features
-from image_prompt.nodes.features import ImageFeatures
+from image_prompt.nodes.encoding.adapter_features import reference_features
+from image_prompt.nodes.encoding.features import ImageFeatures
 
 STATES = 17  # positions of the features
 

@@ -10,7 +10,7 @@ from own_files import OWN, put_catalogue
 
 from image_prompt.model_files.folders import INDEX
 from image_prompt.model_files.folders.installation import CATALOGUE
-from image_prompt.nodes import model_library
+from image_prompt.nodes.loading import model_library
 
 
 def test_other_folders_close_the_index_of_those_before(folders, tmp_path):

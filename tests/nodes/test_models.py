@@ -16,10 +16,11 @@ from safetensors.torch import save_file
 from image_prompt.clip_vision.packing import PackedLinear
 from image_prompt.model_files.environment import parts as environment
 from image_prompt.model_files.index import background_passes, index_cache
-from image_prompt.nodes import display, model_library, models
-from image_prompt.nodes.encode import EncodeImagePrompt
-from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
-from image_prompt.nodes.models import PURPOSES, LoadImagePromptModels, ModelPathsReport
+from image_prompt.nodes import display
+from image_prompt.nodes.encoding.encode import EncodeImagePrompt
+from image_prompt.nodes.loading import model_library, models
+from image_prompt.nodes.loading.load import LoadImageEncoder, LoadImagePromptAdapter
+from image_prompt.nodes.loading.models import PURPOSES, LoadImagePromptModels, ModelPathsReport
 from image_prompt.nodes.status import status
 
 

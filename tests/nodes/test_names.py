@@ -7,7 +7,7 @@ import folder_paths
 import pytest
 
 from image_prompt.nodes.folders import model_names
-from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
+from image_prompt.nodes.loading.load import LoadImageEncoder, LoadImagePromptAdapter
 
 LONG = 60  # seconds that no listing takes
 

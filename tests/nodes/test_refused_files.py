@@ -9,9 +9,9 @@ from own_files import put_adapter, put_encoder
 from safetensors.torch import load_file, save_file
 
 from image_prompt.ip_adapter import load_adapter
-from image_prompt.nodes import model_library
-from image_prompt.nodes.load import LoadImageEncoder, LoadImagePromptAdapter
-from image_prompt.nodes.models import LoadImagePromptModels
+from image_prompt.nodes.loading import model_library
+from image_prompt.nodes.loading.load import LoadImageEncoder, LoadImagePromptAdapter
+from image_prompt.nodes.loading.models import LoadImagePromptModels
 
 NAN = r"NaN or infinity in image_proj\.proj\.weight"
 

@@ -9,8 +9,8 @@ import tiny
 import torch
 from comfy.ldm.modules.attention import optimized_attention
 
-from image_prompt.nodes import image_prompt
-from image_prompt.nodes.sampling import Evaluation, Run
+from image_prompt.nodes.applying import image_prompt
+from image_prompt.nodes.applying.sampling import Evaluation, Run
 
 
 def slots(model):

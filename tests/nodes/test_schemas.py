@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from image_prompt.nodes import NODES
-from image_prompt.nodes.apply import ApplyImagePrompt
+from image_prompt.nodes.applying.apply import ApplyImagePrompt
 
 
 @pytest.mark.usefixtures("folders")

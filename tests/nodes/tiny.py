@@ -16,9 +16,9 @@ from image_prompt.demo.nodes.topologies import unet_config
 from image_prompt.devtools import published
 from image_prompt.devtools.published import Shapes
 from image_prompt.ip_adapter import load_adapter
-from image_prompt.nodes.adapter import ImagePromptAdapter
-from image_prompt.nodes.encoder import ImageEncoder
-from image_prompt.nodes.hosts.unet import cross_attentions
+from image_prompt.nodes.applying.hosts.unet import cross_attentions
+from image_prompt.nodes.encoding.encoder import ImageEncoder
+from image_prompt.nodes.loading.adapter import ImagePromptAdapter
 
 TEXTS = {"SD1.5": (768, 768), "SDXL": (2048, 1280), "Flux": (4096, 768)}  # widths of the tokens and of the pooled text
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 
-from ..model_files.catalogue import BrokenCatalogue
-from ..model_files.environment import pack_version
-from ..model_files.index import Identity
-from ..model_files.pictures import CHUNK
+from ...model_files.catalogue import BrokenCatalogue
+from ...model_files.environment import pack_version
+from ...model_files.index import Identity
+from ...model_files.pictures import CHUNK
+from ..encoding.encoder import ImageEncoder
+from ..folders import ADAPTER_FOLDER, ENCODER_FOLDER, listed_name, model_path, prompt_server
 from .adapter import ImagePromptAdapter
-from .encoder import ImageEncoder
-from .folders import ADAPTER_FOLDER, ENCODER_FOLDER, listed_name, model_path, prompt_server
 from .model_library import catalogue
 
 LOADERS = ("ImagePromptLoadModels", "ImagePromptLoadEncoder", "ImagePromptLoadAdapter")

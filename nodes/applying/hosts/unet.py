@@ -12,7 +12,7 @@ import torch
 from comfy.ldm.modules.attention import optimized_attention
 from comfy.model_patcher import ModelPatcher
 
-from ...ip_adapter import BASE_MODELS, Block
+from ....ip_adapter import BASE_MODELS, Block
 from ..image_prompt import Part, Site
 from ..masks import Grid
 from ..sampling import current

@@ -8,7 +8,7 @@ import comfy.model_patcher
 import comfy.ops
 from comfy.model_patcher import ModelPatcher
 
-from ..ip_adapter import IPAdapter, load
+from ...ip_adapter import IPAdapter, load
 
 
 class ImagePromptAdapter:

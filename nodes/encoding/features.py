@@ -11,7 +11,7 @@ import torch
 from comfy.clip_vision import Output
 from comfy.model_patcher import ModelPatcher
 
-from ..clip_vision import combine
+from ...clip_vision import combine
 
 FIELDS: Mapping[str, str] = MappingProxyType(  # feature, as encoders and adapters call it -> core's field, batch first
     {

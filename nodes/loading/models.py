@@ -7,20 +7,20 @@ import comfy.sd
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..ip_adapter import purposes
-from ..model_files.environment import broken_parts
-from ..model_files.index import IndexedFile
-from ..model_files.matching import APPLIED_TO, Need, Resolution, explain
-from ..tensor_files import printable
-from ..tensor_files.weights import named_weights
-from . import input_checks
-from .display import show
+from ...ip_adapter import purposes
+from ...model_files.environment import broken_parts
+from ...model_files.index import IndexedFile
+from ...model_files.matching import APPLIED_TO, Need, Resolution, explain
+from ...tensor_files import printable
+from ...tensor_files.weights import named_weights
+from .. import input_checks
+from ..applying.hosts import base_model
+from ..display import show
+from ..folders import digest, model_path
+from ..sockets import CATEGORY, Adapter
 from .files_used import adapter_file, encoder_file, lora_file, note_files
-from .folders import digest, model_path
-from .hosts import base_model
 from .load import load_adapter, load_encoder
 from .model_library import catalogue, chosen_files, companion_need, encoder_need, index_file, look_for, report
-from .sockets import CATEGORY, Adapter
 
 AUTO = "auto"
 AUTOMATIC = ("plus", "standard", "vit-G", "light")  # purposes that suit any picture, in the order in which 'auto' tries

@@ -6,13 +6,13 @@ import torch
 from comfy.clip_vision import Output
 from comfy_api.latest import io
 
-from ..clip_vision import COMBINE_METHODS, COMBINE_ROWS, CROPS
-from . import input_checks
-from .activity import count, timed
-from .adapter import ImagePromptAdapter
+from ...clip_vision import COMBINE_METHODS, COMBINE_ROWS, CROPS
+from .. import input_checks
+from ..activity import count, timed
+from ..loading.adapter import ImagePromptAdapter
+from ..sockets import CATEGORY, Adapter
 from .encoder import Encoder, as_encoder, encode_picture, square_view
 from .features import FIELDS, NEGATIVES, ImageFeatures, join
-from .sockets import CATEGORY, Adapter
 
 BACKGROUNDS = {"black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5), "white": (1.0, 1.0, 1.0)}
 REFERENCES = tuple(f"features_{number}" for number in range(1, 7))

@@ -5,13 +5,13 @@ from comfy.clip_vision import Output
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..ip_adapter import LAYER_SET_NAMES, OWN, Course, Strength, select_layers
-from . import input_checks
-from .adapter import ImagePromptAdapter
-from .adapter_features import negative_features, reference_features
+from ...ip_adapter import LAYER_SET_NAMES, OWN, Course, Strength, select_layers
+from .. import input_checks
+from ..encoding.adapter_features import negative_features, reference_features
+from ..loading.adapter import ImagePromptAdapter
+from ..sockets import CATEGORY, Adapter
 from .attach import attach, image_prompt, matching_sites
 from .masks import Place
-from .sockets import CATEGORY, Adapter
 
 BATCHES = ("together", "one per image")
 WEIGHT_LIMIT = 5.0  # in both directions, typed in or linked; in half precision, models fail at little more

@@ -19,7 +19,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP
 
-from ..clip_vision import (
+from ...clip_vision import (
     VisionEncoder,
     best_dtype,
     encode_pixels,
@@ -29,14 +29,14 @@ from ..clip_vision import (
     to_transformers,
     unpack_weights,
 )
-from ..clip_vision.preprocessing import normalise
-from ..service import CHUNKS, FeatureCache, digest, encode_once, with_less_memory
-from ..tensor_files import read_from
-from ..tensor_files.placement import DTYPES
-from . import input_checks
-from .activity import count
+from ...clip_vision.preprocessing import normalise
+from ...service import CHUNKS, FeatureCache, digest, encode_once, with_less_memory
+from ...tensor_files import read_from
+from ...tensor_files.placement import DTYPES
+from .. import input_checks
+from ..activity import count
+from ..folders import ENCODER_FOLDER, file_state, listed_name
 from .features import FIELDS, ImageFeatures
-from .folders import ENCODER_FOLDER, file_state, listed_name
 
 CPU = torch.device("cpu")
 CORE_TYPES = ("clip_vision_model", "siglip_vision_model")  # others have no hidden states or no fixed picture size

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ..ip_adapter import (
+from ...ip_adapter import (
     Attended,
     Block,
     Constant,

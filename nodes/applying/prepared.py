@@ -11,7 +11,7 @@ import comfy.model_patcher
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ..ip_adapter import (
+from ...ip_adapter import (
     Features,
     IPAdapter,
     Keys,
@@ -22,7 +22,7 @@ from ..ip_adapter import (
     project,
     working_memory,
 )
-from .adapter import ImagePromptAdapter
+from ..loading.adapter import ImagePromptAdapter
 
 
 class Prepared:

@@ -14,7 +14,7 @@ import comfy.ldm.flux.model
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ...ip_adapter import BASE_MODELS, Block
+from ....ip_adapter import BASE_MODELS, Block
 from ..image_prompt import Part, Site
 from ..masks import Grid
 from ..sampling import CALLED

@@ -6,16 +6,16 @@ from functools import partial
 
 from comfy_api.latest import io
 
-from ..clip_vision import PRESETS
-from ..tensor_files import PassingTrouble, placement
-from . import input_checks
+from ...clip_vision import PRESETS
+from ...tensor_files import PassingTrouble, placement
+from .. import input_checks
+from ..display import show
+from ..encoding.encoder import ImageEncoder
+from ..folders import ADAPTER_FOLDER, ENCODER_FOLDER, Loaded, fingerprint, model_names, shared
+from ..sockets import CATEGORY, Adapter
 from .adapter import ImagePromptAdapter
-from .display import show
-from .encoder import ImageEncoder
 from .files_used import adapter_file, encoder_file, note_files
-from .folders import ADAPTER_FOLDER, ENCODER_FOLDER, Loaded, fingerprint, model_names, shared
 from .model_library import explained_file
-from .sockets import CATEGORY, Adapter
 
 VARIANTS = ["auto", *(preset.name for preset in PRESETS)]
 DTYPES = {"auto": None, **placement.DTYPES}

@@ -6,12 +6,12 @@ Letters: R references, D and W feature widths, N positions.
 import torch
 from comfy.clip_vision import Output
 
-from ..clip_vision import PRESETS
-from ..ip_adapter import ENCODERS, Features, IPAdapter, Reads
-from ..model_files.index import encoder_word
-from . import input_checks
+from ...clip_vision import PRESETS
+from ...ip_adapter import ENCODERS, Features, IPAdapter, Reads
+from ...model_files.index import encoder_word
+from .. import input_checks
+from ..loading.model_library import encoder_need, explained
 from .features import FIELDS, NEGATIVES
-from .model_library import encoder_need, explained
 
 
 def reference_features(adapter: IPAdapter, features: Output, name: str = "features") -> Features:

@@ -10,11 +10,11 @@ from pathlib import Path
 import comfy.model_management
 import folder_paths
 
-from ..ip_adapter import IPAdapter
-from ..model_files.catalogue import BrokenCatalogue, Catalogue
-from ..model_files.folders import INDEX, SYSTEM_USER, ModelFolders, user_catalogues
-from ..model_files.index import TYPES, CachedFiles, Index, IndexedFile, Progress, take_over
-from ..model_files.matching import (
+from ...ip_adapter import IPAdapter
+from ...model_files.catalogue import BrokenCatalogue, Catalogue
+from ...model_files.folders import INDEX, SYSTEM_USER, ModelFolders, user_catalogues
+from ...model_files.index import TYPES, CachedFiles, Index, IndexedFile, Progress, take_over
+from ...model_files.matching import (
     HOMES,
     PATIENCE,
     Need,

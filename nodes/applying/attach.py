@@ -7,14 +7,14 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP
 
-from ..ip_adapter import Features, Strength, match_layers
-from ..model_files.matching import APPLIED_TO, Need
-from .activity import timed
-from .adapter import ImagePromptAdapter
+from ...ip_adapter import Features, Strength, match_layers
+from ...model_files.matching import APPLIED_TO, Need
+from ..activity import timed
+from ..loading.adapter import ImagePromptAdapter
+from ..loading.model_library import explained
 from .hosts import base_model, give_own_patches, host_of
 from .image_prompt import ImagePrompt, Site
 from .masks import EVERYWHERE, Place
-from .model_library import explained
 from .prepared import prepare
 from .sampling import KEY, watch
 

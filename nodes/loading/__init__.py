@@ -1,0 +1,1 @@
+"""Model files to encoders and adapters: finding, loading, and the nodes."""
