@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .key_values import Constant, Keys, PerWindow, Pick, Picked, Sides
     from .layers import Block, file_order, match_layers, select_layers
     from .prepare import kept_memory, project, working_memory
-    from .strength import ALWAYS, OWN, Course, Share, Strength
+    from .scaling import SCALINGS
+    from .strength import ALWAYS, CURVES, OWN, Course, Frame, Keyframe, Share, Strength
     from .tokens import Tokens, image_tokens
 
 __all__ = [
@@ -33,11 +34,13 @@ __all__ = [
     "APPLIED",
     "APPLIED_TO",
     "BASE_MODELS",
+    "CURVES",
     "ENCODERS",
     "FAMILIES",
     "LAYER_SETS",
     "LAYER_SET_NAMES",
     "OWN",
+    "SCALINGS",
     "AdapterParts",
     "Attended",
     "BaseModel",
@@ -47,7 +50,9 @@ __all__ = [
     "Family",
     "Features",
     "ForeignFile",
+    "Frame",
     "IPAdapter",
+    "Keyframe",
     "Keys",
     "PerWindow",
     "Pick",
@@ -91,7 +96,8 @@ EXPORTS = {  # module -> its names that the package gives
     "key_values": ("Constant", "Keys", "PerWindow", "Pick", "Picked", "Sides"),
     "layers": ("Block", "file_order", "match_layers", "select_layers"),
     "prepare": ("kept_memory", "project", "working_memory"),
-    "strength": ("ALWAYS", "OWN", "Course", "Share", "Strength"),
+    "scaling": ("SCALINGS",),
+    "strength": ("ALWAYS", "CURVES", "OWN", "Course", "Frame", "Keyframe", "Share", "Strength"),
     "tokens": ("Tokens", "image_tokens"),
 }
 _HOMES = {name: module for module, names in EXPORTS.items() for name in names}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import bisect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
+
+from .scaling import ScalingName
 
 Side = Literal["cond", "uncond"]
 
@@ -35,19 +39,83 @@ class Share:
 OWN = Share()
 
 
+Curve = Literal["linear", "hold", "ease in", "ease out", "ease in-out"]
+
+CURVES: Mapping[Curve, Callable[[float], float]] = MappingProxyType(  # the way from 0 to 1, as a function on 0..1
+    {
+        "linear": lambda x: x,
+        "hold": lambda _: 0.0,
+        "ease in": lambda x: x * x,
+        "ease out": lambda x: x * (2.0 - x),
+        "ease in-out": lambda x: x * x * (3.0 - 2.0 * x),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """A factor on the weight at one point of sampling.
+
+    progress: from 0 (first step) to 1 (after the last step)
+    factor: of any sign
+    curve: how the factor gets from here to that of the next keyframe, a key of `CURVES`
+    """
+
+    progress: float
+    factor: float
+    curve: Curve = "linear"
+
+
 @dataclass(frozen=True)
 class Course:
-    """The part of sampling in which an image prompt acts: from `start` to before `end`, both from 0 to 1."""
+    """When an image prompt acts, and how strongly: from `start` to before `end`, both from 0 to 1.
+
+    keyframes: factors on the weight, in the order of their progress; none: it acts in full. Before the first and after
+        the last one, their factors hold
+    """
 
     start: float = 0.0
     end: float = 1.0
+    keyframes: tuple[Keyframe, ...] = ()
 
     @property
     def ends(self) -> tuple[float, float]:
         return self.start, self.end
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether it never acts."""
+        return self.start >= self.end or bool(self.keyframes and not any(each.factor for each in self.keyframes))
+
+    def at(self, progress: float) -> float:
+        """The factor on the weight at a point of sampling between `start` and `end`."""
+        if not self.keyframes:
+            return 1.0
+        number = bisect.bisect_right([each.progress for each in self.keyframes], progress)
+        if number == 0:
+            return self.keyframes[0].factor
+        last = self.keyframes[number - 1]
+        if number == len(self.keyframes):
+            return last.factor
+        following = self.keyframes[number]
+        way = (progress - last.progress) / (following.progress - last.progress)
+        return last.factor + (following.factor - last.factor) * CURVES[last.curve](way)
+
 
 ALWAYS = Course()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What is different for one picture of a batch: a factor on the weight, and a course besides that of all."""
+
+    weight: float = 1.0
+    course: Course = ALWAYS
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing acts in this picture."""
+        return self.weight == 0.0 or self.course.is_nothing
 
 
 @dataclass(frozen=True)
@@ -56,17 +124,23 @@ class Strength:
 
     weight: the factor on its attention, of any sign
     layers: {number of the adapter's layer: its share}; layers that are left out do not act. None: all act in full
-    course: the part of sampling in which it acts
+    course: the part of sampling in which it acts, and how strongly
+    frames: what is different for each picture of a batch; empty: nothing
+    scaling: what of the keys and values takes the weight, a key of `SCALINGS`
     """
 
     weight: float = 1.0
     layers: Mapping[int, Share] | None = None
     course: Course = ALWAYS
+    frames: tuple[Frame, ...] = ()
+    scaling: ScalingName = "V only"
 
     @property
     def is_nothing(self) -> bool:
-        """Whether the weight is 0 or the course is empty, so that nothing acts at all."""
-        return self.weight == 0.0 or self.course.start >= self.course.end
+        """Whether nothing acts at all: the weight is 0, no layer or picture has a share, or it never acts."""
+        no_layer = self.layers is not None and not any(share.amount for share in self.layers.values())
+        no_frame = bool(self.frames) and all(frame.is_nothing for frame in self.frames)
+        return self.weight == 0.0 or self.course.is_nothing or no_layer or no_frame
 
     def share(self, layer: int) -> Share | None:
         """The share of a layer; None if it does not act there."""
