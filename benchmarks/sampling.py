@@ -22,8 +22,9 @@ from collections.abc import Callable  # noqa: E402
 import torch  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from image_prompt.ip_adapter import OWN, Constant, Strength, scale_key  # noqa: E402
-from image_prompt.nodes.applying.image_prompt import ImagePrompt, Joint, Part  # noqa: E402
+from image_prompt.ip_adapter import OWN, Block, Constant, Strength, scale_key  # noqa: E402
+from image_prompt.nodes.applying.image_prompt import ImagePrompt, Part, Site  # noqa: E402
+from image_prompt.nodes.applying.joint import Joint  # noqa: E402
 from image_prompt.nodes.applying.masks import Grid, Place  # noqa: E402
 from image_prompt.nodes.applying.sampling import KEY, Evaluation, Run  # noqa: E402
 
@@ -83,7 +84,10 @@ def ours(case: Case) -> Callable[[], None]:
     """One evaluation of our patches: all that this file knows of them."""
     prompts = [ImagePrompt(Kept(case, adapter), {}, Strength(), Place(case.mask)) for adapter in range(case.adapters)]
     joints = [
-        Joint([Part(prompt, number, OWN, 1.0) for prompt in prompts], shape[2])
+        Joint(
+            Site(Block("input", number, 0, shape[1]), shape[2]),
+            [Part(prompt, number, OWN, 1.0) for prompt in prompts],
+        )
         for number, shape in enumerate(case.layers)
     ]
     latent, run, timestep = (case.size, case.size), Run(), torch.ones(case.batch)

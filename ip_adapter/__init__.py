@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .layers import Block, file_order, match_layers, select_layers
     from .prepare import kept_memory, project, working_memory
     from .scaling import SCALINGS
-    from .strength import ALWAYS, CURVES, OWN, Course, Frame, Keyframe, Share, Strength
+    from .strength import ALWAYS, CURVES, OWN, Course, Frame, Keyframe, Share, Side, Strength
     from .tokens import Tokens, image_tokens
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "Plan",
     "Reads",
     "Share",
+    "Side",
     "Sides",
     "Step",
     "Strength",
@@ -97,7 +98,7 @@ EXPORTS = {  # module -> its names that the package gives
     "layers": ("Block", "file_order", "match_layers", "select_layers"),
     "prepare": ("kept_memory", "project", "working_memory"),
     "scaling": ("SCALINGS",),
-    "strength": ("ALWAYS", "CURVES", "OWN", "Course", "Frame", "Keyframe", "Share", "Strength"),
+    "strength": ("ALWAYS", "CURVES", "OWN", "Course", "Frame", "Keyframe", "Share", "Side", "Strength"),
     "tokens": ("Tokens", "image_tokens"),
 }
 _HOMES = {name: module for module, names in EXPORTS.items() for name in names}

@@ -52,6 +52,13 @@ class Constant(nn.Module):
         pair = self.flat[start : start + 2 * shape[0] * shape[1] * shape[2]].view(2, *shape)
         return pair[0], pair[1]
 
+    def scale_values(self, factors: Sequence[float]) -> None:
+        """Multiply the values of each reference by its factor. The references may be joined in one row."""
+        scale = torch.tensor(factors, dtype=self.flat.dtype, device=self.flat.device).view(-1, 1, 1)
+        for number in range(len(self._shapes)):
+            value = self.layer(number)[1]
+            value.view(len(factors), -1, value.shape[-1]).mul_(scale)
+
 
 class PerWindow(nn.Module):
     """The tokens of many references; each call of a layer projects only those that its rows attend to.

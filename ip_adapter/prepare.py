@@ -29,6 +29,7 @@ def project(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     keep_on: torch.device | str = "cpu",
+    by_window: bool = True,
 ) -> Sides:
     """Keys and values of the references and of the negative images, each (R, T, I), computed in fp32.
 
@@ -41,6 +42,7 @@ def project(
         dtype: of the keys and values
         device: where they are computed
         keep_on: the device they are kept on
+        by_window: whether they may be `PerWindow`
 
     Raises:
         ValueError: a key or a value is NaN or infinite in `dtype`.
@@ -49,7 +51,7 @@ def project(
 
     def keys(side: Tensor) -> Keys:
         kept = 2 * side.shape[0] * side.shape[1] * sum(widths) * dtype.itemsize
-        if len(side) > WINDOW and kept > MANY:
+        if by_window and len(side) > WINDOW and kept > MANY:
             return PerWindow(adapter, side.to(keep_on), layers, heads)
         return Constant(len(side), side.shape[1], widths, dtype=dtype, device=keep_on)
 

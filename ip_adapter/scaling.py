@@ -35,7 +35,7 @@ def _penalised(key: Tensor, value: Tensor, weight: float, tokens: int) -> tuple[
 
 def _mean(key: Tensor, value: Tensor, weight: float, tokens: int) -> tuple[Tensor, Tensor]:
     weight = weight * key.shape[-1] / WIDEST
-    each = value.unflatten(-2, (-1, tokens))  # (R, references, T, I)
+    each = value.view(*value.shape[:-2], -1, tokens, value.shape[-1])  # (R, references, T, I)
     mean = each.mean(-2, keepdim=True)
     return key * weight, (each - mean + weight * mean).flatten(-3, -2)
 

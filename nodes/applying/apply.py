@@ -1,5 +1,7 @@
 """The node that applies an IP-Adapter to a model."""
 
+from collections.abc import Mapping
+
 import torch
 from comfy.clip_vision import Output
 from comfy.model_patcher import ModelPatcher
@@ -12,8 +14,9 @@ from ..loading.adapter import ImagePromptAdapter
 from ..sockets import CATEGORY, Adapter
 from .attach import attach, image_prompt, matching_sites
 from .masks import Place
+from .prepared import Arrangement
 
-BATCHES = ("together", "one per image")
+BATCHES: Mapping[str, Arrangement] = {"together": "together", "one per image": "by picture"}
 WEIGHT_LIMIT = 5.0  # in both directions, typed in or linked; in half precision, models fail at little more
 
 
@@ -75,7 +78,7 @@ class ApplyImagePrompt(io.ComfyNode):
                 io.Combo.Input(
                     "batch",
                     options=list(BATCHES),
-                    default=BATCHES[0],
+                    default="together",
                     optional=True,
                     tooltip="What several references mean: all of them steer every picture together, or the first "
                     "steers the first picture of the batch, the second the second, and so on. The same holds for "
@@ -116,7 +119,7 @@ class ApplyImagePrompt(io.ComfyNode):
         end: float = 1.0,
         mask: torch.Tensor | None = None,
         negative: Output | None = None,
-        batch: str = BATCHES[0],
+        batch: str = "together",
         layers: str = LAYER_SET_NAMES[0],
     ) -> io.NodeOutput:
         input_checks.diffusion_model(model)
@@ -126,7 +129,7 @@ class ApplyImagePrompt(io.ComfyNode):
         start, end = _range(start, end)
         mask = None if mask is None else input_checks.mask(mask)
         negative = None if negative is None else input_checks.image_features(negative, "negative")
-        input_checks.choice(batch, BATCHES, "batch")
+        input_checks.choice(batch, list(BATCHES), "batch")
         input_checks.choice(layers, LAYER_SET_NAMES, "layers")
         matched = matching_sites(model, adapter)
         cond = reference_features(adapter.module, features)
@@ -136,8 +139,7 @@ class ApplyImagePrompt(io.ComfyNode):
         strength = Strength(weight, dict.fromkeys(chosen.values(), OWN), Course(start, end))
         if strength.is_nothing:  # the same bits as without this node
             return io.NodeOutput(attach(model, []))
-        together = batch == BATCHES[0]
-        prompt = image_prompt(model, adapter, cond, uncond, strength, Place(mask), together=together)
+        prompt = image_prompt(model, adapter, cond, uncond, strength, Place(mask), arrangement=BATCHES[batch])
         return io.NodeOutput(attach(model, [prompt]))
 
 

@@ -15,7 +15,7 @@ from ..loading.model_library import explained
 from .hosts import base_model, give_own_patches, host_of
 from .image_prompt import ImagePrompt, Site
 from .masks import EVERYWHERE, Place
-from .prepared import prepare
+from .prepared import Arrangement, Factors, prepare
 from .sampling import KEY, watch
 
 
@@ -27,7 +27,9 @@ def image_prompt(
     strength: Strength,
     place: Place = EVERYWHERE,
     *,
-    together: bool = True,
+    arrangement: Arrangement = "together",
+    factors: Factors = None,
+    names: tuple[str, ...] = (),
 ) -> ImagePrompt:
     """Make an image prompt for a model from the features that the adapter reads.
 
@@ -35,7 +37,9 @@ def image_prompt(
         cond, uncond: features by name, of the references and of the negative images
         strength: how strongly it acts, in which of the adapter's layers, and when
         place: where in the picture it acts
-        together: whether all references steer every picture; otherwise each steers the picture with its number
+        arrangement: how several references act
+        factors: on the values of each reference and of each negative image, where these act together
+        names: what people call the references
 
     Raises:
         ValueError: the adapter was made for another model, or makes keys or values that are NaN or infinite.
@@ -48,11 +52,12 @@ def image_prompt(
             uncond,
             list(acting.values()),
             [site.heads for site in acting],
-            together=together,
+            arrangement=arrangement,
+            factors=factors,
             dtype=_dtype(model),
             load_device=model.load_device,
         )
-    return ImagePrompt(prepared, acting, strength, place)
+    return ImagePrompt(prepared, acting, strength, place, arrangement, names)
 
 
 def attach(model: ModelPatcher, prompts: Sequence[ImagePrompt]) -> ModelPatcher:
@@ -64,11 +69,24 @@ def attach(model: ModelPatcher, prompts: Sequence[ImagePrompt]) -> ModelPatcher:
     host, acting = host_of(model), [prompt for prompt in prompts if not prompt.strength.is_nothing]
     if host and acting:
         for prompt in acting:
-            host.join(patched, prompt.parts())
-        watch(patched)
-        if not patched.get_callbacks(CallbacksMP.ON_CLONE, KEY):
-            patched.add_callback_with_key(CallbacksMP.ON_CLONE, KEY, give_own_patches)
+            host.join(patched, {site: [part] for site, part in prompt.parts().items()})
+        _watch(patched)
     return patched
+
+
+def attach_to_conditions(model: ModelPatcher) -> ModelPatcher:
+    """A clone of the model in which the prompts act that conditions carry. Doing it again changes nothing."""
+    patched = model.clone()
+    if host := host_of(model):
+        host.join(patched, {site: [] for site in host.sites(model)}, carries=True)
+        _watch(patched)
+    return patched
+
+
+def _watch(patched: ModelPatcher) -> None:
+    watch(patched)
+    if not patched.get_callbacks(CallbacksMP.ON_CLONE, KEY):
+        patched.add_callback_with_key(CallbacksMP.ON_CLONE, KEY, give_own_patches)
 
 
 def matching_sites(model: ModelPatcher, adapter: ImagePromptAdapter) -> dict[Site, int]:

@@ -11,9 +11,14 @@ from .sampling import Area
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where in the picture an image prompt acts. `mask`: (N, H, W) in 0..1, of any size, or None for everywhere."""
+    """Where in the picture an image prompt acts.
+
+    mask: (N, H, W) in 0..1, of any size, or None for everywhere
+    exact: whether several masks, references or weights must be as many as the pictures of the batch
+    """
 
     mask: torch.Tensor | None = None
+    exact: bool = False
 
 
 EVERYWHERE = Place()

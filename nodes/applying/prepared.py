@@ -5,6 +5,7 @@ Letters: R references, D and W feature widths, N positions.
 
 import weakref
 from collections.abc import Hashable, Sequence
+from typing import Literal, cast
 
 import comfy.model_management
 import comfy.model_patcher
@@ -12,6 +13,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ...ip_adapter import (
+    Constant,
     Features,
     IPAdapter,
     Keys,
@@ -24,12 +26,21 @@ from ...ip_adapter import (
 )
 from ..loading.adapter import ImagePromptAdapter
 
+# How references act. "together": in one softmax over all tokens. "each": each with a softmax of its own, and all are
+# added. "by picture": each in the picture of its number.
+Arrangement = Literal["together", "each", "by picture"]
+Factors = tuple[tuple[float, ...], tuple[float, ...]] | None  # of the references, and of the negative images
+
 
 class Prepared:
-    """Keys and values of the references and of the negative images. ComfyUI loads, counts and offloads them."""
+    """Keys and values of the references and of the negative images. ComfyUI loads, counts and offloads them.
 
-    def __init__(self, sides: Sides, adapter: ImagePromptAdapter, load_device: torch.device):
+    tokens: how many tokens one reference has
+    """
+
+    def __init__(self, sides: Sides, adapter: ImagePromptAdapter, load_device: torch.device, tokens: int):
         self.sides = sides
+        self.tokens = tokens
         self.patcher = comfy.model_patcher.CoreModelPatcher(
             sides, load_device=load_device, offload_device=comfy.model_management.unet_offload_device()
         )
@@ -60,7 +71,8 @@ def prepare(
     layers: Sequence[int],
     heads: Sequence[int],
     *,
-    together: bool,
+    arrangement: Arrangement,
+    factors: Factors = None,
     dtype: torch.dtype,
     load_device: torch.device,
 ) -> Prepared:
@@ -70,18 +82,22 @@ def prepare(
         cond, uncond: features by name, (R, D) or (R, N, W) each, of the references and of the negative images
         layers: numbers of the adapter's layers that act
         heads: number of attention heads in the model at each of these layers
-        together: whether all references form one prompt, and all negative images another; otherwise each is its own
+        arrangement: "together": all references are joined, and all negative images
+        factors: on the values of each reference and of each negative image, where these are joined; None: none
         dtype, load_device: those of the model that attends to them
 
     Raises:
         ValueError: a key or a value is NaN or infinite in `dtype`.
     """
     shared = _in_use.setdefault(adapter.module, weakref.WeakValueDictionary())
-    key = (_digest(cond), _digest(uncond), *layers, *heads, together, dtype, load_device)
+    key = (_digest(cond), _digest(uncond), *layers, "|", *heads, arrangement, factors, dtype, load_device)
     found = shared.get(key)
     if found is None:
-        sides = _projected(adapter, cond, uncond, layers, heads, together, dtype)
-        found = shared[key] = Prepared(sides, adapter, load_device)
+        sides = _projected(adapter, cond, uncond, layers, heads, arrangement, dtype)
+        if factors is not None:
+            for side, some in zip((sides.cond, sides.uncond), factors, strict=True):
+                cast(Constant, side).scale_values(some)
+        found = shared[key] = Prepared(sides, adapter, load_device, adapter.module.count_tokens(cond))
     _remember(adapter, found)
     return found
 
@@ -118,7 +134,7 @@ def _projected(
     uncond: Features,
     layers: Sequence[int],
     heads: Sequence[int],
-    together: bool,
+    arrangement: Arrangement,
     dtype: torch.dtype,
 ) -> Sides:
     """Project on the device of the adapter. The result is put on ComfyUI's offload device, to be loaded from there."""
@@ -130,7 +146,8 @@ def _projected(
     comfy.model_management.load_models_gpu([adapter.patcher], memory_required=needed)
     try:
         tokens = image_tokens(module, cond, uncond, device=device, keep_on=keep_on)
-        tokens = tokens.together() if together else tokens
-        return project(module, tokens, layers, heads, dtype=dtype, device=device, keep_on=keep_on)
+        tokens = tokens.together() if arrangement == "together" else tokens
+        by_window = arrangement == "by picture"
+        return project(module, tokens, layers, heads, dtype=dtype, device=device, keep_on=keep_on, by_window=by_window)
     finally:  # sampling needs none of these weights, or loads them itself: their room is the model's
         comfy.model_management.unload_model_and_clones(adapter.patcher)

@@ -8,17 +8,24 @@ have no state, so clones, threads and repeated runs do not affect each other.
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 
+from ...ip_adapter import Course, Side
+
 KEY = "image_prompt"  # key of the evaluation in transformer_options, and of the wrappers
 RUN = "image_prompt_run"  # key of the run in transformer_options
 CALLED = "image_prompt_called"  # key of the shape of the latent that the model is called with
+OBSERVER = "image_prompt_observer"  # key of an `Observer` in transformer_options
+CARRIED = "image_prompts"  # key in a condition of the prompts that it carries: (prompt, "cond" or "uncond") each
 NEGATIVE = ("negative", "uncond")  # words by which a guider's name for a condition says that it is negative
 
+HALVINGS = 24  # of the interval in which progress is searched, so that it is exact to 1e-7
+
 Area = tuple[int, ...]  # (height, width, top, left) in latent pixels
+Carried = tuple[tuple[Any, Side], ...]  # prompts, and the side that rows attend to
 Made = TypeVar("Made")
 
 
@@ -27,6 +34,9 @@ class Run:
     """One run of a sampler. `made` holds what is the same at every step, and is dropped with the run."""
 
     names: list[tuple[str, frozenset[Hashable]]] = field(default_factory=list)  # (guider's name, uuids of conditions)
+    origins: dict[Hashable, str] = field(
+        default_factory=dict
+    )  # uuid of a condition -> whose it is, by the guider's name
     pictures: int = 0  # size of the whole batch; 0: not known
     made: dict[Hashable, Any] = field(default_factory=dict)
 
@@ -41,11 +51,24 @@ class Run:
 
         The order alone does not tell, because Dual CFG puts the negative condition first.
         """
-        named = {name: any(word in name for word in NEGATIVE) for name, _ in self.names}
+        named = {name: _says_negative(name) for name, _ in self.names}
         for name, members in self.names:
             if members == uuids and any(named.values()):
                 return named[name]
         return index == 1
+
+    def side(self, uuid: Hashable, side: Side, negative: bool) -> Side | None:
+        """The side of a prompt that rows attend to, if their condition carries the prompt.
+
+        ComfyUI copies a condition of one area to the other prompt, with all that it carries. Rows of the copy attend to
+        the other side, as if the prompt were applied to the model.
+        """
+        copied = _says_negative(self.origins[uuid]) != negative if uuid in self.origins else False
+        return side if not copied else "uncond" if side == "cond" else None
+
+
+def _says_negative(name: str) -> bool:
+    return any(word in name for word in NEGATIVE)
 
 
 @dataclass(frozen=True)
@@ -55,12 +78,14 @@ class Group:
     rows: slice of the rows
     negative: whether they are rows of a negative condition
     area: the part of the latent that they cover; None: all of it
+    carried: the prompts that their conditions carry, with the side that they attend to
     frames: the number of the picture in the batch for each row
     """
 
     rows: slice
     negative: bool
     area: Area | None
+    carried: Carried
     frames: tuple[int, ...]
 
 
@@ -75,10 +100,31 @@ class Layout:
     tiles: int = 1
 
     @cached_property
+    def carried(self) -> tuple[Any, ...]:
+        """The prompts that conditions carry, each once."""
+        return tuple(dict.fromkeys(prompt for group in self.groups for prompt, _ in group.carried))
+
+    @cached_property
     def without_frames(self) -> Hashable:
         """What two layouts have in common that differ only in the pictures that their rows are about."""
-        kinds = ((group.rows.start, group.rows.stop, group.negative, group.area) for group in self.groups)
+        kinds = (
+            (group.rows.start, group.rows.stop, group.negative, group.area, group.carried) for group in self.groups
+        )
         return (self.tiles, *kinds)
+
+
+class Observer(Protocol):
+    """What is told about each call of a block in which image prompts act, before they act."""
+
+    def observe(self, site: Any, call: Any, text: Any, contributions: Callable[[], Iterator[Any]]) -> None:
+        """Note what image prompts will do.
+
+        Args:
+            site, call: the `Site` and the `Call`
+            text: the output of the layer so far, (B, L, I), which is changed afterwards
+            contributions: gives a `Contribution` for each reference, and computes it only then
+        """
+        ...
 
 
 @dataclass
@@ -92,7 +138,10 @@ class Evaluation:
     timestep: Any  # a tensor of one sigma for each row, on the sampler's device
     model_sampling: Any
     batch: int = 0  # number of pictures; 0: not known
+    carriers: dict[tuple[Hashable, int], Carried] = field(default_factory=dict)  # (uuid, index) -> what it carries
+    observer: "Observer | None" = None
     layouts: dict[Hashable, Layout] = field(default_factory=dict)
+    factors: dict[Course, float] = field(default_factory=dict)
 
     @cached_property
     def sigma(self) -> float:
@@ -107,6 +156,32 @@ class Evaluation:
             for at in (start, end)
         )
         return last < self.sigma <= first
+
+    @cached_property
+    def progress(self) -> float:
+        """How much of sampling lies behind this evaluation, in 0..1, as `percent_to_sigma` counts it."""
+        return self.run.once(("progress", self.sigma), self._progress)
+
+    def _progress(self) -> float:
+        low, high = 0.0, 1.0
+        for _ in range(HALVINGS):  # percent_to_sigma only falls, and no model sampling has its inverse
+            middle = (low + high) / 2
+            low, high = (
+                (middle, high) if float(self.model_sampling.percent_to_sigma(middle)) >= self.sigma else (low, middle)
+            )
+        return high  # so that a keyframe counts from its very sigma on, like a start
+
+    def factor(self, course: Course) -> float:
+        """The factor that a course puts on a weight in this evaluation; 0 outside its range."""
+        if course not in self.factors:
+            inside = self.within(*course.ends)
+            self.factors[course] = (course.at(self.progress) if course.keyframes else 1.0) if inside else 0.0
+        return self.factors[course]
+
+    @property
+    def carried(self) -> bool:
+        """Whether any condition carries a prompt."""
+        return bool(self.carriers)
 
     def layout(self, rows: int, called: int, extra_options: dict[str, Any]) -> Layout:
         """How the `rows` of a block fall into groups, which is worked out for the first block only.
@@ -125,14 +200,17 @@ class Evaluation:
         if key not in self.layouts:
             frames = tuple(range(self.batch or rows // len(conditions))) if window is None else window
             tiles = _tiles(rows, len(conditions), len(frames), called)
-            chunks = [(self.negative[index], self.areas.get((uuid, index))) for uuid, index in zip(uuids, conditions)]
+            chunks = [
+                (self.negative[index], self.areas.get((uuid, index)), self.carriers.get((uuid, index), ()))
+                for uuid, index in zip(uuids, conditions)
+            ]
             self.layouts[key] = self.run.once(
                 ("layout", frames, tiles, *chunks), lambda: Layout(tuple(_groups(chunks * tiles, frames)), tiles)
             )
         return self.layouts[key]
 
 
-def _groups(chunks: Sequence[tuple[bool, Area | None]], frames: tuple[int, ...]) -> Iterator[Group]:
+def _groups(chunks: Sequence[tuple[bool, Area | None, Carried]], frames: tuple[int, ...]) -> Iterator[Group]:
     """Join neighbouring chunks of the batch that are alike into groups. A chunk has one row for each frame."""
     first, rows = 0, len(frames)
     for last in range(1, len(chunks) + 1):
@@ -190,30 +268,47 @@ def _run(
     **kwargs: Any,
 ) -> Any:
     names = [(name, _uuids(conds)) for name, conds in guider.conds.items() if conds]
+    given = getattr(guider, "original_conds", {})  # without the copies that ComfyUI makes
+    origins = {cond.get("uuid"): name for name, conds in given.items() for cond in conds or ()}
     options = extra_args["model_options"]
-    extra_args = {**extra_args, "model_options": _with(options, RUN, Run(names, noise.shape[0]))}
+    extra_args = {**extra_args, "model_options": _with(options, RUN, Run(names, origins, noise.shape[0]))}
     return executor(guider, sigmas, extra_args, callback, noise, *args, **kwargs)
 
 
 def _evaluate(
     executor: WrapperExecutor, model: Any, conds: Sequence[Any], x: Any, timestep: Any, model_options: dict[str, Any]
 ) -> Any:
-    run = model_options.get("transformer_options", {}).get(RUN) or Run()
+    options = model_options.get("transformer_options", {})
+    run = options.get(RUN) or Run()
+    negative = tuple(run.is_negative(index, _uuids(cond or ())) for index, cond in enumerate(conds))
     evaluation = Evaluation(
         run=run,
-        negative=tuple(run.is_negative(index, _uuids(cond or ())) for index, cond in enumerate(conds)),
+        negative=negative,
         areas={
             (c["uuid"], index): _clamped(c["area"], x.shape)
             for index, cond in enumerate(conds)
             for c in cond or ()
             if "area" in c
         },
+        carriers={
+            (c["uuid"], index): carried
+            for index, cond in enumerate(conds)
+            for c in cond or ()
+            if (carried := tuple(_carried(run, c, negative[index])))
+        },
         latent_size=(x.shape[-2], x.shape[-1]),
         timestep=timestep,
         model_sampling=model.model_sampling,
         batch=len(x),
+        observer=options.get(OBSERVER),
     )
     return executor(model, conds, x, timestep, _with(model_options, KEY, evaluation))
+
+
+def _carried(run: Run, condition: dict[str, Any], negative: bool) -> Iterator[tuple[Any, Side]]:
+    for prompt, given in condition.get(CARRIED, ()):
+        if side := run.side(condition["uuid"], given, negative):
+            yield prompt, side
 
 
 def _apply(

@@ -20,7 +20,7 @@ from image_prompt.nodes.loading.adapter import ImagePromptAdapter
 COUNT = 64
 STEPS, CFG, SAMPLER, SCHEDULER = 10, 3.0, "dpmpp_2m", "sgm_uniform"
 FILES = {"base": "ip-adapter_demo_world.safetensors", "plus": "ip-adapter-plus_demo_world.safetensors"}
-ONE_EACH = BATCHES[1]  # picture n of the batch has reference n
+ONE_EACH = tuple(BATCHES)[1]  # picture n of the batch has reference n
 
 
 def held_out(seed: int, count: int = COUNT) -> list[Scene]:

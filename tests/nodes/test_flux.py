@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from test_diffusers import randomise
 from torch import Tensor
 
-from image_prompt.nodes.applying.image_prompt import Joint
+from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 
 SIGMA, BATCH, GUIDANCE = 0.6, 2, 2.5

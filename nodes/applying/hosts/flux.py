@@ -7,7 +7,7 @@ The formula is that of XLabs-AI/x-flux: no gate, no output projection, and the q
 Letters: B rows of a call, L tokens of the picture, I inner width, H heads, D = I / H.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import comfy.ldm.flux.model
@@ -49,11 +49,12 @@ class Flux:
             Site(Block("double", index, 0, block.hidden_size), block.num_heads) for index, block in enumerate(blocks)
         ]
 
-    def join(self, model: ModelPatcher, parts: Mapping[Site, Part]) -> None:
+    def join(self, model: ModelPatcher, parts: Mapping[Site, Sequence[Part]], *, carries: bool = False) -> None:
         slots = model.model_options["transformer_options"].get("patches_replace", {}).get("dit", {})
-        for site, part in parts.items():
+        for site, some in parts.items():
             slot = ("double_block", site.block.index)
-            model.set_model_patch_replace(DoubleBlockPatch.over(slots.get(slot), part, site.heads), "dit", *slot)
+            patch = DoubleBlockPatch.over(slots.get(slot), site, some, carries)
+            model.set_model_patch_replace(patch, "dit", *slot)
 
 
 def _flux(model: ModelPatcher) -> comfy.ldm.flux.model.Flux | None:
@@ -67,7 +68,7 @@ class DoubleBlockPatch(SitePatch):
 
     def __call__(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
         options = args["transformer_options"]
-        if not self.joint.acting(options):
+        if not self.joint.is_acting(options):
             return self._block(args, extra)
         query = PictureQuery()
         patches = options.get("patches", {})

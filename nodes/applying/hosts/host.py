@@ -6,7 +6,8 @@ from typing import Any, Protocol, TypeVar
 
 from comfy.model_patcher import ModelPatcher
 
-from ..image_prompt import Joint, Part, Site
+from ..image_prompt import Part, Site
+from ..joint import Joint
 
 
 class Host(Protocol):
@@ -25,8 +26,11 @@ class Host(Protocol):
         """The places in the model where layers of adapters can act."""
         ...
 
-    def join(self, model: ModelPatcher, parts: Mapping[Site, Part]) -> None:
-        """Add an image prompt at its sites, where other patches stay. It changes `model`, so pass a clone."""
+    def join(self, model: ModelPatcher, parts: Mapping[Site, Sequence[Part]], *, carries: bool = False) -> None:
+        """Add parts of image prompts at sites, where other patches stay. It changes `model`, so pass a clone.
+
+        carries: whether the prompts that conditions bring along act there too
+        """
         ...
 
 
@@ -39,16 +43,18 @@ class SitePatch:
     ComfyUI calls `to`, `models` and `cleanup` of a patch, which have to call those of the previous patch.
     """
 
-    def __init__(self, parts: Sequence[Part], heads: int, previous: Any):
-        self.joint = Joint(parts, heads)
+    def __init__(self, joint: Joint, previous: Any):
+        self.joint = joint
         self.previous = previous  # None, a patch of this kind, a function, or an object that may have `to` and so on
 
     @classmethod
-    def over(cls: type[Patch], previous: Any, part: Part, heads: int) -> Patch:
+    def over(cls: type[Patch], previous: Any, site: Site, parts: Sequence[Part], carries: bool) -> Patch:
         """A patch over the previous one, or together with it: one patch for several image prompts is faster."""
+        below = previous
         if isinstance(previous, cls) and previous.is_open:
-            return cls([*previous.joint.parts, part], heads, previous.previous)
-        return cls([part], heads, previous)
+            parts, below = [*previous.joint.parts, *parts], previous.previous
+            carries = carries or previous.joint.carries
+        return cls(Joint(site, parts, carries=carries and not carried_below(below)), below)
 
     @property
     def is_open(self) -> bool:
@@ -75,6 +81,11 @@ class SitePatch:
         patch = copy.copy(self)
         patch.previous = previous
         return patch
+
+
+def carried_below(patch: Any) -> bool:
+    """Whether a patch, or one below it, acts for conditions already: what they carry must act once."""
+    return isinstance(patch, SitePatch) and (patch.joint.carries or carried_below(patch.previous))
 
 
 def give_own_patches(_: ModelPatcher, clone: ModelPatcher) -> None:

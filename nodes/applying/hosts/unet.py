@@ -14,6 +14,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ....ip_adapter import BASE_MODELS, Block
 from ..image_prompt import Part, Site
+from ..joint import Joint
 from ..masks import Grid
 from ..sampling import current
 from .host import SitePatch
@@ -57,16 +58,16 @@ class UNet:
         attentions = cross_attentions(model.get_model_object("diffusion_model"))
         return [Site(block, module.heads) for block, module in attentions]
 
-    def join(self, model: ModelPatcher, parts: Mapping[Site, Part]) -> None:
+    def join(self, model: ModelPatcher, parts: Mapping[Site, Sequence[Part]], *, carries: bool = False) -> None:
         slots = model.model_options["transformer_options"].get("patches_replace", {}).get("attn2", {})
         deep = {(site.block.kind, site.block.index) for site in self.sites(model) if site.block.depth > 0}
-        for site, part in parts.items():
+        for site, some in parts.items():
             place = (site.block.kind, site.block.index)
             slot = (*place, site.block.depth)
             previous = slots.get(slot, slots.get(place))
             # Packs for SD1.5 leave the depth out of a slot's name, and core looks for the longer name first: do alike.
             depth = site.block.depth if place in deep or slot in slots else None
-            patch = CrossAttentionPatch.over(previous, part, site.heads)
+            patch = CrossAttentionPatch.over(previous, site, some, carries)
             model.set_model_attn2_replace(patch, *place, transformer_index=depth)
 
 
@@ -93,8 +94,8 @@ def _walk(unet: torch.nn.Module) -> list[tuple[Block, Any]]:
 class CrossAttentionPatch(SitePatch):
     """The text attention, or the patch that was in its place, plus the attention to image prompts."""
 
-    def __init__(self, parts: Sequence[Part], heads: int, previous: Any):
-        super().__init__(parts, heads, previous)
+    def __init__(self, joint: Joint, previous: Any):
+        super().__init__(joint, previous)
         self.joined: list[tuple[Callable[..., torch.Tensor], dict[str, Any]]] = []
 
     def __call__(
