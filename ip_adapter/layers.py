@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .families.base_models import BASE_MODELS, LAYER_SETS
+from .families.layer_sets import BlockName
 
 KINDS = ("input", "output", "middle", "double")
+EXECUTED = ("input", "middle", "output", "double")
 DIFFUSERS_KINDS = ("down_blocks", "up_blocks", "mid_block")
+
+Kind = Literal["input", "output", "middle", "double"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Block:
     width: inner width of its attention
     """
 
-    kind: Literal["input", "output", "middle", "double"]
+    kind: Kind
     index: int
     depth: int
     width: int
@@ -85,6 +89,14 @@ def select_layers(layers: Mapping[Block, int], base_model: str, name: str) -> di
         raise ValueError(f"There are no layers named {name!r}: choose one of {', '.join(sets)}.")
     places = sets[name]
     return {block: layer for block, layer in layers.items() if places is None or (block.kind, block.index) in places}
+
+
+def by_name(blocks: Iterable[Block]) -> dict[BlockName, list[Block]]:
+    """The layers of each block by its kind and index, all in the order of execution."""
+    named: dict[BlockName, list[Block]] = {}
+    for block in sorted(blocks, key=lambda block: (EXECUTED.index(block.kind), block.index, block.depth)):
+        named.setdefault((block.kind, block.index), []).append(block)
+    return named
 
 
 def _plural(blocks: Sequence[Block]) -> str:

@@ -16,7 +16,7 @@ BlockName = tuple[str, int]  # kind and index of blocks, of any depth
 LayerSets = Mapping[str, frozenset[BlockName] | None]  # None: every block
 
 
-def _places(kind: str, *indices: int) -> frozenset[BlockName]:
+def places(kind: str, *indices: int) -> frozenset[BlockName]:
     return frozenset((kind, index) for index in indices)
 
 
@@ -32,10 +32,10 @@ def _named(style: frozenset[BlockName], composition: frozenset[BlockName]) -> La
 
 
 SD15 = _named(
-    style=_places("input", 1, 2) | _places("output", 9, 10, 11),
-    composition=_places("input", 7, 8) | _places("middle", 0) | _places("output", 3, 4, 5, 6, 7),
+    style=places("input", 1, 2) | places("output", 9, 10, 11),
+    composition=places("input", 7, 8) | places("middle", 0) | places("output", 3, 4, 5, 6, 7),
 )
-SDXL = _named(style=_places("output", 1), composition=_places("input", 8))
+SDXL = _named(style=places("output", 1), composition=places("input", 8))
 FLUX: LayerSets = MappingProxyType({"all": None})  # nobody has published which blocks carry style
 
 LAYER_SET_NAMES = tuple(SD15)

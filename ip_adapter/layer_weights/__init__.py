@@ -1,0 +1,34 @@
+"""How much of an image prompt acts in each layer: presets, curves over depth and typed-in numbers, for any model.
+
+A block is one entry of a UNet's `input_blocks`, `middle_block` and `output_blocks` that has cross-attentions, or a
+double block of Flux; a layer is one cross-attention, of which the blocks of SDXL have two or ten.
+"""
+
+from __future__ import annotations
+
+from .curves import DEPTH_CURVES
+from .divisions import By
+from .kinds import CurveWeights, IndexedWeights, LayerWeights, ListedWeights, PresetWeights, parse_layer_weights
+from .preset import Cell, Preset
+from .presets import OFFERED_PRESETS, PRESETS, WEIGHT_TYPE
+from .published_blocks import PUBLISHED_BLOCKS
+from .table import layer_summary, layer_table
+
+__all__ = [
+    "DEPTH_CURVES",
+    "OFFERED_PRESETS",
+    "PRESETS",
+    "PUBLISHED_BLOCKS",
+    "WEIGHT_TYPE",
+    "By",
+    "Cell",
+    "CurveWeights",
+    "IndexedWeights",
+    "LayerWeights",
+    "ListedWeights",
+    "Preset",
+    "PresetWeights",
+    "layer_summary",
+    "layer_table",
+    "parse_layer_weights",
+]
