@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .checkpoint import describe, load_encoder, to_transformers
-    from .combining import COMBINE_METHODS, COMBINE_ROWS, combine
+    from .combining import COMBINE_BY_NUMBERS, COMBINE_METHODS, COMBINE_ROWS, combine
     from .config import VisionConfig
     from .dtypes import best_dtype
     from .encoding import encode, encode_pixels
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .presets import PRESETS, Preset
 
 __all__ = [
+    "COMBINE_BY_NUMBERS",
     "COMBINE_METHODS",
     "COMBINE_ROWS",
     "CROPS",
@@ -46,7 +47,7 @@ __all__ = [
 
 EXPORTS = {  # module -> its names that the package gives
     "checkpoint": ("describe", "load_encoder", "to_transformers"),
-    "combining": ("COMBINE_METHODS", "COMBINE_ROWS", "combine"),
+    "combining": ("COMBINE_BY_NUMBERS", "COMBINE_METHODS", "COMBINE_ROWS", "combine"),
     "config": ("VisionConfig",),
     "dtypes": ("best_dtype",),
     "encoding": ("encode", "encode_pixels"),

@@ -55,6 +55,17 @@ def number(value: Any, low: float, high: float, name: str) -> float:
     return float(value)
 
 
+def numbers(value: Any, name: str) -> list[float]:
+    """Check that a value is a text of numbers separated by commas, and read them; an empty text has none."""
+    wrong = f"The input {name} is {described(value)}: write numbers separated by commas, such as 2, 1, 1."
+    if not isinstance(value, str):
+        raise ValueError(wrong)
+    try:
+        return [float(part) for part in value.split(",")] if value.strip() else []
+    except ValueError:
+        raise ValueError(wrong) from None
+
+
 def choice(value: Any, choices: Sequence[str], name: str) -> str:
     """Check that a value is one of the choices of a combo box."""
     if not isinstance(value, str) or value not in choices:

@@ -101,7 +101,14 @@ class CombineImagePrompts(io.ComfyNode):
             display_name="Combine Image Prompts",
             category=CATEGORY,
             description="Makes one image prompt of several references of the same encoder.",
-            search_aliases=["ip-adapter combine embeds", "average", "concat", "multiple references"],
+            search_aliases=[
+                "ip-adapter combine embeds",
+                "average",
+                "concat",
+                "multiple references",
+                "interpolate",
+                "blend",
+            ],
             inputs=[
                 io.Combo.Input(
                     "method",
@@ -110,7 +117,7 @@ class CombineImagePrompts(io.ComfyNode):
                     optional=True,
                     tooltip="concat: the model looks at every reference; average: one blend of them; norm average: "
                     "a blend to which each contributes equally; add: their sum, stronger; subtract: the first minus "
-                    "the average of the others.",
+                    "the average of the others; weighted average: a blend by weights; interpolate: a blend of two.",
                 ),
                 *(
                     io.ClipVisionOutput.Input(name, optional=number > 0, tooltip=f"Reference {number + 1}, or a batch.")
@@ -125,17 +132,41 @@ class CombineImagePrompts(io.ComfyNode):
                     "blend comes out; row by row: the first pictures of all batches make the first result, the "
                     "second the second; auto: all together if one batch is connected, row by row if several are.",
                 ),
+                io.String.Input(
+                    "weights",
+                    default="",
+                    optional=True,
+                    tooltip="For the weighted average: one number for each reference, such as 2, 1, 1. Only their "
+                    "ratios count. Other methods need it left empty.",
+                ),
+                io.Float.Input(
+                    "interpolation",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="For interpolate: 0 is the first of two references, 1 the second, 0.5 their average. Other "
+                    "methods do not read it.",
+                ),
             ],
             outputs=[io.ClipVisionOutput.Output(display_name="features", tooltip="The references as one prompt.")],
         )
 
     @classmethod
     def execute(
-        cls, method: str = COMBINE_METHODS[0], rows: str = COMBINE_ROWS[0], **features: Output
+        cls,
+        method: str = COMBINE_METHODS[0],
+        rows: str = COMBINE_ROWS[0],
+        weights: str = "",
+        interpolation: float = 0.5,
+        **features: Output,
     ) -> io.NodeOutput:
         input_checks.choice(method, COMBINE_METHODS, "method")
         input_checks.choice(rows, COMBINE_ROWS, "rows")
+        numbers = input_checks.numbers(weights, "weights")
+        interpolation = input_checks.number(interpolation, 0.0, 1.0, "interpolation")
         first, *others = REFERENCES
         connected = [first, *(name for name in others if features.get(name) is not None)]
         given = [input_checks.image_features(features.get(name), name) for name in connected]
-        return io.NodeOutput(join(given, method, rows))
+        return io.NodeOutput(join(given, method, rows, weights=numbers, interpolation=interpolation))

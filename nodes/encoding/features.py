@@ -103,10 +103,17 @@ class ImageFeatures(Output):
         )
 
 
-def join(references: Sequence[Output], method: str, rows: str = "auto") -> ImageFeatures:
+def join(
+    references: Sequence[Output],
+    method: str,
+    rows: str = "auto",
+    *,
+    weights: Sequence[float] = (),
+    interpolation: float = 0.5,
+) -> ImageFeatures:
     """Combine several references into one, field by field.
 
-    method, rows: as `clip_vision.combine` takes them
+    method, rows, weights, interpolation: as `clip_vision.combine` takes them
 
     Raises:
         ValueError: the references come from different encoders, have no field in common, or do not fit together.
@@ -120,7 +127,7 @@ def join(references: Sequence[Output], method: str, rows: str = "auto") -> Image
     for name in FIELDS.values():
         values = [value for each in references if isinstance(value := getattr(each, name, None), torch.Tensor)]
         if len(values) == len(references):
-            fields[name] = combine(values, method, rows)
+            fields[name] = combine(values, method, rows, weights=weights, interpolation=interpolation)
     if not fields:
         raise ValueError(
             "The references have no features in common: encode all of them with the same encoder, and for the same "

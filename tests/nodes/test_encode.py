@@ -295,6 +295,23 @@ def test_combine(encoder, pictures, method, expected):
     assert len(joined.image_sizes) == len(joined.image_embeds)
 
 
+def test_combine_reads_weights_and_an_interpolation(encoder, pictures):
+    batch, one, two = (encode(encoder, images)[0] for images in (pictures, pictures[:1], pictures[1:]))
+    each, inputs = (one.image_embeds, two.image_embeds), {"features_1": one, "features_3": two}
+
+    def joined(method, **options):
+        return CombineImagePrompts.execute(method, **options).args[0].image_embeds
+
+    torch.testing.assert_close(
+        joined("weighted average", weights="3, 1", **inputs), torch.lerp(*each, 0.25), rtol=1e-5, atol=1e-6
+    )
+    torch.testing.assert_close(
+        joined("interpolate", interpolation=0.3, **inputs), torch.lerp(*each, 0.3), rtol=1e-5, atol=1e-6
+    )
+    apart = joined("weighted average", weights="0, 2.5", features_1=batch)  # the rows of a lone batch are references
+    assert torch.equal(apart, batch.image_embeds[1:])
+
+
 def test_combine_takes_a_lone_batch_apart(encoder, pictures):
     batch, one, two = (encode(encoder, images)[0] for images in (pictures, pictures[:1], pictures[1:]))
     apart = CombineImagePrompts.execute("norm average", features_1=batch).args[0]
@@ -304,8 +321,14 @@ def test_combine_takes_a_lone_batch_apart(encoder, pictures):
 
 def test_combine_says_what_the_rows_of_batches_are(encoder, pictures):
     batch, one = encode(encoder, pictures)[0], encode(encoder, pictures[:1])[0]
-    method, *_, rows = CombineImagePrompts.define_schema().inputs
-    assert (method.id, rows.id, rows.default, rows.optional) == ("method", "rows", "auto", True)  # new inputs come last
+    method, *_, rows, weights, interpolation = CombineImagePrompts.define_schema().inputs  # new inputs come last
+    assert (method.id, rows.id, rows.default, rows.optional) == ("method", "rows", "auto", True)
+    assert (weights.id, weights.default, interpolation.id, interpolation.default) == (
+        "weights",
+        "",
+        "interpolation",
+        0.5,
+    )
     lengths = {
         rows: len(
             CombineImagePrompts.execute("average", **options, features_1=batch, features_2=one).args[0].image_embeds

@@ -23,7 +23,7 @@ WIDGETS = {  # in the order in which `widgets_values` of saved workflows lists t
     "ImagePromptLoadEncoder": ["encoder_name", "variant", "dtype"],
     "ImagePromptLoadAdapter": ["adapter_name"],
     "ImagePromptEncode": ["crop", "background"],
-    "ImagePromptCombine": ["method", "rows"],
+    "ImagePromptCombine": ["method", "rows", "weights", "interpolation"],
     "ImagePromptApply": ["weight", "start", "end", "batch", "layers"],
     "ImagePromptLoadModels": ["purpose"],
     "ImagePromptModelReport": [],

@@ -60,6 +60,19 @@ def test_another_reference_gives_another_picture(run, sd15):
     assert not np.array_equal(run(sd15).pictures[0], run(other).pictures[0])
 
 
+def test_a_combination_at_its_ends_is_one_reference(run, sdxl):
+    combine = find(sdxl, "ImagePromptCombine")
+
+    def combined(**inputs: object) -> np.ndarray:
+        return run(changed(sdxl, combine, **inputs)).pictures[0]
+
+    first = changed(sdxl, find(sdxl, "ImagePromptApply"), features=sdxl[combine]["inputs"]["features_1"])
+    between = combined(method="interpolate", interpolation=0.5)
+    assert np.array_equal(combined(method="interpolate", interpolation=0.0), run(first).pictures[0])
+    assert np.array_equal(combined(method="weighted average", weights="2, 2"), between)
+    assert not np.array_equal(combined(method="weighted average", weights="2, 0"), between)
+
+
 @pytest.mark.parametrize("class_type", ["KSampler", "ImagePromptApply", "ImagePromptDemoCheckpoint"])
 def test_five_runs_are_identical(run, sd15, class_type):
     """An unknown input changes a node's cache key and nothing else: that node and all after it run again."""
