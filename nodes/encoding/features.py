@@ -127,6 +127,7 @@ def join(
     for name in FIELDS.values():
         values = [value for each in references if isinstance(value := getattr(each, name, None), torch.Tensor)]
         if len(values) == len(references):
+            _check_shapes(references, name)
             fields[name] = combine(values, method, rows, weights=weights, interpolation=interpolation)
     if not fields:
         raise ValueError(
@@ -142,6 +143,17 @@ def join(
         image_sizes=(sizes or [(3, 224, 224)])[:1] * pictures,
         **fields,
     )
+
+
+def _check_shapes(references: Sequence[Output], field: str) -> None:
+    """Features of core's nodes do not say which encoder they are from, but their shapes often do."""
+    shapes = [tuple(getattr(each, field).shape) for each in references]
+    if len({shape[1:] for shape in shapes}) > 1:
+        names = (getattr(each, "encoder", "") or "an encoder without a name" for each in references)
+        given = (f"{shape} from {name}" for shape, name in zip(shapes, names))
+        raise ValueError(
+            f"The references come from different encoders: their {field} are {', '.join(given)}. Encode all with one."
+        )
 
 
 def _kept(features: Output, negative: str) -> torch.Tensor | Deferred | None:

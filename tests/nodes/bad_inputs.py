@@ -292,6 +292,7 @@ BAD_INPUTS = (
     Bad(C, {"rows": "both"}, "The input rows is the text 'both': choose one of auto, all together, row by row"),
     Bad(C, {"features_1": NOTHING}, "The input features_1 is nothing: connect the features of Encode Image Prompt"),
     Bad(C, {"features_2": DICT}, "The input features_2 is a dict with image_proj, ip_adapter: connect"),
+    Bad(C, {"features_2": lambda _: _features(projection=16)}, r"\(1, 24\) from tiny CLIP, \(1, 16\) from tiny CLIP"),
     Bad(C, {"features_2": lambda _: Output()}, "no features in common: encode all of them with the same encoder"),
     Bad(C, {"method": "subtract", "features_2": NOTHING}, "there is one: connect another, choose another method"),
     Bad(C, {"method": "interpolate", "features_2": NOTHING}, "exactly two references, .* there are 1: give two"),
