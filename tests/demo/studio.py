@@ -13,7 +13,7 @@ from torch import Tensor
 from image_prompt.demo.nodes import checkpoint
 from image_prompt.demo.world import SIZE, Scene, World, draw
 from image_prompt.nodes.applying.apply import BATCHES, ApplyImagePrompt
-from image_prompt.nodes.encoding.encode import EncodeImagePrompt
+from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.encoder import ImageEncoder
 from image_prompt.nodes.loading.adapter import ImagePromptAdapter
 
@@ -122,3 +122,12 @@ def half_mask(side: str) -> Tensor:
     mask = torch.zeros(1, SIZE, SIZE)
     mask[..., : SIZE // 2] = 1
     return mask if side == "left" else 1 - mask
+
+
+def between(name: str, first: Sequence[Scene], second: Sequence[Scene], interpolation: float) -> Any:
+    """The model with a reference between two for each picture of the batch."""
+    one, two = (encode(pictures(scenes)) for scenes in (first, second))
+    joined = CombineImagePrompts.execute(
+        "interpolate", features_1=one, features_2=two, interpolation=interpolation
+    ).args[0]
+    return ApplyImagePrompt.execute(checkpoints()[0], adapter(name), joined, batch=ONE_EACH).args[0]

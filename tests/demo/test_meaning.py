@@ -12,7 +12,7 @@ from functools import cache
 import pytest
 import torch
 from safetensors import safe_open
-from studio import adapter, apply, checkpoints, encode, generate, half_mask, held_out, pictures
+from studio import adapter, apply, between, checkpoints, encode, generate, half_mask, held_out, pictures
 from torch import Tensor
 
 from image_prompt.demo.measure import distance as measured_distance
@@ -221,6 +221,23 @@ def test_a_negative_image_moves_the_result_away_from_it(report):
     report("distance to a negative image, by the one that was given: " + shown(found, 3))
     assert found["its own"] > found["neutral"] + 0.01
     assert found["its own"] > found["the next one's"] + 0.005
+
+
+@pytest.mark.parametrize("name", ["base", "plus"])
+def test_an_interpolation_leaves_one_reference_and_comes_near_the_other(name, report):
+    """The one adapter reads a vector of each reference, the other a sequence."""
+    steps, count = (0.0, 0.25, 0.5, 0.75, 1.0), 12
+    first, second = SCENES[:count], OTHERS[:count]
+    made = [generate(between(name, first, second, step), count=count) for step in steps]
+    left, near = (
+        [distance(picture, draw([(scene,) for scene in scenes])) for picture in made] for scenes in (first, second)
+    )
+    told = "  ".join(f"{step}: {a:.3f} {b:.3f}" for step, a, b in zip(steps, left, near, strict=True))
+    report(f"{name}, distance to the first and to the second reference, by interpolation: {told}")
+    assert left == sorted(left)
+    assert near == sorted(near, reverse=True)
+    for start, middle, end in (left[::2], near[::-2]):
+        assert 2 * start < middle < 0.85 * end
 
 
 def test_the_small_clip_finds_the_caption(report):
