@@ -90,6 +90,14 @@ def image_features(value: Any, name: str = "features") -> Output:
     return value
 
 
+def conditioning(value: Any, name: str) -> list[Any]:
+    """Check that a value is what a CONDITIONING socket carries."""
+    pairs = value if isinstance(value, list) else [None]
+    if not all(isinstance(each, list | tuple) and len(each) == 2 and isinstance(each[1], dict) for each in pairs):
+        raise ValueError(f"The {name} is {described(value)}: connect a CONDITIONING, such as that of CLIP Text Encode.")
+    return value
+
+
 def is_finite(value: torch.Tensor) -> bool:
     """Whether a tensor holds neither NaN nor infinity, found without the large temporary tensors of `isfinite`."""
     return all(math.isfinite(end) for end in value.aminmax())

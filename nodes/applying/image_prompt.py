@@ -28,7 +28,7 @@ class ImagePrompt:
     strength: how strongly it acts, in which layers, and when
     place: where in the picture it acts
     arrangement: how its references act; in `prepared` they are joined if they act together
-    names: what people call its references, in order
+    names: what people call its references, in order; their number says how many it has
     """
 
     prepared: Prepared
@@ -37,6 +37,11 @@ class ImagePrompt:
     place: Place = EVERYWHERE
     arrangement: Arrangement = "together"
     names: tuple[str, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens all its references have."""
+        return self.prepared.tokens * max(len(self.names), 1)
 
     @property
     def differs_by_picture(self) -> bool:
