@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .scaling import SCALINGS
     from .strength import ALWAYS, CURVES, OWN, Course, Frame, Keyframe, Share, Side, Strength
     from .tokens import Tokens, image_tokens
+    from .weight_text import WEIGHT_LIMIT
 
 __all__ = [
     "ALWAYS",
@@ -60,6 +61,7 @@ __all__ = [
     "PRESETS",
     "PUBLISHED_BLOCKS",
     "SCALINGS",
+    "WEIGHT_LIMIT",
     "WEIGHT_TYPE",
     "AdapterParts",
     "Attended",
@@ -143,6 +145,7 @@ EXPORTS = {  # module -> its names that the package gives
     "scaling": ("SCALINGS",),
     "strength": ("ALWAYS", "CURVES", "OWN", "Course", "Frame", "Keyframe", "Share", "Side", "Strength"),
     "tokens": ("Tokens", "image_tokens"),
+    "weight_text": ("WEIGHT_LIMIT",),
 }
 _HOMES = {name: module for module, names in EXPORTS.items() for name in names}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-LIMIT = 5.0  # of a weight that is typed in, in both directions; in half precision, models fail at little more
+WEIGHT_LIMIT = 5.0  # in both directions, typed in or linked; in half precision, models fail at little more
 QUOTED = 40  # characters that a message quotes of a text
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
@@ -25,7 +25,7 @@ def number(word: str, low: float, high: float, what: str) -> float:
 
 def weight(word: str, what: str) -> float:
     """The weight that a word says: see `number`."""
-    return number(word, -LIMIT, LIMIT, what)
+    return number(word, -WEIGHT_LIMIT, WEIGHT_LIMIT, what)
 
 
 def quoted(text: str) -> str:

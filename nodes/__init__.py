@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..model_files.environment import pack_version
 from .applying.apply import ApplyImagePrompt
+from .applying.layer_weights import ImagePromptLayerWeights
 from .encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from .folders import register_folders
 from .loading.files_used import register_prompt_handler
@@ -20,6 +21,7 @@ NODES: list[type[io.ComfyNode]] = [
     EncodeImagePrompt,
     CombineImagePrompts,
     ApplyImagePrompt,
+    ImagePromptLayerWeights,
     ModelPathsReport,
 ]
 

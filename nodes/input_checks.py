@@ -73,6 +73,22 @@ def choice(value: Any, choices: Sequence[str], name: str) -> str:
     return value
 
 
+def typed(value: Any, chosen: str, kind: str, chooser: str, name: str) -> bool:
+    """Check that a text is given if, and only if, the choice is the kind that reads it; and return whether it is.
+
+    chooser, name: the inputs with the choice and the text
+    """
+    text = expect(value, str, f"input {name}", "type a text, or connect a STRING")
+    if chosen == kind and not text.strip():
+        raise ValueError(f"The input {chooser} is {kind!r}, and {name} is empty: give {name}, or choose another.")
+    if chosen != kind and text.strip():
+        raise ValueError(
+            f"The input {name} is {described(value)}, and {chooser} is {chosen!r}, which does not read it: choose "
+            f"{kind!r}, or empty {name}."
+        )
+    return chosen == kind
+
+
 def diffusion_model(value: Any, name: str = "model") -> ModelPatcher:
     """Check that a value is what a MODEL socket carries."""
     advice = f"connect a {', '.join(APPLIED_TO[:-1])} or {APPLIED_TO[-1]} model"

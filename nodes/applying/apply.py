@@ -7,7 +7,7 @@ from comfy.clip_vision import Output
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ...ip_adapter import LAYER_SET_NAMES, OWN, Course, Strength, select_layers
+from ...ip_adapter import LAYER_SET_NAMES, OWN, WEIGHT_LIMIT, Course, Strength, select_layers
 from .. import input_checks
 from ..encoding.adapter_features import negative_features, reference_features
 from ..loading.adapter import ImagePromptAdapter
@@ -17,7 +17,6 @@ from .masks import Place
 from .prepared import Arrangement
 
 BATCHES: Mapping[str, Arrangement] = {"together": "together", "one per image": "by picture"}
-WEIGHT_LIMIT = 5.0  # in both directions, typed in or linked; in half precision, models fail at little more
 
 
 class ApplyImagePrompt(io.ComfyNode):

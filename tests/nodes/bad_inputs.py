@@ -18,6 +18,7 @@ from comfy.clip_vision import ClipVisionModel, Output
 from safetensors.torch import save_file
 
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
+from image_prompt.nodes.applying.layer_weights import ImagePromptLayerWeights
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.loading.load import LoadImageEncoder, LoadImagePromptAdapter
 from image_prompt.nodes.loading.models import LoadImagePromptModels
@@ -87,6 +88,7 @@ GOOD: dict[type, Callable[[], Inputs]] = {
     LoadImagePromptAdapter: _load_adapter,
     LoadImagePromptModels: _load_models,
     ApplyImagePrompt: _apply,
+    ImagePromptLayerWeights: lambda: {},
     EncodeImagePrompt: lambda: {"clip_vision": tiny.encoder(), "image": torch.zeros(1, 8, 8, 3)},
     CombineImagePrompts: lambda: {"method": "average", "features_1": _features(), "features_2": _features()},
 }
@@ -164,6 +166,7 @@ def _dino(_: Inputs) -> Any:
 
 A, C, E = ApplyImagePrompt, CombineImagePrompts, EncodeImagePrompt
 L, M, N = LoadImageEncoder, LoadImagePromptModels, LoadImagePromptAdapter
+W = ImagePromptLayerWeights
 NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
 OF_THE_ENCODER = "(?s:.*)Not found: an encoder"  # and which file would do
 
@@ -306,4 +309,31 @@ BAD_INPUTS = (
     Bad(C, {"method": "weighted average", "weights": "1, 2, 3"}, r"given 3 weights \(1, 2, 3\) for 2 references"),
     Bad(C, {"method": "weighted average", "weights": "0, 0"}, "are 0, 0: .* one of them more than 0"),
     Bad(C, {"method": "weighted average", "weights": "1, nan"}, "are 1, nan: each must be a finite number, 0 or more"),
+    # Image Prompt Layer Weights
+    Bad(W, {"preset": "colour"}, "The input preset is the text 'colour': choose one of all, style and composition, st"),
+    Bad(W, {"preset": "weight type linear"}, "The input preset is the text 'weight type linear': choose one of all"),
+    Bad(W, {"curve": NOTHING}, "The input curve is nothing: choose one of linear, ease in"),
+    Bad(W, {"first": float("nan")}, "The first weight is nan: it must be a number between -5 and 5"),
+    Bad(W, {"last": 5.5}, r"The last weight is 5\.5: it must be a number between -5 and 5"),
+    Bad(W, {"index": "rows"}, "The input index is the text 'rows': choose one of blocks, layers"),
+    Bad(W, {"values": LIST}, "The input values is a list of 2: type a text, or connect a STRING"),
+    Bad(W, {"values": "1"}, "values is the text '1', and preset is 'all', which does not read it: choose 'values', or"),
+    Bad(W, {"preset": "values"}, "The input preset is 'values', and values is empty: give values, or choose another"),
+    Bad(W, {"preset": "values", "values": "1, nan"}, "Layer weight 2 is 'nan': it must be a number between -5 and 5"),
+    Bad(W, {"preset": "values", "values": "1:1, 1:2"}, "Number 1 of the blocks has two layer weights: give one for e"),
+    Bad(
+        W,
+        {"preset": "values", "values": "1, 1"},
+        r"2 layer weights, SD1\.5 takes 1 .* 16 (?s:.*)SDXL takes .* 70 (?s:.*)Flux takes 1 .* 19 ",
+    ),
+    Bad(
+        W,
+        {"preset": "values", "values": ",".join("1" * 11), "model": lambda _: _unet("SD1.5")},
+        r"^There are 11 layer weights, SD1\.5 takes 1 \(for all\), 3 .* or 16 \(one for each block\): give as many",
+    ),
+    Bad(
+        W, {"preset": "style", "model": lambda _: tiny.flux()}, "is for SD1.5, SDXL, Kolors, the model is Flux: choose"
+    ),
+    Bad(W, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5"),
+    Bad(W, {"model": lambda _: tiny.chroma()}, "The model is Chroma: layer weights are for SD1.5, .* one of these, or"),
 )

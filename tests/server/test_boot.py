@@ -16,6 +16,7 @@ NODES = {
     "ImagePromptEncode": ["CLIP_VISION_OUTPUT", "IMAGE"],
     "ImagePromptCombine": ["CLIP_VISION_OUTPUT"],
     "ImagePromptApply": ["MODEL"],
+    "ImagePromptLayerWeights": ["IMAGE_PROMPT_LAYER_WEIGHTS", "STRING"],
     "ImagePromptLoadModels": ["MODEL", "IMAGE_PROMPT_ADAPTER", "CLIP_VISION"],
     "ImagePromptModelReport": ["STRING"],
 }
@@ -25,6 +26,7 @@ WIDGETS = {  # in the order in which `widgets_values` of saved workflows lists t
     "ImagePromptEncode": ["crop", "background"],
     "ImagePromptCombine": ["method", "rows", "weights", "interpolation"],
     "ImagePromptApply": ["weight", "start", "end", "batch", "layers"],
+    "ImagePromptLayerWeights": ["preset", "curve", "first", "last", "values", "index"],
     "ImagePromptLoadModels": ["purpose"],
     "ImagePromptModelReport": [],
 }
@@ -34,6 +36,7 @@ SOCKETS = {
     "ImagePromptEncode": ["clip_vision", "image", "adapter"],
     "ImagePromptCombine": [f"features_{number}" for number in range(1, 7)],
     "ImagePromptApply": ["model", "adapter", "features", "mask", "negative"],
+    "ImagePromptLayerWeights": ["model"],
     "ImagePromptLoadModels": ["model"],
     "ImagePromptModelReport": [],
 }
@@ -47,7 +50,7 @@ def test_the_pack_loads_without_a_complaint(server):
     log = server.log.read_text(errors="replace")
     assert "custom_nodes/image-prompt" in log.replace("\\", "/")
     assert "IMPORT FAILED" not in log
-    assert log.count(f"Image Prompt {pack_version()}: 7 nodes.") == 1
+    assert log.count(f"Image Prompt {pack_version()}: 8 nodes.") == 1
     assert "Error while calling comfy_entrypoint" not in log
     assert "Traceback" not in log
 

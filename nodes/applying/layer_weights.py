@@ -1,0 +1,179 @@
+"""The node that says how much of an image prompt acts in each layer."""
+
+from collections.abc import Mapping, Sequence
+
+from comfy.model_patcher import ModelPatcher
+from comfy_api.latest import io
+
+from ...ip_adapter import (
+    APPLIED_TO,
+    DEPTH_CURVES,
+    OFFERED_PRESETS,
+    PUBLISHED_BLOCKS,
+    WEIGHT_LIMIT,
+    Block,
+    CurveWeights,
+    LayerWeights,
+    PresetWeights,
+    layer_summary,
+    layer_table,
+    parse_layer_weights,
+)
+from .. import input_checks
+from ..display import show
+from ..sockets import CATEGORY, LayerWeightsType
+from .hosts import base_model, host_of
+
+CURVE, VALUES = "curve", "values"
+PRESETS = (*OFFERED_PRESETS, CURVE, VALUES)
+INDICES = ("blocks", "layers")
+SHOWN = ("SD1.5", "SDXL", "Flux")  # whose tables are shown if no model is connected
+
+
+class ImagePromptLayerWeights(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ImagePromptLayerWeights",
+            display_name="Image Prompt Layer Weights",
+            category=CATEGORY,
+            description="Says how much of an image prompt acts in each layer of the model: by a preset for style and "
+            "composition, by a curve over depth, or by numbers for parts, blocks or layers. It shows the numbers that "
+            "come out.",
+            search_aliases=[
+                "ip-adapter weight type",
+                "style transfer",
+                "composition",
+                "block weights",
+                "mad scientist",
+            ],
+            inputs=[
+                io.Combo.Input(
+                    "preset",
+                    options=list(PRESETS),
+                    default=PRESETS[0],
+                    optional=True,
+                    tooltip="Where the references act. 'style': their colours and textures; 'composition': their "
+                    "shapes and places; 'strong style': everywhere but in the blocks of composition; 'precise style': "
+                    "in the blocks of style, and in those of composition guidance pushes away from them; 'curve' and "
+                    "'values': as the inputs below say. Flux.1 has 'all', 'curve' and 'values'.",
+                ),
+                io.Combo.Input(
+                    "curve",
+                    options=list(DEPTH_CURVES),
+                    default=next(iter(DEPTH_CURVES)),
+                    optional=True,
+                    tooltip="For the preset 'curve': how the weights go from first to last. 'there and back' comes to "
+                    "last in the middle of the model, and goes back to first.",
+                ),
+                io.Float.Input(
+                    "first",
+                    default=1.0,
+                    min=-WEIGHT_LIMIT,
+                    max=WEIGHT_LIMIT,
+                    step=0.05,
+                    optional=True,
+                    tooltip="For the preset 'curve': the weight of the first block to run.",
+                ),
+                io.Float.Input(
+                    "last",
+                    default=0.0,
+                    min=-WEIGHT_LIMIT,
+                    max=WEIGHT_LIMIT,
+                    step=0.05,
+                    optional=True,
+                    tooltip="For the preset 'curve': the weight at its end.",
+                ),
+                io.String.Input(
+                    "values",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    placeholder="1, 0.5, 0 or 3:0.5, 6:1",
+                    tooltip="For the preset 'values': one number for all layers, three for the input blocks, the "
+                    "middle and the output blocks, one for each block (SD1.5 16, SDXL 11, Flux.1 19) or one for each "
+                    "layer (SDXL 70), in the order in which they run; or single ones like 3:0.5, 6:1, and all others "
+                    "do not act.",
+                ),
+                io.Combo.Input(
+                    "index",
+                    options=list(INDICES),
+                    default=INDICES[0],
+                    optional=True,
+                    tooltip="What a curve goes along, and what the numbers before the colons count: blocks or single "
+                    "layers, from 0, in the order in which they run.",
+                    advanced=True,
+                ),
+                io.Model.Input(
+                    "model",
+                    optional=True,
+                    tooltip="The model whose table is shown. Without it, those of SD1.5, SDXL and Flux.1 are.",
+                ),
+            ],
+            outputs=[
+                LayerWeightsType.Output(display_name="layer weights", tooltip="How much acts in each layer."),
+                io.String.Output(display_name="table", tooltip="The weight of every block: 'x10' means in ten layers."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        preset: str = PRESETS[0],
+        curve: str = next(iter(DEPTH_CURVES)),
+        first: float = 1.0,
+        last: float = 0.0,
+        values: str = "",
+        index: str = INDICES[0],
+        model: ModelPatcher | None = None,
+    ) -> io.NodeOutput:
+        input_checks.choice(preset, PRESETS, "preset")
+        input_checks.choice(curve, tuple(DEPTH_CURVES), "curve")
+        first = input_checks.number(first, -WEIGHT_LIMIT, WEIGHT_LIMIT, "first weight")
+        last = input_checks.number(last, -WEIGHT_LIMIT, WEIGHT_LIMIT, "last weight")
+        input_checks.choice(index, INDICES, "index")
+        by = "layers" if index == "layers" else "blocks"
+        if input_checks.typed(values, preset, VALUES, "preset", "values"):
+            weights = parse_layer_weights(values, by)
+        else:
+            weights = CurveWeights(curve, first, last, by) if preset == CURVE else PresetWeights(preset)
+        table, summary = _shown(weights, _blocks(model))
+        show(summary, getattr(cls.hidden, "unique_id", None))
+        return io.NodeOutput(weights, table)
+
+
+def _blocks(model: ModelPatcher | None) -> Mapping[str, Sequence[Block]]:
+    """{base model: its blocks} of the model, or of the published models if there is none.
+
+    Raises:
+        ValueError: there are no IP-Adapters here for the model.
+    """
+    if model is None:
+        return {base: PUBLISHED_BLOCKS[base] for base in SHOWN}
+    base, host = base_model(input_checks.diffusion_model(model)), host_of(model)
+    if host is None or base not in APPLIED_TO:
+        raise ValueError(
+            f"The model is {base}: layer weights are for {', '.join(APPLIED_TO)} models. Connect one of these, or none."
+        )
+    return {base: [site.block for site in host.sites(model)]}
+
+
+def _shown(weights: LayerWeights, blocks: Mapping[str, Sequence[Block]]) -> tuple[str, str]:
+    """The table and the summary of the weights in all models that they fit, and why they do not fit the others.
+
+    Raises:
+        ValueError: they fit none.
+    """
+    tables, summaries, misfits = list[str](), list[str](), list[str]()
+    for base, layers in blocks.items():
+        try:
+            shares = weights.shares(layers, base)
+        except ValueError as error:
+            misfits.append(str(error))
+        else:
+            tables.append(f"{base}\n{layer_table(shares, layers)}")
+            summaries.append(f"{base}\n{layer_summary(shares, layers)}")
+    if not tables:
+        raise ValueError("\n".join(misfits))
+    return "\n\n".join([*tables, *misfits]), "\n".join(summaries)

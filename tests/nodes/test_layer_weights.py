@@ -1,0 +1,54 @@
+"""The node for layer weights: what it says about a model, and what it shows."""
+
+import pytest
+import tiny
+
+from image_prompt.ip_adapter import CurveWeights, PresetWeights, layer_table, parse_layer_weights
+from image_prompt.nodes.applying import layer_weights
+from image_prompt.nodes.applying.hosts.unet import cross_attentions
+from image_prompt.nodes.applying.layer_weights import ImagePromptLayerWeights
+
+
+def run(**inputs):
+    return ImagePromptLayerWeights.execute(**inputs).args
+
+
+@pytest.mark.parametrize(
+    "inputs, value",
+    [
+        ({}, PresetWeights("all")),
+        ({"preset": "precise style"}, PresetWeights("precise style")),
+        (
+            {"preset": "curve", "curve": "ease in", "first": 0.5, "last": 2.0},
+            CurveWeights("ease in", 0.5, 2.0, "blocks"),
+        ),
+        ({"preset": "curve", "index": "layers"}, CurveWeights("linear", 1.0, 0.0, "layers")),
+        ({"preset": "values", "values": "1, 0, -1"}, parse_layer_weights("1,0,-1")),
+        ({"preset": "values", "values": "12:1", "index": "layers"}, parse_layer_weights("12:1", "layers")),
+        ({"preset": "style", "values": " \n"}, PresetWeights("style")),
+    ],
+)
+def test_the_output_says_what_the_inputs_say(inputs, value):
+    assert run(**inputs)[0] == value
+
+
+@pytest.mark.parametrize("base", ["SD1.5", "SDXL"])
+def test_the_table_is_that_of_the_connected_model(base):
+    model = tiny.unet(base)
+    blocks = [block for block, _ in cross_attentions(model.model.diffusion_model)]
+    weights, table = run(preset="style", model=model)
+    assert table == f"{base}\n{layer_table(weights.shares(blocks, base), blocks)}"
+    flux = run(preset="curve", model=tiny.flux())[1].splitlines()
+    assert (len(flux), flux[1], flux[10], flux[19]) == (20, "double 0   1.00", "double 9   0.50", "double 18  -")
+
+
+def test_without_a_model_it_shows_those_that_the_weights_fit(monkeypatch):
+    shown = []
+    monkeypatch.setattr(layer_weights, "show", lambda text, node: shown.append(text))
+    assert [part.split("\n")[0] for part in run()[1].split("\n\n")] == ["SD1.5", "SDXL", "Flux"]
+    table = run(preset="style")[1].split("\n\n")
+    assert [part.split("\n")[0] for part in table[:2]] == ["SD1.5", "SDXL"]
+    assert table[2] == (
+        "The preset 'style' is for SD1.5, SDXL, Kolors, the model is Flux: choose all, a curve or values."
+    )
+    assert shown[1] == "SD1.5\ninput 1-2: 1.00\noutput 9-11: 1.00\nSDXL\noutput 1: 1.00 x10"
