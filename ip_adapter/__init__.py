@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     )
     from .layers import Block, file_order, match_layers, select_layers
     from .prepare import kept_memory, project, working_memory
-    from .scaling import SCALINGS
+    from .scaling import SCALINGS, ScalingName
     from .strength import ALWAYS, CURVES, OWN, Course, Frame, Keyframe, Share, Side, Strength
     from .tokens import Tokens, image_tokens
     from .weight_text import WEIGHT_LIMIT
@@ -86,6 +86,7 @@ __all__ = [
     "Plan",
     "PresetWeights",
     "Reads",
+    "ScalingName",
     "Share",
     "Side",
     "Sides",
@@ -142,7 +143,7 @@ EXPORTS = {  # module -> its names that the package gives
     ),
     "layers": ("Block", "file_order", "match_layers", "select_layers"),
     "prepare": ("kept_memory", "project", "working_memory"),
-    "scaling": ("SCALINGS",),
+    "scaling": ("SCALINGS", "ScalingName"),
     "strength": ("ALWAYS", "CURVES", "OWN", "Course", "Frame", "Keyframe", "Share", "Side", "Strength"),
     "tokens": ("Tokens", "image_tokens"),
     "weight_text": ("WEIGHT_LIMIT",),

@@ -5,4 +5,6 @@ from comfy_api.latest import io
 CATEGORY = "image prompt"
 
 Adapter = io.Custom("IMAGE_PROMPT_ADAPTER")
+ImagePromptType = io.Custom("IMAGE_PROMPT")
 LayerWeightsType = io.Custom("IMAGE_PROMPT_LAYER_WEIGHTS")
+StepWeightsType = io.Custom("IMAGE_PROMPT_STEP_WEIGHTS")
