@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .layers import Block, file_order, match_layers, select_layers
     from .prepare import kept_memory, project, working_memory
     from .scaling import SCALINGS, ScalingName
+    from .step_weights import StepWeights, parse_step_weights, step_curve, step_table, step_text
     from .strength import ALWAYS, CURVES, OWN, Course, Frame, Keyframe, Share, Side, Strength
     from .tokens import Tokens, image_tokens
     from .weight_text import WEIGHT_LIMIT
@@ -91,6 +92,7 @@ __all__ = [
     "Side",
     "Sides",
     "Step",
+    "StepWeights",
     "Strength",
     "Tokens",
     "encoder_name",
@@ -106,11 +108,15 @@ __all__ = [
     "match_layers",
     "normalise",
     "parse_layer_weights",
+    "parse_step_weights",
     "plan_attention",
     "project",
     "purposes",
     "scale_key",
     "select_layers",
+    "step_curve",
+    "step_table",
+    "step_text",
     "working_memory",
 ]
 
@@ -144,6 +150,7 @@ EXPORTS = {  # module -> its names that the package gives
     "layers": ("Block", "file_order", "match_layers", "select_layers"),
     "prepare": ("kept_memory", "project", "working_memory"),
     "scaling": ("SCALINGS", "ScalingName"),
+    "step_weights": ("StepWeights", "parse_step_weights", "step_curve", "step_table", "step_text"),
     "strength": ("ALWAYS", "CURVES", "OWN", "Course", "Frame", "Keyframe", "Share", "Side", "Strength"),
     "tokens": ("Tokens", "image_tokens"),
     "weight_text": ("WEIGHT_LIMIT",),

@@ -101,7 +101,7 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 from pack.clip_vision import PRESETS, VisionConfig
 from pack.ip_adapter import APPLIED_TO, BASE_MODELS, ENCODERS, FAMILIES, LAYER_SETS, Strength, match_layers, purposes
-from pack.ip_adapter import PRESETS, PUBLISHED_BLOCKS, parse_layer_weights
+from pack.ip_adapter import PRESETS, PUBLISHED_BLOCKS, parse_layer_weights, parse_step_weights
 from pack.ip_adapter.families.foreign import FOREIGN, REMEDIES
 print(len(APPLIED_TO), "torch" in sys.modules)
 """
