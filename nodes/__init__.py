@@ -6,7 +6,10 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..model_files.environment import pack_version
 from .applying.apply import ApplyImagePrompt
+from .applying.apply_references import ApplyReferences
+from .applying.conditioning import ReferencesToConditioning
 from .applying.layer_weights import ImagePromptLayerWeights
+from .applying.reference import MakeReference
 from .encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from .folders import register_folders
 from .loading.files_used import register_prompt_handler
@@ -21,6 +24,9 @@ NODES: list[type[io.ComfyNode]] = [
     EncodeImagePrompt,
     CombineImagePrompts,
     ApplyImagePrompt,
+    MakeReference,
+    ApplyReferences,
+    ReferencesToConditioning,
     ImagePromptLayerWeights,
     ModelPathsReport,
 ]

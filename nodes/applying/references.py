@@ -1,0 +1,180 @@
+"""Make image prompts for a model of references: what the nodes that take several have in common."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy_api.latest import io
+
+from ...ip_adapter import Features, Strength
+from .. import input_checks
+from ..encoding.adapter_features import negative_features, reference_features
+from ..loading.adapter import ImagePromptAdapter
+from ..sockets import ImagePromptType
+from .attach import image_prompt, matching_sites
+from .image_prompt import ImagePrompt
+from .mask_shapes import normalised
+from .masks import Place
+from .reference import Reference
+
+JOINING = ("one softmax each", "concat")
+OVERLAP = ("add", "normalise")
+MOST = 50  # references of one node: sockets that ComfyUI draws
+
+ALIKE: Mapping[str, str] = {  # what references that share a softmax have in common -> what to call it
+    "arrangement": "combining",
+    "frames": "frame or step weights",
+    "course": "start, end or step weights",
+    "layers": "layers",
+    "scaling": "scaling",
+    "mask": "mask",
+}
+
+
+def inputs() -> list[io.Input]:
+    """The inputs for references and for how they act together."""
+    return [
+        io.Autogrow.Input(
+            "references",
+            template=io.Autogrow.TemplatePrefix(
+                ImagePromptType.Input("reference", tooltip="A reference, from Image Prompt Reference."),
+                prefix="reference_",
+                min=1,
+                max=MOST,
+            ),
+            tooltip="Any number of references; a free socket appears as soon as the last one is used.",
+        ),
+        io.Combo.Input(
+            "joining",
+            options=list(JOINING),
+            default=JOINING[0],
+            optional=True,
+            advanced=True,
+            tooltip="How references act together. one softmax each: each for itself, and all are added. concat: the "
+            "model looks at all at once, in one softmax; they need the same mask, layers and steps.",
+        ),
+        io.Combo.Input(
+            "overlap",
+            options=list(OVERLAP),
+            default=OVERLAP[0],
+            optional=True,
+            advanced=True,
+            tooltip="Where masks overlap. add: the references act on top of each other. normalise: they share, so "
+            "that the masks add up to no more than 1; one without a mask counts as everywhere.",
+        ),
+    ]
+
+
+def read_references(given: Mapping[str, object], joining: str, overlap: str) -> list[Reference]:
+    """The references that act, in the order of their sockets, with their masks normalised if that is asked for.
+
+    Raises:
+        ValueError: an input is no reference, or their masks do not fit together.
+    """
+    input_checks.choice(joining, JOINING, "joining")
+    input_checks.choice(overlap, OVERLAP, "overlap")
+    found = list[Reference]()
+    for number, each in enumerate(_in_order(given), 1):
+        if each is not None:
+            input_checks.expect(each, Reference, f"reference {number}", "connect the output of Image Prompt Reference")
+            found.append(each if each.name else replace(each, name=f"reference {number}"))
+    acting = [each for each in found if not each.is_nothing]
+    if overlap == "normalise":
+        masks = normalised([each.mask for each in acting])
+        return [replace(each, mask=mask) for each, mask in zip(acting, masks, strict=True)]
+    return acting
+
+
+def image_prompts(
+    model: ModelPatcher, adapter: ImagePromptAdapter, references: Sequence[Reference], joining: str = JOINING[0]
+) -> list[ImagePrompt]:
+    """Make image prompts of references: one for each, or one of all if these share a softmax.
+
+    Raises:
+        ValueError: a reference fits neither the adapter nor the model, or those that share a softmax act differently.
+    """
+    features = [_features(adapter, each) for each in references]
+    if joining == "concat" and len(references) > 1:
+        _check_alike(references)
+        first, weight = references[0], max((each.weight for each in references), key=abs)
+        (factors_cond, factors_uncond) = (
+            tuple(each.weight / weight for each, pair in zip(references, features) for _ in range(_rows(pair[side])))
+            for side in (0, 1)
+        )
+        factors = None if {*factors_cond, *factors_uncond} == {1.0} else (factors_cond, factors_uncond)
+        cond, uncond = (
+            {name: torch.cat([pair[side][name] for pair in features]) for name in features[0][side]} for side in (0, 1)
+        )
+        names = tuple(name for each, pair in zip(references, features) for name in _names(each, _rows(pair[0])))
+        how = _acting(model, adapter, replace(first, weight=weight))
+        return [image_prompt(model, adapter, cond, uncond, *how, factors=factors, names=names)]
+    return [
+        image_prompt(
+            model,
+            adapter,
+            cond,
+            uncond,
+            *_acting(model, adapter, each),
+            arrangement=each.arrangement,
+            names=_names(each, _rows(cond)),
+        )
+        for each, (cond, uncond) in zip(references, features, strict=True)
+    ]
+
+
+def _acting(model: ModelPatcher, adapter: ImagePromptAdapter, reference: Reference) -> tuple[Strength, Place]:
+    """How a reference acts on the model."""
+    matched = {site.block: layer for site, layer in matching_sites(model, adapter).items()}
+    shares = reference.layers.shares(list(matched), adapter.module.base_model)
+    layers = {matched[block]: share for block, share in shares.items()}
+    strength = Strength(reference.weight, layers, reference.course, reference.frames, reference.scaling)
+    return strength, Place(reference.mask, exact=True)
+
+
+def _features(adapter: ImagePromptAdapter, reference: Reference) -> tuple[Features, Features]:
+    cond = reference_features(adapter.module, reference.features, f"features of {reference.name}")
+    uncond = negative_features(adapter.module, reference.features, reference.negative)
+    rows, masks = _rows(cond), 0 if reference.mask is None else len(reference.mask)
+    if reference.arrangement == "by picture" and rows > 1 and masks > 1 and rows != masks:
+        raise ValueError(
+            f"{reference.name} has {rows} pictures and {masks} masks, and acts one per image: give one mask, or {rows}."
+        )
+    return cond, uncond
+
+
+def _check_alike(references: Sequence[Reference]) -> None:
+    first = references[0]
+    for other in references[1:]:
+        for field, word in ALIKE.items():
+            if not _same(getattr(first, field), getattr(other, field)):
+                raise ValueError(
+                    f"{first.name} and {other.name} share one softmax, because joining is 'concat', but differ in "
+                    f"their {word}: give both the same, or choose {JOINING[0]!r}."
+                )
+    if first.arrangement != "together":
+        raise ValueError(
+            f"{first.name} is not combined by concat, but shares one softmax with others, because joining is 'concat': "
+            f"choose concat for it too, or {JOINING[0]!r} for joining."
+        )
+
+
+def _same(one: object, two: object) -> bool:
+    if isinstance(one, torch.Tensor) and isinstance(two, torch.Tensor):
+        return torch.equal(one, two)
+    return one is two if isinstance(one, torch.Tensor) or isinstance(two, torch.Tensor) else one == two
+
+
+def _in_order(given: Mapping[str, object]) -> list[object]:
+    """What is connected, by the numbers of the sockets."""
+    return [given[name] for name in sorted(given, key=lambda name: int(name.rsplit("_", 1)[-1]))]
+
+
+def _rows(features: Features) -> int:
+    return len(next(iter(features.values())))
+
+
+def _names(reference: Reference, count: int) -> tuple[str, ...]:
+    if count == 1:
+        return (reference.name,)
+    return tuple(f"{reference.name}, picture {number}" for number in range(1, count + 1))
