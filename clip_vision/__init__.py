@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from .encoding import encode, encode_pixels
     from .features import FEATURES, VisionFeatures
     from .from_file import load
+    from .masking import clear_outside, crop_to_mask, mask_box
     from .model import VisionEncoder
     from .packing import pack_weights, unpack_weights
     from .preprocessing import CROPS, fit, preprocess
     from .presets import PRESETS, Preset
+    from .tiling import Box, cut_tiles, tile_boxes
 
 __all__ = [
     "COMBINE_BY_NUMBERS",
@@ -27,20 +29,26 @@ __all__ = [
     "CROPS",
     "FEATURES",
     "PRESETS",
+    "Box",
     "Preset",
     "VisionConfig",
     "VisionEncoder",
     "VisionFeatures",
     "best_dtype",
+    "clear_outside",
     "combine",
+    "crop_to_mask",
+    "cut_tiles",
     "describe",
     "encode",
     "encode_pixels",
     "fit",
     "load",
     "load_encoder",
+    "mask_box",
     "pack_weights",
     "preprocess",
+    "tile_boxes",
     "to_transformers",
     "unpack_weights",
 ]
@@ -53,10 +61,12 @@ EXPORTS = {  # module -> its names that the package gives
     "encoding": ("encode", "encode_pixels"),
     "features": ("FEATURES", "VisionFeatures"),
     "from_file": ("load",),
+    "masking": ("clear_outside", "crop_to_mask", "mask_box"),
     "model": ("VisionEncoder",),
     "packing": ("pack_weights", "unpack_weights"),
     "preprocessing": ("CROPS", "fit", "preprocess"),
     "presets": ("PRESETS", "Preset"),
+    "tiling": ("Box", "cut_tiles", "tile_boxes"),
 }
 _HOMES = {name: module for module, names in EXPORTS.items() for name in names}
 

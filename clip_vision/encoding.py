@@ -31,7 +31,7 @@ def encode(
     """The features of pictures.
 
     images: a path, a PIL image, an array or a tensor of one picture or a batch, or a list of these, as `images.to_rgb`
-        takes them
+        takes them. `cut_tiles`, `crop_to_mask` and `clear_outside` make such lists
     want: names of features, of `VisionFeatures`; the others are None in the result
     hidden_layers: indices into transformers' `hidden_states`
     crop: how a picture becomes square, a key of `CROPS`: "center", "top", "bottom", "left", "right", "pad" or "squash"

@@ -65,7 +65,7 @@ def _one_batch(image: Picture, background: Rgb) -> Tensor:
             f"A picture is a path, a PIL image, a numpy array or a torch tensor, not {type(image).__name__}. Give "
             "several as a list; open the bytes of a file with PIL.Image.open(io.BytesIO(data))."
         )
-    return _on_background(_to_bytes(_channels_first(pixels)), background).contiguous()
+    return on_background(_to_bytes(_channels_first(pixels)), background).contiguous()
 
 
 def _with_values(image: Tensor) -> Tensor:
@@ -184,7 +184,7 @@ def _to_bytes(pixels: Tensor) -> Tensor:
     return (pixels.float() * 255).round_().clamp_(0, 255).to(torch.uint8).cpu()
 
 
-def _on_background(pixels: Tensor, background: Rgb) -> Tensor:
+def on_background(pixels: Tensor, background: Rgb) -> Tensor:
     """Grey and transparent pictures as RGB on the background: (B, C, H, W) -> (B, 3, H, W)."""
     has_alpha = pixels.shape[1] in (2, 4)
     color = pixels[:, :-1] if has_alpha else pixels
