@@ -56,8 +56,7 @@ def tile_boxes(height: int, width: int, along: int = ALONG) -> list[Box]:
     if len(tops) * len(lefts) > MOST_TILES:
         raise ValueError(
             f"A picture of {width}x{height} pixels has {len(tops) * len(lefts)} tiles with {along} along its short "
-            f"side, and at most {MOST_TILES} are made: "
-            + ("ask for fewer along the short side." if along > 1 else 'cut it first, or use the crop "pad".')
+            f'side, and at most {MOST_TILES} are made: ask for fewer, cut the picture first, or use the crop "pad".'
         )
     return [Box(top, left, side) for top in tops for left in lefts]
 

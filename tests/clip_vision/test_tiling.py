@@ -110,8 +110,16 @@ MASKED = {"images": noise(8, 8), "mask": pil_mask((8, 8), 0, 0, 4, 4)}
 REFUSED = [
     (tile_boxes, {"height": 8, "width": 8, "along": 0}, "short side is 0: give a whole number from 1 to 8"),
     (tile_boxes, {"height": 8, "width": 8, "along": 2.0}, "is 2.0: give a whole number"),
-    (tile_boxes, {"height": 100, "width": 200, "along": 8}, "200x100 pixels has 128 tiles .* most 64 .* ask for fewer"),
-    (cut_tiles, {"images": noise(65, 1), "along": 1}, '65x1 pixels has 65 tiles .* cut it first, or use .* "pad"'),
+    (
+        tile_boxes,
+        {"height": 100, "width": 200, "along": 8},
+        "200x100 pixels has 128 tiles .* most 64 are made: ask for fewer",
+    ),
+    (
+        cut_tiles,
+        {"images": noise(65, 1), "along": 1},
+        '65x1 pixels has 65 tiles .* ask for fewer, cut the picture first, or use .* "pad"',
+    ),
     (crop_to_mask, {**MASKED, "margin": -0.1}, "margin around the mask is -0.1: give a number of at least 0"),
     (crop_to_mask, {**MASKED, "margin": "wide"}, "margin around the mask is 'wide': give a number"),
     (crop_to_mask, {**MASKED, "margin": float("inf")}, "margin around the mask is inf"),
