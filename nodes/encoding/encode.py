@@ -6,15 +6,27 @@ import torch
 from comfy.clip_vision import Output
 from comfy_api.latest import io
 
-from ...clip_vision import COMBINE_METHODS, COMBINE_ROWS, CROPS
+from ...clip_vision import COMBINE_METHODS, COMBINE_ROWS
+from ...clip_vision.masking import MARGIN
+from ...clip_vision.tiling import ALONG
 from .. import input_checks
 from ..activity import count, timed
 from ..loading.adapter import ImagePromptAdapter
 from ..sockets import CATEGORY, Adapter
-from .encoder import Encoder, as_encoder, encode_picture, square_view
+from .encoder import Encoder, as_encoder, encode_picture
 from .features import FIELDS, NEGATIVES, ImageFeatures, join
+from .squares import (
+    AROUND_MASK,
+    BACKGROUNDS,
+    CROPS_AND_TILES,
+    OUTSIDE,
+    background_input,
+    masked_squares,
+    squares,
+    tiles_input,
+)
 
-BACKGROUNDS = {"black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5), "white": (1.0, 1.0, 1.0)}
+CROP_CHOICES = (*CROPS_AND_TILES, AROUND_MASK)
 REFERENCES = tuple(f"features_{number}" for number in range(1, 7))
 
 
@@ -27,36 +39,61 @@ class EncodeImagePrompt(io.ComfyNode):
             category=CATEGORY,
             description="Turns reference images into features for Apply IP-Adapter, and shows what the encoder saw: "
             "it reads a small square, so parts of a wide or tall image are lost unless you choose the crop.",
-            search_aliases=["clip vision encode", "ip-adapter encoder", "prep image for clip vision", "image prompt"],
+            search_aliases=[
+                "clip vision encode",
+                "ip-adapter encoder",
+                "prep image for clip vision",
+                "image prompt",
+                "tiled",
+                "crop to mask",
+            ],
             inputs=[
                 io.ClipVision.Input("clip_vision", tooltip="The image encoder; one from a core loader works too."),
                 io.Image.Input("image", tooltip="One or more reference images."),
                 io.Combo.Input(
                     "crop",
-                    options=list(CROPS),
+                    options=list(CROP_CHOICES),
                     default="center",
                     optional=True,
                     tooltip="How an image becomes square: keep its centre or the named side, 'pad' it to keep all "
-                    "of it, or 'squash' it.",
+                    "of it, or 'squash' it. 'tiles' makes squares that cover it, each a reference of its own; 'mask' "
+                    "keeps the square around the mask.",
                 ),
-                io.Combo.Input(
-                    "background",
-                    options=list(BACKGROUNDS),
-                    default="black",
-                    optional=True,
-                    tooltip="Colour of the bars that 'pad' adds, and behind transparent parts.",
-                    advanced=True,
-                ),
+                background_input("behind transparent parts, and outside the mask"),
                 Adapter.Input(
                     "adapter",
                     optional=True,
                     tooltip="The IP-Adapter that will read the features. With it, only what it reads is computed and "
                     "kept: faster, and a fraction of the memory. Core nodes need it left out.",
                 ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="White where the image counts: one mask, or one for each image, as large as the image.",
+                ),
+                io.Combo.Input(
+                    "outside",
+                    options=list(OUTSIDE),
+                    default=OUTSIDE[0],
+                    optional=True,
+                    tooltip="What the encoder sees outside the mask: the background colour, or the image as it is.",
+                    advanced=True,
+                ),
+                io.Float.Input(
+                    "margin",
+                    default=MARGIN,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    optional=True,
+                    tooltip="With the crop 'mask': what is kept around the mask, as a part of its longer side.",
+                    advanced=True,
+                ),
+                tiles_input(),
             ],
             outputs=[
                 io.ClipVisionOutput.Output(display_name="features", tooltip="Features; core nodes accept them too."),
-                io.Image.Output(display_name="seen", tooltip="The square picture that the encoder saw."),
+                io.Image.Output(display_name="seen", tooltip="The square pictures that the encoder saw."),
             ],
         )
 
@@ -68,22 +105,35 @@ class EncodeImagePrompt(io.ComfyNode):
         crop: str = "center",
         background: str = "black",
         adapter: ImagePromptAdapter | None = None,
+        mask: torch.Tensor | None = None,
+        outside: str = OUTSIDE[0],
+        margin: float = MARGIN,
+        tiles: int = ALONG,
     ) -> io.NodeOutput:
         encoder = as_encoder(clip_vision)
-        input_checks.choice(crop, list(CROPS), "crop")
+        input_checks.choice(crop, CROP_CHOICES, "crop")
         input_checks.choice(background, list(BACKGROUNDS), "background")
+        input_checks.choice(outside, OUTSIDE, "outside")
+        input_checks.image(image)
+        if crop == AROUND_MASK and mask is None:
+            raise ValueError("The crop is 'mask', and no mask is connected: connect one, or choose another crop.")
         with timed("encode"):
-            picture = square_view(encoder, image, crop, BACKGROUNDS[background])
-            features = encode_picture(encoder, picture) if adapter is None else encode_for(encoder, picture, adapter)
-        count("pictures", len(picture))
-        return io.NodeOutput(features, picture)
+            if mask is None:
+                seen = squares(encoder, image, crop, background, tiles)
+            else:
+                seen = masked_squares(encoder, image, crop, background, tiles, mask, outside, margin)
+            features = encode_for(encoder, seen, adapter)
+        count("pictures", len(seen))
+        return io.NodeOutput(features, seen)
 
 
-def encode_for(encoder: Encoder, picture: torch.Tensor, adapter: ImagePromptAdapter) -> ImageFeatures:
-    """Features of a picture (B, S, S, 3), with only what the adapter reads.
+def encode_for(encoder: Encoder, picture: torch.Tensor, adapter: ImagePromptAdapter | None) -> ImageFeatures:
+    """Features of a picture (B, S, S, 3), with only what the adapter reads, or with all of them without one.
 
     What the adapter reads of an empty picture is encoded at once, so that the encoder need not stay in memory.
     """
+    if adapter is None:
+        return encode_picture(encoder, picture)
     input_checks.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter, or nothing")
     features = encode_picture(encoder, picture, [FIELDS[reads.name] for reads in adapter.module.reads])
     features.kept_for = adapter.name

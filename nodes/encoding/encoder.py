@@ -114,9 +114,8 @@ class ImageEncoder:
     def encode_image(self, image: torch.Tensor, crop: bool = True) -> ImageFeatures:
         """Features of images (B, H, W, 3) in 0..1, as core nodes ask for them: cropped to the centre, or squashed."""
         every_layer = (EVERY_LAYER,) if self.model.config.kind == "siglip" else ()  # USOStyleReference reads them
-        return encode_picture(
-            self, square_view(self, image, "center" if crop else "squash"), (*self.fields, *every_layer)
-        )
+        picture = fit(input_checks.image(image), self.image_size, "center" if crop else "squash")
+        return encode_picture(self, picture, (*self.fields, *every_layer))
 
     def load(self) -> None:
         comfy.model_management.load_models_gpu([self.patcher])
@@ -199,19 +198,8 @@ def as_encoder(clip_vision: Any) -> Encoder:
     )
 
 
-def square_view(
-    encoder: Encoder, image: torch.Tensor, crop: str, background: tuple[float, float, float] = (0.0, 0.0, 0.0)
-) -> torch.Tensor:
-    """The square picture that the encoder reads, (B, S, S, 3), made from an image (B, H, W, C); both are in 0..1.
-
-    crop: one of `clip_vision.CROPS`
-    background: colour of the bars that "pad" adds, and behind transparent parts
-    """
-    return fit(input_checks.image(image), encoder.image_size, crop=crop, background=background)
-
-
 def encode_picture(encoder: Encoder, picture: torch.Tensor, want: Collection[str] = ()) -> ImageFeatures:
-    """Features of a picture (B, S, S, 3) that `square_view` made.
+    """Features of a picture (B, S, S, 3) in 0..1, as `clip_vision.fit` makes it of the encoder's size.
 
     want: names of fields of core's output; by default all that the encoder gives
     """

@@ -289,6 +289,19 @@ BAD_INPUTS = (
     Bad(E, {"crop": LIST}, "The input crop is a list of 2: choose one of"),
     Bad(E, {"background": "red"}, "The input background is the text 'red': choose one of black, grey, white"),
     Bad(E, {"adapter": DICT}, "The adapter is a dict with image_proj, ip_adapter: connect the output of Load IP-"),
+    Bad(E, {"crop": "mask"}, "The crop is 'mask', and no mask is connected: connect one, or choose another crop"),
+    Bad(E, {"mask": LIST}, "The mask is a list of 2: connect a MASK output"),
+    Bad(
+        E, {"mask": torch.ones(1, 64, 64)}, r"mask is 64x64 pixels large, and the image 8x8: .*Load Image gives one of"
+    ),
+    Bad(E, {"mask": torch.ones(2, 8, 8)}, "There are 2 masks for 1 pictures: give one mask for all, or one for each"),
+    Bad(E, {"mask": torch.zeros(1, 8, 8)}, "The mask is black, so that nothing of the picture counts: make it white"),
+    Bad(E, {"crop": "mask", "mask": torch.full((1, 8, 8), 0.2)}, "nothing to crop to: its brightest pixel is 0.2"),
+    Bad(E, {"crop": "mask", "mask": torch.ones(1, 8, 8), "margin": -1.0}, "margin around the mask is -1.0: give a n"),
+    Bad(E, {"outside": "black"}, "The input outside is the text 'black': choose one of background, picture"),
+    Bad(E, {"crop": "tiles", "tiles": 9}, "tiles along the short side is 9: give a whole number from 1 to 8"),
+    Bad(E, {"crop": "tiles", "tiles": TEXT}, "tiles along the short side is 'a word': give a whole number"),
+    Bad(E, {"crop": "tiles", "image": torch.zeros(1, 1, 99, 3)}, "picture of 99x1 pixels has 99 tiles .*ask for fewer"),
     # Combine Image Prompts
     Bad(C, {"method": "mean"}, "The input method is the text 'mean': choose one of concat, add, subtract"),
     Bad(C, {"method": LIST}, "The input method is a list of 2: choose one of"),

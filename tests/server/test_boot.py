@@ -23,7 +23,7 @@ NODES = {
 WIDGETS = {  # in the order in which `widgets_values` of saved workflows lists them
     "ImagePromptLoadEncoder": ["encoder_name", "variant", "dtype"],
     "ImagePromptLoadAdapter": ["adapter_name"],
-    "ImagePromptEncode": ["crop", "background"],
+    "ImagePromptEncode": ["crop", "background", "outside", "margin", "tiles"],
     "ImagePromptCombine": ["method", "rows", "weights", "interpolation"],
     "ImagePromptApply": ["weight", "start", "end", "batch", "layers"],
     "ImagePromptLayerWeights": ["preset", "curve", "first", "last", "values", "index"],
@@ -33,7 +33,7 @@ WIDGETS = {  # in the order in which `widgets_values` of saved workflows lists t
 SOCKETS = {
     "ImagePromptLoadEncoder": [],
     "ImagePromptLoadAdapter": [],
-    "ImagePromptEncode": ["clip_vision", "image", "adapter"],
+    "ImagePromptEncode": ["clip_vision", "image", "adapter", "mask"],
     "ImagePromptCombine": [f"features_{number}" for number in range(1, 7)],
     "ImagePromptApply": ["model", "adapter", "features", "mask", "negative"],
     "ImagePromptLayerWeights": ["model"],

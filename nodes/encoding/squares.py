@@ -1,0 +1,93 @@
+"""The squares that an encoder reads of pictures: one of each, its tiles, or what a mask shows.
+
+Letters: B pictures, S the side of the square that an encoder reads, T tiles of a picture.
+"""
+
+import torch
+from comfy_api.latest import io
+
+from ...clip_vision import CROPS, clear_outside, crop_to_mask, cut_tiles, fit
+from ...clip_vision.config import Rgb
+from ...clip_vision.images import Pictures
+from ...clip_vision.masking import MARGIN
+from ...clip_vision.tiling import ALONG, MOST_ALONG
+from .. import input_checks
+from .encoder import Encoder
+
+BACKGROUNDS: dict[str, Rgb] = {"black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5), "white": (1.0, 1.0, 1.0)}
+TILES = "tiles"
+AROUND_MASK = "mask"
+CROPS_AND_TILES = (*CROPS, TILES)
+BACKGROUND_OUTSIDE, PICTURE_OUTSIDE = OUTSIDE = ("background", "picture")
+
+
+def background_input(where: str) -> io.Combo.Input:
+    return io.Combo.Input(
+        "background",
+        options=list(BACKGROUNDS),
+        default="black",
+        optional=True,
+        tooltip=f"Colour of the bars that 'pad' adds, {where}.",
+        advanced=True,
+    )
+
+
+def tiles_input() -> io.Int.Input:
+    return io.Int.Input(
+        "tiles",
+        default=ALONG,
+        min=1,
+        max=MOST_ALONG,
+        optional=True,
+        tooltip="With the crop 'tiles': how many squares lie along the short side. As many as cover the image lie "
+        "along the long one. Each is a reference of its own: more of them show smaller details.",
+        advanced=True,
+    )
+
+
+def squares(encoder: Encoder, pictures: Pictures, crop: str, background: str, tiles: int = ALONG) -> torch.Tensor:
+    """The squares that the encoder reads of pictures, (B, S, S, 3) in 0..1, or (B * T, S, S, 3) of their tiles."""
+    if crop != TILES:
+        return fit(pictures, encoder.image_size, crop, BACKGROUNDS[background])
+    return fit(
+        cut_tiles(pictures, tiles, BACKGROUNDS[background]), encoder.image_size, background=BACKGROUNDS[background]
+    )
+
+
+def masked_squares(
+    encoder: Encoder,
+    image: torch.Tensor,
+    crop: str,
+    background: str,
+    tiles: int,
+    mask: torch.Tensor,
+    outside: str = BACKGROUND_OUTSIDE,
+    margin: float = MARGIN,
+) -> torch.Tensor:
+    """The squares that the encoder reads of an image (B, H, W, C) with a mask (1 or B, H, W), as `squares` gives them.
+
+    outside: what lies outside the mask, one of `OUTSIDE`. With the background there, tiles that hold nothing else are
+        left out
+    margin: around the mask, as `clip_vision.crop_to_mask` takes it
+    """
+    shown = _fitting(mask, image).unsqueeze(-1)
+    color = BACKGROUNDS[background]
+    cleared = outside == BACKGROUND_OUTSIDE
+    pictures: Pictures = clear_outside(image, shown, color) if cleared else image
+    if crop == AROUND_MASK:
+        return fit(crop_to_mask(pictures, shown, margin, color), encoder.image_size, background=color)
+    if crop == TILES and cleared:
+        cut = zip(cut_tiles(pictures, tiles, color), cut_tiles(shown.expand(len(image), -1, -1, -1), tiles))
+        pictures = [each[inside.bool().flatten(1).any(1)] for each, inside in cut]
+        return fit(pictures, encoder.image_size, background=color)
+    return squares(encoder, pictures, crop, background, tiles)
+
+
+def _fitting(mask: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    (height, width), (high, wide) = image.shape[1:3], input_checks.mask(mask).shape[1:]
+    if (height, width) != (high, wide):
+        raise ValueError(
+            f"The mask is {wide}x{high} pixels large, and the image {width}x{height}: connect a mask of the same size. "
+            "(Load Image gives one of 64x64 if the image has no transparent part and no mask was painted on it.)"
+        )
+    return input_checks.mask(mask)
