@@ -11,6 +11,7 @@ from .applying.conditioning import ReferencesToConditioning
 from .applying.layer_weights import ImagePromptLayerWeights
 from .applying.reference import MakeReference
 from .encoding.encode import CombineImagePrompts, EncodeImagePrompt
+from .encoding.folder import EncodeFolder
 from .folders import register_folders
 from .loading.files_used import register_prompt_handler
 from .loading.load import LoadImageEncoder, LoadImagePromptAdapter
@@ -22,6 +23,7 @@ NODES: list[type[io.ComfyNode]] = [
     LoadImageEncoder,
     LoadImagePromptAdapter,
     EncodeImagePrompt,
+    EncodeFolder,
     CombineImagePrompts,
     ApplyImagePrompt,
     MakeReference,

@@ -15,11 +15,13 @@ import folder_paths
 import tiny
 import torch
 from comfy.clip_vision import ClipVisionModel, Output
+from PIL import Image
 from safetensors.torch import save_file
 
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
 from image_prompt.nodes.applying.layer_weights import ImagePromptLayerWeights
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
+from image_prompt.nodes.encoding.folder import EncodeFolder
 from image_prompt.nodes.loading.load import LoadImageEncoder, LoadImagePromptAdapter
 from image_prompt.nodes.loading.models import LoadImagePromptModels
 
@@ -83,6 +85,19 @@ def _load_models() -> Inputs:
     return {"model": _unet("SD1.5")}
 
 
+def _encode_folder() -> Inputs:
+    """Encode a folder below ComfyUI's input folder, which is beside the model folders."""
+    (folder, *_), _ = folder_paths.folder_names_and_paths["clip_vision"]
+    root = Path(folder).parent / "input"
+    for name, pictures in {"set": ("1.png", "2.png"), "empty": (), "broken": ("1.png", "page.jpg")}.items():
+        (root / name).mkdir(parents=True)
+        for picture in pictures:
+            Image.new("RGB", (8, 8)).save(root / name / picture)
+    (root / "broken" / "page.jpg").write_text("<html>")
+    folder_paths.set_input_directory(str(root))
+    return {"clip_vision": tiny.encoder(), "folder": "set"}
+
+
 GOOD: dict[type, Callable[[], Inputs]] = {
     LoadImageEncoder: _load_encoder,
     LoadImagePromptAdapter: _load_adapter,
@@ -90,6 +105,7 @@ GOOD: dict[type, Callable[[], Inputs]] = {
     ApplyImagePrompt: _apply,
     ImagePromptLayerWeights: lambda: {},
     EncodeImagePrompt: lambda: {"clip_vision": tiny.encoder(), "image": torch.zeros(1, 8, 8, 3)},
+    EncodeFolder: _encode_folder,
     CombineImagePrompts: lambda: {"method": "average", "features_1": _features(), "features_2": _features()},
 }
 
@@ -164,7 +180,7 @@ def _dino(_: Inputs) -> Any:
     return found
 
 
-A, C, E = ApplyImagePrompt, CombineImagePrompts, EncodeImagePrompt
+A, C, E, F = ApplyImagePrompt, CombineImagePrompts, EncodeImagePrompt, EncodeFolder
 L, M, N = LoadImageEncoder, LoadImagePromptModels, LoadImagePromptAdapter
 W = ImagePromptLayerWeights
 NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
@@ -302,6 +318,23 @@ BAD_INPUTS = (
     Bad(E, {"crop": "tiles", "tiles": 9}, "tiles along the short side is 9: give a whole number from 1 to 8"),
     Bad(E, {"crop": "tiles", "tiles": TEXT}, "tiles along the short side is 'a word': give a whole number"),
     Bad(E, {"crop": "tiles", "image": torch.zeros(1, 1, 99, 3)}, "picture of 99x1 pixels has 99 tiles .*ask for fewer"),
+    # Encode Folder of Pictures
+    Bad(F, {"clip_vision": NOTHING}, r"The clip_vision is nothing: connect Load Image Encoder\."),
+    Bad(
+        F, {"folder": "gone"}, r"The folder is the text 'gone': choose a folder below .* input folder \(\., broken, emp"
+    ),
+    Bad(F, {"folder": "../input/set"}, "The folder is the text '../input/set': choose a folder below"),
+    Bad(F, {"folder": "set/../set"}, "The folder is the text 'set/../set': choose a folder below"),
+    Bad(F, {"folder": LIST}, "The folder is a list of 2: choose a folder below"),
+    Bad(F, {"folder": "empty"}, "The folder 'empty' in .* holds no pictures: put some into it, or choose another"),
+    Bad(F, {"folder": "broken"}, "page.jpg' is not a picture that PIL can read: give a PNG"),
+    Bad(F, {"pictures": "some"}, "The input pictures is the text 'some': choose one of all, at random, in turn"),
+    Bad(F, {"count": 0}, "The count is 0: it must be a whole number from 1 on"),
+    Bad(F, {"number": 0.5}, r"The number is 0\.5: it must be a whole number from 0 on"),
+    Bad(F, {"crop": "mask"}, "The input crop is the text 'mask': choose one of center, .*, tiles"),
+    Bad(F, {"background": "red"}, "The input background is the text 'red': choose one of black"),
+    Bad(F, {"crop": "tiles", "tiles": 0}, "tiles along the short side is 0: give a whole number from 1 to 8"),
+    Bad(F, {"adapter": DICT}, "The adapter is a dict with image_proj, ip_adapter: connect the output of Load IP-"),
     # Combine Image Prompts
     Bad(C, {"method": "mean"}, "The input method is the text 'mean': choose one of concat, add, subtract"),
     Bad(C, {"method": LIST}, "The input method is a list of 2: choose one of"),
