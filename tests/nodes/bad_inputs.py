@@ -86,15 +86,13 @@ def _load_models() -> Inputs:
 
 
 def _encode_folder() -> Inputs:
-    """Encode a folder below ComfyUI's input folder, which is beside the model folders."""
-    (folder, *_), _ = folder_paths.folder_names_and_paths["clip_vision"]
-    root = Path(folder).parent / "input"
+    """Encode a folder below the input folder that ComfyUI has now."""
+    root = Path(folder_paths.get_input_directory())
     for name, pictures in {"set": ("1.png", "2.png"), "empty": (), "broken": ("1.png", "page.jpg")}.items():
         (root / name).mkdir(parents=True)
         for picture in pictures:
             Image.new("RGB", (8, 8)).save(root / name / picture)
     (root / "broken" / "page.jpg").write_text("<html>")
-    folder_paths.set_input_directory(str(root))
     return {"clip_vision": tiny.encoder(), "folder": "set"}
 
 

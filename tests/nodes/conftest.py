@@ -34,8 +34,9 @@ def user_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
-    """Empty model folders for ComfyUI."""
+    """Empty model folders for ComfyUI, and an input folder."""
     register_folders()
+    monkeypatch.setattr(folder_paths, "input_directory", str(tmp_path / "input"))
     for name in model_library.TYPES:
         if name in folder_paths.folder_names_and_paths:
             extensions = folder_paths.folder_names_and_paths[name][1]

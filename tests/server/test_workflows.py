@@ -4,6 +4,9 @@ import copy
 
 import numpy as np
 import pytest
+from PIL import Image
+
+from image_prompt.devtools.comfyui import ServerError
 
 
 def changed(workflow: dict, node: str, **inputs: object) -> dict:
@@ -89,3 +92,49 @@ def test_the_encoder_shows_what_it_saw(run, sd15):
     }
     pictures = {picture.shape[0]: picture for picture in run({**sd15, "seen": seen}).pictures}
     assert pictures[224].shape == (224, 224, 3)
+
+
+def test_the_encoder_sees_tiles_and_what_a_mask_shows(run, sd15):
+    """A mask wider than the picture is high makes a square that reaches beyond the picture."""
+    encode = find(sd15, "ImagePromptEncode")
+    clip_vision = sd15[encode]["inputs"]["clip_vision"]
+    nodes = {
+        "image": ("EmptyImage", {"width": 96, "height": 64, "batch_size": 1, "color": 0xFF0000}),
+        "mask": ("SolidMask", {"value": 1.0, "width": 96, "height": 64}),
+        "tiles": ("ImagePromptEncode", {"crop": "tiles"}),
+        "masked": ("ImagePromptEncode", {"crop": "mask", "mask": ["mask", 0], "background": "white"}),
+    }
+    for name in ("tiles", "masked"):
+        nodes[name][1].update(clip_vision=clip_vision, image=["image", 0])
+        nodes[f"seen of {name}"] = ("SaveImage", {"images": [name, 1], "filename_prefix": name})
+    workflow = {name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
+    pictures = run({clip_vision[0]: sd15[clip_vision[0]], **workflow}).pictures
+    columns = [tuple(map(tuple, picture[[0, 112], 112].tolist())) for picture in pictures]
+    red, white = (255, 0, 0), (255, 255, 255)
+    assert sorted(columns) == [(red, red)] * 6 + [(white, red)]
+
+
+def test_pictures_of_a_folder_are_references(run, server, sd15):
+    folder = server.base / "input" / "references" / "of a test"
+    folder.mkdir(parents=True)
+    for number, name in enumerate(("2.png", "10.png")):
+        Image.new("RGB", (60 + number, 40), (number * 200, 90, 30)).save(folder / name)
+    encode = find(sd15, "ImagePromptEncode")
+    workflow = copy.deepcopy(sd15)
+    given = {"clip_vision": sd15[encode]["inputs"]["clip_vision"], "folder": "references/of a test"}
+    workflow[encode] = {"class_type": "ImagePromptEncodeFolder", "inputs": given}
+    workflow["seen"] = {"class_type": "SaveImage", "inputs": {"images": [encode, 1], "filename_prefix": "folder"}}
+    workflow["names"] = {"class_type": "PreviewAny", "inputs": {"source": [encode, 2]}}
+    first = run(workflow)
+    squares = [picture for picture in first.pictures if picture.shape[0] == 224]
+    assert [square[112, 112].tolist() for square in squares] == [[0, 90, 30], [200, 90, 30]]
+    assert encode in run(workflow).cached
+    turn = changed(workflow, encode, pictures="in turn", number=1)
+    assert [picture[112, 112, 0] for picture in run(turn).pictures if picture.shape[0] == 224] == [200]
+    Image.new("RGB", (30, 30), (7, 7, 7)).save(folder / "1.png")
+    again = run(workflow)
+    assert encode in again.executed
+    assert [picture[112, 112, 0] for picture in again.pictures if picture.shape[0] == 224] == [7, 0, 200]
+    refused = changed(workflow, encode, folder="../models")
+    with pytest.raises(ServerError, match="folder"):
+        run(refused)
