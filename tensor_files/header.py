@@ -19,6 +19,7 @@ from .tensor_info import TensorInfo, UnusableFile
 from .torch_index import read_archive, read_legacy
 
 HEAD_BYTES = 512
+TENSOR = "torch tensor"
 KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -32,8 +33,8 @@ KINDS = (
 class Header:
     """The tensors that a model file holds, and its metadata.
 
-    container: "safetensors", "torch archive" or "torch pickle"
-    tensors: by name; the keys of torch's nested dicts are joined with dots
+    container: "safetensors", "torch archive", "torch pickle", or "torch tensor" for one that was saved alone
+    tensors: by name; the keys of torch's nested dicts are joined with dots. A tensor alone is called ""
     starts: where the data of each tensor begin in a safetensors file
     """
 
@@ -57,15 +58,20 @@ def unwrapped(table: Mapping[str, Value]) -> Mapping[str, Value]:
     return inner or table
 
 
-def read_header(path: str | os.PathLike[str]) -> Header:
+def read_header(path: str | os.PathLike[str], one_tensor: bool = False) -> Header:
     """The header of a model file. The content says which container it is, not the file name.
+
+    one_tensor: whether it may also be a file of `torch.save(tensor)`, which is no model
 
     Raises:
         UnusableFile: the path is not a model file that can be read; the text says why, and what to do.
         FileNotFoundError, NotADirectoryError: the path does not exist.
     """
     try:
-        return _read(path)
+        header = _read(path)
+        if header.container == TENSOR and not one_tensor:
+            raise UnusableFile("holds a Tensor, not a table of tensors: it is not a model file.")
+        return header
     except UnusableFile as error:
         raise UnusableFile(f"{_name(path)} {error}") from error
     except OSError as error:
@@ -105,11 +111,15 @@ def _safetensors(file: BinaryIO, size: int) -> Header:
 
 
 def _archive(file: BinaryIO, size: int) -> Header:
-    return Header("torch archive", read_archive(file, size))
+    return _torch("torch archive", read_archive(file, size))
 
 
 def _legacy(file: BinaryIO, size: int) -> Header:
-    return Header("torch pickle", read_legacy(file, size))
+    return _torch("torch pickle", read_legacy(file, size))
+
+
+def _torch(container: str, found: TensorInfo | Mapping[str, TensorInfo]) -> Header:
+    return Header(TENSOR, {"": found}) if isinstance(found, TensorInfo) else Header(container, found)
 
 
 Reader = Callable[[BinaryIO, int], Header]

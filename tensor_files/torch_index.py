@@ -19,7 +19,11 @@ LEGACY_START = (0x1950A86A20F9469CFC6C, 1001)  # magic number, version
 COUNT_BYTES = 8  # before the numbers of each storage
 
 
-def read_archive(file: BinaryIO, size: int) -> dict[str, TensorInfo]:
+Found = dict[str, TensorInfo] | TensorInfo
+
+
+def read_archive(file: BinaryIO, size: int) -> Found:
+    """The tensors of a file in torch's present format, or the one tensor that is all it holds."""
     archive = Archive(file, size)
 
     def load(persistent_id: Any) -> Storage:
@@ -32,8 +36,8 @@ def read_archive(file: BinaryIO, size: int) -> dict[str, TensorInfo]:
     return _tensors(read_pickle(io.BytesIO(archive.pickle), NAMES, load, all_steps()))
 
 
-def read_legacy(file: BinaryIO, size: int) -> dict[str, TensorInfo]:
-    """The tensors of a file in torch's format before version 1.6.
+def read_legacy(file: BinaryIO, size: int) -> Found:
+    """As `read_archive`, of a file in torch's format before version 1.6.
 
     It holds five pickles (magic number, version, byte order, tensors, keys of the storages), then the numbers.
     """
@@ -65,11 +69,12 @@ def _are_keys(value: Any, storages: dict[str, int]) -> bool:
     return all(isinstance(key, str) for key in keys) and storages.keys() == {*keys}
 
 
-def _tensors(value: Any) -> dict[str, TensorInfo]:
-    """The tensors of nested tables in one dict, their keys joined with dots."""
+def _tensors(value: Any) -> Found:
+    """The tensors of nested tables in one dict, their keys joined with dots; a tensor alone as it is."""
+    if isinstance(value, TensorInfo):
+        return value
     if not isinstance(value, Table):
-        kind = "Tensor" if isinstance(value, TensorInfo) else type(value).__name__
-        raise UnusableFile(f"holds a {kind}, not a table of tensors: it is not a model file.")
+        raise UnusableFile(f"holds a {type(value).__name__}, not a table of tensors: it is not a model file.")
     tensors: dict[str, TensorInfo] = {}
     for name, tensor in _walk(value, "", 0, iter(range(MAX_ENTRIES))):
         if name in tensors:

@@ -70,8 +70,10 @@ class Weights:
 
 
 @contextmanager
-def open_weights(path: Path) -> Generator[Weights]:
+def open_weights(path: Path, one_tensor: bool = False) -> Generator[Weights]:
     """The tensors that `read_header` finds in a file, ready to be read. Code in a pickle never runs.
+
+    one_tensor: as `read_header` takes it
 
     Raises:
         UnusableFile: the path is not a model file that can be read, as in `read_header`.
@@ -80,7 +82,7 @@ def open_weights(path: Path) -> Generator[Weights]:
     """
     name = printable(os.path.basename(path))
     before = _state(os.stat(path)) if os.path.exists(path) else ()
-    header = read_header(path)
+    header = read_header(path, one_tensor)
     opened = _safetensors if header.container == "safetensors" else _torch
     try:
         with opened(path, header, before) as read:
@@ -90,14 +92,14 @@ def open_weights(path: Path) -> Generator[Weights]:
 
 
 @contextmanager
-def named_weights(path: Path, name: str) -> Generator[Weights]:
+def named_weights(path: Path, name: str, one_tensor: bool = False) -> Generator[Weights]:
     """`open_weights` with ValueErrors alone. One that is raised meanwhile gets `name` before its message.
 
     Raises:
         UnusableFile: the path is not that of a model file that can be read.
         PassingTrouble: the path does not exist, or as `open_weights`.
     """
-    with read_from(name), open_weights(path) as weights:
+    with read_from(name), open_weights(path, one_tensor) as weights:
         try:
             yield weights
         except ValueError as error:
@@ -213,6 +215,9 @@ def _torch(path: Path, header: Header, before: State) -> Generator[Read]:
 
 def _leaves(table: object, prefix: str) -> Iterator[tuple[str, Tensor]]:
     """The tensors of nested tables, under the names that `read_header` gives them."""
+    if isinstance(table, Tensor):
+        yield prefix, table.detach()
+        return
     for key, value in cast("Mapping[object, object]", table).items():
         if not isinstance(key, (str, int)):
             continue

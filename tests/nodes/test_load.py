@@ -245,7 +245,7 @@ def test_a_file_that_goes_while_it_is_opened(folders, monkeypatch):
     path = folders / "ipadapter" / "tiny.safetensors"
     save_file(tiny.base_file(tiny.unet("SD1.5")), path)
     monkeypatch.setattr(
-        "image_prompt.tensor_files.weights.read_header", lambda file: read_header(path.unlink() or file)
+        "image_prompt.tensor_files.weights.read_header", lambda file, *_: read_header(path.unlink() or file)
     )
     with pytest.raises(ValueError, match=r"^There is no file tiny\.safetensors: give the path"):
         load_adapter("tiny.safetensors")

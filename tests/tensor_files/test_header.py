@@ -155,6 +155,14 @@ def test_what_holds_more_than_tensors_is_named(tmp_path, archive):
         read_header(path)
 
 
+@FORMATS
+def test_one_tensor_alone_is_read_where_it_is_expected(tmp_path, archive):
+    path = saved_by_torch(tmp_path / "x.pt", torch.zeros(2, 3), archive)
+    assert read_header(path, one_tensor=True).tensors == {"": TensorInfo("F32", (2, 3))}
+    with pytest.raises(UnusableFile, match=r"^x\.pt holds a Tensor, not a table of tensors: it is not a model file\.$"):
+        read_header(path)
+
+
 def test_the_container_is_told_by_content(tmp_path):
     safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "x.bin")
     saved_by_torch(tmp_path / "x.safetensors", {"a": torch.zeros(1)}, True)

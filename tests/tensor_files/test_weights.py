@@ -42,6 +42,14 @@ def test_safetensors_are_read_as_they_were_written(tmp_path):
     same(read(tmp_path / "x"), safetensors.torch.load_file(tmp_path / "x"))
 
 
+@pytest.mark.parametrize("archive", [True, False])
+def test_one_tensor_alone_is_read_as_it_was_saved(tmp_path, archive):
+    alone = torch.nn.Parameter(torch.rand(2, 3, 4))
+    torch.save(alone, tmp_path / "x", _use_new_zipfile_serialization=archive)
+    with open_weights(tmp_path / "x", one_tensor=True) as found:
+        same({name: found.read(name) for name in found.tensors}, {"": alone.detach()})
+
+
 def test_tensors_of_another_dtype_keep_memory_of_their_own(tmp_path):
     """Tensors that are cast share a buffer, but must not share their memory."""
     tensors = {f"{n}": torch.rand(n) for n in (5, 9, 2)}
@@ -98,7 +106,7 @@ def test_a_file_that_is_replaced_behind_its_header_is_refused(tmp_path, containe
     save({"a": torch.rand(3)}, path)
     save({"b": torch.rand(30)}, other)
 
-    def header_first(file, read_header=weights.read_header):
+    def header_first(file, _, read_header=weights.read_header):
         header = read_header(file)
         os.replace(other, path)
         return header
@@ -117,7 +125,7 @@ def test_a_file_that_is_not_there_is_told_so_and_may_come_back(tmp_path, name):
 
 
 def test_a_disk_that_fails_is_told_as_before(tmp_path, monkeypatch):
-    def fails(path):
+    def fails(*_):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(weights, "read_header", fails)
