@@ -1,7 +1,7 @@
 """Read what a model file holds, without running anything in it, and without torch.
 
-`weights`, which reads the tensors themselves, and `placement`, the words for devices and dtypes, need torch: they are
-imported by their own names.
+`weights`, which reads the tensors themselves, `writing`, and `placement`, the words for devices and dtypes, need torch:
+they are imported by their own names.
 """
 
 from .header import Header, read_header
