@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .packing import pack_weights, unpack_weights
     from .preprocessing import CROPS, fit, preprocess
     from .presets import PRESETS, Preset
+    from .saved import SavedFeatures, load_features, save_features
     from .tiling import Box, cut_tiles, tile_boxes
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "PRESETS",
     "Box",
     "Preset",
+    "SavedFeatures",
     "VisionConfig",
     "VisionEncoder",
     "VisionFeatures",
@@ -49,6 +51,8 @@ __all__ = [
     "pack_weights",
     "preprocess",
     "tile_boxes",
+    "load_features",
+    "save_features",
     "to_transformers",
     "unpack_weights",
 ]
@@ -67,6 +71,7 @@ EXPORTS = {  # module -> its names that the package gives
     "preprocessing": ("CROPS", "fit", "preprocess"),
     "presets": ("PRESETS", "Preset"),
     "tiling": ("Box", "cut_tiles", "tile_boxes"),
+    "saved": ("SavedFeatures", "load_features", "save_features"),
 }
 _HOMES = {name: module for module, names in EXPORTS.items() for name in names}
 

@@ -1,4 +1,4 @@
-"""File -> image encoder: the one module of this package that opens files."""
+"""File -> image encoder."""
 
 from __future__ import annotations
 

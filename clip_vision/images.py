@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Union, cast
@@ -42,6 +43,31 @@ def to_rgb(images: Pictures, background: Rgb) -> list[Tensor]:
     if not batches:
         raise ValueError("No pictures were given: the list is empty.")
     return batches
+
+
+def to_png(pixels: Tensor) -> bytes:
+    """One picture (3, H, W) uint8 as a PNG."""
+    from PIL import Image
+
+    written = io.BytesIO()
+    size = (pixels.shape[2], pixels.shape[1])
+    data = cast("Any", pixels.permute(1, 2, 0).contiguous()).numpy().tobytes()
+    Image.frombytes("RGB", size, data).save(written, "png", optimize=True)
+    return written.getvalue()
+
+
+def from_png(data: bytes) -> Image.Image:
+    """The picture in a PNG, and in no other format. ValueError if it is damaged."""
+    from PIL import Image
+
+    try:
+        image = Image.open(io.BytesIO(data), formats=["PNG"])
+        image.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise a dozen types for a broken picture
+        raise ValueError(f"The PNG could not be read: {str(error)[:LONGEST]}") from error
+    return image
 
 
 def check_background(background: object) -> None:

@@ -14,10 +14,12 @@ from image_prompt.devtools.stages import ROOT
 
 PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "model_files", "service")
 ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors"}
-READERS = (  # what opens files, by `tensor_files`, or takes its words for devices and dtypes
+READERS = (  # what opens files, or writes them, by `tensor_files`, or takes its words for devices and dtypes
     "model_files/",
     "clip_vision/features.py",
     "clip_vision/from_file.py",
+    "clip_vision/old_embeds.py",
+    "clip_vision/saved.py",
     "ip_adapter/from_file.py",
 )
 BELOW = {"service": PACKAGES[:-1]}  # it joins the others
