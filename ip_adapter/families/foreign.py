@@ -34,6 +34,7 @@ REMEDIES = {  # Family.refusal or Foreign.id -> what to do
     "diffusion-model": "Put it in models/diffusion_models and load it with UNETLoader; an IP-Adapter is a separate, "
     "smaller file.",
     "textual-inversion": "Put it in models/embeddings and name it in the prompt as embedding:name.",
+    "image-features": "Put it in models/image_prompts and load it with Load Image Prompt Features.",
 }
 
 
@@ -129,6 +130,11 @@ FOREIGN = (
         "textual-inversion",
         "a textual inversion embedding",
         (has(r"(emb_params|clip_[lg]|string_to_param\..*)$"),),
+    ),
+    Foreign(
+        "image-features",
+        "saved features of pictures",
+        (has(r"(image_embeds|cls|patches|projected_patches|penultimate|last|pooled|hidden\.-?\d+)$"),),
     ),
 )
 
