@@ -4,6 +4,7 @@ from .installation import INDEX, SYSTEM_USER, Installation, user_catalogues
 from .listing import Listing
 from .model_folders import ModelFile, ModelFolders, NotInstalled
 from .model_types import MODEL_TYPES
+from .numbered_names import numbered_names
 from .scan import modified
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "ModelFolders",
     "NotInstalled",
     "modified",
+    "numbered_names",
     "user_catalogues",
 ]
