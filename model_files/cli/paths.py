@@ -13,6 +13,7 @@ from ..index import CachedFiles, Index, take_over
 from ..matching import Report, Row, about, named, table
 from .terminal import Answer, ProgressLine, described, section, size_text, wrapped
 
+FEATURES = "image_prompts"  # saved features of pictures, which are not looked into: they are no models
 TITLES = {
     "found": "Found",
     "misplaced": "In the wrong folder",
@@ -35,6 +36,7 @@ def answer(where: Installation, catalogue: Catalogue) -> Answer:
         line.clear()
         index.close()
     counts = {name: sum(not each.file.cached for each in files) for name, files in listed.items()}
+    counts[FEATURES] = len(index.folders.scan(FEATURES))
     in_cache = sum(each.file.cached for files in listed.values() for each in files)
     cache = {"files": in_cache, **_place(cached.hub)}
     folders = [*_folders(index, counts), *_counted("Hugging Face cache", in_cache, [cached.hub])]

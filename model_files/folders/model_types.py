@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 TENSORS = frozenset((".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl"))  # as in ComfyUI
 ONNX = frozenset((".onnx",))
+FEATURES = frozenset((".safetensors", ".ipadpt"))
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ MODEL_TYPES = {
     "clip_vision": ModelType(("clip_vision",)),
     "loras": ModelType(("loras",)),
     "insightface": ModelType(("insightface",), ONNX, core=False),  # face packs are in models/NAME below it
+    "image_prompts": ModelType(("image_prompts",), FEATURES, core=False),  # saved features of pictures, no models
     "style_models": ModelType(("style_models",)),
     "model_patches": ModelType(("model_patches",)),
     "photomaker": ModelType(("photomaker",)),

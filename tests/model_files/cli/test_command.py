@@ -125,6 +125,17 @@ def test_paths_tells_people_and_programs_what_is_there_and_what_is_not(comfyui, 
     assert told["folders"]["ipadapter"]["paths"] == [{"path": str(comfyui / "models/ipadapter"), "exists": True}]
 
 
+def test_saved_features_are_counted_and_are_not_taken_for_adapters(comfyui, call):
+    for name in ("image_prompts/cats/cat_00001_.safetensors", "ipadapter/cat.safetensors"):
+        write(comfyui / "models" / name, {"image_embeds": [1, 1024], "empty.penultimate": [1, 257, 1280]})
+    (comfyui / "models/image_prompts/old.ipadpt").touch()
+    told = json.loads(call("paths", "--json", "--comfyui", comfyui)[1])
+    place = {"path": str(comfyui / "models/image_prompts"), "exists": True}
+    assert told["folders"]["image_prompts"] == {"files": 2, "paths": [place]}
+    (other,) = told["others"]
+    assert other["problem"].startswith("This file is saved features of pictures, not a supported IP-Adapter. Put it in")
+
+
 def test_a_plain_models_folder_and_an_extra_file_say_where(comfyui, call, tmp_path):
     write(tmp_path / "more" / "adapters" / "ip-adapter_sdxl.safetensors", shapes("ip-adapter_sdxl"))
     (tmp_path / "extra.yaml").write_text(f"more:\n  base_path: {tmp_path / 'more'}\n  ipadapter: adapters\n")
