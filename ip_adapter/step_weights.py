@@ -21,7 +21,7 @@ class StepWeights:
     courses: tuple[Course, ...] = (ALWAYS,)
 
 
-def step_curve(curve: Curve, first: float, last: float, start: float = 0.0, end: float = 1.0) -> StepWeights:
+def step_curve(curve: str, first: float, last: float, start: float = 0.0, end: float = 1.0) -> StepWeights:
     """A curve from a first to a last weight between two points of sampling, before and after which these hold.
 
     curve: a key of `CURVES`; "hold" switches from the first to the last at the end
@@ -29,11 +29,11 @@ def step_curve(curve: Curve, first: float, last: float, start: float = 0.0, end:
     Raises:
         ValueError: there is no such curve, or it does not start before it ends.
     """
-    if curve not in CURVES:
+    if curve not in NAMED:
         raise ValueError(f"There is no curve {quoted(curve)}: choose one of {', '.join(CURVES)}.")
     if not start < end:
         raise ValueError(f"The curve starts at {start:g} and ends at {end:g}: it must start before it ends.")
-    return StepWeights((Course(keyframes=(Keyframe(start, first, curve), Keyframe(end, last))),))
+    return StepWeights((Course(keyframes=(Keyframe(start, first, NAMED[curve]), Keyframe(end, last))),))
 
 
 def parse_step_weights(text: str) -> StepWeights:

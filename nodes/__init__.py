@@ -10,6 +10,7 @@ from .applying.apply_references import ApplyReferences
 from .applying.conditioning import ReferencesToConditioning
 from .applying.layer_weights import ImagePromptLayerWeights
 from .applying.reference import MakeReference
+from .applying.step_weights import ImagePromptStepWeights
 from .encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from .encoding.folder import EncodeFolder
 from .folders import register_folders
@@ -30,6 +31,7 @@ NODES: list[type[io.ComfyNode]] = [
     ApplyReferences,
     ReferencesToConditioning,
     ImagePromptLayerWeights,
+    ImagePromptStepWeights,
     ModelPathsReport,
 ]
 

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
 from image_prompt.nodes.applying.layer_weights import ImagePromptLayerWeights
+from image_prompt.nodes.applying.step_weights import ImagePromptStepWeights
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.folder import EncodeFolder
 from image_prompt.nodes.loading.load import LoadImageEncoder, LoadImagePromptAdapter
@@ -102,6 +103,7 @@ GOOD: dict[type, Callable[[], Inputs]] = {
     LoadImagePromptModels: _load_models,
     ApplyImagePrompt: _apply,
     ImagePromptLayerWeights: lambda: {},
+    ImagePromptStepWeights: lambda: {},
     EncodeImagePrompt: lambda: {"clip_vision": tiny.encoder(), "image": torch.zeros(1, 8, 8, 3)},
     EncodeFolder: _encode_folder,
     CombineImagePrompts: lambda: {"method": "average", "features_1": _features(), "features_2": _features()},
@@ -180,7 +182,7 @@ def _dino(_: Inputs) -> Any:
 
 A, C, E, F = ApplyImagePrompt, CombineImagePrompts, EncodeImagePrompt, EncodeFolder
 L, M, N = LoadImageEncoder, LoadImagePromptModels, LoadImagePromptAdapter
-W = ImagePromptLayerWeights
+W, S = ImagePromptLayerWeights, ImagePromptStepWeights
 NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
 OF_THE_ENCODER = "(?s:.*)Not found: an encoder"  # and which file would do
 
@@ -380,4 +382,24 @@ BAD_INPUTS = (
     ),
     Bad(W, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5"),
     Bad(W, {"model": lambda _: tiny.chroma()}, "The model is Chroma: layer weights are for SD1.5, .* one of these, or"),
+    # Image Prompt Step Weights
+    Bad(
+        S, {"curve": "bounce"}, "The input curve is the text 'bounce': choose one of constant, linear, hold, ease in, "
+    ),
+    Bad(S, {"first": TEXT}, "The first weight is the text 'a word': it must be a number between -5 and 5"),
+    Bad(S, {"last": float("inf")}, "The last weight is inf: it must be a number between -5 and 5"),
+    Bad(S, {"curve_start": float("nan")}, "The curve_start is nan: it must be a number between 0 and 1"),
+    Bad(S, {"curve_end": 1.5}, r"The curve_end is 1\.5: it must be a number between 0 and 1"),
+    Bad(
+        S,
+        {"curve": "linear", "curve_start": 0.5, "curve_end": 0.5},
+        r"starts at 0\.5 and ends at 0\.5: it must start b",
+    ),
+    Bad(S, {"keyframes": DICT}, "The input keyframes is a dict with image_proj, ip_adapter: type a text, or connect a"),
+    Bad(
+        S, {"keyframes": "0:1"}, "keyframes is the text '0:1', and curve is 'constant', which does not read it: choose"
+    ),
+    Bad(S, {"curve": "keyframes"}, "The input curve is 'keyframes', and keyframes is empty: give keyframes, or choose"),
+    Bad(S, {"curve": "keyframes", "keyframes": "0.3:1, 0:0"}, "at 0 comes after one at 0.3: write keyframes in the"),
+    Bad(S, {"curve": "keyframes", "keyframes": "0:1\n2:0"}, "Line 2: The point of a keyframe is '2': it must be a num"),
 )

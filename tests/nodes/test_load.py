@@ -76,7 +76,7 @@ def test_each_load_is_one_line_at_debug_level_and_the_start_one_at_info(folders,
     ours = [record for record in caplog.records if record.name.startswith("image_prompt")]
     said = [(record.levelname, re.sub(r"\d+\.\d\d s", "0 s", record.getMessage())) for record in ours]
     assert said == [
-        ("INFO", f"Image Prompt {pack_version()}: 8 nodes."),
+        ("INFO", f"Image Prompt {pack_version()}: 9 nodes."),
         ("DEBUG", "Loaded a.safetensors: base for SD1.5, float32, on cpu, in 0 s."),
         ("DEBUG", f"Loaded {name}: tiny CLIP, bfloat16, on cpu, in 0 s."),
     ]

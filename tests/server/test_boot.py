@@ -18,6 +18,7 @@ NODES = {
     "ImagePromptCombine": ["CLIP_VISION_OUTPUT"],
     "ImagePromptApply": ["MODEL"],
     "ImagePromptLayerWeights": ["IMAGE_PROMPT_LAYER_WEIGHTS", "STRING"],
+    "ImagePromptStepWeights": ["IMAGE_PROMPT_STEP_WEIGHTS", "STRING"],
     "ImagePromptLoadModels": ["MODEL", "IMAGE_PROMPT_ADAPTER", "CLIP_VISION"],
     "ImagePromptModelReport": ["STRING"],
 }
@@ -29,6 +30,7 @@ WIDGETS = {  # in the order in which `widgets_values` of saved workflows lists t
     "ImagePromptEncodeFolder": ["folder", "pictures", "count", "number", None, "crop", "background", "tiles"],
     "ImagePromptApply": ["weight", "start", "end", "batch", "layers"],
     "ImagePromptLayerWeights": ["preset", "curve", "first", "last", "values", "index"],
+    "ImagePromptStepWeights": ["curve", "first", "last", "curve_start", "curve_end", "keyframes"],
     "ImagePromptLoadModels": ["purpose"],
     "ImagePromptModelReport": [],
 }
@@ -40,6 +42,7 @@ SOCKETS = {
     "ImagePromptCombine": [f"features_{number}" for number in range(1, 7)],
     "ImagePromptApply": ["model", "adapter", "features", "mask", "negative"],
     "ImagePromptLayerWeights": ["model"],
+    "ImagePromptStepWeights": [],
     "ImagePromptLoadModels": ["model"],
     "ImagePromptModelReport": [],
 }
