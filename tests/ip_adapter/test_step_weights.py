@@ -118,6 +118,7 @@ def test_the_table_has_a_line_for_each_tenth():
         ("0:1 2", "There is no curve '2': choose one of linear, hold, ease in, ease out, ease in-out."),
         ("0:1 bounce, 1:0", "There is no curve 'bounce': choose one of linear"),
         ("0.5:1, 0.3:0", "A keyframe at 0.3 comes after one at 0.5: write keyframes in the order of sampling"),
+        ("0:1, 0.5:1, 0.3:0", "A keyframe at 0.3 comes after one at 0.5"),
         ("0.5:1, 0.50:0", "A keyframe at 0.5 comes after one at 0.5: write keyframes"),
         ("0:1, 1:0 ease in", "The last keyframe has the curve 'ease in', and there is none to which it leads: write a"),
         ("0:1 linear", "The last keyframe has the curve 'linear'"),
