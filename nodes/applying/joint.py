@@ -70,6 +70,8 @@ class Cast:
 
     def acting(self, weights: Weights) -> tuple[Part, ...]:
         """The parts that act with these weights."""
+        if weights is self.constant:
+            return self.parts  # nothing that never acts is attached
         return tuple(part for part in self.parts if any(weights[number] for number in self.numbers[part]))
 
 

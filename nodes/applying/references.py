@@ -77,8 +77,9 @@ def read_references(given: Mapping[str, object], joining: str, overlap: str) -> 
     found = list[Reference]()
     for number, each in enumerate(_in_order(given), 1):
         if each is not None:
-            input_checks.expect(each, Reference, f"reference {number}", "connect the output of Image Prompt Reference")
-            found.append(each if each.name else replace(each, name=f"reference {number}"))
+            advice = "connect the output of Image Prompt Reference"
+            reference = input_checks.expect(each, Reference, f"reference {number}", advice)
+            found.append(reference if reference.name else replace(reference, name=f"reference {number}"))
     acting = [each for each in found if not each.is_nothing]
     if overlap == "normalise":
         masks = normalised([each.mask for each in acting])
