@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,13 +14,18 @@ import comfy.utils  # tells torch which names in old checkpoints are safe  # noq
 import folder_paths
 from comfy.model_patcher import ModelPatcher
 
-from ..model_files.folders import Listing
+from ..model_files.folders import MODEL_TYPES, Listing
 from ..service import log_load
 from ..tensor_files import read_from
 from .activity import count, timed
 
 ADAPTER_FOLDER = "ipadapter"
 ENCODER_FOLDER = "clip_vision"
+FEATURES_FOLDER = "image_prompts"
+OWN_FOLDERS = {  # which ComfyUI does not know -> the extensions of the files in them
+    ADAPTER_FOLDER: folder_paths.supported_pt_extensions,
+    FEATURES_FOLDER: MODEL_TYPES[FEATURES_FOLDER].extensions,
+}
 
 
 class Managed(Protocol):
@@ -39,20 +44,28 @@ _listed: dict[str, Listing] = {}
 
 
 def register_folders() -> None:
-    """Register `models/ipadapter`. Folders that extra_model_paths.yaml has registered stay, and stay first."""
-    folder_paths.add_model_folder_path(ADAPTER_FOLDER, os.path.join(folder_paths.models_dir, ADAPTER_FOLDER))
-    extensions = folder_paths.folder_names_and_paths[ADAPTER_FOLDER][1]
-    if not extensions:  # ComfyUI lists every file of a folder type that it does not know
-        extensions.update(folder_paths.supported_pt_extensions)
-        folder_paths.filename_list_cache.pop(ADAPTER_FOLDER, None)
+    """Register the folders of this pack. Those that extra_model_paths.yaml has registered stay, and stay first."""
+    for folder, allowed in OWN_FOLDERS.items():
+        folder_paths.add_model_folder_path(folder, os.path.join(folder_paths.models_dir, folder))
+        extensions = folder_paths.folder_names_and_paths[folder][1]
+        if not extensions:  # ComfyUI lists every file of a folder type that it does not know
+            extensions.update(allowed)
+            folder_paths.filename_list_cache.pop(folder, None)
 
 
 def model_names(folder: str) -> list[str]:
     """The names that `folder_paths.get_filename_list` gives, found even if links lead in a circle."""
-    paths, extensions = folder_paths.folder_names_and_paths[folder]
-    known = _listed.get(folder)
-    if known is None or not known.is_current(paths, extensions):
-        known = _listed[folder] = Listing.of(paths, extensions)
+    return names_below(*folder_paths.folder_names_and_paths[folder], kind=folder)
+
+
+def names_below(folders: Sequence[str], extensions: Collection[str], kind: str) -> list[str]:
+    """The files below folders, which are listed again only if a folder has changed.
+
+    kind: of the folders, by which the list is found again
+    """
+    known = _listed.get(kind)
+    if known is None or not known.is_current(folders, extensions):
+        known = _listed[kind] = Listing.of(folders, extensions)
     return list(known.names)
 
 
