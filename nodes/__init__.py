@@ -13,6 +13,7 @@ from .applying.reference import MakeReference
 from .applying.step_weights import ImagePromptStepWeights
 from .encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from .encoding.folder import EncodeFolder
+from .encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
 from .folders import register_folders
 from .loading.files_used import register_prompt_handler
 from .loading.load import LoadImageEncoder, LoadImagePromptAdapter
@@ -26,6 +27,8 @@ NODES: list[type[io.ComfyNode]] = [
     EncodeImagePrompt,
     EncodeFolder,
     CombineImagePrompts,
+    SaveImagePromptFeatures,
+    LoadImagePromptFeatures,
     ApplyImagePrompt,
     MakeReference,
     ApplyReferences,

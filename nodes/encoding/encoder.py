@@ -206,14 +206,21 @@ def encode_picture(encoder: Encoder, picture: torch.Tensor, want: Collection[str
     pixels = _pixel_values(encoder, picture)
     fields: dict[str, Any] = _features(encoder, pixels, want or encoder.fields)
     return ImageFeatures(
-        negative_penultimate=EmptyPicture(encoder, "penultimate_hidden_states", _zero_pixels),
-        negative_image_embeds=EmptyPicture(encoder, "image_embeds", _black_pixels)
-        if "image_embeds" in encoder.fields
-        else None,
+        **empty_picture(encoder),
         encoder=encoder.name,
         image_sizes=[pixels.shape[1:]] * len(pixels),
         **fields,
     )
+
+
+def empty_picture(encoder: Encoder) -> "dict[str, EmptyPicture | None]":
+    """What adapters read of an empty picture, by the names of `NEGATIVES`, each encoded when it is read."""
+    return {
+        "negative_penultimate": EmptyPicture(encoder, "penultimate_hidden_states", _zero_pixels),
+        "negative_image_embeds": EmptyPicture(encoder, "image_embeds", _black_pixels)
+        if "image_embeds" in encoder.fields
+        else None,
+    }
 
 
 class EmptyPicture:

@@ -21,11 +21,11 @@ from ...model_files.environment import pack_version
 from ...model_files.index import Identity
 from ...model_files.pictures import CHUNK
 from ..encoding.encoder import ImageEncoder
-from ..folders import ADAPTER_FOLDER, ENCODER_FOLDER, listed_name, model_path, prompt_server
+from ..folders import ADAPTER_FOLDER, ENCODER_FOLDER, FEATURES_FOLDER, listed_name, model_path, prompt_server
 from .adapter import ImagePromptAdapter
 from .model_library import catalogue
 
-LOADERS = ("ImagePromptLoadModels", "ImagePromptLoadEncoder", "ImagePromptLoadAdapter")
+LOADERS = ("ImagePromptLoadModels", "ImagePromptLoadEncoder", "ImagePromptLoadAdapter", "ImagePromptLoadFeatures")
 KEPT = 4096  # keys with their files; ComfyUI keeps fewer results
 
 UsedFile = dict[str, Any]
@@ -143,6 +143,11 @@ def adapter_file(name: str, adapter: ImagePromptAdapter) -> UsedFile:
 
 def encoder_file(name: str, encoder: ImageEncoder) -> UsedFile:
     return _file("encoder", ENCODER_FOLDER, name, {"encoder": encoder.name, "dtype": _dtype(encoder.dtype)})
+
+
+def features_file(name: str, encoder: str) -> UsedFile:
+    """Empty if they are an old file in ComfyUI's input or output folder."""
+    return _file("features", FEATURES_FOLDER, name, {"encoder": encoder})
 
 
 def lora_file(name: str, identity: Identity | None) -> UsedFile:

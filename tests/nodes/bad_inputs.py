@@ -23,6 +23,7 @@ from image_prompt.nodes.applying.layer_weights import ImagePromptLayerWeights
 from image_prompt.nodes.applying.step_weights import ImagePromptStepWeights
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.folder import EncodeFolder
+from image_prompt.nodes.encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
 from image_prompt.nodes.loading.load import LoadImageEncoder, LoadImagePromptAdapter
 from image_prompt.nodes.loading.models import LoadImagePromptModels
 
@@ -81,6 +82,10 @@ def _load_adapter() -> Inputs:
     return {"adapter_name": "tiny.safetensors"}
 
 
+def _load_features() -> Inputs:
+    return {"features_name": SaveImagePromptFeatures.execute(_features(), "tiny").args[0]}
+
+
 def _load_models() -> Inputs:
     _load_encoder(), _load_adapter()
     return {"model": _unet("SD1.5")}
@@ -107,6 +112,8 @@ GOOD: dict[type, Callable[[], Inputs]] = {
     EncodeImagePrompt: lambda: {"clip_vision": tiny.encoder(), "image": torch.zeros(1, 8, 8, 3)},
     EncodeFolder: _encode_folder,
     CombineImagePrompts: lambda: {"method": "average", "features_1": _features(), "features_2": _features()},
+    SaveImagePromptFeatures: lambda: {"features": _features(), "name": "tiny"},
+    LoadImagePromptFeatures: _load_features,
 }
 
 
@@ -180,7 +187,25 @@ def _dino(_: Inputs) -> Any:
     return found
 
 
+def _old(value: Any, name: str = "old.ipadpt") -> Callable[[Inputs], str]:
+    """A file as torch saves it, in models/image_prompts."""
+
+    def make(_: Inputs) -> str:
+        (folder, *_), _ = folder_paths.folder_names_and_paths["image_prompts"]
+        torch.save(value, Path(folder) / name)
+        return name
+
+    return make
+
+
+def _another_encoder(_: Inputs) -> Any:
+    found = tiny.encoder()
+    found.name = "CLIP ViT-H/14"
+    return found
+
+
 A, C, E, F = ApplyImagePrompt, CombineImagePrompts, EncodeImagePrompt, EncodeFolder
+G, V = LoadImagePromptFeatures, SaveImagePromptFeatures
 L, M, N = LoadImageEncoder, LoadImagePromptModels, LoadImagePromptAdapter
 W, S = ImagePromptLayerWeights, ImagePromptStepWeights
 NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
@@ -402,4 +427,35 @@ BAD_INPUTS = (
     Bad(S, {"curve": "keyframes"}, "The input curve is 'keyframes', and keyframes is empty: give keyframes, or choose"),
     Bad(S, {"curve": "keyframes", "keyframes": "0.3:1, 0:0"}, "at 0 comes after one at 0.3: write keyframes in the"),
     Bad(S, {"curve": "keyframes", "keyframes": "0:1\n2:0"}, "Line 2: The point of a keyframe is '2': it must be a num"),
+    # Save Image Prompt Features
+    Bad(V, {"features": NOTHING}, r"The input features is nothing: connect the features of Encode Image Prompt\."),
+    Bad(V, {"features": DICT}, "The input features is a dict with image_proj, ip_adapter: connect"),
+    Bad(V, {"features": lambda _: Output()}, "The features hold nothing"),
+    Bad(V, {"features": _with(image_embeds=lambda t: t / 0)}, "The image_embeds hold NaN or infinity: encode the pic"),
+    Bad(V, {"name": NOTHING}, "The name is nothing: give the name of a file, such as cats/black cat"),
+    Bad(V, {"name": LIST}, "The name is a list of 2: give the name of a file"),
+    Bad(
+        V, {"name": "../cat"}, r"The name '\.\./cat' cannot be that of a file: '\.\.' begins with a dot\. Give letters"
+    ),
+    Bad(V, {"name": "cats/"}, "The name 'cats/' cannot be that of a file: a part of it is empty"),
+    Bad(V, {"image": TEXT}, "The image is the text 'a word': connect an IMAGE output"),
+    Bad(V, {"image": torch.zeros(1, 8, 8)}, r"The image is a tensor of shape \(1, 8, 8\): connect an IMAGE"),
+    # Load Image Prompt Features
+    Bad(G, {"features_name": NOTHING}, "The features_name is nothing: give the name of a file in models/image_prompts"),
+    Bad(
+        G,
+        {"features_name": "cat.safetensors"},
+        "^cat.safetensors is not in models/image_prompts, nor an .ipadpt file in input or output: choose a file that "
+        "is there, or save one with Save Image Prompt Features",
+    ),
+    Bad(G, {"features_name": "../tiny.safetensors"}, "^../tiny.safetensors is not in models/image_prompts"),
+    Bad(G, {"features_name": _old({"image_proj": {"a": torch.zeros(1)}})}, "^old.ipadpt: It holds image_proj.a, and"),
+    Bad(G, {"features_name": _old((torch.zeros(1, 24),))}, "^old.ipadpt holds a tuple.* Expected are features that"),
+    Bad(G, {"features_name": _old(Path("x"))}, "^old.ipadpt is a pickle that holds more than tensors; .*It asks for"),
+    Bad(G, {"clip_vision": DICT}, "The clip_vision is a dict with image_proj, ip_adapter: connect Load Image Encoder"),
+    Bad(
+        G,
+        {"clip_vision": _another_encoder},
+        "^The features in tiny_00001_.safetensors were made by tiny CLIP, and the clip_vision is CLIP ViT-H/14: conn",
+    ),
 )

@@ -14,7 +14,7 @@ from own_files import OWN, put_catalogue  # noqa: E402
 
 from image_prompt.nodes.applying.apply import ApplyImagePrompt  # noqa: E402
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt  # noqa: E402
-from image_prompt.nodes.folders import register_folders  # noqa: E402
+from image_prompt.nodes.folders import FEATURES_FOLDER, register_folders  # noqa: E402
 from image_prompt.nodes.loading import model_library  # noqa: E402
 
 
@@ -37,7 +37,8 @@ def folders(tmp_path, monkeypatch):
     """Empty model folders for ComfyUI, and an input folder."""
     register_folders()
     monkeypatch.setattr(folder_paths, "input_directory", str(tmp_path / "input"))
-    for name in model_library.TYPES:
+    names = (*model_library.TYPES, FEATURES_FOLDER)
+    for name in names:
         if name in folder_paths.folder_names_and_paths:
             extensions = folder_paths.folder_names_and_paths[name][1]
             (tmp_path / "models" / name).mkdir(parents=True)
@@ -46,7 +47,7 @@ def folders(tmp_path, monkeypatch):
             monkeypatch.delitem(folder_paths.filename_list_cache, name, raising=False)
     yield tmp_path / "models"
     model_library.close_index()
-    for name in model_library.TYPES:
+    for name in names:
         folder_paths.filename_list_cache.pop(name, None)
 
 

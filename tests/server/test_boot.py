@@ -24,6 +24,8 @@ NODES = {
     "ImagePromptStepWeights": ["IMAGE_PROMPT_STEP_WEIGHTS", "STRING"],
     "ImagePromptLoadModels": ["MODEL", "IMAGE_PROMPT_ADAPTER", "CLIP_VISION"],
     "ImagePromptModelReport": ["STRING"],
+    "ImagePromptSaveFeatures": ["STRING"],
+    "ImagePromptLoadFeatures": ["CLIP_VISION_OUTPUT", "CLIP_VISION_OUTPUT"],
 }
 WIDGETS = {  # in the order in which `widgets_values` of saved workflows lists them
     "ImagePromptLoadEncoder": ["encoder_name", "variant", "dtype"],
@@ -42,6 +44,8 @@ WIDGETS = {  # in the order in which `widgets_values` of saved workflows lists t
     "ImagePromptStepWeights": ["curve", "first", "last", "curve_start", "curve_end", "keyframes"],
     "ImagePromptLoadModels": ["purpose"],
     "ImagePromptModelReport": [],
+    "ImagePromptSaveFeatures": ["name"],
+    "ImagePromptLoadFeatures": ["features_name"],
 }
 SOCKETS = {
     "ImagePromptLoadEncoder": [],
@@ -57,6 +61,8 @@ SOCKETS = {
     "ImagePromptStepWeights": [],
     "ImagePromptLoadModels": ["model"],
     "ImagePromptModelReport": [],
+    "ImagePromptSaveFeatures": ["features", "image"],
+    "ImagePromptLoadFeatures": ["clip_vision"],
 }
 
 
