@@ -41,11 +41,13 @@ def fill(module: torch.nn.Module, seed: int) -> torch.nn.Module:
     return module
 
 
-def unet(base: str, seed: int = 0, dtype: torch.dtype = torch.float32) -> ModelPatcher:
+def unet(
+    base: str, seed: int = 0, dtype: torch.dtype = torch.float32, compute: torch.dtype | None = None
+) -> ModelPatcher:
     kind, changes, heads = UNETS[base]
     config = kind(unet_config(base, 32, dtype=dtype, **changes))
     config.unet_config.update(heads)  # the class would set the published head counts
-    config.set_inference_dtype(dtype, None)
+    config.set_inference_dtype(dtype, compute)
     cpu = torch.device("cpu")
     model = config.get_model({}, "", device=cpu)
     fill(model.diffusion_model, seed)
