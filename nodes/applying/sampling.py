@@ -14,6 +14,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 
 from ...ip_adapter import Course, Side
+from .compiled import uncompiled
 
 KEY = "image_prompt"  # key of the evaluation in transformer_options, and of the wrappers
 RUN = "image_prompt_run"  # key of the run in transformer_options
@@ -272,7 +273,8 @@ def _run(
     origins = {cond.get("uuid"): name for name, conds in given.items() for cond in conds or ()}
     options = extra_args["model_options"]
     extra_args = {**extra_args, "model_options": _with(options, RUN, Run(names, origins, noise.shape[0]))}
-    return executor(guider, sigmas, extra_args, callback, noise, *args, **kwargs)
+    with uncompiled(options):
+        return executor(guider, sigmas, extra_args, callback, noise, *args, **kwargs)
 
 
 def _evaluate(

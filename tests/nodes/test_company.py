@@ -18,6 +18,7 @@ from comfy_extras.nodes_model_merging import ModelMergeSimple
 from comfy_extras.nodes_multigpu import MultiGPUCFGSplitNode
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
 from comfy_extras.nodes_sag import SelfAttentionGuidance
+from comfy_extras.nodes_torch_compile import TorchCompileModel
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
@@ -149,6 +150,26 @@ def test_a_guidance_that_runs_one_condition_alone_keeps_its_side(
     patched, conds = neighbour(model)
     sampled(apply(patched, adapter, features), base, conds)
     assert sides == {(1, 0, True, False), (0, negative)}
+
+
+def test_compiled_code_never_runs_with_image_prompts(base, model, adapter, features, apply, caplog):
+    """ComfyUI's node compiles without guards on patches: code from a run without image prompts would leave them out."""
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph
+
+    expected = tiny.sample(apply(model, adapter, features), base)
+    first = apply(TorchCompileModel.execute(model, backend).args[0], adapter, features)
+    last = TorchCompileModel.execute(apply(model, adapter, features), backend).args[0]
+    for patched in (first, last):
+        caplog.clear()
+        torch.testing.assert_close(tiny.sample(patched, base), expected, **SAME)
+        assert [record.getMessage() for record in caplog.records if "without torch.compile" in record.getMessage()]
+    assert not compiled
+    torch.compile(lambda x: x + 1, backend=backend)(torch.ones(1))
+    assert len(compiled) == 1  # and other runs are compiled as before
 
 
 @pytest.mark.parametrize("name", ["attention_split", "attention_sub_quad", "attention_pytorch"])
