@@ -127,10 +127,8 @@ class Joint:
         if not acting:
             return
         call = Call(evaluation, layout, (latent[-2], latent[-1]), grid)
-        if evaluation.observer is not None:
-            evaluation.observer.observe(
-                self.site, call, out, partial(self._contributions, q, acting, cast, weights, call)
-            )
+        for observer in evaluation.observers:
+            observer.observe(self.site, call, out, partial(self._contributions, q, acting, cast, weights, call))
         rows = layout if cast.differs_by_picture else layout.without_frames
         key = (self, acting, rows, q.shape, q.dtype, q.device, grid, call.size, evaluation.latent_size)
         known, plan = evaluation.run.made.get(key, (None, None))
@@ -154,10 +152,12 @@ class Joint:
         return Plan([*plan_attention(q, attended, self.heads).steps, *(e for e in entries if isinstance(e, Picked))])
 
     def _contributions(
-        self, q: torch.Tensor, acting: Sequence[Part], cast: Cast, weights: Weights, call: "Call"
+        self, q: torch.Tensor, acting: Sequence[Part], cast: Cast, weights: Weights, call: "Call", side: Side
     ) -> "Iterator[Contribution]":
-        """What each reference adds to the output, one after the other: it costs far more than `add`."""
+        """What each reference of a side adds to the output, one after the other: it costs far more than `add`."""
         for rows, entry in self._entries(q, acting, cast, weights, call):
+            if rows.side != side:
+                continue
             for reference, one in _by_reference(rows, entry):
                 added = torch.zeros_like(q)
                 plan = plan_attention(q, [one], self.heads) if isinstance(one, Attended) else one

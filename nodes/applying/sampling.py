@@ -19,7 +19,7 @@ from .compiled import uncompiled
 KEY = "image_prompt"  # key of the evaluation in transformer_options, and of the wrappers
 RUN = "image_prompt_run"  # key of the run in transformer_options
 CALLED = "image_prompt_called"  # key of the shape of the latent that the model is called with
-OBSERVER = "image_prompt_observer"  # key of an `Observer` in transformer_options
+OBSERVERS = "image_prompt_observers"  # key of the `Observer`s in transformer_options
 CARRIED = "image_prompts"  # key in a condition of the prompts that it carries: (prompt, "cond" or "uncond") each
 NEGATIVE = ("negative", "uncond")  # words by which a guider's name for a condition says that it is negative
 
@@ -117,13 +117,13 @@ class Layout:
 class Observer(Protocol):
     """What is told about each call of a block in which image prompts act, before they act."""
 
-    def observe(self, site: Any, call: Any, text: Any, contributions: Callable[[], Iterator[Any]]) -> None:
+    def observe(self, site: Any, call: Any, text: Any, contributions: Callable[[Side], Iterator[Any]]) -> None:
         """Note what image prompts will do.
 
         Args:
             site, call: the `Site` and the `Call`
             text: the output of the layer so far, (B, L, I), which is changed afterwards
-            contributions: gives a `Contribution` for each reference, and computes it only then
+            contributions: gives a `Contribution` for each reference or each negative image, and computes it only then
         """
         ...
 
@@ -140,7 +140,7 @@ class Evaluation:
     model_sampling: Any
     batch: int = 0  # number of pictures; 0: not known
     carriers: dict[tuple[Hashable, int], Carried] = field(default_factory=dict)  # (uuid, index) -> what it carries
-    observer: "Observer | None" = None
+    observers: Sequence[Observer] = ()
     layouts: dict[Hashable, Layout] = field(default_factory=dict)
     factors: dict[Course, float] = field(default_factory=dict)
 
@@ -302,7 +302,7 @@ def _evaluate(
         timestep=timestep,
         model_sampling=model.model_sampling,
         batch=len(x),
-        observer=options.get(OBSERVER),
+        observers=options.get(OBSERVERS, ()),
     )
     return executor(model, conds, x, timestep, _with(model_options, KEY, evaluation))
 
