@@ -1,6 +1,19 @@
-"""Show a text about its result on a node."""
+"""Show a text or a picture about its result on a node."""
+
+from functools import cache
+from typing import Any
+
+import torch
+from comfy_api.latest import ComfyAPISync
+from comfy_execution.progress import get_progress_state
 
 from .folders import prompt_server
+
+
+def is_shown(node_id: str | None) -> bool:
+    """Whether somebody looks at the node: it runs in ComfyUI's server, for a browser or a program like it."""
+    server = prompt_server()
+    return server is not None and server.client_id is not None and node_id is not None
 
 
 def show(text: str, node_id: str | None) -> None:
@@ -8,7 +21,23 @@ def show(text: str, node_id: str | None) -> None:
 
     text: few and short lines. Nodes 2.0 makes the node as high as they need, the classic canvas shows only two
     """
-    server = prompt_server()
-    if server is not None and server.client_id is not None and node_id is not None:
+    if is_shown(node_id):
+        server = prompt_server()
         lines = text.replace("\n", "  \n")  # two spaces end a line in Markdown
         server.send_progress_text(lines, node_id, server.client_id)
+
+
+def show_progress(value: int, most: int, picture: torch.Tensor | None, node_id: str | None) -> None:
+    """Show on a node how far the work of another node is, and a picture (H, W, 3) of it."""
+    _api().execution.set_progress(value, most, node_id=node_id, preview_image=picture)
+
+
+def progress_ended(node_id: str | None) -> None:
+    """Show that a node no longer takes part in the work of another one."""
+    if node_id is not None:
+        get_progress_state().finish_progress(node_id)
+
+
+@cache
+def _api() -> Any:
+    return ComfyAPISync()

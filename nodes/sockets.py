@@ -6,5 +6,6 @@ CATEGORY = "image prompt"
 
 Adapter = io.Custom("IMAGE_PROMPT_ADAPTER")
 ImagePromptType = io.Custom("IMAGE_PROMPT")
+InfluenceType = io.Custom("INFLUENCE")
 LayerWeightsType = io.Custom("IMAGE_PROMPT_LAYER_WEIGHTS")
 StepWeightsType = io.Custom("IMAGE_PROMPT_STEP_WEIGHTS")

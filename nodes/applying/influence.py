@@ -1,0 +1,318 @@
+"""Record where, and how much, references act while a sampler runs.
+
+    influence of a reference on a token = mean over layers and evaluations of |added| / |text|
+
+where `added` is what the reference adds to the output of a layer, with its weight and mask, and `text` is the output to
+which it is added. Layers and evaluations in which the reference does not act count as 0.
+
+Letters: B pictures, H x W latent pixels, L tokens of a layer.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrapperExecutor, WrappersMP
+from torch.nn import functional as F
+
+from ...ip_adapter import Constant, Side
+from ..display import is_shown, progress_ended, show_progress
+from .heat import live_picture
+from .hosts.host import SitePatch
+from .image_prompt import ImagePrompt, Site
+from .joint import Call, Contribution
+from .sampling import CARRIED, OBSERVERS, Area, Evaluation, Layout, watch
+from .sampling import KEY as EVALUATION
+
+KEY = "image_prompt_influence"  # key of the wrappers
+
+TILED = (
+    "Another node runs the model on parts of the latent and does not say where they lie, so the influence cannot be "
+    "placed: remove that node."
+)
+MERGED = "Another node merges tokens of the model, so the influence cannot be placed: remove that node."
+RESIZED = "The latent changes its size while the sampler runs, so the influence cannot be placed."
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is recorded.
+
+    sites: the layers
+    start, end: the part of sampling, from 0 to 1
+    every: 1 for each evaluation of the model in this part, 2 for every other one, and so on
+    """
+
+    sites: frozenset[Site]
+    start: float = 0.0
+    end: float = 1.0
+    every: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """The influence of each reference in one run of a sampler.
+
+    names: what people call the references
+    maps: (references, B, H, W), on the CPU
+    evaluations: how many evaluations of the model were recorded
+    trouble: why there are no maps; empty if there are
+    """
+
+    names: tuple[str, ...]
+    maps: torch.Tensor
+    evaluations: int
+    trouble: str = ""
+
+
+class Influence:
+    """The record of the last run of a sampler, which fills it. Sockets of the type INFLUENCE carry it.
+
+    record: None until a sampler has run to its end
+    """
+
+    def __init__(self, choice: Choice, node_id: str | None = None):
+        """`node_id`: the node on which a live picture is drawn."""
+        self.choice = choice
+        self.node_id = node_id
+        self.record: Record | None = None
+
+    def follow(self, model: ModelPatcher) -> None:
+        """Record the runs of all samplers that sample with the model or a clone of it. It changes `model`."""
+        watch(model)
+        model.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, self._run)
+        for kind, wrapper in WRAPPERS.items():
+            if not model.get_wrappers(kind, KEY):
+                model.add_wrapper_with_key(kind, KEY, wrapper)
+
+    def _run(
+        self,
+        executor: WrapperExecutor,
+        guider: Any,
+        sigmas: Any,
+        extra_args: dict[str, Any],
+        callback: Callable[..., Any] | None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        self.record = None
+        options = extra_args["model_options"]
+        inner = options.get("transformer_options", {})
+        recording = Recording(self.choice, [*_attached(inner), *_carried(guider.conds)])
+        inner = {**inner, OBSERVERS: (*inner.get(OBSERVERS, ()), recording)}
+        extra_args = {**extra_args, "model_options": {**options, "transformer_options": inner}}
+        if not is_shown(self.node_id):
+            samples = executor(guider, sigmas, extra_args, callback, *args, **kwargs)
+        else:
+            try:
+                samples = executor(guider, sigmas, extra_args, self._drawn(recording, callback), *args, **kwargs)
+            finally:
+                progress_ended(self.node_id)
+        self.record = recording.record()
+        return samples
+
+    def _drawn(self, recording: "Recording", callback: Callable[..., Any] | None) -> Callable[..., Any]:
+        """A callback that draws what is known after each step."""
+
+        def after(step: int, denoised: Any, x: Any, total: int) -> Any:
+            result = None if callback is None else callback(step, denoised, x, total)
+            show_progress(step + 1, total, live_picture(recording.maps()), self.node_id)
+            return result
+
+        return after
+
+
+class Recording:
+    """The influence in a run of a sampler that goes on. It observes the layers, and is told of each call of the model.
+
+    number: of the current evaluation of the model, from 0
+    """
+
+    def __init__(self, choice: Choice, prompts: Iterable[ImagePrompt] = ()):
+        self.choice = choice
+        self.number = 0
+        self.evaluations: set[int] = set()
+        self.trouble = ""
+        self.shape: tuple[int, int, int] | None = None  # B, H, W
+        self.rows: dict[tuple[ImagePrompt, int | None], int] = {}  # number of a reference in the record
+        self.names: list[str] = []
+        self.sums: dict[tuple[int, bool, torch.device], torch.Tensor] = {}  # (B, H, W) by reference and negative rows
+        self.covered: dict[bool, torch.Tensor] = {}  # how many rows have covered each latent pixel, by negative rows
+        for prompt in dict.fromkeys(prompts):
+            self._know(prompt)
+
+    def called(self, evaluation: Evaluation, shape: tuple[int, ...], options: dict[str, Any]) -> None:
+        """Note which pictures and which parts of them the model is called for, with a latent of this shape."""
+        if self.trouble or not self._is_chosen(evaluation):
+            return
+        self.evaluations.add(self.number)
+        whole = (evaluation.run.pictures or evaluation.batch, *evaluation.latent_size)
+        self.shape = self.shape or whole
+        try:
+            layout = evaluation.layout(shape[0], shape[0], options)
+        except ValueError as error:
+            self.trouble = str(error)
+            return
+        if self.shape != whole:
+            self.trouble = RESIZED
+        elif not _is_whole(layout, shape[-2:], evaluation):
+            self.trouble = TILED
+        else:
+            for group in layout.groups:
+                covered = self.covered.setdefault(group.negative, torch.zeros(whole))
+                ones = torch.ones(len(group.frames), *shape[-2:])
+                _part(covered, group.area).index_add_(0, torch.tensor(group.frames), ones)
+
+    def observe(
+        self, site: Site, call: Call, text: torch.Tensor, contributions: Callable[[Side], Iterator[Contribution]]
+    ) -> None:
+        """Add the influence of each reference on the output of a layer: see `Observer`.
+
+        Rows of a negative condition attend to references too if these push away, and count in the same way.
+        """
+        if self.trouble or site not in self.choice.sites or not self._is_chosen(call.evaluation):
+            return
+        if not _is_whole(call.layout, call.size, call.evaluation):
+            self.trouble = TILED
+            return
+        if text.shape[1] != call.grid.height * call.grid.width + call.grid.beside:
+            self.trouble = MERGED
+            return
+        with torch.no_grad():
+            norms = _norm(text)
+            for each in contributions("cond"):
+                norm = norms[each.group.rows]
+                ratio = torch.where(norm > 0, _norm(each.added) / norm, 0.0)
+                self._add(each, _on_latent(ratio, call), call.evaluation)
+
+    def maps(self) -> torch.Tensor:
+        """The mean of what was recorded so far, (references, B, H, W), on the CPU."""
+        maps = torch.zeros(len(self.names), *(self.shape or (0, 0, 0)))
+        for (number, negative, _), total in self.sums.items():
+            maps[number] += total.cpu() / self.covered[negative].clamp(min=1)
+        return maps / max(len(self.choice.sites), 1)
+
+    def record(self) -> Record:
+        return Record(tuple(self.names), self.maps(), len(self.evaluations), self.trouble)
+
+    def _is_chosen(self, evaluation: Evaluation) -> bool:
+        return self.number % self.choice.every == 0 and evaluation.within(self.choice.start, self.choice.end)
+
+    def _add(self, each: Contribution, ratio: torch.Tensor, evaluation: Evaluation) -> None:
+        if (each.prompt, each.reference) not in self.rows:
+            self._know(each.prompt)
+        key = (self.rows[each.prompt, each.reference], each.group.negative, ratio.device)
+        if key not in self.sums:
+            assert self.shape is not None
+            self.sums[key] = torch.zeros(self.shape, device=ratio.device)
+        frames = evaluation.run.once(
+            (KEY, each.group.frames, ratio.device), lambda: torch.tensor(each.group.frames, device=ratio.device)
+        )
+        _part(self.sums[key], each.group.area).index_add_(0, frames, ratio)
+
+    def _know(self, prompt: ImagePrompt) -> None:
+        """Give each reference of a prompt its number and its name."""
+        references = _references(prompt)
+        kind = f"image prompt {len({known for known, _ in self.rows}) + 1}"
+        for reference in references:
+            self.rows[prompt, reference] = len(self.rows)
+            self.names.append(_name(prompt, reference, kind, len(references)))
+
+
+def _predict(executor: WrapperExecutor, x: Any, timestep: Any, model_options: dict[str, Any], seed: Any) -> Any:
+    """Count the evaluations of the model, which may each be several calls: for windows, areas or conditions."""
+    found = executor(x, timestep, model_options, seed)
+    for recording in _recordings(model_options.get("transformer_options", {})):
+        recording.number += 1
+    return found
+
+
+def _apply(
+    executor: Any,
+    x: Any,
+    t: Any,
+    c_concat: Any,
+    c_crossattn: Any,
+    control: Any,
+    transformer_options: dict[str, Any],
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    if EVALUATION in transformer_options:  # not if a pack bypasses ComfyUI's batching
+        for recording in _recordings(transformer_options):
+            recording.called(transformer_options[EVALUATION], tuple(x.shape), transformer_options)
+    return executor(x, t, c_concat, c_crossattn, control, transformer_options, *args, **kwargs)
+
+
+WRAPPERS = {WrappersMP.PREDICT_NOISE: _predict, WrappersMP.APPLY_MODEL: _apply}
+
+
+def _recordings(options: dict[str, Any]) -> Iterator[Recording]:
+    return (each for each in options.get(OBSERVERS, ()) if isinstance(each, Recording))
+
+
+def _attached(options: dict[str, Any]) -> Iterator[ImagePrompt]:
+    """The prompts that are attached to a model, by its transformer options; they may come several times."""
+    for slots in options.get("patches_replace", {}).values():
+        for patch in slots.values():
+            yield from _of_patch(patch)
+
+
+def _of_patch(patch: Any) -> Iterator[ImagePrompt]:
+    if isinstance(patch, SitePatch):
+        yield from _of_patch(patch.previous)
+        yield from (part.prompt for part in patch.joint.parts)
+
+
+def _carried(conds: dict[str, Any]) -> Iterator[ImagePrompt]:
+    """The prompts that conditions carry."""
+    for some in conds.values():
+        for cond in some or ():
+            yield from (prompt for prompt, _ in cond.get(CARRIED, ()))
+
+
+def _references(prompt: ImagePrompt) -> list[int | None]:
+    """The references of a prompt that have a map each, as `Contribution.reference` counts them."""
+    keys = prompt.prepared.side("cond")
+    if prompt.arrangement == "by picture" or not isinstance(keys, Constant):
+        return [None]
+    together = keys.layer(0)[0].shape[1] // prompt.prepared.tokens
+    return list(range(keys.rows if prompt.arrangement == "each" else together))
+
+
+def _name(prompt: ImagePrompt, reference: int | None, kind: str, count: int) -> str:
+    """What people call a reference. `kind`: the name of the prompt, if its references have none."""
+    names = prompt.names
+    if reference is None:
+        return kind if not names else names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
+    if len(names) == count:
+        return names[reference]
+    return kind if count == 1 else f"{kind}, picture {reference + 1}"
+
+
+def _norm(x: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32)
+
+
+def _on_latent(values: torch.Tensor, call: Call) -> torch.Tensor:
+    """Give each latent pixel of a call the value of the token that covers it: (rows, L) -> (rows, height, width)."""
+    grid, (height, width) = call.grid, call.size
+    tokens = values[:, : grid.height * grid.width].unflatten(1, (1, grid.height, grid.width))
+    padded = height + grid.padding[0], width + grid.padding[1]
+    return F.interpolate(tokens, padded, mode="nearest-exact")[:, 0, :height, :width]
+
+
+def _is_whole(layout: Layout, size: tuple[int, ...], evaluation: Evaluation) -> bool:
+    """Whether a latent of this size is all that its conditions cover, and not a tile of it."""
+    areas = (group.area for group in layout.groups)
+    return layout.tiles == 1 and all(size == (area[:2] if area else evaluation.latent_size) for area in areas)
+
+
+def _part(whole: torch.Tensor, area: Area | None) -> torch.Tensor:
+    """The part of (B, H, W) that an area covers, as a view."""
+    if area is None:
+        return whole
+    height, width, top, left = area
+    return whole[:, top : top + height, left : left + width]
