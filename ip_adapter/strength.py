@@ -87,6 +87,11 @@ class Course:
         """Whether it never acts."""
         return self.start >= self.end or bool(self.keyframes and not any(each.factor for each in self.keyframes))
 
+    @property
+    def largest(self) -> float:
+        """The largest size of its factors."""
+        return max((abs(each.factor) for each in self.keyframes), default=1.0)
+
     def at(self, progress: float) -> float:
         """The factor on the weight at a point of sampling between `start` and `end`."""
         if not self.keyframes:
@@ -141,6 +146,13 @@ class Strength:
         no_layer = self.layers is not None and not any(share.amount for share in self.layers.values())
         no_frame = bool(self.frames) and all(frame.is_nothing for frame in self.frames)
         return self.weight == 0.0 or self.course.is_nothing or no_layer or no_frame
+
+    @property
+    def largest(self) -> float:
+        """The largest size that the weight has in any layer, step and picture."""
+        shares = [1.0] if self.layers is None else [abs(share.amount) for share in self.layers.values()]
+        frames = [abs(frame.weight) * frame.course.largest for frame in self.frames]
+        return abs(self.weight) * max(shares, default=0.0) * self.course.largest * max(frames, default=1.0)
 
     def share(self, layer: int) -> Share | None:
         """The share of a layer; None if it does not act there."""

@@ -7,7 +7,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ...ip_adapter import Features, Strength
+from ...ip_adapter import WEIGHT_LIMIT, Features, Strength
 from .. import input_checks
 from ..encoding.adapter_features import negative_features, reference_features
 from ..loading.adapter import ImagePromptAdapter
@@ -20,6 +20,7 @@ from .reference import Reference
 
 JOINING = ("one softmax each", "concat")
 OVERLAP = ("add", "normalise")
+ROUNDING = 1e-6
 MOST = 50  # references of one node: sockets that ComfyUI draws
 
 ALIKE: Mapping[str, str] = {  # what references that share a softmax have in common -> what to call it
@@ -130,6 +131,11 @@ def _acting(model: ModelPatcher, adapter: ImagePromptAdapter, reference: Referen
     shares = reference.layers.shares(list(matched), adapter.module.base_model)
     layers = {matched[block]: share for block, share in shares.items()}
     strength = Strength(reference.weight, layers, reference.course, reference.frames, reference.scaling)
+    if strength.largest > WEIGHT_LIMIT + ROUNDING:
+        raise ValueError(
+            f"The weights of {reference.name} multiply to {strength.largest:g}, at most {WEIGHT_LIMIT:g} is allowed in "
+            "any layer, step and picture: lower its weight, or its layer, step or frame weights."
+        )
     return strength, Place(reference.mask, exact=True)
 
 

@@ -18,8 +18,12 @@ from comfy.clip_vision import ClipVisionModel, Output
 from PIL import Image
 from safetensors.torch import save_file
 
+from image_prompt.ip_adapter import Course, Keyframe, ListedWeights, PresetWeights, StepWeights
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
+from image_prompt.nodes.applying.apply_references import ApplyReferences
+from image_prompt.nodes.applying.conditioning import ReferencesToConditioning
 from image_prompt.nodes.applying.layer_weights import ImagePromptLayerWeights
+from image_prompt.nodes.applying.reference import MakeReference
 from image_prompt.nodes.applying.step_weights import ImagePromptStepWeights
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.folder import EncodeFolder
@@ -69,6 +73,40 @@ def _apply() -> Inputs:
     }
 
 
+def _references(**changes: Any) -> Callable[[Inputs], dict[str, Any]]:
+    """Two references, of which the second is changed."""
+
+    def make(_: Inputs) -> dict[str, Any]:
+        first, second = (MakeReference.execute(_features(), **options).args[0] for options in ({}, changes))
+        return {"reference_0": first, "reference_1": second}
+
+    return make
+
+
+def _reference(features: Output, **options: Any) -> Any:
+    return MakeReference.execute(features, **options).args[0]
+
+
+def _one_per_image(pictures: int, masks: int) -> Any:
+    return _reference(_pictures(pictures), combining="one per image", mask=torch.ones(masks, 8, 8))
+
+
+def _masked(*counts: int) -> dict[str, Any]:
+    masks = (torch.ones(count, 8, 8) for count in counts)
+    return {f"reference_{n}": _reference(_features(), mask=mask) for n, mask in enumerate(masks)}
+
+
+def _apply_references() -> Inputs:
+    inputs = _apply()
+    return {"model": inputs["model"], "adapter": inputs["adapter"], "references": _references()({})}
+
+
+def _pictures(count: int) -> Output:
+    found = _features()
+    found.image_embeds = found.image_embeds.repeat(count, 1)
+    return found
+
+
 def _load_encoder() -> Inputs:
     """Load an encoder from the model folders that ComfyUI has now."""
     (folder, *_), _ = folder_paths.folder_names_and_paths["clip_vision"]
@@ -103,6 +141,9 @@ def _encode_folder() -> Inputs:
 
 
 GOOD: dict[type, Callable[[], Inputs]] = {
+    MakeReference: lambda: {"features": _features()},
+    ApplyReferences: _apply_references,
+    ReferencesToConditioning: lambda: {**_apply_references(), "conditioning": tiny.conditions("SD1.5")[0]},
     LoadImageEncoder: _load_encoder,
     LoadImagePromptAdapter: _load_adapter,
     LoadImagePromptModels: _load_models,
@@ -208,6 +249,7 @@ A, C, E, F = ApplyImagePrompt, CombineImagePrompts, EncodeImagePrompt, EncodeFol
 G, V = LoadImagePromptFeatures, SaveImagePromptFeatures
 L, M, N = LoadImageEncoder, LoadImagePromptModels, LoadImagePromptAdapter
 W, S = ImagePromptLayerWeights, ImagePromptStepWeights
+R, Q, X = MakeReference, ApplyReferences, ReferencesToConditioning
 NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
 OF_THE_ENCODER = "(?s:.*)Not found: an encoder"  # and which file would do
 
@@ -458,4 +500,89 @@ BAD_INPUTS = (
         {"clip_vision": _another_encoder},
         "^The features in tiny_00001_.safetensors were made by tiny CLIP, and the clip_vision is CLIP ViT-H/14: conn",
     ),
+    # Image Prompt Reference
+    Bad(R, {"features": NOTHING}, "The input features is nothing: connect the features of Encode Image Prompt"),
+    Bad(R, {"negative": TEXT}, "The input negative is the text 'a word': connect the features of Encode Image Prompt"),
+    Bad(R, {"on": TEXT}, "The on is the text 'a word': give true or false"),
+    Bad(R, {"weight": float("nan")}, "The weight is nan: it must be a number between -5 and 5"),
+    Bad(R, {"combining": "max"}, "The input combining is the text 'max': choose one of concat, one softmax each"),
+    Bad(R, {"combining": "subtract"}, "To subtract takes two or more references"),
+    Bad(R, {"layers": "colour"}, "The input layers is the text 'colour': choose one of all, style and composition"),
+    Bad(
+        R,
+        {"layers": "style", "layer_weights": PresetWeights()},
+        "layers are 'style', and layer weights .* as well: set",
+    ),
+    Bad(R, {"layer_weights": LIST}, "The layer_weights is a list of 2: connect the output of Layer Weights"),
+    Bad(R, {"step_weights": TEXT}, "The step_weights is the text 'a word': connect the output of Step Weights"),
+    Bad(R, {"start": 0.6, "end": 0.4}, r"start 0\.6 lies after end 0\.4: start must not be greater than end"),
+    Bad(R, {"mask": torch.full((1, 8, 8), 255.0)}, "mask holds values from 255 to 255, expected are 0"),
+    Bad(R, {"feather": 0.6}, r"The feather is 0\.6: it must be a number between 0 and 0\.5"),
+    Bad(R, {"invert_mask": NOTHING}, "The invert_mask is nothing: give true or false"),
+    Bad(R, {"frame_weights": "1, x"}, "Frame weight 2 is 'x': it must be a number between -5 and 5"),
+    Bad(R, {"frame_weights": "3:1, 1:0"}, "frame weights name picture 1 after picture 3: put them in order, each once"),
+    Bad(R, {"frame_weights": "0:1, 2"}, "'2' is no picture with a weight: write frame weights like '0:1, 29:0'"),
+    Bad(R, {"frame_weights": "9999999:1"}, "frame weights name picture 9999999: pictures are numbered from 0"),
+    Bad(R, {"frame_weights": LIST}, "The frame_weights is a list of 2: give a text"),
+    Bad(
+        R,
+        {"frame_weights": "1, 1", "step_weights": StepWeights((Course(),) * 3)},
+        "frame weights for 2 pictures and step weights for 3: give as many of both, or one of either",
+    ),
+    Bad(R, {"scaling": "K"}, "The input scaling is the text 'K': choose one of V only, K\\+V"),
+    Bad(R, {"name": NOTHING}, "The name is nothing: give a text"),
+    # Apply References
+    Bad(Q, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5"),
+    Bad(Q, {"adapter": NOTHING}, "The adapter is nothing: connect the output of Load IP-Adapter"),
+    Bad(Q, {"references": {"reference_0": DICT}}, "The reference 1 is a dict with .*: connect the output of Image Pro"),
+    Bad(Q, {"joining": "sum"}, "The input joining is the text 'sum': choose one of one softmax each, concat"),
+    Bad(Q, {"overlap": "max"}, "The input overlap is the text 'max': choose one of add, normalise"),
+    Bad(
+        Q,
+        {"joining": "concat", "references": _references(layers="style")},
+        "reference 1 and reference 2 share one softmax, .* differ in their layers: give both the same, or choose",
+    ),
+    Bad(
+        Q,
+        {"joining": "concat", "references": _references(mask=torch.ones(1, 8, 8), name="sky")},
+        "reference 1 and sky share one softmax, .* differ in their mask",
+    ),
+    Bad(
+        Q,
+        {"overlap": "normalise", "references": lambda _: _masked(2, 3)},
+        "masks whose overlap is normalised are for 2, 3 pictures",
+    ),
+    Bad(
+        Q,
+        {"references": _references(layer_weights=ListedWeights((1.0, 1.0)))},
+        r"There are 2 layer weights, SD1\.5 takes 1 .* 3 .* or 16",
+    ),
+    Bad(
+        Q,
+        {"references": _references(weight=3.0, layer_weights=ListedWeights((2.0,)), name="dog")},
+        "The weights of dog multiply to 6, at most 5 is allowed in any layer, step and picture: lower its weight",
+    ),
+    Bad(
+        Q,
+        {"references": _references(weight=2.0, step_weights=StepWeights((Course(keyframes=(Keyframe(0.0, -3.0),)),)))},
+        "The weights of reference 2 multiply to 6",
+    ),
+    Bad(
+        Q,
+        {
+            "references": lambda _: {
+                "reference_0": _reference(_pictures(2), combining="one per image", mask=torch.ones(3, 8, 8))
+            }
+        },
+        "reference 1 has 2 pictures and 3 masks, and acts one per image: give one mask, or 2",
+    ),
+    Bad(
+        Q,
+        {"references": lambda _: {"reference_0": _reference(_features(projection=16))}},
+        "reads image_embeds .* 24 wide",
+    ),
+    # Image Prompt to Conditioning
+    Bad(X, {"conditioning": TEXT}, "The conditioning is the text 'a word': connect a CONDITIONING, such as that of C"),
+    Bad(X, {"negative": LIST}, "The negative is a list of 2: connect a CONDITIONING"),
+    Bad(X, {"references": {"reference_0": TEXT}}, "The reference 1 is the text 'a word': connect the output of Image"),
 )
