@@ -12,13 +12,15 @@ from functools import cache
 import pytest
 import torch
 from safetensors import safe_open
-from studio import adapter, apply, between, checkpoints, encode, generate, half_mask, held_out, pictures
+from studio import adapter, apply, between, checkpoints, encode, encoder, generate, half_mask, held_out, pictures
 from torch import Tensor
 
 from image_prompt.demo.measure import distance as measured_distance
 from image_prompt.demo.measure import matches, measure, measure_half
 from image_prompt.demo.nodes.checkpoint import MODELS
-from image_prompt.demo.world import SHAPES, Scene, draw
+from image_prompt.demo.world import BACKGROUNDS, SHAPES, SIZE, Scene, draw
+from image_prompt.nodes.applying.apply import ApplyImagePrompt
+from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 
 SCENES = held_out(seed=101)
 OTHERS = held_out(seed=202)
@@ -195,6 +197,24 @@ def test_two_references_with_two_masks_each_rule_their_half(report):
         assert found["colour"][0] > 0.7
         assert found["colour"][1] < 0.4
         assert found["shape"][0] > found["shape"][1] + 0.1
+
+
+def test_tiles_of_a_wide_reference_show_what_a_centre_crop_misses(report):
+    """The references are three squares wide: an object at one end, and nothing but its background elsewhere."""
+    scenes = SCENES[:12]
+    found: dict[str, list[dict[str, str]]] = {"center": [], "tiles": []}
+    for number, scene in enumerate(scenes):
+        beside = torch.tensor(BACKGROUNDS[scene.background]).expand(1, SIZE, 2 * SIZE, 3)
+        parts = [pictures([scene]), beside]
+        wide = torch.cat(parts if number % 2 else parts[::-1], dim=2)
+        for crop, readings in found.items():
+            features = EncodeImagePrompt.execute(encoder(), wide, crop, tiles=1).args[0]
+            model = ApplyImagePrompt.execute(checkpoints()[0], adapter("plus"), features).args[0]
+            readings += measure(generate(model, count=1, steps=6))
+    shares = {crop: matches(readings, scenes, "colour") for crop, readings in found.items()}
+    report(f"an object at the end of a wide reference, its colour: {shown(shares)}")
+    assert shares["center"] < CHANCE["colour"] + 0.25
+    assert shares["tiles"] > 0.75
 
 
 def test_early_and_late_act_differently(report):
