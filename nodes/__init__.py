@@ -8,7 +8,9 @@ from ..model_files.environment import pack_version
 from .applying.apply import ApplyImagePrompt
 from .applying.apply_references import ApplyReferences
 from .applying.conditioning import ReferencesToConditioning
+from .applying.influence_map import InfluenceMap
 from .applying.layer_weights import ImagePromptLayerWeights
+from .applying.record_influence import RecordInfluence
 from .applying.reference import MakeReference
 from .applying.step_weights import ImagePromptStepWeights
 from .encoding.encode import CombineImagePrompts, EncodeImagePrompt
@@ -35,6 +37,8 @@ NODES: list[type[io.ComfyNode]] = [
     ReferencesToConditioning,
     ImagePromptLayerWeights,
     ImagePromptStepWeights,
+    RecordInfluence,
+    InfluenceMap,
     ModelPathsReport,
 ]
 

@@ -114,6 +114,15 @@ def conditioning(value: Any, name: str) -> list[Any]:
     return value
 
 
+def latent(value: Any, name: str = "latent") -> torch.Tensor:
+    """Check that a value is a LATENT of pictures, and return its samples (pictures, channels, height, width)."""
+    samples = value.get("samples") if isinstance(value, dict) else None
+    if not isinstance(samples, torch.Tensor) or samples.ndim != 4:
+        given = described(value if samples is None else samples)
+        raise ValueError(f"The {name} is {given}: connect the LATENT output of a sampler for pictures.")
+    return samples
+
+
 def is_finite(value: torch.Tensor) -> bool:
     """Whether a tensor holds neither NaN nor infinity, found without the large temporary tensors of `isfinite`."""
     return all(math.isfinite(end) for end in value.aminmax())

@@ -22,7 +22,10 @@ from image_prompt.ip_adapter import Course, Keyframe, ListedWeights, PresetWeigh
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
 from image_prompt.nodes.applying.apply_references import ApplyReferences
 from image_prompt.nodes.applying.conditioning import ReferencesToConditioning
+from image_prompt.nodes.applying.influence import Choice, Influence, Record
+from image_prompt.nodes.applying.influence_map import InfluenceMap
 from image_prompt.nodes.applying.layer_weights import ImagePromptLayerWeights
+from image_prompt.nodes.applying.record_influence import RecordInfluence
 from image_prompt.nodes.applying.reference import MakeReference
 from image_prompt.nodes.applying.step_weights import ImagePromptStepWeights
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
@@ -140,6 +143,12 @@ def _encode_folder() -> Inputs:
     return {"clip_vision": tiny.encoder(), "folder": "set"}
 
 
+def _influence_map() -> Inputs:
+    influence = Influence(Choice(frozenset()))
+    influence.record = Record(("a cat",), torch.rand(1, 2, 8, 8), evaluations=1)
+    return {"influence": influence, "latent": {"samples": torch.zeros(2, 4, 8, 8)}}
+
+
 GOOD: dict[type, Callable[[], Inputs]] = {
     MakeReference: lambda: {"features": _features()},
     ApplyReferences: _apply_references,
@@ -150,6 +159,8 @@ GOOD: dict[type, Callable[[], Inputs]] = {
     ApplyImagePrompt: _apply,
     ImagePromptLayerWeights: lambda: {},
     ImagePromptStepWeights: lambda: {},
+    RecordInfluence: lambda: {"model": _unet("SD1.5")},
+    InfluenceMap: _influence_map,
     EncodeImagePrompt: lambda: {"clip_vision": tiny.encoder(), "image": torch.zeros(1, 8, 8, 3)},
     EncodeFolder: _encode_folder,
     CombineImagePrompts: lambda: {"method": "average", "features_1": _features(), "features_2": _features()},
@@ -250,6 +261,7 @@ G, V = LoadImagePromptFeatures, SaveImagePromptFeatures
 L, M, N = LoadImageEncoder, LoadImagePromptModels, LoadImagePromptAdapter
 W, S = ImagePromptLayerWeights, ImagePromptStepWeights
 R, Q, X = MakeReference, ApplyReferences, ReferencesToConditioning
+D, H = RecordInfluence, InfluenceMap
 NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
 OF_THE_ENCODER = "(?s:.*)Not found: an encoder"  # and which file would do
 
@@ -585,4 +597,32 @@ BAD_INPUTS = (
     Bad(X, {"conditioning": TEXT}, "The conditioning is the text 'a word': connect a CONDITIONING, such as that of C"),
     Bad(X, {"negative": LIST}, "The negative is a list of 2: connect a CONDITIONING"),
     Bad(X, {"references": {"reference_0": TEXT}}, "The reference 1 is the text 'a word': connect the output of Image"),
+    # Record Influence
+    Bad(D, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5"),
+    Bad(D, {"model": lambda _: tiny.chroma()}, "The model is Chroma: image prompts act in SD1.5, .* models. Connect"),
+    Bad(D, {"start": 0.6, "end": 0.5}, "start 0.6 lies after end 0.5: start must not be greater"),
+    Bad(D, {"start": 0.5, "end": 0.5}, "start and end are both 0.5, so that nothing is recorded: make end greater"),
+    Bad(D, {"end": TEXT}, "The end is the text 'a word': it must be a number between 0 and 1"),
+    Bad(D, {"layers": "colour"}, "The input layers is the text 'colour': choose one of all, style, composition, style"),
+    Bad(D, {"model": lambda _: tiny.flux(), "layers": "style"}, "For Flux there are no layers named 'style': choose"),
+    Bad(D, {"every": 0}, "The input every is 0: it must be a number between 1 and 1000"),
+    Bad(D, {"every": 1.5}, "The input every is 1.5: it must be a whole number"),
+    # Image Prompt Influence Map
+    Bad(H, {"influence": NOTHING}, "The influence is nothing: connect the output of Record Influence"),
+    Bad(
+        H, {"influence": lambda _: Influence(Choice(frozenset()))}, "Nothing was recorded: connect the model of Record"
+    ),
+    Bad(H, {"latent": NOTHING}, "The latent is nothing: connect the LATENT output of a sampler"),
+    Bad(H, {"latent": DICT}, "The latent is a dict with image_proj, ip_adapter: connect the LATENT output"),
+    Bad(
+        H, {"latent": {"samples": torch.zeros(1, 4, 8)}}, r"latent is a tensor of shape \(1, 4, 8\): connect the LATENT"
+    ),
+    Bad(
+        H, {"latent": {"samples": torch.zeros(1, 4, 8, 8)}}, "has 1 pictures of 8x8, the last .* had 2 pictures of 8x8"
+    ),
+    Bad(H, {"image": torch.zeros(8, 8, 3)}, r"The image is a tensor of shape \(8, 8, 3\): connect an IMAGE output"),
+    Bad(H, {"image": torch.zeros(3, 8, 8, 3)}, "There are 3 images and 2 pictures in the latent: connect the image th"),
+    Bad(H, {"image": torch.zeros(0, 8, 8, 3)}, "There are 0 images and 2 pictures in the latent: connect the image th"),
+    Bad(H, {"scale": "percent"}, "The input scale is the text 'percent': choose one of share of the maximum, share of"),
+    Bad(H, {"opacity": 2.0}, r"The opacity is 2\.0: it must be a number between 0 and 1"),
 )

@@ -32,6 +32,12 @@ def user_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(folder_paths, "user_directory", str(tmp_path / "user"))
 
 
+@pytest.fixture(autouse=True)
+def temporary_folder(tmp_path, monkeypatch):
+    """A folder of its own for the pictures that nodes show."""
+    monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path / "temporary"))
+
+
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
     """Empty model folders for ComfyUI, and an input folder."""

@@ -1,0 +1,154 @@
+"""The node that shows what was recorded of the influence of references."""
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io, ui
+
+from .. import input_checks
+from ..display import show
+from ..sockets import CATEGORY, InfluenceType
+from .heat import SCALES, coloured, drawn_over, resized
+from .influence import Influence, Record
+
+PIXELS = 8  # of the decoded picture for one of the latent, in all models that have IP-Adapters here
+SHOWN = 32  # pictures on the node
+
+
+class InfluenceMap(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ImagePromptInfluenceMap",
+            display_name="Image Prompt Influence Map",
+            category=CATEGORY,
+            description="Shows where, and how much, each reference acted on the pictures of a sampler: black nowhere, "
+            "bright strongly.",
+            search_aliases=["ip-adapter attention map", "heat map", "influence", "debug image prompt"],
+            inputs=[
+                InfluenceType.Input("influence", tooltip="What was recorded, from Record Influence."),
+                io.Latent.Input(
+                    "latent",
+                    tooltip="The latents of the sampler that ran with the recorded model, so that this node runs "
+                    "after it.",
+                ),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    tooltip="The decoded pictures, to draw on and to be as large as. Without them, the map is drawn on "
+                    "black.",
+                ),
+                io.Combo.Input(
+                    "scale",
+                    options=list(SCALES),
+                    default=next(iter(SCALES)),
+                    optional=True,
+                    tooltip="What is 1, in the mask and in the colours. share of the maximum: the highest influence of "
+                    "any reference, so that references can be compared; share of each maximum: the highest of each "
+                    "reference; as measured: 1 means as much as the text, and more is cut off.",
+                ),
+                io.Float.Input(
+                    "opacity",
+                    default=0.7,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    tooltip="How much the colours cover the image where the influence is 1. 0 leaves it as it is.",
+                    advanced=True,
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="map",
+                    tooltip="All pictures of the first reference, then all of the second, and so on.",
+                ),
+                io.Mask.Output(display_name="mask", tooltip="The same maps as masks, in the same order."),
+                io.String.Output(
+                    display_name="report", tooltip="The mean and the highest influence of each reference."
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+            has_intermediate_output=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        influence: Influence,
+        latent: dict[str, Any],
+        image: torch.Tensor | None = None,
+        scale: str = next(iter(SCALES)),
+        opacity: float = 0.7,
+    ) -> io.NodeOutput:
+        input_checks.expect(influence, Influence, "influence", "connect the output of Record Influence")
+        samples = input_checks.latent(latent)
+        image = None if image is None else input_checks.image(image)
+        input_checks.choice(scale, list(SCALES), "scale")
+        opacity = input_checks.number(opacity, 0.0, 1.0, "opacity")
+        record = recorded(influence, samples)
+        height, width = samples.shape[-2] * PIXELS, samples.shape[-1] * PIXELS
+        size = (height, width) if image is None else (image.shape[1], image.shape[2])
+        masks = resized(SCALES[scale](record.maps).flatten(0, 1), size)
+        pictures = coloured(masks) if image is None else drawn_over(_behind(image, record), masks, opacity)
+        text = report(record)
+        show(text, getattr(cls.hidden, "unique_id", None))
+        return io.NodeOutput(pictures, masks, text, ui=ui.PreviewImage(pictures[:SHOWN], cls=cls))
+
+
+def recorded(influence: Influence, samples: torch.Tensor) -> Record:
+    """What was recorded when these latents were sampled.
+
+    Raises:
+        ValueError: nothing was, or it was for latents of another size.
+    """
+    record = influence.record
+    if record is None:
+        raise ValueError(
+            "Nothing was recorded: connect the model of Record Influence to a sampler, and the latent of that sampler "
+            "to this node. If they are connected, run the sampler again, such as with another seed."
+        )
+    if record.trouble:
+        raise ValueError(record.trouble)
+    if not record.evaluations:
+        raise ValueError(
+            "No step of the sampler lies in the part of sampling that Record Influence records: set its start to 0 and "
+            "its end to 1, or sample more steps."
+        )
+    if not record.names:
+        raise ValueError(
+            "No reference acts on the model that was sampled with: put Apply IP-Adapter, or another node that applies "
+            "references, between Record Influence and the sampler, or before Record Influence."
+        )
+    pictures, height, width = record.maps.shape[1:]
+    if (len(samples), *samples.shape[-2:]) != (pictures, height, width):
+        raise ValueError(
+            f"The latent has {len(samples)} pictures of {samples.shape[-2]}x{samples.shape[-1]}, the last run that was "
+            f"recorded had {pictures} pictures of {height}x{width}: connect the latent of the sampler that ran last "
+            "with the model of Record Influence, and give each sampler a Record Influence of its own."
+        )
+    return record
+
+
+def report(record: Record) -> str:
+    """One line for each reference: its mean and its highest influence."""
+    return "\n".join(
+        f"{name}: mean {values.mean():.3f}, highest {values.max():.3f}"
+        for name, values in zip(record.names, record.maps, strict=True)
+    )
+
+
+def _behind(image: torch.Tensor, record: Record) -> torch.Tensor:
+    """The picture behind each map, (references * pictures, H, W, 3).
+
+    Raises:
+        ValueError: there are neither one image nor as many as pictures.
+    """
+    references, pictures = record.maps.shape[:2]
+    if len(image) not in (1, pictures):
+        raise ValueError(
+            f"There are {len(image)} images and {pictures} pictures in the latent: connect the image that VAE Decode "
+            "makes of this latent, or a single one."
+        )
+    colours = image[..., :3] if image.shape[-1] >= 3 else image[..., :1].expand(-1, -1, -1, 3)
+    return colours.float().cpu().expand(pictures, -1, -1, -1).repeat(references, 1, 1, 1)

@@ -1,0 +1,115 @@
+"""What the influence map shows of a record."""
+
+import folder_paths
+import numpy as np
+import pytest
+import tiny
+import torch
+from PIL import Image
+
+from image_prompt.nodes.applying import influence_map
+from image_prompt.nodes.applying.heat import coloured
+from image_prompt.nodes.applying.influence import Choice, Influence, Record
+from image_prompt.nodes.applying.influence_map import InfluenceMap
+from image_prompt.nodes.applying.record_influence import RecordInfluence
+
+MAPS = torch.rand(2, 3, 4, 6, generator=torch.Generator().manual_seed(1)) * torch.tensor([1.5, 0.5]).view(2, 1, 1, 1)
+
+
+def shown(maps=MAPS, **options):
+    influence = Influence(Choice(frozenset()))
+    influence.record = Record(("a cat", "a dog")[: len(maps)], maps, evaluations=1)
+    samples = torch.zeros(maps.shape[1], 4, *maps.shape[2:])
+    return InfluenceMap.execute(influence, {"samples": samples}, **options)
+
+
+def test_masks_have_all_pictures_of_a_reference_after_the_other():
+    """On images as large as the latent, nothing is resized."""
+    pictures, masks, _ = shown(image=torch.zeros(3, 4, 6, 3)).args
+    torch.testing.assert_close(masks, MAPS.flatten(0, 1) / MAPS.max())
+    assert pictures.shape == (6, 4, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [
+        ("share of the maximum", MAPS / MAPS.max()),
+        ("share of each maximum", torch.stack([each / each.max() for each in MAPS])),
+        ("as measured", MAPS.clamp(max=1.0)),
+    ],
+)
+def test_scales(scale, expected):
+    _, masks, report = shown(image=torch.zeros(1, 4, 6, 3), scale=scale).args
+    torch.testing.assert_close(masks.view(2, 3, 4, 6), expected)
+    assert report == "\n".join(
+        f"{name}: mean {each.mean():.3f}, highest {each.max():.3f}" for name, each in zip(("a cat", "a dog"), MAPS)
+    )
+
+
+@pytest.mark.parametrize("scale", ["share of the maximum", "share of each maximum", "as measured"])
+def test_no_influence_is_black_and_not_nan(scale):
+    pictures, masks, _ = shown(torch.zeros_like(MAPS), scale=scale).args
+    assert pictures.max() == masks.max() == 0
+
+
+def test_without_an_image_the_map_is_as_large_as_the_decoded_pictures():
+    pictures, masks, _ = shown().args
+    assert pictures.shape == (6, 32, 48, 3) and masks.shape == (6, 32, 48)
+    torch.testing.assert_close(pictures, coloured(masks))
+
+
+def test_colours_lie_between_those_of_the_table():
+    middle = coloured(torch.tensor([0.0, 0.25, 0.375, 1.0]))
+    expected = torch.tensor([[0.0, 0.0, 0.0], [0.25, 0.05, 0.5], [0.55, 0.1, 0.4], [1.0, 1.0, 0.85]])
+    torch.testing.assert_close(middle, expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_it_is_drawn_over_the_image_of_the_same_picture(channels):
+    image = torch.rand(3, 4, 6, channels)
+    pictures, masks, _ = shown(image=image, opacity=0.5).args
+    behind = image[..., :3].expand(-1, -1, -1, 3).repeat(2, 1, 1, 1)
+    part = 0.5 * masks.unsqueeze(-1)
+    torch.testing.assert_close(pictures, (1 - part) * behind + part * coloured(masks))
+    assert torch.equal(shown(image=image, opacity=0.0).args[0], behind)
+
+
+def test_the_node_shows_the_pictures(monkeypatch):
+    monkeypatch.setattr(influence_map, "SHOWN", 4)
+    output = shown()
+    assert InfluenceMap.define_schema().has_intermediate_output
+    files = output.ui.as_dict()["images"]
+    assert len(files) == 4
+    first = np.asarray(Image.open(f"{folder_paths.get_temp_directory()}/{files[0]['filename']}")) / 255
+    np.testing.assert_allclose(first, output.args[0][0], atol=1 / 255)
+
+
+def test_references_are_named_in_the_order_in_which_they_are_applied(model, adapter, features, two_references, apply):
+    """Also those that never acted in what was recorded."""
+    patched = apply(apply(model, adapter, features, end=0.1), adapter, two_references)
+    watched, influence = RecordInfluence.execute(
+        apply(patched, adapter, two_references, batch="one per image"), start=0.5
+    ).args
+    samples = tiny.sample(watched, "SD1.5", steps=4)
+    *_, report = InfluenceMap.execute(influence, {"samples": samples}).args
+    names = [line.split(":")[0] for line in report.splitlines()]
+    assert names == ["image prompt 1", "image prompt 2, picture 1", "image prompt 2, picture 2", "image prompt 3"]
+    assert report.startswith("image prompt 1: mean 0.000, highest 0.000\n")
+    assert all("mean 0.000" not in line for line in report.splitlines()[1:])
+
+
+def test_nothing_to_show_says_what_to_connect(model, adapter, features, apply):
+    def refusal(watched, influence, steps=2, samples=None):
+        sampled = tiny.sample(watched, "SD1.5", steps=steps)
+        with pytest.raises(ValueError) as error:
+            InfluenceMap.execute(influence, {"samples": sampled if samples is None else samples})
+        return str(error.value)
+
+    patched = apply(model, adapter, features)
+    watched, influence = RecordInfluence.execute(patched).args
+    assert "Nothing was recorded: connect the model of Record Influence to a sampler" in refusal(patched, influence)
+    assert "No reference acts on the model" in refusal(*RecordInfluence.execute(model).args)
+    assert "No step of the sampler lies in the part" in refusal(*RecordInfluence.execute(patched, start=0.9).args)
+    assert "last run that was recorded had 1 pictures of 8x8" in refusal(
+        watched, influence, samples=torch.zeros(1, 4, 8, 9)
+    )
