@@ -6,6 +6,9 @@ Random weights of published shapes; all give image_embeds and hidden states from
 core's time includes preprocessing. Core keeps fp16 weights and computes in fp32. The candidates take turns in one
 process, and medians are shown. "of matmul" is the share of the FLOP/s that torch.mm reaches beside them which the
 library reaches, "time of library" the time of Encode Image Prompt divided by that of the library, both packed.
+
+The last line is about large references: the time of Encode Image Prompt for pictures of 1024x1024, divided by that of
+the library's encoder for their pixel values, which are ready.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ SHAPES = {  # name: width, layers, heads, mlp, patch, projection
     "ViT-L/14": (1024, 24, 16, 4096, 14, 768),
     "ViT-H/14": (1280, 32, 16, 5120, 14, 1024),
 }
+
+LARGE, LARGE_SIDE = "ViT-L/14", 1024
 
 
 def arguments():
@@ -80,8 +85,8 @@ def core(name: str, sd: dict[str, torch.Tensor]) -> comfy.clip_vision.ClipVision
     return encoder
 
 
-def candidates(name: str) -> tuple[Candidates, dict[str, float]]:
-    """Everything that is to be timed, and how near bf16 is to fp32, as the lowest cosine of each feature."""
+def candidates(name: str) -> tuple[Candidates, dict[str, float], clip_vision.VisionEncoder]:
+    """Everything that is to be timed; how near bf16 is to fp32, as the lowest cosine of each feature; ours in bf16."""
     reference = random_reference(name)
     sd = reference.state_dict()
     path = Path(folder_paths.models_dir) / "clip_vision" / model_name(name)
@@ -107,15 +112,19 @@ def candidates(name: str) -> tuple[Candidates, dict[str, float]]:
     images = torch.rand(2, 224, 224, 3)
     one, two = (clip_vision.encode(encoder, images, want=WANT) for encoder in (full, half))
     cosines = {want: F.cosine_similarity(one.select(want), two.select(want), dim=-1).min().item() for want in WANT}
-    return {
-        "node fp32": encode_node(name, "fp32"),
-        "node bf16": encode_node(name, "bf16"),
-        "ours fp32": ours(full),
-        "ours bf16": ours(half),
-        "transformers fp32": theirs(reference),
-        "transformers bf16": theirs(reference_half),
-        "core": core_encoder.encode_image,
-    }, cosines
+    return (
+        {
+            "node fp32": encode_node(name, "fp32"),
+            "node bf16": encode_node(name, "bf16"),
+            "ours fp32": ours(full),
+            "ours bf16": ours(half),
+            "transformers fp32": theirs(reference),
+            "transformers bf16": theirs(reference_half),
+            "core": core_encoder.encode_image,
+        },
+        cosines,
+        half,
+    )
 
 
 def flops(name: str) -> float:
@@ -142,6 +151,21 @@ def measure(functions: Candidates, batch: int, repeats: int) -> dict[str, float]
     return {name: batch / statistics.median(each) for name, each in times.items()}
 
 
+def large_references(node: Callable[[torch.Tensor], object], encoder: clip_vision.VisionEncoder, count: int) -> str:
+    """How much longer the node takes with large pictures than the encoder does with what it reads of them."""
+    config, times = encoder.config, dict[str, list[float]](node=[], encoder=[])
+    for _ in range(OPTIONS.repeats or 3):
+        images = torch.rand(count, LARGE_SIDE, LARGE_SIDE, 3)
+        pixel_values = clip_vision.preprocess(images, config.image_size, config.mean, config.std)
+        times["node"].append(host.seconds(lambda: node(images)))
+        times["encoder"].append(host.seconds(lambda: clip_vision.encode_pixels(encoder, pixel_values, want=WANT)))
+    seconds = {name: statistics.median(each) for name, each in times.items()}
+    return (
+        f"{LARGE} bf16, {count} references of {LARGE_SIDE}x{LARGE_SIDE}: node {seconds['node']:.2f} s, "
+        f"encoder on ready pixels {seconds['encoder']:.2f} s, ratio {seconds['node'] / seconds['encoder']:.2f}"
+    )
+
+
 def repeats_for(name: str, batch: int) -> int:
     """How often to measure: less often where one round takes minutes."""
     work = flops(name) * batch / 1e12
@@ -162,10 +186,10 @@ def main() -> None:
         end="",
     )
     print("time of library | of matmul |\n|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
-    nearness = {}
+    nearness, large = {}, ""
     with torch.no_grad():
         for name in names:
-            functions, nearness[name] = candidates(name)
+            functions, nearness[name], half = candidates(name)
             measure(functions, 1, 1)  # warm up
             for batch in batches:
                 speed = measure(functions, batch, repeats_for(name, batch))
@@ -177,7 +201,9 @@ def main() -> None:
                         f"{ours / node:.2f} | {ours * flops(name) / rate[dtype]:.2f} |",
                         flush=True,
                     )
-            del functions
+            if name == LARGE:
+                large = large_references(functions["node bf16"], half, 16 if OPTIONS.quick else 64)
+            del functions, half
             gc.collect()
     print(
         "\nLowest cosine similarity of bf16 to fp32 features: "
@@ -186,6 +212,7 @@ def main() -> None:
             for name, each in nearness.items()
         )
     )
+    print(large)
 
 
 if __name__ == "__main__":

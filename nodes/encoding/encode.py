@@ -22,6 +22,7 @@ from .squares import (
     OUTSIDE,
     background_input,
     masked_squares,
+    one_by_one,
     squares,
     tiles_input,
 )
@@ -119,7 +120,7 @@ class EncodeImagePrompt(io.ComfyNode):
             raise ValueError("The crop is 'mask', and no mask is connected: connect one, or choose another crop.")
         with timed("encode"):
             if mask is None:
-                seen = squares(encoder, image, crop, background, tiles)
+                seen = squares(encoder, one_by_one(image), crop, background, tiles)
             else:
                 seen = masked_squares(encoder, image, crop, background, tiles, mask, outside, margin)
             features = encode_for(encoder, seen, adapter)
