@@ -16,7 +16,7 @@ from comfy.model_patcher import ModelPatcher
 from ...ip_adapter import SCALINGS, Attended, Constant, Frame, Keys, PerWindow, Pick, Picked, Plan, Side, plan_attention
 from .image_prompt import ImagePrompt, Part, Site
 from .masks import Grid, Place, token_mask
-from .sampling import Evaluation, Group, Layout, Run, current
+from .sampling import Evaluation, Group, Layout, Run, current, once
 
 Weights = tuple[float, ...]
 
@@ -129,12 +129,12 @@ class Joint:
         call = Call(evaluation, layout, (latent[-2], latent[-1]), grid)
         for observer in evaluation.observers:
             observer.observe(self.site, call, out, partial(self._contributions, q, acting, cast, weights, call))
-        rows = layout if cast.differs_by_picture else layout.without_frames
-        key = (self, acting, rows, q.shape, q.dtype, q.device, grid, call.size, evaluation.latent_size)
-        known, plan = evaluation.run.made.get(key, (None, None))
+        made = evaluation.run.window(layout) if cast.differs_by_picture else evaluation.run.made
+        key = (self, acting, layout.without_frames, q.shape, q.dtype, q.device, grid, call.size, evaluation.latent_size)
+        known, plan = made.get(key, (None, None))
         if plan is None or cast.folded and known != weights:  # folded keys and values hold the weights
             plan = self._plan(q, acting, cast, weights, call)
-            evaluation.run.made[key] = weights, plan
+            made[key] = weights, plan
         plan(q, out, cast.at_call(weights))
 
     def models(self) -> list[ModelPatcher]:
@@ -314,9 +314,10 @@ class Call:
                 f"{expected[0]}x{expected[1]}), so the mask of the image prompt cannot be placed: remove the mask or "
                 "that node."
             )
-        frames = group.frames if len(mask) > 1 else ()
+        run, one = self.evaluation.run, len(mask) == 1
+        frames = () if one else group.frames
         key = (place, group.area, frames, self.evaluation.latent_size, self.grid, q.shape[1], q.device, q.dtype)
-        return self.evaluation.run.once(key, lambda: self._placed(mask, group, q))
+        return once(run.made if one else run.window(self.layout), key, lambda: self._placed(mask, group, q))
 
     def _placed(self, mask: torch.Tensor, group: Group, q: torch.Tensor) -> torch.Tensor:
         some = mask if len(mask) == 1 else mask[[frame % len(mask) for frame in group.frames]]

@@ -23,6 +23,7 @@ OBSERVERS = "image_prompt_observers"  # key of the `Observer`s in transformer_op
 CARRIED = "image_prompts"  # key in a condition of the prompts that it carries: (prompt, "cond" or "uncond") each
 NEGATIVE = ("negative", "uncond")  # words by which a guider's name for a condition says that it is negative
 
+WINDOWS = 64  # of a film: schedules that shift them at every step would fill the memory with those of all steps
 HALVINGS = 24  # of the interval in which progress is searched, so that it is exact to 1e-7
 
 Area = tuple[int, ...]  # (height, width, top, left) in latent pixels
@@ -30,9 +31,20 @@ Carried = tuple[tuple[Any, Side], ...]  # prompts, and the side that rows attend
 Made = TypeVar("Made")
 
 
+def once(made: dict[Hashable, Any], key: Hashable, make: Callable[[], Made]) -> Made:
+    """What has been made for a key; if nothing has, the result of `make`, which is kept."""
+    if key not in made:
+        made[key] = make()
+    return made[key]
+
+
 @dataclass
 class Run:
-    """One run of a sampler. `made` holds what is the same at every step, and is dropped with the run."""
+    """One run of a sampler. What it holds is dropped with it.
+
+    made: what is the same at every step
+    windows: what is the same whenever rows are about the same pictures, for each layout; the last used is at the end
+    """
 
     names: list[tuple[str, frozenset[Hashable]]] = field(default_factory=list)  # (guider's name, uuids of conditions)
     origins: dict[Hashable, str] = field(
@@ -40,12 +52,18 @@ class Run:
     )  # uuid of a condition -> whose it is, by the guider's name
     pictures: int = 0  # size of the whole batch; 0: not known
     made: dict[Hashable, Any] = field(default_factory=dict)
+    windows: dict["Layout", dict[Hashable, Any]] = field(default_factory=dict)
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """The result of `make`, which is called only once in a run for each key."""
-        if key not in self.made:
-            self.made[key] = make()
-        return self.made[key]
+        return once(self.made, key, make)
+
+    def window(self, layout: "Layout") -> dict[Hashable, Any]:
+        """What has been made for a layout, if it is one of the last `WINDOWS`."""
+        found = self.windows[layout] = self.windows.pop(layout, {})
+        for oldest in list(self.windows)[:-WINDOWS]:
+            self.windows.pop(oldest, None)  # another device's thread may have been first
+        return found
 
     def is_negative(self, index: int, uuids: frozenset[Hashable]) -> bool:
         """Whether a condition is a negative one, by the guider's name for it; without one, the second is negative.

@@ -1,15 +1,19 @@
 """While it projects, Apply IP-Adapter holds little more memory than it keeps, however many references there are."""
 
 import gc
+from contextlib import nullcontext
 
 import pytest
 import tiny
 import torch
+from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from image_prompt.ip_adapter import PerWindow, Sides, prepare, scale_key, tokens, working_memory
+from image_prompt.nodes.applying import sampling
+from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.encoding.adapter_features import reference_features
 from image_prompt.nodes.encoding.features import ImageFeatures
 
@@ -32,8 +36,12 @@ class LiveBytes(TorchDispatchMode):
             if isinstance(tensor, torch.Tensor) and (storage := tensor.untyped_storage())._cdata not in given:
                 self.alive[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
         self.alive = {key: entry for key, entry in self.alive.items() if not entry[0].expired()}
-        self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
+        self.peak = max(self.peak, self.now)
         return result
+
+    @property
+    def now(self) -> int:
+        return sum(size for reference, size in self.alive.values() if not reference.expired())
 
 
 def plus_features(count, width=32):
@@ -41,6 +49,10 @@ def plus_features(count, width=32):
     states = torch.randn(count, STATES, width, generator=generator)
     negative = torch.randn(1, STATES, width, generator=generator)
     return ImageFeatures(negative_penultimate=negative, encoder="", penultimate_hidden_states=states)
+
+
+def slots(model):
+    return model.model_options["transformer_options"]["patches_replace"]["attn2"]
 
 
 def bank_of(patched):
@@ -93,3 +105,25 @@ def test_chunks_make_the_keys_and_values_of_one_pass(apply, monkeypatch, count, 
             pair = keys.pick(number, every, key) if isinstance(keys, PerWindow) else keys.layer(number)
             found = [tensor.view(len(states), 16, -1) for tensor in pair]
             torch.testing.assert_close(found, [scale_key(key, 4), value], rtol=1e-6, atol=1e-6)
+
+
+def test_a_film_in_context_windows_holds_what_belongs_to_the_last_windows(apply, monkeypatch):
+    """300 frames with a reference and a mask each, and a schedule that shifts the windows at every step."""
+    monkeypatch.setattr(sampling, "WINDOWS", 8)
+    model = tiny.unet("SD1.5")
+    frames = ImageFeatures(negative_penultimate=None, encoder="", image_embeds=torch.randn(300, 24))
+    patched = apply(model, tiny.adapter(model), frames, batch="one per image", mask=torch.rand(300, 8, 8))
+    windowed = ContextWindowsManualNode.execute(
+        patched, 16, 4, "standard_uniform", 1, False, "pyramid", 0, False, causal_window_fix=False
+    ).args[0]
+    live, add, held = LiveBytes(), Joint.add, []
+    first = next(iter(slots(windowed).values())).joint.site.block
+
+    def in_one_layer(self, *args):
+        with live if self.site.block == first else nullcontext():
+            add(self, *args)
+
+    monkeypatch.setattr(Joint, "add", in_one_layer)
+    tiny.sample(windowed, "SD1.5", cfg=1.0, batch=300, callback=lambda *_: held.append(live.now))
+    assert held[0] == held[1] > 0
+    assert live.peak < 2 * 300 * 4 * first.width * 4  # the keys and values of all frames in this layer
