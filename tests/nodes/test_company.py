@@ -5,6 +5,7 @@ from math import isqrt
 import comfy.cldm.cldm
 import comfy.controlnet
 import comfy.model_management
+import comfy.samplers
 import nodes
 import pytest
 import tiny
@@ -260,3 +261,38 @@ def test_two_devices_share_the_conditions(base, model, adapter, two_references, 
     patched = split(ours(model)) if first else ours(split(model))
     torch.testing.assert_close(tiny.sample(patched, base), expected, **CLOSE)
     assert {options["multigpu_thread_device"] for options in used} == set(cpus)
+
+
+def animatediff(model, length):
+    """Run the model in windows as AnimateDiff-Evolved does, which says in `ad_params` what frames of a film they are.
+
+    `length`: number of frames in a window; 0: no windows, and `sub_idxs` is None
+    """
+
+    def windows(args):
+        frames, options = len(args["input"]), args["model_options"]
+        found = [torch.zeros_like(args["input"]) for _ in args["conds"]]
+        for start in range(0, frames, length or frames):
+            some = list(range(start, min(start + (length or frames), frames)))
+            parameters = {"sub_idxs": some if length else None, "full_length": frames}
+            options["transformer_options"]["ad_params"] = parameters
+            one = (args["model"], args["conds"], args["input"][some], args["sigma"][some], options)
+            for whole, part in zip(found, comfy.samplers.calc_cond_batch(*one)):
+                whole[some] = part
+        return found
+
+    model = model.clone()
+    model.set_model_sampler_calc_cond_batch_function(windows)
+    return model
+
+
+@pytest.mark.parametrize("masks", [3, 7])  # fewer than frames, and as many
+def test_animatediffs_windows_take_the_references_and_masks_of_their_frames(
+    base, model, adapter, two_references, apply, masks
+):
+    shapes = torch.rand(masks, 8, 8)
+    patched = apply(model, adapter, two_references, batch="one per image", mask=shapes)
+    whole, windowed = (tiny.sample(animatediff(patched, length), base, batch=7) for length in (0, 3))
+    torch.testing.assert_close(windowed, whole, rtol=1e-4, atol=1e-3)
+    shifted = apply(model, adapter, two_references, batch="one per image", mask=shapes.roll(1, 0))
+    assert (tiny.sample(animatediff(shifted, 3), base, batch=7) - whole).abs().mean() > 0.1
