@@ -7,23 +7,29 @@ divided by the time of bare scaled_dot_product_attention calls on the same queri
 same divided by a patch that projects the image tokens to keys and values in every layer at every step, repeats them
 over the batch, and masks over the full width, as the known packs do. Each evaluation has a conditional and an
 unconditional row for each picture. Candidates take turns in one process; medians.
+
+"controls": three references of 16 tokens with a mask each, whose weight differs from layer to layer, beside one
+reference of 48 tokens without any of it; and both with a schedule, whose weight differs from step to step.
 """
 
 import _host as host
 
 PARSER = host.arguments(__doc__)
+PARSER.add_argument("--controls", action="store_true", help="only the table of controls")
 PARSER.add_argument("--tokens", nargs="+", type=int, help="only these numbers of image tokens")
 OPTIONS = PARSER.parse_args()
 host.start(OPTIONS)
 
 import itertools  # noqa: E402
-from collections.abc import Callable  # noqa: E402
+from collections.abc import Callable, Sequence  # noqa: E402
+from dataclasses import replace  # noqa: E402
 
 import torch  # noqa: E402
+from comfy.model_sampling import ModelSamplingDiscrete  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from image_prompt.ip_adapter import OWN, Block, Constant, Strength, scale_key  # noqa: E402
-from image_prompt.nodes.applying.image_prompt import ImagePrompt, Part, Site  # noqa: E402
+from image_prompt.ip_adapter import Block, Constant, Course, Keyframe, Share, Strength, scale_key  # noqa: E402
+from image_prompt.nodes.applying.image_prompt import ImagePrompt, Site  # noqa: E402
 from image_prompt.nodes.applying.joint import Joint  # noqa: E402
 from image_prompt.nodes.applying.masks import Grid, Place  # noqa: E402
 from image_prompt.nodes.applying.sampling import KEY, Evaluation, Run  # noqa: E402
@@ -32,6 +38,7 @@ LAYERS = {  # side of the latent: (grid side, inner width, heads): count
     "SD1.5": {64: {(64, 320, 8): 5, (32, 640, 8): 5, (16, 1280, 8): 5, (8, 1280, 8): 1}},
     "SDXL": {128: {(64, 640, 10): 10, (32, 1280, 20): 60}, 32: {(16, 640, 10): 10, (8, 1280, 20): 60}},
 }
+STEPS = 20  # of a schedule
 CONTEXT = {"SD1.5": 768, "SDXL": 2048}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -80,20 +87,29 @@ class Case:
                 out = out + image
 
 
-def ours(case: Case) -> Callable[[], None]:
-    """One evaluation of our patches: all that this file knows of them."""
-    prompts = [ImagePrompt(Kept(case, adapter), {}, Strength(), Place(case.mask)) for adapter in range(case.adapters)]
-    joints = [
-        Joint(
-            Site(Block("input", number, 0, shape[1]), shape[2]),
-            [Part(prompt, number, OWN, 1.0) for prompt in prompts],
+def ours(case: Case, strengths: Sequence[Strength] = (), masks: Sequence[torch.Tensor] = ()) -> Callable[[], None]:
+    """One evaluation of our patches: all that this file knows of them.
+
+    strengths, masks: those of each adapter; without them all act in full, under the mask of the case
+    """
+    sites = [Site(Block("input", number, 0, shape[1]), shape[2]) for number, shape in enumerate(case.layers)]
+    layers = {site: number for number, site in enumerate(sites)}
+    parts = [
+        ImagePrompt(Kept(case, adapter), layers, strength, Place(mask)).parts()
+        for adapter, strength, mask in zip(
+            range(case.adapters),
+            strengths or [Strength()] * case.adapters,
+            masks or [case.mask] * case.adapters,
         )
-        for number, shape in enumerate(case.layers)
     ]
-    latent, run, timestep = (case.size, case.size), Run(), torch.ones(case.batch)
+    joints = [Joint(site, [each[site] for each in parts]) for site in sites]
+    latent, run, sampling = (case.size, case.size), Run(), ModelSamplingDiscrete()
+    steps = itertools.cycle(
+        [torch.full((case.batch,), sampling.percent_to_sigma(step / STEPS)) for step in range(STEPS)]
+    )
 
     def evaluate() -> None:
-        evaluation = Evaluation(run, (False, True), {}, latent, timestep, None)
+        evaluation = Evaluation(run, (False, True), {}, latent, next(steps), sampling)
         options = {KEY: evaluation, "cond_or_uncond": [1, 0], "uuids": [1, 0]}
         for shape, joint in zip(case.layers, joints):
             joint.add(case.queries[shape], case.outs[shape], options, Grid(shape[0], shape[0]), (case.rows, 4, *latent))
@@ -132,8 +148,7 @@ def random_weights(base):
     return [[torch.randn(width, CONTEXT[base]) / 45 for _ in "kv"] for width in widths]
 
 
-def main():
-    budget = 2.0 if OPTIONS.quick else 4.0
+def by_adapters(budget):
     weights = {base: random_weights(base) for base in LAYERS}
     print("| base | latent | dtype | tokens | batch | mask | adapters | ours, ms | sdpa, ms | of sdpa | of naive |")
     print("|---|---:|---|---:|---:|---|---:|---:|---:|---:|---:|")
@@ -150,6 +165,54 @@ def main():
             f"{found['ours'] * 1e3:.1f} | {found['sdpa'] * 1e3:.1f} | {found['ours'] / found['sdpa']:.2f} | {naive} |",
             flush=True,
         )
+
+
+def controls(budget):
+    print(
+        "| base | latent | dtype | one, ms | three, ms | three of one | one with a schedule | three with a schedule |"
+    )
+    print("|---|---:|---|---:|---:|---:|---:|---:|")
+    for (base, size), dtype in itertools.product([("SD1.5", 64), ("SDXL", 128)], DTYPES):
+        one = Case(base, size, DTYPES[dtype], 48, 1, False, 1)
+        three = Case(base, size, DTYPES[dtype], 16, 1, False, 3)
+        count = len(three.layers)
+        strengths = [
+            Strength(weight, {layer: Share(0.5 + layer / count) for layer in range(count)})
+            for weight in (0.6, 0.8, 1.0)
+        ]
+        masks = list(torch.rand(3, 1, 512, 512))
+        found = host.interleaved(
+            {
+                "one": ours(one),
+                "three": ours(three, strengths, masks),
+                "one, schedule": ours(one, [scheduled(Strength(), 0.2)]),
+                "three, schedule": ours(three, [scheduled(each, each.weight / 2) for each in strengths], masks),
+            },
+            2 * budget,
+            least=5,
+        )
+        ratios = [
+            found[name] / found[beside]
+            for name, beside in (("three", "one"), ("one, schedule", "one"), ("three, schedule", "three"))
+        ]
+        print(
+            f"| {base} | {size}x{size} | {dtype} | {found['one'] * 1e3:.1f} | {found['three'] * 1e3:.1f} | "
+            f"{' | '.join(f'{ratio:.3f}' for ratio in ratios)} |",
+            flush=True,
+        )
+
+
+def scheduled(strength, last):
+    """The strength with a weight that goes from all of it to `last` of it over the steps."""
+    return replace(strength, course=Course(keyframes=(Keyframe(0.0, 1.0), Keyframe(1.0, last))))
+
+
+def main():
+    budget = 2.0 if OPTIONS.quick else 4.0
+    if not OPTIONS.controls:
+        by_adapters(budget)
+        print()
+    controls(budget)
 
 
 with torch.inference_mode():
