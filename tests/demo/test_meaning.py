@@ -20,6 +20,7 @@ from image_prompt.demo.measure import matches, measure, measure_half
 from image_prompt.demo.nodes.checkpoint import MODELS
 from image_prompt.demo.world import BACKGROUNDS, SHAPES, SIZE, Scene, draw
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
+from image_prompt.nodes.applying.record_influence import RecordInfluence
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 
 SCENES = held_out(seed=101)
@@ -185,6 +186,19 @@ def test_a_mask_confines_the_influence(report):
     left, right = (distance(made[..., half], plain[..., half]) for half in (slice(None, 32), slice(32, None)))
     report(f"left mask: distance from the text's own picture {left:.3f} inside, {right:.3f} outside")
     assert right < 0.5 * left
+
+
+def test_the_influence_map_of_a_masked_reference_lies_in_its_mask(report):
+    """The edge of the masks lies between tokens in all layers, so nothing leaks."""
+    model = apply("plus", OTHERS[:8], mask=half_mask("right"), model=apply("plus", SCENES[:8], mask=half_mask("left")))
+    watched, influence = RecordInfluence.execute(model).args
+    generate(watched, PAIR, count=8)
+    for side, values in zip(("left", "right"), influence.record.maps, strict=True):
+        halves = [half.mean().item() for half in values.chunk(2, dim=-1)]
+        own, other = halves if side == "left" else halves[::-1]
+        report(f"influence of the reference masked to the {side} half: {own:.3f} inside, {other:.4f} outside")
+        assert own > 1.0
+        assert other == 0.0
 
 
 def test_two_references_with_two_masks_each_rule_their_half(report):
