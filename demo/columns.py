@@ -5,6 +5,7 @@ A column is a batch: its pictures share the noise's seed and the prompt, and eac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 ROWS = 4
@@ -15,16 +16,22 @@ ENCODER = "demo_world.safetensors"
 ADAPTER = "ip-adapter-plus_demo_world.safetensors"
 
 Workflow = dict[str, dict[str, object]]
+Steered = tuple[Workflow, list[object], list[object]]  # nodes, model, positive conditioning
 
 
 @dataclass(frozen=True)
 class ImagePrompt:
-    """What one Apply node is given."""
+    """A reference for each picture, and how it acts."""
 
     weight: float = 1.0
     next_row: bool = False  # the reference of the next row, instead of the row's own
-    side: str | None = None  # the half of the picture that its mask leaves to it
+    side: str | None = None  # the half of the picture that is left to it
     layers: str = "all"
+
+    @property
+    def features(self) -> str:
+        """The node that encodes its references."""
+        return "next features" if self.next_row else "features"
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class Column:
     note: str  # in two lines at most
     text: str
     prompts: tuple[ImagePrompt, ...] = ()
+    by: str = "apply"  # what applies them, a row of APPLYING
 
 
 COLUMNS = (
@@ -55,6 +63,22 @@ COLUMNS = (
         "a square",
         (ImagePrompt(layers="style"),),
     ),
+    Column(
+        "two-pictures",
+        "two references",
+        "this row's style, next\nrow's composition",
+        "a shape",
+        (ImagePrompt(layers="style"), ImagePrompt(layers="composition", next_row=True)),
+        by="references",
+    ),
+    Column(
+        "areas",
+        "two references",
+        "two areas, no masks:\nthis row's, next row's",
+        "a shape",
+        (ImagePrompt(side="left"), ImagePrompt(side="right", next_row=True)),
+        by="areas",
+    ),
 )
 
 
@@ -75,29 +99,15 @@ def workflow(column: Column) -> Workflow:
         "negative": node("CLIPTextEncode", clip=["world", 1], text=""),
         "latent": node("EmptyLatentImage", width=SIZE, height=SIZE, batch_size=ROWS),
     }
-    model: list[object] = ["world", 0]
-    for number, prompt in enumerate(column.prompts):
-        features = "next features" if prompt.next_row else "features"
-        nodes |= features_of_rows(features, shift=int(prompt.next_row)) | (MASKS if prompt.side else {})
-        mask = {"mask": [prompt.side, 0]} if prompt.side else {}
-        nodes[f"apply {number}"] = node(
-            "ImagePromptApply",
-            model=model,
-            adapter=["adapter", 0],
-            features=[features, 0],
-            weight=prompt.weight,
-            start=0.0,
-            end=1.0,
-            batch="one per image",
-            layers=prompt.layers,
-            **mask,
-        )
-        model = [f"apply {number}", 0]
+    for prompt in column.prompts:
+        nodes |= features_of_rows(prompt.features, shift=int(prompt.next_row))
+    steering, model, positive = APPLYING[column.by](column.prompts)
+    nodes |= steering
     return nodes | {
         "sampler": node(
             "KSampler",
             model=model,
-            positive=["positive", 0],
+            positive=positive,
             negative=["negative", 0],
             latent_image=["latent", 0],
             seed=SEED,
@@ -110,6 +120,89 @@ def workflow(column: Column) -> Workflow:
         "decoded": node("VAEDecode", samples=["sampler", 0], vae=["world", 2]),
         "saved": node("SaveImage", images=["decoded", 0], filename_prefix=column.name),
     }
+
+
+def by_apply(prompts: tuple[ImagePrompt, ...]) -> Steered:
+    """One Apply node after the other, with a mask for each half."""
+    nodes: Workflow = {}
+    model: list[object] = ["world", 0]
+    for number, prompt in enumerate(prompts):
+        nodes |= MASKS if prompt.side else {}
+        mask = {"mask": [prompt.side, 0]} if prompt.side else {}
+        nodes[f"apply {number}"] = node(
+            "ImagePromptApply",
+            model=model,
+            adapter=["adapter", 0],
+            features=[prompt.features, 0],
+            weight=prompt.weight,
+            start=0.0,
+            end=1.0,
+            batch="one per image",
+            layers=prompt.layers,
+            **mask,
+        )
+        model = [f"apply {number}", 0]
+    return nodes, model, ["positive", 0]
+
+
+def by_references(prompts: tuple[ImagePrompt, ...]) -> Steered:
+    """All references as values, in one Apply node."""
+    nodes = {f"reference {number} of each": reference_of(prompt) for number, prompt in enumerate(prompts)}
+    links = {f"references.reference_{number}": [name, 0] for number, name in enumerate(nodes)}
+    nodes["apply"] = node("ImagePromptApplyReferences", model=["world", 0], adapter=["adapter", 0], **links)
+    return nodes, ["apply", 0], ["positive", 0]
+
+
+def by_areas(prompts: tuple[ImagePrompt, ...]) -> Steered:
+    """Each reference in the conditioning of the half that is left to it."""
+    nodes: Workflow = {}
+    model: list[object] = ["world", 0]
+    positive: list[object] = []
+    for number, prompt in enumerate(prompts):
+        x = {"left": 0.0, "right": 0.5}[prompt.side or ""]
+        area, carrying = f"area {number}", f"reference {number} in its area"
+        nodes |= {
+            area: node(
+                "ConditioningSetAreaPercentage",
+                conditioning=["positive", 0],
+                width=0.5,
+                height=1.0,
+                x=x,
+                y=0.0,
+                strength=1.0,
+            ),
+            f"reference {number} of each": reference_of(prompt),
+            carrying: node(
+                "ImagePromptConditioning",
+                model=model,
+                adapter=["adapter", 0],
+                conditioning=[area, 0],
+                **{"references.reference_0": [f"reference {number} of each", 0]},
+            ),
+        }
+        model, found = [carrying, 0], [carrying, 1]
+        if positive:
+            nodes["both areas"] = node("ConditioningCombine", conditioning_1=positive, conditioning_2=found)
+            found = ["both areas", 0]
+        positive = found
+    return nodes, model, positive
+
+
+def reference_of(prompt: ImagePrompt) -> dict[str, object]:
+    return node(
+        "ImagePromptReference",
+        features=[prompt.features, 0],
+        weight=prompt.weight,
+        combining="one per image",
+        layers=prompt.layers,
+    )
+
+
+APPLYING: dict[str, Callable[[tuple[ImagePrompt, ...]], Steered]] = {
+    "apply": by_apply,
+    "references": by_references,
+    "areas": by_areas,
+}
 
 
 def node(class_type: str, **inputs: object) -> dict[str, object]:

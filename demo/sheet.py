@@ -23,6 +23,7 @@ from .world import SHAPES, VALUES, Scene, World, draw
 
 WORLD_SEED, CANDIDATES = 0, 50
 SHOWN = ("colour", "shape", "texture")
+GIVEN = {"all": SHOWN, "style": ("colour", "texture"), "composition": ("shape",)}  # layers -> what they take over
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,23 @@ def all_differ(scenes: Sequence[Scene]) -> bool:
 def judge(column: Column, pictures: Tensor, scenes: Sequence[Scene]) -> list[Cell]:
     """What each of the pictures (ROWS, 3, S, S) should show, and what was measured in it."""
     cells: list[Cell] = [[] for _ in scenes]
-    for prompt in column.prompts or (ImagePrompt(),):
-        readings = measure_half(pictures, prompt.side) if prompt.side else measure(pictures)
+    for side in dict.fromkeys(prompt.side for prompt in column.prompts or (ImagePrompt(),)):
+        readings = measure_half(pictures, side) if side else measure(pictures)
         for row, reading in enumerate(readings):
-            scene = scenes[(row + prompt.next_row) % len(scenes)]
-            cells[row].append(Region(expected(column, scene), reading))
+            cells[row].append(Region(expected(column, scenes, row, side), reading))
     return cells
 
 
-def expected(column: Column, scene: Scene) -> dict[str, str]:
-    """What a picture should show: the shape that the text names, everything else from the reference."""
+def expected(column: Column, scenes: Sequence[Scene], row: int, side: str | None = None) -> dict[str, str]:
+    """What a picture or its half should show: the shape that the text names, everything else from its references."""
+    acting = [prompt for prompt in column.prompts or (ImagePrompt(),) if prompt.side == side]
+    given = {
+        name: getattr(scenes[(row + prompt.next_row) % len(scenes)], name)
+        for prompt in acting
+        for name in GIVEN[prompt.layers]
+    }
     said = [word for word in column.text.split() if word in SHAPES]
-    return {name: getattr(scene, name) for name in SHOWN} | ({"shape": said[0]} if said else {})
+    return given | ({"shape": said[0]} if said else {})
 
 
 def share(cells: Sequence[Cell], attribute: str) -> float:

@@ -65,19 +65,20 @@ def test_references_are_unseen_and_unlike_each_other():
 
 
 def test_what_a_column_should_show():
-    """The masked column: its own reference left, that of the next row right. A shape that the text names counts."""
+    """In halves, its own reference left and that of the next row right; a shape that the text names counts; and of two
+    references for one picture, the one gives the style and the other the composition.
+    """
     scenes = sheet.references()
     by_name = {column.name: column for column in columns.COLUMNS}
     halves = [dataclasses.replace(scene, position="middle") for scene in scenes]
     pictures = sheet.draw(list(zip(halves, halves[1:] + halves[:1])))
-    cells = sheet.judge(by_name["masks"], pictures, scenes)
-    assert [len(cell) for cell in cells] == [2] * columns.ROWS
-    assert all(region.matches(name) for cell in cells for region in cell for name in sheet.SHOWN)
-    assert sheet.expected(by_name["style"], scenes[0]) == {
-        "shape": "square",
-        "colour": scenes[0].colour,
-        "texture": scenes[0].texture,
-    }
+    for name in ("masks", "areas"):
+        cells = sheet.judge(by_name[name], pictures, scenes)
+        assert [len(cell) for cell in cells] == [2] * columns.ROWS
+        assert all(region.matches(name) for cell in cells for region in cell for name in sheet.SHOWN)
+    style = {"colour": scenes[3].colour, "texture": scenes[3].texture}
+    assert sheet.expected(by_name["style"], scenes, row=3) == {"shape": "square", **style}
+    assert sheet.expected(by_name["two-pictures"], scenes, row=3) == {"shape": scenes[0].shape, **style}
 
 
 def test_the_queue_gives_the_pictures_that_nodes_give_in_process(said, folder, server):
