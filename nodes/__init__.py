@@ -8,15 +8,15 @@ from ..model_files.environment import pack_version
 from .applying.apply import ApplyImagePrompt
 from .applying.apply_references import ApplyReferences
 from .applying.conditioning import ReferencesToConditioning
-from .applying.influence_map import InfluenceMap
-from .applying.layer_weights import ImagePromptLayerWeights
-from .applying.record_influence import RecordInfluence
-from .applying.reference import MakeReference
-from .applying.step_weights import ImagePromptStepWeights
+from .controls.layer_weights import ImagePromptLayerWeights
+from .controls.reference import MakeReference
+from .controls.step_weights import ImagePromptStepWeights
 from .encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from .encoding.folder import EncodeFolder
 from .encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
 from .folders import register_folders
+from .influence.influence_map import InfluenceMap
+from .influence.record_influence import RecordInfluence
 from .loading.files_used import register_prompt_handler
 from .loading.load import LoadImageEncoder, LoadImagePromptAdapter
 from .loading.models import LoadImagePromptModels, ModelPathsReport

@@ -20,8 +20,8 @@ from image_prompt.demo.measure import matches, measure, measure_half
 from image_prompt.demo.nodes.checkpoint import MODELS
 from image_prompt.demo.world import BACKGROUNDS, SHAPES, SIZE, Scene, draw
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
-from image_prompt.nodes.applying.record_influence import RecordInfluence
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
+from image_prompt.nodes.influence.record_influence import RecordInfluence
 
 SCENES = held_out(seed=101)
 OTHERS = held_out(seed=202)

@@ -22,15 +22,15 @@ from image_prompt.ip_adapter import Course, Keyframe, ListedWeights, PresetWeigh
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
 from image_prompt.nodes.applying.apply_references import ApplyReferences
 from image_prompt.nodes.applying.conditioning import ReferencesToConditioning
-from image_prompt.nodes.applying.influence import Choice, Influence, Record
-from image_prompt.nodes.applying.influence_map import InfluenceMap
-from image_prompt.nodes.applying.layer_weights import ImagePromptLayerWeights
-from image_prompt.nodes.applying.record_influence import RecordInfluence
-from image_prompt.nodes.applying.reference import MakeReference
-from image_prompt.nodes.applying.step_weights import ImagePromptStepWeights
+from image_prompt.nodes.controls.layer_weights import ImagePromptLayerWeights
+from image_prompt.nodes.controls.reference import MakeReference
+from image_prompt.nodes.controls.step_weights import ImagePromptStepWeights
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.folder import EncodeFolder
 from image_prompt.nodes.encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
+from image_prompt.nodes.influence.influence import Choice, Influence, Record
+from image_prompt.nodes.influence.influence_map import InfluenceMap
+from image_prompt.nodes.influence.record_influence import RecordInfluence
 from image_prompt.nodes.loading.load import LoadImageEncoder, LoadImagePromptAdapter
 from image_prompt.nodes.loading.models import LoadImagePromptModels
 

@@ -27,8 +27,8 @@ from image_prompt.devtools import published
 from image_prompt.ip_adapter import Share, Strength, load_adapter
 from image_prompt.nodes.applying.apply_references import ApplyReferences
 from image_prompt.nodes.applying.attach import attach, image_prompt
-from image_prompt.nodes.applying.layer_weights import ImagePromptLayerWeights
-from image_prompt.nodes.applying.reference import MakeReference
+from image_prompt.nodes.controls.layer_weights import ImagePromptLayerWeights
+from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.loading.adapter import ImagePromptAdapter
 
 TIMESTEP = 601

@@ -11,14 +11,14 @@ from test_calls import animatediff_window, core_window, inner_tiles, tiled, wind
 from torch.nn import functional as F
 
 from image_prompt.ip_adapter import OWN, Course, Frame, Share, Strength
-from image_prompt.nodes.applying import influence as module
 from image_prompt.nodes.applying.attach import attach, attach_to_conditions, image_prompt, matching_sites
 from image_prompt.nodes.applying.hosts.unet import CrossAttentionPatch
-from image_prompt.nodes.applying.influence import Influence
 from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.applying.masks import Place
-from image_prompt.nodes.applying.record_influence import RecordInfluence
 from image_prompt.nodes.applying.sampling import CARRIED
+from image_prompt.nodes.influence import influence as module
+from image_prompt.nodes.influence.influence import Influence
+from image_prompt.nodes.influence.record_influence import RecordInfluence
 
 EXACT = {"rtol": 0, "atol": 0}
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}

@@ -7,11 +7,11 @@ import tiny
 import torch
 from PIL import Image
 
-from image_prompt.nodes.applying import influence_map
-from image_prompt.nodes.applying.heat import coloured
-from image_prompt.nodes.applying.influence import Choice, Influence, Record
-from image_prompt.nodes.applying.influence_map import InfluenceMap
-from image_prompt.nodes.applying.record_influence import RecordInfluence
+from image_prompt.nodes.influence import influence_map
+from image_prompt.nodes.influence.heat import coloured
+from image_prompt.nodes.influence.influence import Choice, Influence, Record
+from image_prompt.nodes.influence.influence_map import InfluenceMap
+from image_prompt.nodes.influence.record_influence import RecordInfluence
 
 MAPS = torch.rand(2, 3, 4, 6, generator=torch.Generator().manual_seed(1)) * torch.tensor([1.5, 0.5]).view(2, 1, 1, 1)
 

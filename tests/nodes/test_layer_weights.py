@@ -4,9 +4,9 @@ import pytest
 import tiny
 
 from image_prompt.ip_adapter import CurveWeights, PresetWeights, layer_table, parse_layer_weights
-from image_prompt.nodes.applying import layer_weights
 from image_prompt.nodes.applying.hosts.unet import cross_attentions
-from image_prompt.nodes.applying.layer_weights import ImagePromptLayerWeights
+from image_prompt.nodes.controls import layer_weights
+from image_prompt.nodes.controls.layer_weights import ImagePromptLayerWeights
 
 
 def run(**inputs):

@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from image_prompt.nodes.applying.mask_shapes import feathered, inverted, normalised
+from image_prompt.nodes.controls.mask_shapes import feathered, inverted, normalised
 
 
 def half(height, width):

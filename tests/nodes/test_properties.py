@@ -18,8 +18,8 @@ from image_prompt.nodes.applying.apply import ApplyImagePrompt
 from image_prompt.nodes.applying.apply_references import ApplyReferences
 from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.applying.masks import Grid
-from image_prompt.nodes.applying.reference import MakeReference
 from image_prompt.nodes.applying.sampling import current
+from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.encoding.encode import CombineImagePrompts
 from image_prompt.nodes.encoding.features import ImageFeatures
 

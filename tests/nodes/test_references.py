@@ -8,8 +8,8 @@ from image_prompt.ip_adapter import Course, Keyframe, StepWeights
 from image_prompt.ip_adapter.adapter import ImageKeyValue
 from image_prompt.nodes.applying.apply_references import ApplyReferences
 from image_prompt.nodes.applying.masks import Grid
-from image_prompt.nodes.applying.reference import MakeReference
 from image_prompt.nodes.applying.sampling import KEY, Evaluation, Run
+from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 
 CLOSE = {"rtol": 1e-4, "atol": 2e-4}

@@ -3,8 +3,8 @@
 import pytest
 
 from image_prompt.ip_adapter import parse_step_weights, step_curve, step_table
-from image_prompt.nodes.applying import step_weights
-from image_prompt.nodes.applying.step_weights import ImagePromptStepWeights
+from image_prompt.nodes.controls import step_weights
+from image_prompt.nodes.controls.step_weights import ImagePromptStepWeights
 
 
 def run(**inputs):

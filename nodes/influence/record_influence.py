@@ -7,10 +7,10 @@ from comfy_api.latest import io
 
 from ...ip_adapter import APPLIED_TO, LAYER_SET_NAMES, select_layers
 from .. import input_checks
+from ..applying.apply import check_range
+from ..applying.hosts import base_model, host_of
+from ..applying.image_prompt import Site
 from ..sockets import CATEGORY, InfluenceType
-from .apply import check_range
-from .hosts import base_model, host_of
-from .image_prompt import Site
 from .influence import Choice, Influence
 
 MOST = 1000  # evaluations that may lie between two recorded ones

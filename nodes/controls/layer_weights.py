@@ -20,9 +20,9 @@ from ...ip_adapter import (
     parse_layer_weights,
 )
 from .. import input_checks
+from ..applying.hosts import base_model, host_of
 from ..display import show
 from ..sockets import CATEGORY, LayerWeightsType
-from .hosts import base_model, host_of
 
 CURVE, VALUES = "curve", "values"
 PRESETS = (*OFFERED_PRESETS, CURVE, VALUES)

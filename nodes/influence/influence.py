@@ -18,13 +18,13 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch.nn import functional as F
 
 from ...ip_adapter import Constant, Side
+from ..applying.hosts.host import SitePatch
+from ..applying.image_prompt import ImagePrompt, Site
+from ..applying.joint import Call, Contribution
+from ..applying.sampling import CARRIED, OBSERVERS, Area, Evaluation, Layout, watch
+from ..applying.sampling import KEY as EVALUATION
 from ..display import is_shown, progress_ended, show_progress
 from .heat import live_picture
-from .hosts.host import SitePatch
-from .image_prompt import ImagePrompt, Site
-from .joint import Call, Contribution
-from .sampling import CARRIED, OBSERVERS, Area, Evaluation, Layout, watch
-from .sampling import KEY as EVALUATION
 
 KEY = "image_prompt_influence"  # key of the wrappers
 

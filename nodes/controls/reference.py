@@ -21,11 +21,11 @@ from ...ip_adapter import (
 )
 from ...ip_adapter.weight_text import quoted, weight
 from .. import input_checks
+from ..applying.apply import check_range
+from ..applying.prepared import Arrangement
 from ..encoding.features import join
 from ..sockets import CATEGORY, ImagePromptType, LayerWeightsType, StepWeightsType
-from .apply import check_range
 from .mask_shapes import feathered, inverted
-from .prepared import Arrangement
 
 SCALINGS_SHOWN: tuple[ScalingName, ...] = ("V only", "K+V")  # the others are for compatibility
 FEATHER_LIMIT = 0.5  # half of the mask's shorter side
