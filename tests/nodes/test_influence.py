@@ -213,6 +213,15 @@ def test_areas_lie_where_they_are_and_share_a_place(model, adapter, sides):
     torch.testing.assert_close(influence.record.maps[0, 0], one / 2, rtol=1e-4, atol=1e-6)
 
 
+def test_a_reference_of_a_condition_is_known_before_it_acts(model, adapter, sides):
+    prompt = image_prompt(model, adapter, *sides, Strength(course=Course(0.0, 0.1)), names=("one", "two"))
+    positive, negative = tiny.conditions("SD1.5")
+    watched, influence = recorded(attach_to_conditions(model), start=0.6)
+    tiny.sample(watched, "SD1.5", steps=4, conds=[carrying(positive, prompt), negative])
+    assert influence.record.names == ("one", "two")
+    assert influence.record.maps.shape == (2, 1, 8, 8) and influence.record.maps.max() == 0
+
+
 def test_recorders_in_a_row_record_what_each_is_told_to(model, adapter, features, apply):
     """Style has 5 of the 16 layers of SD1.5; the other layers count as 0."""
     patched, every = recorded(apply(model, adapter, features, layers="style"))
