@@ -42,6 +42,7 @@ class Column:
     text: str
     prompts: tuple[ImagePrompt, ...] = ()
     by: str = "apply"  # what applies them, a row of APPLYING
+    mapped: bool = False  # the pictures are maps of where the references act
 
 
 COLUMNS = (
@@ -79,6 +80,14 @@ COLUMNS = (
         (ImagePrompt(side="left"), ImagePrompt(side="right", next_row=True)),
         by="areas",
     ),
+    Column(
+        "influence",
+        "influence map",
+        "of this row's reference,\nmasked to the left half",
+        "a shape and a shape",
+        (ImagePrompt(side="left"),),
+        mapped=True,
+    ),
 )
 
 
@@ -103,6 +112,11 @@ def workflow(column: Column) -> Workflow:
         nodes |= features_of_rows(prompt.features, shift=int(prompt.next_row))
     steering, model, positive = APPLYING[column.by](column.prompts)
     nodes |= steering
+    shown = ["decoded", 0]
+    if column.mapped:
+        nodes["record"] = node("ImagePromptRecordInfluence", model=model)
+        nodes["map"] = node("ImagePromptInfluenceMap", influence=["record", 1], latent=["sampler", 0])
+        model, shown = ["record", 0], ["map", 0]
     return nodes | {
         "sampler": node(
             "KSampler",
@@ -118,7 +132,7 @@ def workflow(column: Column) -> Workflow:
             denoise=1.0,
         ),
         "decoded": node("VAEDecode", samples=["sampler", 0], vae=["world", 2]),
-        "saved": node("SaveImage", images=["decoded", 0], filename_prefix=column.name),
+        "saved": node("SaveImage", images=shown, filename_prefix=column.name),
     }
 
 

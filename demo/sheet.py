@@ -53,8 +53,10 @@ def all_differ(scenes: Sequence[Scene]) -> bool:
 
 
 def judge(column: Column, pictures: Tensor, scenes: Sequence[Scene]) -> list[Cell]:
-    """What each of the pictures (ROWS, 3, S, S) should show, and what was measured in it."""
+    """What each of the pictures (ROWS, 3, S, S) should show, and what was measured in it; nothing in maps."""
     cells: list[Cell] = [[] for _ in scenes]
+    if column.mapped:
+        return cells
     for side in dict.fromkeys(prompt.side for prompt in column.prompts or (ImagePrompt(),)):
         readings = measure_half(pictures, side) if side else measure(pictures)
         for row, reading in enumerate(readings):
@@ -74,16 +76,19 @@ def expected(column: Column, scenes: Sequence[Scene], row: int, side: str | None
     return given | ({"shape": said[0]} if said else {})
 
 
-def share(cells: Sequence[Cell], attribute: str) -> float:
-    return float(np.mean([region.matches(attribute) for cell in cells for region in cell]))
+def shares(cells: Sequence[Cell]) -> dict[str, float]:
+    """In which part of what was measured each attribute is right."""
+    regions = [region for cell in cells for region in cell]
+    return {name: float(np.mean([region.matches(name) for region in regions])) for name in SHOWN} if regions else {}
 
 
 def table(judged: Mapping[Column, Sequence[Cell]]) -> str:
     """The shares of all columns, as text."""
     lines = [("matches", "", *SHOWN), ("by chance", "", *(f"{1 / len(VALUES[name]):.0%}" for name in SHOWN))]
     lines += [
-        (column.title, column.note.replace("\n", " "), *(f"{share(cells, name):.0%}" for name in SHOWN))
+        (column.title, column.note.replace("\n", " "), *(f"{value:.0%}" for value in shares(cells).values()))
         for column, cells in judged.items()
+        if not column.mapped
     ]
     widths = [max(map(len, cells)) for cells in zip(*lines)]
     return "\n".join(
@@ -166,7 +171,8 @@ def lay_out(
         sheet.values(0, row, [getattr(scene, name) for name in SHOWN])
     for place, (column, cells) in enumerate(judged.items(), 1):
         sheet.head(place, column.title, column.note, f'"{column.text}"')
-        sheet.foot(place, "matches", {name: share(cells, name) for name in SHOWN})
+        if found := shares(cells):
+            sheet.foot(place, "matches", found)
         for row, cell in enumerate(cells):
             sheet.picture(place, row, to_image(pictures[column][row]))
             sheet.marks(place, row, cell)
