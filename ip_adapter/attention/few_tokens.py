@@ -6,7 +6,7 @@ Rows that attend to the same keys form one sequence, and two matrix products ser
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -134,24 +134,28 @@ def _shares(scores: Tensor, tokens: Sequence[int], mask: Tensor | None) -> Tenso
     return (shares if mask is None else shares.mul_(mask.unsqueeze(-2))).flatten(-3, -2)
 
 
-@dataclass(eq=False)
 class WeightedValue:
     """The values of all prompts of a sequence, which are multiplied by their weights only if the weights differ."""
 
-    value: Tensor  # (..., T of all prompts, D)
-    tokens: Sequence[int]
-    numbers: Sequence[int]
-    scaled: tuple[list[float], Tensor] | None = field(default=None, init=False)
+    def __init__(self, value: Tensor, tokens: Sequence[int], numbers: Sequence[int]):
+        """Keep values (..., T of all prompts, D). `tokens`: T of each prompt. `numbers`: `Attended.number` of each."""
+        self.value, self.tokens, self.numbers = value, list(tokens), numbers
+        self.scaled: Tensor | None = None
+        self.weights: list[float] = []  # those that `scaled` is multiplied by
 
     def at(self, weights: Weights) -> tuple[Tensor, float]:
         """The values, and the factor that is still to be applied to the result."""
         own = [weights[number] for number in self.numbers]
         if len(set(own)) == 1:
             return self.value, own[0]
-        if self.scaled is None or self.scaled[0] != own:
-            factors = [weight for weight, count in zip(own, self.tokens) for _ in range(count)]
-            self.scaled = own, self.value * self.value.new_tensor(factors).unsqueeze(-1)
-        return self.scaled[1], 1.0
+        if self.scaled is None:
+            self.scaled = torch.empty_like(self.value)
+        if self.weights != own:
+            parts = (torch.split(each, self.tokens, -2) for each in (self.value, self.scaled))
+            for part, room, weight in zip(*parts, own):
+                torch.mul(part, weight, out=room)
+            self.weights = own
+        return self.scaled, 1.0
 
 
 class OneSequence:
