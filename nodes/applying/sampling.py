@@ -5,11 +5,13 @@ an evaluation notes sigma and areas, and the one around the model notes the late
 have no state, so clones, threads and repeated runs do not affect each other.
 """
 
+import copy
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
+import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 
@@ -182,12 +184,11 @@ class Evaluation:
         return self.run.once(("progress", self.sigma), self._progress)
 
     def _progress(self) -> float:
+        sampling = self.run.once("sampling on the CPU", lambda: _on_cpu(self.model_sampling))
         low, high = 0.0, 1.0
         for _ in range(HALVINGS):  # percent_to_sigma only falls, and no model sampling has its inverse
             middle = (low + high) / 2
-            low, high = (
-                (middle, high) if float(self.model_sampling.percent_to_sigma(middle)) >= self.sigma else (low, middle)
-            )
+            low, high = (middle, high) if float(sampling.percent_to_sigma(middle)) >= self.sigma else (low, middle)
         return high  # so that a keyframe counts from its very sigma on, like a start
 
     def factor(self, course: Course) -> float:
@@ -227,6 +228,14 @@ class Evaluation:
                 ("layout", frames, tiles, *chunks), lambda: Layout(tuple(_groups(chunks * tiles, frames)), tiles)
             )
         return self.layouts[key]
+
+
+def _on_cpu(model_sampling: Any) -> Any:
+    """A model sampling whose numbers can be read without waiting for a device."""
+    if not isinstance(model_sampling, torch.nn.Module):
+        return model_sampling
+    buffers = list(model_sampling.buffers())
+    return model_sampling if all(b.device.type == "cpu" for b in buffers) else copy.deepcopy(model_sampling).cpu()
 
 
 def _groups(chunks: Sequence[tuple[bool, Area | None, Carried]], frames: tuple[int, ...]) -> Iterator[Group]:

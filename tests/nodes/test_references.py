@@ -7,8 +7,9 @@ import torch
 from image_prompt.ip_adapter import Course, Keyframe, StepWeights
 from image_prompt.ip_adapter.adapter import ImageKeyValue
 from image_prompt.nodes.applying.apply_references import ApplyReferences
+from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.applying.masks import Grid
-from image_prompt.nodes.applying.sampling import KEY, Evaluation, Run
+from image_prompt.nodes.applying.sampling import HALVINGS, KEY, Evaluation, Run
 from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 
@@ -154,6 +155,27 @@ def test_keyframes_need_nothing_projected_again(model, base, adapter, features, 
     assert torch.equal(first, second)
     constant = tiny.sample(apply_references(model, adapter, reference(features, weight=0.5)), base, steps=4)
     assert (first - constant).abs().max() > 1e-3
+
+
+def test_a_schedule_reads_the_device_once_an_evaluation(model, base, adapter, features, monkeypatch):
+    """A value that is read waits for the device, so nothing may be read for each layer."""
+    ramp = reference(features, step_weights=steps((0.0, 1.0), (1.0, 0.0)), frame_weights="1, 0.5", start=0.1, end=0.9)
+    patched = apply_references(model, adapter, ramp, reference(features, step_weights=steps((0.0, 0.5), (1.0, 1.0))))
+    read = []
+    add, items = Joint.add, {name: getattr(torch.Tensor, name) for name in ("item", "__float__", "tolist", "__bool__")}
+
+    def watched(self, *args):
+        with monkeypatch.context() as patch:
+            for name, item in items.items():
+                patch.setattr(torch.Tensor, name, lambda tensor, item=item: read.append(tensor.shape) or item(tensor))
+            add(self, *args)
+
+    monkeypatch.setattr(Joint, "add", watched)
+    tiny.sample(patched, base, steps=3, batch=2)
+    assert read == [()] * (3 + 2 + 3 * HALVINGS)  # sigma at each step, the ends, and the search on the CPU
+    read.clear()
+    tiny.sample(apply_references(model, adapter, reference(features)), base, steps=3, batch=2)
+    assert read == []
 
 
 def test_weights_and_schedules_belong_to_pictures(model, base, adapter, features, apply):
