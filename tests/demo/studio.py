@@ -7,12 +7,17 @@ from functools import cache
 from typing import Any
 
 import comfy.sample
+import node_helpers
 import torch
 from torch import Tensor
 
 from image_prompt.demo.nodes import checkpoint
 from image_prompt.demo.world import SIZE, Scene, World, draw
 from image_prompt.nodes.applying.apply import BATCHES, ApplyImagePrompt
+from image_prompt.nodes.applying.apply_references import ApplyReferences
+from image_prompt.nodes.applying.conditioning import ReferencesToConditioning
+from image_prompt.nodes.controls.reference import MakeReference, Reference
+from image_prompt.nodes.controls.step_weights import ImagePromptStepWeights
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.encoder import ImageEncoder
 from image_prompt.nodes.loading.adapter import ImagePromptAdapter
@@ -88,8 +93,9 @@ def generate(
     seed: int = 11,
     cfg: float = CFG,
     steps: int = STEPS,
+    positive: list[Any] | None = None,
 ) -> Tensor:
-    """Sample pictures, (count, 3, 64, 64) in 0..1, with one prompt for all or one for each."""
+    """Sample pictures, (count, 3, 64, 64) in 0..1, with one prompt for all or one for each, or with a conditioning."""
     _, clip, vae = checkpoints()
     side = SIZE // vae.downscale_ratio
     latent = torch.zeros(count, 4, side, side)
@@ -102,7 +108,7 @@ def generate(
             cfg,
             SAMPLER,
             SCHEDULER,
-            text(clip, prompts),
+            positive or text(clip, prompts),
             text(clip, ""),
             latent,
             disable_pbar=True,
@@ -131,3 +137,26 @@ def between(name: str, first: Sequence[Scene], second: Sequence[Scene], interpol
         "interpolate", features_1=one, features_2=two, interpolation=interpolation
     ).args[0]
     return ApplyImagePrompt.execute(checkpoints()[0], adapter(name), joined, batch=ONE_EACH).args[0]
+
+
+def reference(scenes: Sequence[Scene], keyframes: str = "", **options: Any) -> Reference:
+    """A scene for each picture of the batch as a reference, by keyframes over the steps if there are any."""
+    if keyframes:
+        options["step_weights"] = ImagePromptStepWeights.execute("keyframes", keyframes=keyframes).args[0]
+    return MakeReference.execute(encode(pictures(scenes)), combining="one per image", **options).args[0]
+
+
+def apply_references(name: str, *references: Reference) -> Any:
+    given = {f"reference_{number}": each for number, each in enumerate(references)}
+    return ApplyReferences.execute(checkpoints()[0], adapter(name), given).args[0]
+
+
+def in_areas(name: str, left: Reference, right: Reference, prompt: str = "a shape") -> tuple[Any, list[Any]]:
+    """A model, and a conditioning of two areas, halves of the picture, with a reference in each."""
+    model, areas = checkpoints()[0], []
+    for x, each in ((0.0, left), (0.5, right)):
+        area = {"area": ("percentage", 1.0, 0.5, 0.0, x), "strength": 1.0, "set_area_to_bounds": False}
+        half = node_helpers.conditioning_set_values(text(checkpoints()[1], prompt), area)
+        model, half, _ = ReferencesToConditioning.execute(model, adapter(name), half, {"reference_0": each}).args
+        areas += half
+    return model, areas

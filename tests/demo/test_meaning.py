@@ -12,7 +12,21 @@ from functools import cache
 import pytest
 import torch
 from safetensors import safe_open
-from studio import adapter, apply, between, checkpoints, encode, encoder, generate, half_mask, held_out, pictures
+from studio import (
+    adapter,
+    apply,
+    apply_references,
+    between,
+    checkpoints,
+    encode,
+    encoder,
+    generate,
+    half_mask,
+    held_out,
+    in_areas,
+    pictures,
+    reference,
+)
 from torch import Tensor
 
 from image_prompt.demo.measure import distance as measured_distance
@@ -136,17 +150,33 @@ def test_weight_zero_is_no_node():
     assert torch.equal(generate(apply("plus", SCENES[:4], weight=0.0), **prompt), plain)
 
 
+def other_shapes() -> list[str]:
+    """For each reference a shape that it has not."""
+    return [next(s for s in SHAPES[i % 6 :] + SHAPES if s != scene.shape) for i, scene in enumerate(SCENES)]
+
+
+@cache
+def with_other_shapes(how: str) -> list[dict[str, str]]:
+    """What is measured where the text names another shape than the reference has, and the reference acts so."""
+    if how == "text alone":
+        model = checkpoints()[0]
+    elif how == "first steps":
+        model = apply_references("plus", reference(SCENES, "0:1 hold, 0.2:0"))
+    else:
+        model = apply("plus", SCENES, layers=how)
+    return measure(generate(model, [f"a {shape}" for shape in other_shapes()]))
+
+
+def obeyed(readings: Sequence[dict[str, str]]) -> float:
+    """The share of the pictures with the shape that the text names."""
+    return sum(r["shape"] == shape for r, shape in zip(readings, other_shapes(), strict=True)) / len(readings)
+
+
 def test_the_text_gives_the_shape_and_the_image_the_colour(report):
-    wanted = [next(s for s in SHAPES[i % 6 :] + SHAPES if s != scene.shape) for i, scene in enumerate(SCENES)]
-    prompts = [f"a {shape}" for shape in wanted]
-
-    def obeyed(readings: Sequence[dict[str, str]]) -> float:
-        return sum(reading["shape"] == shape for reading, shape in zip(readings, wanted, strict=True)) / len(wanted)
-
     found = {
-        "text alone": measure(generate(checkpoints()[0], prompts)),
-        "style layers": measure(generate(apply("plus", SCENES, layers="style"), prompts)),
-        "all layers": measure(generate(apply("plus", SCENES), prompts)),
+        "text alone": with_other_shapes("text alone"),
+        "style layers": with_other_shapes("style"),
+        "all layers": with_other_shapes("all"),
     }
     shape = {name: obeyed(readings) for name, readings in found.items()}
     report(f"a text with another shape, which comes: {shown(shape)}")
@@ -155,6 +185,32 @@ def test_the_text_gives_the_shape_and_the_image_the_colour(report):
     assert shape["style layers"] > max(shape["all layers"], style["shape"], CHANCE["shape"]) + 0.12
     assert style["colour"] > 0.75
     assert style["texture"] > CHANCE["texture"] + 0.15
+
+
+def test_a_schedule_lets_the_text_choose_the_shape(report):
+    """Keyframes let the reference act in the first fifth of sampling, where colours are settled and shapes are not."""
+    hows = ("text alone", "all", "first steps")
+    shape = {how: obeyed(with_other_shapes(how)) for how in hows}
+    report(f"keyframes, and another shape in the text, which comes: {shown(shape)}")
+    early = table_of(with_other_shapes("first steps"), SCENES)
+    report(f"keyframes for the first fifth, and another shape in the text: {shown(early)}")
+    assert shape["first steps"] > max(shape["all"], CHANCE["shape"]) + 0.06
+    assert early["colour"] > 0.75 and early["background"] > 0.75
+    assert early["shape"] < shape["first steps"]
+
+
+def test_style_comes_from_one_picture_and_composition_from_another(report):
+    style, composition = reference(SCENES, layers="style"), reference(OTHERS, layers="composition")
+    for name in ("base", "plus"):
+        readings = measure(generate(apply_references(name, style, composition)))
+        of_style, of_composition = (table_of(readings, scenes) for scenes in (SCENES, OTHERS))
+        report(f"{name}, style of one: {shown(of_style)}\n{name}, composition of another: {shown(of_composition)}")
+        for attribute, least in {"colour": 0.55, "background": 0.8}.items():
+            assert of_style[attribute] > least
+            assert of_composition[attribute] < CHANCE[attribute] + 0.2
+        for attribute, least in {"position": 0.8, "shape": 0.45}.items():
+            assert of_composition[attribute] > least
+            assert of_style[attribute] < CHANCE[attribute] + 0.2
 
 
 def test_composition_is_place_and_shape_and_no_colour(report):
@@ -211,6 +267,20 @@ def test_two_references_with_two_masks_each_rule_their_half(report):
         assert found["colour"][0] > 0.7
         assert found["colour"][1] < 0.4
         assert found["shape"][0] > found["shape"][1] + 0.1
+
+
+def test_two_references_in_two_areas_each_rule_their_half(report):
+    """Two conditionings share the picture, each with a reference; no mask says where these act."""
+    count = 32
+    model, areas = in_areas("plus", reference(SCENES[:count]), reference(OTHERS[:count]))
+    made = generate(model, count=count, positive=areas)
+    for side, own, other in (("left", SCENES, OTHERS), ("right", OTHERS, SCENES)):
+        readings = measure_half(made, side)
+        for attribute in ("colour", "background"):
+            right, wrong = (matches(readings, scenes[:count], attribute) for scenes in (own, other))
+            report(f"two areas, {side} half, {attribute}: own {right:.2f} other {wrong:.2f}")
+            assert right > 0.75
+            assert wrong < CHANCE[attribute] + 0.25
 
 
 def test_tiles_of_a_wide_reference_show_what_a_centre_crop_misses(report):
