@@ -162,7 +162,7 @@ class Evaluation:
     carriers: dict[tuple[Hashable, int], Carried] = field(default_factory=dict)  # (uuid, index) -> what it carries
     observers: Sequence[Observer] = ()
     layouts: dict[Hashable, Layout] = field(default_factory=dict)
-    factors: dict[Course, float] = field(default_factory=dict)
+    factors: dict[int, float] = field(default_factory=dict)  # by the id of a course: hashing one takes longer
 
     @cached_property
     def sigma(self) -> float:
@@ -192,11 +192,14 @@ class Evaluation:
         return high  # so that a keyframe counts from its very sigma on, like a start
 
     def factor(self, course: Course) -> float:
-        """The factor that a course puts on a weight in this evaluation; 0 outside its range."""
-        if course not in self.factors:
+        """The factor that a course puts on a weight in this evaluation; 0 outside its range.
+
+        The course must stay alive as long as the evaluation.
+        """
+        if id(course) not in self.factors:
             inside = self.within(*course.ends)
-            self.factors[course] = (course.at(self.progress) if course.keyframes else 1.0) if inside else 0.0
-        return self.factors[course]
+            self.factors[id(course)] = (course.at(self.progress) if course.keyframes else 1.0) if inside else 0.0
+        return self.factors[id(course)]
 
     @property
     def carried(self) -> bool:
