@@ -72,9 +72,9 @@ async function useTemplate(name) {
   return { drawn, before, ended: await run(), after: await save() }
 }
 
-// The two nodes that no template has, at the models of the open one; core's node reads what they give.
+// The nodes that the open template has not. Two are at its models, and core's node reads what they give.
 async function addNodes() {
-  await page.evaluate(() => {
+  await page.evaluate((types) => {
     const { graph } = window.app
     const add = (type, x, y) => graph.add(Object.assign(window.LiteGraph.createNode(type), { pos: [x, y] }))
     const models = add('ImagePromptLoadModels', 0, 1500)
@@ -82,7 +82,9 @@ async function addNodes() {
     graph.nodes.find((node) => node.type === 'ImagePromptDemoCheckpoint').connect(0, models, 0)
     models.connect(1, add('PreviewAny', 0, 1800), 0)
     report.connect(0, add('PreviewAny', 400, 1800), 0)
-  })
+    const missing = types.filter((type) => !graph.nodes.some((node) => node.type === type))
+    missing.forEach((type, place) => add(type, 400 * place, 2200))
+  }, Object.keys(task.nodes))
   const ended = await run()
   const drawn = await look()
   const after = await save()
