@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -17,17 +18,33 @@ from PIL import Image, ImageDraw, ImageFont
 from devtools.comfyui import DEMO_NODES, PACK, Server, add_world, prepare_base
 from devtools.stages import DEV, ROOT, log_file
 
-from .columns import COLUMNS, Workflow, reference, workflow
+from .columns import COLUMNS, Workflow, node, reference, workflow
 
-CARDS = {"sd15_simple": (3,), "sdxl_two_references": (0, 3)}  # the rows whose references steer it, all of them together
-SHOWN = 3  # of the batch, the picture with the noise of the last row
-ALONE = next(column for column in COLUMNS if column.name == "weight-10")
+LAST = 3  # of the batch, the picture with the noise of the last row
+ALONE, MASKS, TWO_PICTURES, INFLUENCE = (
+    next(column for column in COLUMNS if column.name == name)
+    for name in ("weight-10", "masks", "two-pictures", "influence")
+)
 
-SIDE, REFERENCE, RESULT, EDGE = 512, 150, 240, 28
+
+@dataclass(frozen=True)
+class Card:
+    """What a picture shows: the rows whose references steer it, and what was sampled.
+
+    shown: nodes that save pictures, and the number of a picture in the batch
+    """
+
+    rows: tuple[int, ...]
+    nodes: Workflow
+    shown: tuple[tuple[str, int], ...] = (("saved", LAST),)
+
+
+SIDE, EDGE = 512, 28
+REFERENCE, RESULT, SMALL = 150, 240, 120  # sides of pictures; those of one result, and of one of three
 GROUND, INK, PALE = (32, 33, 36), (225, 225, 225), (150, 150, 150)
 
 
-def together(rows: Sequence[int]) -> Workflow:
+def together(*rows: int) -> Workflow:
     """The demo's workflow, with all these references for each picture."""
     nodes = workflow(ALONE)
     batch = {f"images.image{place}": [f"reference {row}", 0] for place, row in enumerate(rows)}
@@ -36,23 +53,60 @@ def together(rows: Sequence[int]) -> Workflow:
     return nodes
 
 
-def card(references: Sequence[Image.Image], result: Image.Image) -> Image.Image:
+def fading(first: int, last: int) -> Workflow:
+    """A batch of one noise that goes from one reference to another."""
+    nodes = workflow(TWO_PICTURES)
+    for number, (row, weights) in enumerate(((first, "0:1, 3:0"), (last, "0:0, 3:1"))):
+        name = TWO_PICTURES.prompts[number].features
+        nodes[f"{name} images"]["inputs"] = {"images.image0": [f"reference {row}", 0]}
+        acting = {"layers": "all", "combining": "concat", "frame_weights": weights}
+        nodes[f"reference {number} of each"]["inputs"] |= acting
+    nodes["one noise"] = node("LatentBatchSeedBehavior", samples=["latent", 0], seed_behavior="fixed")
+    nodes["sampler"]["inputs"]["latent_image"] = ["one noise", 0]
+    return nodes
+
+
+def mapped() -> Workflow:
+    """The influence map of the demo, and the pictures that belong to it."""
+    nodes = workflow(INFLUENCE)
+    nodes["saved pictures"] = node("SaveImage", images=["decoded", 0], filename_prefix="pictures")
+    return nodes
+
+
+CARDS = {
+    "sd15_simple": Card((3,), together(3)),
+    "sdxl_two_references": Card((0, 3), together(0, 3)),
+    "sd15_regions": Card((3, 0), workflow(MASKS)),
+    "sdxl_style_and_composition": Card((0, 1), workflow(TWO_PICTURES), (("saved", 0),)),
+    "sd15_batch": Card((0, 3), fading(0, 3), (("saved", 0), ("saved", 1), ("saved", 3))),
+    "sd15_features_library": Card((0,), together(0)),
+    "sd15_influence_map": Card((3,), mapped(), (("saved pictures", LAST), ("saved", LAST))),
+}
+
+
+def card(references: Sequence[Image.Image], results: Sequence[Image.Image]) -> Image.Image:
     """References on the left, an arrow, what was sampled on the right."""
     image = Image.new("RGB", (SIDE, SIDE), GROUND)
     pen = ImageDraw.Draw(image)
-    step = REFERENCE + EDGE
-    top = (SIDE - step * len(references) + EDGE) // 2
-    for place, picture in enumerate(references):
-        image.paste(enlarged(picture, REFERENCE), (EDGE, top + place * step))
-    start, end = EDGE + REFERENCE + 14, SIDE - EDGE - RESULT - 14
+    result = {1: RESULT, 2: REFERENCE, 3: SMALL}[len(results)]
+    stack(image, references, "reference", EDGE, REFERENCE)
+    stack(image, results, "result", SIDE - EDGE - result, result)
+    start, end = EDGE + REFERENCE + 14, SIDE - EDGE - result - 14
     middle = SIDE // 2
     pen.line([(start, middle), (end, middle)], fill=INK, width=5)
     pen.line([(end - 14, middle - 14), (end, middle), (end - 14, middle + 14)], fill=INK, width=5, joint="curve")
-    image.paste(enlarged(result, RESULT), (SIDE - EDGE - RESULT, (SIDE - RESULT) // 2))
-    pen.text((EDGE, top - 12), "reference" + "s" * (len(references) > 1), INK, ImageFont.load_default(24), "ls")
-    pen.text((SIDE - EDGE - RESULT, (SIDE - RESULT) // 2 - 12), "result", INK, ImageFont.load_default(24), "ls")
     pen.text((SIDE // 2, SIDE - 16), "drawn by the toy models of the demo", PALE, ImageFont.load_default(18), "ms")
     return image
+
+
+def stack(image: Image.Image, pictures: Sequence[Image.Image], name: str, x: int, side: int) -> None:
+    """Draw pictures above each other in the middle of the card, under their name."""
+    step = side + (EDGE if side > SMALL else EDGE // 2)
+    top = (SIDE - step * (len(pictures) - 1) - side) // 2
+    for place, picture in enumerate(pictures):
+        image.paste(enlarged(picture, side), (x, top + place * step))
+    title = name + "s" * (len(pictures) > 1)
+    ImageDraw.Draw(image).text((x, top - 12), title, INK, ImageFont.load_default(24), "ls")
 
 
 def enlarged(picture: Image.Image, side: int) -> Image.Image:
@@ -66,11 +120,13 @@ def main() -> None:
     arguments = ["--cpu", "--database-url", "sqlite:///:memory:"]
     with Server(comfyui, sys.executable, base, log_file("cards"), arguments, {"OMP_NUM_THREADS": "1"}) as server:
         server.wait_until_ready()
-        queued = {name: server.queue(together(rows)) for name, rows in CARDS.items()}
+        queued = {name: server.queue(card.nodes) for name, card in CARDS.items()}
         for name, prompt_id in queued.items():
-            result = Image.open(io.BytesIO(server.pictures(server.wait(prompt_id))[SHOWN]))
-            references = [Image.open(base / "input" / reference(row)) for row in CARDS[name]]
-            card(references, result).save(ROOT / "example_workflows" / f"{name}.jpg", quality=90)
+            outputs, wanted = server.wait(prompt_id)["outputs"], CARDS[name]
+            results = [server.pictures({"outputs": {saver: outputs[saver]}})[place] for saver, place in wanted.shown]
+            references = [Image.open(base / "input" / reference(row)) for row in wanted.rows]
+            drawn = card(references, [Image.open(io.BytesIO(result)) for result in results])
+            drawn.save(ROOT / "example_workflows" / f"{name}.jpg", quality=90)
 
 
 if __name__ == "__main__":

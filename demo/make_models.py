@@ -1,4 +1,5 @@
-"""Write the stand-ins: a small image encoder and three small IP-Adapters, in the layouts of the published files.
+"""Write the stand-ins: a small image encoder and three small IP-Adapters, in the layouts of the published files, and
+features of one picture as Save Image Prompt Features writes them.
 
     python -m demo.make_models MODELS_FOLDER
 
@@ -14,6 +15,7 @@ from devtools import published
 from devtools.published import Shapes
 
 ENCODER_WIDTH, PROJECTION = 64, 32
+POSITIONS = 257  # of patches of 14 pixels, and one of the whole picture
 VISION_CONFIG = {"name": "demo ViT", "heads": 4, "activation": "gelu"}
 SD15_LAYERS = [32] * 2 + [64] * 2 + [128] * 5 + [64] * 3 + [32] * 3 + [128]  # down, up, middle block last
 SDXL_LAYERS = [32] * 4 + [64] * 50 + [32] * 6 + [64] * 10
@@ -34,6 +36,14 @@ FILES = {
     "ipadapter/demo-ip-adapter_sdxl.safetensors": (
         published.adapter(published.base(2048, PROJECTION), SDXL_LAYERS, 2048),
         None,
+    ),
+    "image_prompts/demo-features.safetensors": (
+        dict.fromkeys(("penultimate", "empty.penultimate"), (1, POSITIONS, ENCODER_WIDTH)),
+        {
+            "image_prompt_features": "1",
+            "encoder": VISION_CONFIG["name"],
+            "widths": json.dumps({"penultimate": ENCODER_WIDTH}),
+        },
     ),
 }
 

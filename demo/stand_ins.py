@@ -7,23 +7,25 @@ are exchanged.
 from __future__ import annotations
 
 import copy
+import itertools
 
 FILES = {  # published name -> small file with seeded random weights, written by make_models.py
     "clip_vision_h.safetensors": "demo-encoder.safetensors",
     "ip-adapter-plus_sd15.safetensors": "demo-ip-adapter-plus_sd15.safetensors",
     "ip-adapter-plus_sdxl_vit-h.safetensors": "demo-ip-adapter-plus_sdxl.safetensors",
+    "image_prompt_00001_.safetensors": "demo-features.safetensors",  # that a user has saved
 }
 CHECKPOINTS = {  # published name -> what the demo node builds
     "v1-5-pruned-emaonly-fp16.safetensors": "SD1.5",
     "sd_xl_base_1.0.safetensors": "SDXL",
 }
-PHOTOGRAPHS = ("grace_hopper.jpg", "astronaut.jpg")  # for ComfyUI's example.png, in the order of the nodes
+PHOTOGRAPHS = ("grace_hopper.jpg", "astronaut.jpg")  # for ComfyUI's example.png, in turn, in the order of the nodes
 
 
 def with_stand_ins(workflow: dict, size: int = 256, steps: int = 8) -> dict:
     """A copy of an API-format workflow with small models, photographs, a small picture and few steps."""
     workflow = copy.deepcopy(workflow)
-    photographs = iter(PHOTOGRAPHS)
+    photographs = itertools.cycle(PHOTOGRAPHS)
     for node in workflow.values():
         inputs = node["inputs"]
         if node["class_type"] == "CheckpointLoaderSimple":

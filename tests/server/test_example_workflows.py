@@ -11,6 +11,8 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 FRONTEND_ONLY = {"MarkdownNote"}
 MODEL_INPUTS = {"ckpt_name", "encoder_name", "adapter_name"}
+OWN_FILES = {"image", "features_name"}  # inputs that name what a user has
+GROWING = "COMFY_AUTOGROW_V3"
 
 
 @pytest.fixture(params=NAMES)
@@ -64,9 +66,22 @@ def to_api(ui: dict, object_info: dict) -> dict:
     return prompt
 
 
-def test_there_are_two_examples():
+def sockets(info: dict, connected: int) -> dict[str, str]:
+    """The sockets of a node, {name: type}. One that grows has a socket for each link, and a free one."""
+    found: dict[str, str] = {}
+    for name, (kind, *rest) in declared(info).items():
+        if kind == GROWING:
+            template = rest[0]["template"]
+            (each,) = template["input"]["required"].values()
+            found |= {f"{name}.{template['prefix']}{number}": each[0] for number in range(connected + 1)}
+        elif not is_widget(kind):
+            found[name] = kind
+    return found
+
+
+def test_every_example_exists_twice():
     assert NAMES == sorted(path.stem for path in (FOLDER / "api").glob("*.json"))
-    assert len(NAMES) == 2
+    assert len(NAMES) == 7
 
 
 def test_ui_and_api_format_agree(ui, api, object_info):
@@ -76,8 +91,8 @@ def test_ui_and_api_format_agree(ui, api, object_info):
 def test_sockets_are_those_of_the_nodes(ui, object_info):
     for node in nodes_of(ui):
         info = object_info[node["type"]]
-        sockets = {name: kind for name, (kind, *_) in declared(info).items() if not is_widget(kind)}
-        assert {slot["name"]: slot["type"] for slot in node["inputs"]} == sockets, node["type"]
+        grown = sum("." in slot["name"] and slot["link"] is not None for slot in node["inputs"])
+        assert {slot["name"]: slot["type"] for slot in node["inputs"]} == sockets(info, grown), node["type"]
         outputs = list(zip(info["output_name"], info["output"]))
         assert [(slot["name"], slot["type"]) for slot in node["outputs"]] == outputs, node["type"]
 
@@ -95,7 +110,7 @@ def test_choices_are_offered_by_the_nodes(api, object_info):
     for node in api.values():
         for name, (kind, *rest) in declared(object_info[node["class_type"]]).items():
             options = kind if isinstance(kind, list) else (rest[0] if rest else {}).get("options")
-            if options and name in node["inputs"] and name not in MODEL_INPUTS | {"image"}:
+            if options and name in node["inputs"] and name not in MODEL_INPUTS | OWN_FILES:
                 assert node["inputs"][name] in options, (node["class_type"], name)
 
 

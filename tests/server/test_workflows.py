@@ -8,6 +8,8 @@ from PIL import Image
 
 from image_prompt.devtools.comfyui import ServerError
 
+from .test_example_workflows import NAMES
+
 
 def changed(workflow: dict, node: str, **inputs: object) -> dict:
     workflow = copy.deepcopy(workflow)
@@ -27,15 +29,16 @@ def without_apply(workflow: dict) -> dict:
     return workflow
 
 
-@pytest.mark.parametrize("name", ["sd15_simple", "sdxl_two_references"])
-def test_workflow_runs_to_a_picture_of_the_right_size(run, load_workflow, name):
+@pytest.mark.parametrize("name", NAMES)
+def test_workflow_runs_to_pictures_of_the_right_size(run, load_workflow, name):
     workflow = load_workflow(name, size=192, steps=2)
     finished = run(workflow)
-    (picture,) = finished.pictures
     assert finished.executed | finished.cached == set(workflow)
     assert find(workflow, "KSampler") in finished.executed
-    assert picture.shape == (192, 192, 3)
-    assert picture.std() > 10  # not one colour
+    assert len(finished.pictures) == workflow[find(workflow, "EmptyLatentImage")]["inputs"]["batch_size"]
+    for picture in finished.pictures:
+        assert picture.shape == (192, 192, 3)
+        assert picture.std() > 10  # not one colour
 
 
 @pytest.mark.parametrize("name", ["sd15", "sdxl"])

@@ -328,6 +328,7 @@ def test_the_stand_ins_of_the_demo_fit_each_other(tmp_path):
 
     main(tmp_path)
     found = {path.stem: identify(read_header(path), path.name) for path in Path(tmp_path).rglob("*.safetensors")}
+    assert found.pop("demo-features").kind == "other"  # of a picture
     encoder = found.pop("demo-encoder")
     assert encoder.kind == "encoder"
     assert {identity.kind for identity in found.values()} == {"adapter"}
