@@ -6,7 +6,8 @@ have no state, so clones, threads and repeated runs do not affect each other.
 """
 
 import copy
-from collections.abc import Callable, Hashable, Iterator, Sequence
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
@@ -29,6 +30,7 @@ WINDOWS = 64  # of a film: schedules that shift them at every step would fill th
 HALVINGS = 24  # of the interval in which progress is searched, so that it is exact to 1e-7
 
 Area = tuple[int, ...]  # (height, width, top, left) in latent pixels
+Condition = Mapping[str, Any]
 Carried = tuple[tuple[Any, Side], ...]  # prompts, and the side that rows attend to
 Made = TypeVar("Made")
 
@@ -78,14 +80,16 @@ class Run:
                 return named[name]
         return index == 1
 
-    def side(self, uuid: Hashable, side: Side, negative: bool) -> Side | None:
-        """The side of a prompt that rows attend to, if their condition carries the prompt.
+    def name(self, uuids: frozenset[Hashable]) -> str:
+        """The guider's name for a list of conditions; "" if it is not known."""
+        return next((name for name, members in self.names if members == uuids), "")
 
-        ComfyUI copies a condition of one area to the other prompt, with all that it carries. Rows of the copy attend to
-        the other side, as if the prompt were applied to the model.
+    def is_copy(self, uuid: Hashable, name: str) -> bool:
+        """Whether a condition in the list of this name is a copy of one in another.
+
+        ComfyUI copies a condition of one area to the other prompts, with all that it carries.
         """
-        copied = _says_negative(self.origins[uuid]) != negative if uuid in self.origins else False
-        return side if not copied else "uncond" if side == "cond" else None
+        return bool(name) and self.origins.get(uuid, name) != name
 
 
 def _says_negative(name: str) -> bool:
@@ -163,6 +167,7 @@ class Evaluation:
     observers: Sequence[Observer] = ()
     layouts: dict[Hashable, Layout] = field(default_factory=dict)
     factors: dict[int, float] = field(default_factory=dict)  # by the id of a course: hashing one takes longer
+    made: dict[Hashable, Any] = field(default_factory=dict)
 
     @cached_property
     def sigma(self) -> float:
@@ -200,6 +205,12 @@ class Evaluation:
             inside = self.within(*course.ends)
             self.factors[id(course)] = (course.at(self.progress) if course.keyframes else 1.0) if inside else 0.0
         return self.factors[id(course)]
+
+    def once(self, key: Hashable, make: "Callable[[Evaluation], Made]") -> Made:
+        """The result of `make`, which is called only once in this evaluation for each key."""
+        if key not in self.made:
+            self.made[key] = make(self)
+        return self.made[key]
 
     @property
     def carried(self) -> bool:
@@ -326,7 +337,7 @@ def _evaluate(
             (c["uuid"], index): carried
             for index, cond in enumerate(conds)
             for c in cond or ()
-            if (carried := tuple(_carried(run, c, negative[index])))
+            if (carried := _carried(run, c, cond, negative[index]))
         },
         latent_size=(x.shape[-2], x.shape[-1]),
         timestep=timestep,
@@ -337,10 +348,34 @@ def _evaluate(
     return executor(model, conds, x, timestep, _with(model_options, KEY, evaluation))
 
 
-def _carried(run: Run, condition: dict[str, Any], negative: bool) -> Iterator[tuple[Any, Side]]:
-    for prompt, given in condition.get(CARRIED, ()):
-        if side := run.side(condition["uuid"], given, negative):
-            yield prompt, side
+def _carried(run: Run, condition: Condition, among: Sequence[Condition], negative: bool) -> Carried:
+    """The prompts that a condition carries, with the side that its rows attend to.
+
+    Rows of a copy attend to the negative images of what was copied, as if that were applied to the model. Besides, they
+    attend to what is carried by the condition whose text the copy has: the smallest of its own list around it.
+    """
+    given: Carried = tuple(condition.get(CARRIED, ()))
+    name = run.name(_uuids(among))
+    if not run.is_copy(condition["uuid"], name):
+        return given
+    turned: Carried = tuple((prompt, "uncond") for prompt, side in given if side == "cond") if negative else given
+    own = [each for each in among if not run.is_copy(each["uuid"], name)]
+    around = [each for each in own if _is_inside(condition["area"], each.get("area"))]
+    return turned + tuple(min(around, key=_size, default={}).get(CARRIED, ()))
+
+
+def _is_inside(area: Sequence[int], other: Sequence[int] | None) -> bool:
+    """Whether an area lies in another; None is the whole latent."""
+    if other is None:
+        return True
+    half = len(other) // 2  # sizes come first, then places
+    ends = zip(area[:half], area[half:], other[:half], other[half:])
+    return all(place >= at and place + size <= at + length for size, place, length, at in ends)
+
+
+def _size(condition: Condition) -> float:
+    area = condition.get("area")
+    return float("inf") if area is None else math.prod(area[: len(area) // 2])
 
 
 def _apply(
@@ -380,7 +415,7 @@ def _with(model_options: dict[str, Any], key: str, value: Any) -> dict[str, Any]
     return {**model_options, "transformer_options": {**options, key: value}}
 
 
-def _uuids(conds: Sequence[dict[str, Any]]) -> frozenset[Hashable]:
+def _uuids(conds: Sequence[Condition]) -> frozenset[Hashable]:
     return frozenset(cond.get("uuid") for cond in conds)
 
 
