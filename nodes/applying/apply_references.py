@@ -13,7 +13,7 @@ from ..loading.adapter import ImagePromptAdapter
 from ..sockets import CATEGORY, Adapter
 from .attach import attach, matching_sites
 from .image_prompt import ImagePrompt
-from .references import image_prompts, inputs, read_references
+from .references import check_sockets, image_prompts, inputs, read_references
 
 
 class ApplyReferences(io.ComfyNode):
@@ -46,7 +46,9 @@ class ApplyReferences(io.ComfyNode):
         references: dict[str, Any],
         joining: str = "one softmax each",
         overlap: str = "add",
+        **unknown: Any,
     ) -> io.NodeOutput:
+        check_sockets(unknown)
         started = time.perf_counter()
         input_checks.diffusion_model(model)
         input_checks.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter")

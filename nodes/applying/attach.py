@@ -29,6 +29,7 @@ def image_prompt(
     *,
     arrangement: Arrangement = "together",
     factors: Factors = None,
+    title: str = "",
     names: tuple[str, ...] = (),
 ) -> ImagePrompt:
     """Make an image prompt for a model from the features that the adapter reads.
@@ -39,7 +40,7 @@ def image_prompt(
         place: where in the picture it acts
         arrangement: how several references act
         factors: on the values of each reference and of each negative image, where these act together
-        names: what people call the references
+        title, names: what people call it, and each of the references
 
     Raises:
         ValueError: the adapter was made for another model, or makes keys or values that are NaN or infinite.
@@ -57,7 +58,7 @@ def image_prompt(
             dtype=_dtype(model),
             load_device=model.load_device,
         )
-    return ImagePrompt(prepared, acting, strength, place, arrangement, names)
+    return ImagePrompt(prepared, acting, strength, place, arrangement, title, names)
 
 
 def attach(model: ModelPatcher, prompts: Sequence[ImagePrompt]) -> ModelPatcher:

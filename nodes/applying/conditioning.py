@@ -6,6 +6,7 @@ from typing import Any
 import node_helpers
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
 
 from ...ip_adapter import Side
 from .. import input_checks
@@ -13,8 +14,13 @@ from ..loading.adapter import ImagePromptAdapter
 from ..sockets import CATEGORY, Adapter
 from .attach import attach_to_conditions
 from .image_prompt import ImagePrompt
-from .references import image_prompts, inputs, read_references
+from .references import check_sockets, image_prompts, inputs, read_references
 from .sampling import CARRIED
+
+NO_NEGATIVE = ExecutionBlocker(
+    "Image Prompt to Conditioning gives a negative only if it is given one: connect its input negative, or use the "
+    "negative prompt as it is."
+)
 
 
 class ReferencesToConditioning(io.ComfyNode):
@@ -56,7 +62,9 @@ class ReferencesToConditioning(io.ComfyNode):
         joining: str = "one softmax each",
         overlap: str = "add",
         negative: list[Any] | None = None,
+        **unknown: Any,
     ) -> io.NodeOutput:
+        check_sockets(unknown)
         input_checks.diffusion_model(model)
         input_checks.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter")
         input_checks.conditioning(conditioning, "conditioning")
@@ -65,9 +73,9 @@ class ReferencesToConditioning(io.ComfyNode):
         if negative is not None:
             input_checks.conditioning(negative, "negative")
         if not prompts:  # the same bits as without this node
-            return io.NodeOutput(model.clone(), conditioning, negative)
-        negative = None if negative is None else carrying(negative, prompts, "uncond")
-        return io.NodeOutput(attach_to_conditions(model), carrying(conditioning, prompts, "cond"), negative)
+            return io.NodeOutput(model.clone(), conditioning, negative or NO_NEGATIVE)
+        other = carrying(negative, prompts, "uncond") if negative else NO_NEGATIVE
+        return io.NodeOutput(attach_to_conditions(model), carrying(conditioning, prompts, "cond"), other)
 
 
 def carrying(conditioning: list[Any], prompts: Sequence[ImagePrompt], side: Side) -> list[Any]:

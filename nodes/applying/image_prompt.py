@@ -9,6 +9,7 @@ from comfy.model_patcher import ModelPatcher
 from ...ip_adapter import SCALINGS, Block, Frame, Share, Strength
 from .masks import EVERYWHERE, Place
 from .prepared import Arrangement, Prepared
+from .sampling import Evaluation
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class ImagePrompt:
     strength: how strongly it acts, in which layers, and when
     place: where in the picture it acts
     arrangement: how its references act; in `prepared` they are joined if they act together
+    title: what people call it
     names: what people call its references, in order; their number says how many it has
     """
 
@@ -36,6 +38,7 @@ class ImagePrompt:
     strength: Strength
     place: Place = EVERYWHERE
     arrangement: Arrangement = "together"
+    title: str = ""
     names: tuple[str, ...] = ()
 
     @property
@@ -56,6 +59,22 @@ class ImagePrompt:
         """Whether each reference has a mask of its own."""
         mask = self.place.mask
         return self.arrangement == "each" and mask is not None and len(mask) == self.prepared.side("cond").rows
+
+    @cached_property
+    def distinct_frames(self) -> tuple[Frame, ...]:
+        """What is different for pictures of a batch, each once; one for all if nothing is."""
+        return tuple(dict.fromkeys(self.strength.frames)) or (Frame(),)
+
+    @cached_property
+    def frame_numbers(self) -> tuple[int, ...]:
+        """For each picture of a batch, the number of its frame among `distinct_frames`."""
+        numbers = {frame: number for number, frame in enumerate(self.distinct_frames)}
+        return tuple(numbers[frame] for frame in self.strength.frames) or (0,)
+
+    def factors(self, evaluation: Evaluation) -> tuple[float, ...]:
+        """The factor on the weight in an evaluation of the model, for each of `distinct_frames`."""
+        factor = evaluation.factor(self.strength.course)
+        return tuple(factor * frame.weight * evaluation.factor(frame.course) for frame in self.distinct_frames)
 
     @cached_property
     def places(self) -> tuple[Place, ...]:
@@ -96,8 +115,3 @@ class Part:
     def folds(self) -> bool:
         """Whether its keys and values take the weight, so that a call does not."""
         return SCALINGS[self.prompt.strength.scaling] is not None
-
-    @property
-    def frames(self) -> tuple[Frame, ...]:
-        """What is different for each picture of a batch; one for all if nothing is."""
-        return self.prompt.strength.frames or (Frame(),)

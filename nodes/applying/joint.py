@@ -25,7 +25,7 @@ class Cast:
     """The parts that may act in one layer, and their weights: one for each part, or several if pictures differ.
 
     carried: the parts of prompts that conditions bring along; they act in the rows of these conditions only
-    numbers: for each part, the number of the weight of each of its `frames`
+    first: for each part, the number of its first weight; it has one for each of its prompt's `distinct_frames`
     """
 
     def __init__(self, parts: Sequence[Part], carried: Sequence[Part] = ()):
@@ -33,12 +33,11 @@ class Cast:
         self.parts = parts = (*parts, *carried)
         self.differs_by_picture = any(part.prompt.differs_by_picture for part in parts)
         self.frames: list[tuple[Part, Frame]] = []
-        self.numbers: dict[Part, tuple[int, ...]] = {}
+        self.first: dict[Part, int] = {}
         for part in parts:
-            distinct = list(dict.fromkeys(part.frames))
-            self.numbers[part] = tuple(len(self.frames) + distinct.index(frame) for frame in part.frames)
-            self.frames += [(part, frame) for frame in distinct]
-        self.folded = [number for number, (part, _) in enumerate(self.frames) if part.folds]
+            self.first[part] = len(self.frames)
+            self.frames += [(part, frame) for frame in part.prompt.distinct_frames]
+        self.folded = frozenset(number for number, (part, _) in enumerate(self.frames) if part.folds)
         courses = [course for part, frame in self.frames for course in (part.prompt.strength.course, frame.course)]
         always = not any(course.keyframes or course.ends != (0.0, 1.0) for course in courses)
         self.constant = tuple(part.weight * frame.weight for part, frame in self.frames) if always else None
@@ -48,11 +47,7 @@ class Cast:
         if self.constant is not None:
             return self.constant
         return tuple(
-            part.weight
-            * evaluation.factor(part.prompt.strength.course)
-            * frame.weight
-            * evaluation.factor(frame.course)
-            for part, frame in self.frames
+            part.weight * factor for part in self.parts for factor in evaluation.once(part.prompt, part.prompt.factors)
         )
 
     def at_call(self, weights: Weights) -> Weights:
@@ -72,7 +67,8 @@ class Cast:
         """The parts that act with these weights."""
         if weights is self.constant:
             return self.parts  # nothing that never acts is attached
-        return tuple(part for part in self.parts if any(weights[number] for number in self.numbers[part]))
+        count = {part: len(part.prompt.distinct_frames) for part in self.parts}
+        return tuple(part for part, first in self.first.items() if any(weights[first : first + count[part]]))
 
 
 class Joint:
@@ -174,7 +170,7 @@ class Joint:
                 if side is None:
                     continue
                 call.evaluation.run.once((part.prompt, "counted"), lambda part=part: check_counts(part.prompt, call))
-                for some, number in _by_number(group, cast.numbers[part]):
+                for some, number in _by_number(group, part.prompt.frame_numbers, cast.first[part]):
                     if not cast.frames[number][1].is_nothing:
                         rows = Rows(part, side, some, number, weights[number])
                         yield from (
@@ -268,15 +264,18 @@ def _by_reference(rows: Rows, entry: Attended | Picked) -> Iterator[tuple[int | 
         yield reference, replace(entry, value=value)
 
 
-def _by_number(group: Group, numbers: Sequence[int]) -> Iterator[tuple[Group, int]]:
-    """Split a group into neighbouring rows that take the same weight. `numbers`: that of each picture of the batch."""
+def _by_number(group: Group, numbers: Sequence[int], first: int) -> Iterator[tuple[Group, int]]:
+    """Split a group into neighbouring rows that take the same weight.
+
+    numbers: that of each picture of the batch, counted from `first`
+    """
     if len(numbers) == 1:
-        yield group, numbers[0]
+        yield group, first
         return
     start = group.rows.start
     for number, rows in itertools.groupby(enumerate(group.frames), key=lambda row: numbers[row[1] % len(numbers)]):
         frames = tuple(frame for _, frame in rows)
-        yield replace(group, rows=slice(start, start + len(frames)), frames=frames), number
+        yield replace(group, rows=slice(start, start + len(frames)), frames=frames), first + number
         start += len(frames)
 
 
@@ -331,6 +330,12 @@ class Call:
         return placed.to(q)
 
 
+COUNTED = {  # what is counted -> what else to say of it
+    "masks": ", or combine the references with one softmax each, and give one for each of them",
+    "weights": " (each frame weight, and each line of step weights, is for one picture)",
+}
+
+
 def check_counts(prompt: ImagePrompt, call: Call) -> None:
     """Check that there are as many references, masks and weights as pictures, where each belongs to a picture.
 
@@ -352,9 +357,9 @@ def check_counts(prompt: ImagePrompt, call: Call) -> None:
         if not pictures or count in (0, 1, pictures):
             continue
         if prompt.place.exact:
+            needed = "one" if pictures == 1 else f"one, or {pictures}, one for each picture"
             raise ValueError(
-                f"{' and '.join(prompt.names) or 'An image prompt'} has {count} {what} for a batch of {pictures}: give "
-                f"one, or {pictures}, one for each picture."
+                f"{prompt.title} has {count} {what} for a batch of {pictures}: give {needed}{COUNTED.get(what, '')}."
             )
         if count > pictures:
             logging.getLogger(__name__).warning(

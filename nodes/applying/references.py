@@ -1,5 +1,6 @@
 """Make image prompts for a model of references: what the nodes that take several have in common."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ...ip_adapter import WEIGHT_LIMIT, Features, Strength
+from ...ip_adapter import SCALINGS, WEIGHT_LIMIT, Features, Strength
 from .. import input_checks
 from ..controls.mask_shapes import normalised
 from ..controls.reference import Reference
@@ -21,6 +22,8 @@ from .masks import Place
 JOINING = ("one softmax each", "concat")
 OVERLAP = ("add", "normalise")
 ROUNDING = 1e-6
+PREFIX = "reference_"  # of the names of sockets, before their numbers
+SOCKET = re.compile(PREFIX + r"\d+", re.ASCII)
 MOST = 50  # references of one node: sockets that ComfyUI draws
 
 ALIKE: Mapping[str, str] = {  # what references that share a softmax have in common -> what to call it
@@ -40,7 +43,7 @@ def inputs() -> list[io.Input]:
             "references",
             template=io.Autogrow.TemplatePrefix(
                 ImagePromptType.Input("reference", tooltip="A reference, from Image Prompt Reference."),
-                prefix="reference_",
+                prefix=PREFIX,
                 min=1,
                 max=MOST,
             ),
@@ -62,16 +65,26 @@ def inputs() -> list[io.Input]:
             optional=True,
             advanced=True,
             tooltip="Where masks overlap. add: the references act on top of each other. normalise: they share, so "
-            "that the masks add up to no more than 1; one without a mask counts as everywhere.",
+            "that the masks add up to no more than 1; one without a mask counts as everywhere. Layers and steps do "
+            "not matter for it.",
         ),
     ]
+
+
+def check_sockets(unknown: Mapping[str, object]) -> None:
+    """Refuse inputs that the node does not have, such as misspelt sockets in a prompt of the API."""
+    if unknown:
+        raise ValueError(
+            f"There is no input {min(unknown)}: references are references.reference_0 to "
+            f"references.reference_{MOST - 1}."
+        )
 
 
 def read_references(given: Mapping[str, object], joining: str, overlap: str) -> list[Reference]:
     """The references that act, in the order of their sockets, with their masks normalised if that is asked for.
 
     Raises:
-        ValueError: an input is no reference, or their masks do not fit together.
+        ValueError: an input is no reference, two have one name, or their masks do not fit together.
     """
     input_checks.choice(joining, JOINING, "joining")
     input_checks.choice(overlap, OVERLAP, "overlap")
@@ -81,11 +94,30 @@ def read_references(given: Mapping[str, object], joining: str, overlap: str) -> 
             advice = "connect the output of Image Prompt Reference"
             reference = input_checks.expect(each, Reference, f"reference {number}", advice)
             found.append(reference if reference.name else replace(reference, name=f"reference {number}"))
+    names = [each.name for each in found]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"Two references are called {min(repeated)}: give each another name, or none.")
     acting = [each for each in found if not each.is_nothing]
-    if overlap == "normalise":
-        masks = normalised([each.mask for each in acting])
-        return [replace(each, mask=mask) for each, mask in zip(acting, masks, strict=True)]
-    return acting
+    # references that share one softmax share their strength too, and have the same mask
+    return _normalised(acting) if overlap == "normalise" and joining != "concat" else acting
+
+
+def _normalised(references: Sequence[Reference]) -> list[Reference]:
+    """The references with masks that add up to at most 1, where each picture with a softmax of its own counts."""
+    own = [_masks(each) for each in references]
+    masks = iter(normalised([mask for some in own for mask in some]))
+    lowered = [[next(masks) for _ in some] for some in own]
+    return [
+        replace(each, mask=torch.cat([mask for mask in some if mask is not None]) if each.has_mask_of_each else some[0])
+        for each, some in zip(references, lowered, strict=True)
+    ]
+
+
+def _masks(reference: Reference) -> list[torch.Tensor | None]:
+    """The mask of each softmax of a reference."""
+    if reference.has_mask_of_each and reference.mask is not None:
+        return list(reference.mask.split(1))
+    return [reference.mask] * (reference.pictures if reference.arrangement == "each" else 1)
 
 
 def image_prompts(
@@ -96,6 +128,7 @@ def image_prompts(
     Raises:
         ValueError: a reference fits neither the adapter nor the model, or those that share a softmax act differently.
     """
+    matching_sites(model, adapter)  # before the features, whose encoder does not matter if the model is another
     features = [_features(adapter, each) for each in references]
     if joining == "concat" and len(references) > 1:
         _check_alike(references)
@@ -110,7 +143,8 @@ def image_prompts(
         )
         names = tuple(name for each, pair in zip(references, features) for name in _names(each, _rows(pair[0])))
         how = _acting(model, adapter, replace(first, weight=weight))
-        return [image_prompt(model, adapter, cond, uncond, *how, factors=factors, names=names)]
+        title = " and ".join(each.name for each in references)
+        return [image_prompt(model, adapter, cond, uncond, *how, factors=factors, title=title, names=names)]
     return [
         image_prompt(
             model,
@@ -119,6 +153,7 @@ def image_prompts(
             uncond,
             *_acting(model, adapter, each),
             arrangement=each.arrangement,
+            title=each.name,
             names=_names(each, _rows(cond)),
         )
         for each, (cond, uncond) in zip(references, features, strict=True)
@@ -143,6 +178,12 @@ def _features(adapter: ImagePromptAdapter, reference: Reference) -> tuple[Featur
     cond = reference_features(adapter.module, reference.features, f"features of {reference.name}")
     uncond = negative_features(adapter.module, reference.features, reference.negative)
     rows, masks = _rows(cond), 0 if reference.mask is None else len(reference.mask)
+    negatives = _rows(uncond)
+    if reference.arrangement == "each" and negatives not in (1, rows):
+        raise ValueError(
+            f"{reference.name} has {rows} pictures with a softmax each and {negatives} negative images: give one "
+            f"negative image, or {rows}."
+        )
     if reference.arrangement == "by picture" and rows > 1 and masks > 1 and rows != masks:
         raise ValueError(
             f"{reference.name} has {rows} pictures and {masks} masks, and acts one per image: give one mask, or {rows}."
@@ -159,6 +200,11 @@ def _check_alike(references: Sequence[Reference]) -> None:
                     f"{first.name} and {other.name} share one softmax, because joining is 'concat', but differ in "
                     f"their {word}: give both the same, or choose {JOINING[0]!r}."
                 )
+    if SCALINGS[first.scaling] and len({each.weight for each in references}) > 1:
+        raise ValueError(
+            f"The references share one softmax, because joining is 'concat', and the scaling {first.scaling} gives "
+            f"their keys one weight, but they have several: give all the same, or choose {JOINING[0]!r}."
+        )
     if first.arrangement != "together":
         raise ValueError(
             f"{first.name} is not combined by concat, but shares one softmax with others, because joining is 'concat': "
@@ -174,7 +220,8 @@ def _same(one: object, two: object) -> bool:
 
 def _in_order(given: Mapping[str, object]) -> list[object]:
     """What is connected, by the numbers of the sockets."""
-    return [given[name] for name in sorted(given, key=lambda name: int(name.rsplit("_", 1)[-1]))]
+    check_sockets({name: each for name, each in given.items() if not SOCKET.fullmatch(name)})
+    return [given[name] for name in sorted(given, key=lambda name: int(name.removeprefix(PREFIX)))]
 
 
 def _rows(features: Features) -> int:

@@ -23,7 +23,7 @@ from ...ip_adapter.weight_text import quoted, weight
 from .. import input_checks
 from ..applying.apply import check_range
 from ..applying.prepared import Arrangement
-from ..encoding.features import join
+from ..encoding.features import FIELDS, join
 from ..sockets import CATEGORY, ImagePromptType, LayerWeightsType, StepWeightsType
 from .mask_shapes import feathered, inverted
 
@@ -74,6 +74,17 @@ class Reference:
     layers: LayerWeights
     scaling: ScalingName
     mask: torch.Tensor | None
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures its features are of."""
+        tensors = (getattr(self.features, field, None) for field in FIELDS.values())
+        return next(len(each) for each in tensors if isinstance(each, torch.Tensor))
+
+    @property
+    def has_mask_of_each(self) -> bool:
+        """Whether each of its pictures has a mask of its own."""
+        return self.arrangement == "each" and self.mask is not None and len(self.mask) == self.pictures
 
     @property
     def is_nothing(self) -> bool:
@@ -149,7 +160,7 @@ class MakeReference(io.ComfyNode):
                     "mask",
                     optional=True,
                     tooltip="Where in the picture it acts: white fully, black not at all. Several masks: one for each "
-                    "picture of the batch, or for each reference with one softmax each.",
+                    "picture of the batch; with 'one softmax each', one for each picture of the features comes first.",
                 ),
                 io.Float.Input(
                     "feather",
@@ -247,6 +258,11 @@ class MakeReference(io.ComfyNode):
             input_checks.expect(value, str, what, "give a text")
         start, end = check_range(start, end)
         feather = input_checks.number(feather, 0.0, FEATHER_LIMIT, "feather")
+        if mask is None and (invert_mask or feather):
+            raise ValueError(
+                f"{'invert_mask is on' if invert_mask else f'feather is {feather:g}'}, and there is no mask: connect a "
+                "mask, or set it back."
+            )
         method, arrangement = COMBININGS[combining]
         keyframes, frames = _in_time(step_weights, _frame_weights(frame_weights))
         return io.NodeOutput(

@@ -90,6 +90,15 @@ def _reference(features: Output, **options: Any) -> Any:
     return MakeReference.execute(features, **options).args[0]
 
 
+def _scaled(scaling: str, *weights: float) -> dict[str, Any]:
+    found = (_reference(_features(), scaling=scaling, weight=weight) for weight in weights)
+    return {f"reference_{n}": each for n, each in enumerate(found)}
+
+
+def _called(*names: str) -> dict[str, Any]:
+    return {f"reference_{n}": _reference(_features(), name=name) for n, name in enumerate(names)}
+
+
 def _one_per_image(pictures: int, masks: int) -> Any:
     return _reference(_pictures(pictures), combining="one per image", mask=torch.ones(masks, 8, 8))
 
@@ -530,6 +539,8 @@ BAD_INPUTS = (
     Bad(R, {"start": 0.6, "end": 0.4}, r"start 0\.6 lies after end 0\.4: start must not be greater than end"),
     Bad(R, {"mask": torch.full((1, 8, 8), 255.0)}, "mask holds values from 255 to 255, expected are 0"),
     Bad(R, {"feather": 0.6}, r"The feather is 0\.6: it must be a number between 0 and 0\.5"),
+    Bad(R, {"invert_mask": True}, "invert_mask is on, and there is no mask: connect a mask, or set it back"),
+    Bad(R, {"feather": 0.2}, r"feather is 0\.2, and there is no mask: connect a mask"),
     Bad(R, {"invert_mask": NOTHING}, "The invert_mask is nothing: give true or false"),
     Bad(R, {"frame_weights": "1, x"}, "Frame weight 2 is 'x': it must be a number between -5 and 5"),
     Bad(R, {"frame_weights": "3:1, 1:0"}, "frame weights name picture 1 after picture 3: put them in order, each once"),
@@ -547,6 +558,17 @@ BAD_INPUTS = (
     Bad(Q, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5"),
     Bad(Q, {"adapter": NOTHING}, "The adapter is nothing: connect the output of Load IP-Adapter"),
     Bad(Q, {"references": {"reference_0": DICT}}, "The reference 1 is a dict with .*: connect the output of Image Pro"),
+    Bad(
+        Q,
+        {"references.reference_50": TEXT},
+        r"There is no input references\.reference_50: references are .*_49",
+    ),
+    Bad(Q, {"references": {"reference_x": TEXT}}, "There is no input reference_x: references are"),
+    Bad(
+        Q,
+        {"references": lambda _: _called("cat", "cat")},
+        "Two references are called cat: give each another name, or n",
+    ),
     Bad(Q, {"joining": "sum"}, "The input joining is the text 'sum': choose one of one softmax each, concat"),
     Bad(Q, {"overlap": "max"}, "The input overlap is the text 'max': choose one of add, normalise"),
     Bad(
@@ -558,6 +580,20 @@ BAD_INPUTS = (
         Q,
         {"joining": "concat", "references": _references(mask=torch.ones(1, 8, 8), name="sky")},
         "reference 1 and sky share one softmax, .* differ in their mask",
+    ),
+    Bad(
+        Q,
+        {"joining": "concat", "references": lambda _: _scaled("K+V", 1.0, 0.5)},
+        "scaling K.V gives their keys one weight, but they have several: give all the same, or choose 'one softmax",
+    ),
+    Bad(
+        Q,
+        {
+            "references": lambda _: {
+                "reference_0": _reference(_pictures(2), combining="one softmax each", negative=_pictures(3))
+            }
+        },
+        "reference 1 has 2 pictures with a softmax each and 3 negative images: give one negative image, or 2",
     ),
     Bad(
         Q,

@@ -64,10 +64,8 @@ def test_two_areas_have_two_references_without_masks(model, base, adapter, featu
     found = _predicted(patched, base, [*left, *right], negative)
     for half, given in ((slice(0, 4), features), (slice(4, 8), other_features)):
         whole = _predicted(apply(model, adapter, given), base, area(positive, half.start), negative)
-        for side in ("cond_denoised", "uncond_denoised"):
-            mixed = found[side][..., half]
-            if side == "cond_denoised":
-                torch.testing.assert_close(mixed, whole[side][..., half], rtol=1e-4, atol=1e-4)
+        alone = found["cond_denoised"][..., half]
+        torch.testing.assert_close(alone, whole["cond_denoised"][..., half], rtol=1e-4, atol=1e-4)
     swapped, left, _ = attach(model, adapter, area(positive, 0), other_features)
     swapped, right, _ = attach(swapped, adapter, area(positive, 4), features)
     other = _predicted(swapped, base, [*left, *right], negative)
@@ -81,6 +79,29 @@ def test_the_copy_of_an_area_in_the_negative_prompt_sees_the_negative_image(mode
     found = _predicted(patched, base, carrying, area(negative, 4))
     expected = _predicted(apply(model, adapter, features), base, area(positive, 0), area(negative, 4))
     assert torch.equal(found["cond_denoised"][..., :4], expected["cond_denoised"][..., :4])
+
+
+def test_inside_an_area_the_negative_prompt_keeps_its_own_references(model, base, adapter, features, other_features):
+    """What ComfyUI copies there has the negative text, and so its references besides the copied negative images."""
+    positive, negative = tiny.conditions(base)
+    patched, left, _ = attach(model, adapter, area(positive, 0, 8), features)
+    patched, other, _ = attach(patched, adapter, negative, other_features)
+    whole, carrying, both = attach(model, adapter, positive, features, other)
+    found, expected = _predicted(patched, base, left, other), _predicted(whole, base, carrying, both)
+    plain = _predicted(patched, base, left, negative)
+    difference = found["uncond_denoised"] - plain["uncond_denoised"]
+    assert difference.abs().max() > 1e-3
+    # the whole negative and its copy on the area count the same where both are
+    mean = (_predicted(patched, base, positive, other)["uncond_denoised"] + expected["uncond_denoised"]) / 2
+    torch.testing.assert_close(found["uncond_denoised"], mean, rtol=1e-4, atol=1e-4)
+
+
+def test_a_guider_with_names_of_its_own_is_not_taken_for_a_copy(model, base, adapter, features):
+    positive, negative = tiny.conditions(base)
+    patched, carrying, _ = attach(model, adapter, negative, features)
+    named = _predicted(patched, base, positive, carrying)
+    other = _predicted(patched, base, positive, carrying, names=("first", "second"))
+    assert torch.equal(named["uncond_denoised"], other["uncond_denoised"])
 
 
 def test_nodes_can_be_chained_and_the_model_is_patched_once(model, base, adapter, features, other_features, apply):
@@ -103,7 +124,7 @@ def test_nodes_can_be_chained_and_the_model_is_patched_once(model, base, adapter
 def test_what_does_nothing_leaves_model_and_conditioning(model, base, adapter, features):
     positive, negative = tiny.conditions(base)
     patched, carrying, none = attach(model, adapter, positive, features, on=False)
-    assert carrying is positive and none is None
+    assert carrying is positive and "connect its input negative" in none.message
     assert torch.equal(tiny.sample(patched, base), tiny.sample(model, base))
 
 
@@ -116,7 +137,17 @@ def test_on_flux(features, apply):
     assert torch.equal(tiny.sample(patched, "Flux", conds=[carrying, other]), expected)
 
 
-def _predicted(model, base, positive, negative):
+class OwnNames(comfy.samplers.CFGGuider):
+    """A guider with other names for its conditions."""
+
+    def predict_noise(self, x, timestep, model_options={}, seed=None):
+        conds = [self.conds["second"], self.conds["first"]]
+        return comfy.samplers.sampling_function(
+            self.inner_model, x, timestep, *conds, self.cfg, model_options=model_options, seed=seed
+        )
+
+
+def _predicted(model, base, positive, negative, names=()):
     """What the first evaluation of the model predicts, for each prompt and together."""
     model, seen = model.clone(), {}
 
@@ -125,8 +156,8 @@ def _predicted(model, base, positive, negative):
         return args["denoised"]
 
     model.set_model_sampler_post_cfg_function(capture, disable_cfg1_optimization=True)
-    guider = comfy.samplers.CFGGuider(model)
-    guider.set_conds(positive, negative)
+    guider = OwnNames(model) if names else comfy.samplers.CFGGuider(model)
+    guider.inner_set_conds(dict(zip(names, (positive, negative)))) if names else guider.set_conds(positive, negative)
     guider.set_cfg(3.0)
     noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(4))
     sampler = comfy.samplers.sampler_object("euler")

@@ -202,6 +202,40 @@ def test_masks_are_inverted_feathered_and_normalised(model, base, adapter, featu
     torch.testing.assert_close(shared, tiny.sample(apply_references(model, adapter, *halved), base), **CLOSE)
 
 
+def test_masks_are_shared_out_among_all_that_have_a_softmax(model, base, adapter, features, two_references, halves):
+    """A reference of two pictures counts twice; references in one softmax share their strength already."""
+    white = torch.ones(2, 8, 8)
+    each = {"combining": "one softmax each"}
+    shared = apply_references(model, adapter, reference(two_references, mask=white, **each), overlap="normalise")
+    half = tiny.sample(apply_references(model, adapter, reference(two_references, weight=0.5, **each)), base)
+    torch.testing.assert_close(tiny.sample(shared, base), half, **CLOSE)
+    three = [reference(two_references, **each), reference(features, mask=white[:1])]
+    thirds = [reference(two_references, weight=1 / 3, **each), reference(features, weight=1 / 3)]
+    torch.testing.assert_close(
+        tiny.sample(apply_references(model, adapter, *three, overlap="normalise"), base),
+        tiny.sample(apply_references(model, adapter, *thirds), base),
+        **CLOSE,
+    )
+    apart = reference(two_references, mask=torch.cat(halves), **each)
+    assert torch.equal(
+        tiny.sample(apply_references(model, adapter, apart, overlap="normalise"), base),
+        tiny.sample(apply_references(model, adapter, apart), base),
+    )
+    joined = [reference(features), reference(two_references)]
+    assert torch.equal(
+        tiny.sample(apply_references(model, adapter, *joined, joining="concat", overlap="normalise"), base),
+        tiny.sample(apply_references(model, adapter, *joined, joining="concat"), base),
+    )
+
+
+def test_many_frames_are_prepared_once(model, base, adapter, features):
+    """A film of ten thousand frames, each with its own weight."""
+    patched = apply_references(model, adapter, reference(features, frame_weights="0:1, 9999:0"))
+    slots = patched.model_options["transformer_options"]["patches_replace"]["attn2"]
+    (prompt,) = {part.prompt for patch in slots.values() for part in patch.joint.parts}
+    assert len(prompt.frame_numbers) == 10_000
+
+
 def test_the_report_says_what_was_done(model, base, adapter, two_references, features):
     out = ApplyReferences.execute(
         model,
