@@ -103,13 +103,13 @@ def ours(case: Case, strengths: Sequence[Strength] = (), masks: Sequence[torch.T
         )
     ]
     joints = [Joint(site, [each[site] for each in parts]) for site in sites]
-    latent, run, sampling = (case.size, case.size), Run(), ModelSamplingDiscrete()
-    steps = itertools.cycle(
-        [torch.full((case.batch,), sampling.percent_to_sigma(step / STEPS)) for step in range(STEPS)]
-    )
+    latent, sampling = (case.size, case.size), ModelSamplingDiscrete()
+    sigmas = [torch.full((case.batch,), sampling.percent_to_sigma(step / STEPS)) for step in range(STEPS)]
+    steps = ((run, sigma) for run in (Run() for _ in itertools.count()) for sigma in sigmas)
 
     def evaluate() -> None:
-        evaluation = Evaluation(run, (False, True), {}, latent, next(steps), sampling)
+        run, sigma = next(steps)
+        evaluation = Evaluation(run, (False, True), {}, latent, sigma, sampling)
         options = {KEY: evaluation, "cond_or_uncond": [1, 0], "uuids": [1, 0]}
         for shape, joint in zip(case.layers, joints):
             joint.add(case.queries[shape], case.outs[shape], options, Grid(shape[0], shape[0]), (case.rows, 4, *latent))

@@ -55,15 +55,31 @@ def _new_file(path: str, part: str) -> Generator[BinaryIO]:
     try:
         with file:
             if os.path.lexists(path):
-                raise NameTaken(f"There is a file {name} already, and nothing is overwritten: choose another name.")
+                raise _taken(name)
             yield file
-        os.rename(part, path)
+        _take_name(part, path, name)
     except BaseException as error:
         with suppress(OSError):
             os.unlink(part)
         if isinstance(error, OSError):
             raise _not_written(name, error) from error
         raise
+
+
+def _take_name(part: str, path: str, name: str) -> None:
+    """Give a complete file its name. `rename` would replace one that has come there meanwhile, not `link`."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise _taken(name) from None
+    except OSError:  # the file system has no links
+        os.rename(part, path)
+    else:
+        os.unlink(part)
+
+
+def _taken(name: str) -> NameTaken:
+    return NameTaken(f"There is a file {name} already, and nothing is overwritten: choose another name.")
 
 
 def _not_written(name: str, error: OSError) -> ValueError:

@@ -7,6 +7,7 @@ have no state, so clones, threads and repeated runs do not affect each other.
 
 import copy
 import math
+import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -138,6 +139,10 @@ class Layout:
         return (self.tiles, *kinds)
 
 
+SIGMAS = 4096  # of a model sampling whose progress is kept for the next run
+_progress: weakref.WeakKeyDictionary[Any, dict[float, float]] = weakref.WeakKeyDictionary()
+
+
 class Observer(Protocol):
     """What is told about each call of a block in which image prompts act, before they act."""
 
@@ -186,7 +191,12 @@ class Evaluation:
     @cached_property
     def progress(self) -> float:
         """How much of sampling lies behind this evaluation, in 0..1, as `percent_to_sigma` counts it."""
-        return self.run.once(("progress", self.sigma), self._progress)
+        known = _progress.setdefault(self.model_sampling, {})
+        if self.sigma not in known:
+            if len(known) >= SIGMAS:
+                known.clear()
+            known[self.sigma] = self._progress()
+        return known[self.sigma]
 
     def _progress(self) -> float:
         sampling = self.run.once("sampling on the CPU", lambda: _on_cpu(self.model_sampling))

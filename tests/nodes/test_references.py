@@ -174,6 +174,9 @@ def test_a_schedule_reads_the_device_once_an_evaluation(model, base, adapter, fe
     tiny.sample(patched, base, steps=3, batch=2)
     assert read == [()] * (3 + 2 + 3 * HALVINGS)  # sigma at each step, the ends, and the search on the CPU
     read.clear()
+    tiny.sample(patched, base, steps=3, batch=2)
+    assert read == [()] * (3 + 2)
+    read.clear()
     tiny.sample(apply_references(model, adapter, reference(features)), base, steps=3, batch=2)
     assert read == []
 
