@@ -6,8 +6,8 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..model_files.environment import pack_version
 from .applying.apply import ApplyImagePrompt
-from .applying.apply_references import ApplyReferences
-from .applying.conditioning import ReferencesToConditioning
+from .controls.apply_references import ApplyReferences
+from .controls.conditioning import ReferencesToConditioning
 from .controls.layer_weights import ImagePromptLayerWeights
 from .controls.reference import MakeReference
 from .controls.step_weights import ImagePromptStepWeights

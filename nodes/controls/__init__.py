@@ -1,1 +1,1 @@
-"""How a reference acts, as values: weights of layers and steps, masks, and the nodes that make them."""
+"""References as values: how they act, and the nodes that make them and apply them."""

@@ -14,8 +14,8 @@ from torch import Tensor
 from image_prompt.demo.nodes import checkpoint
 from image_prompt.demo.world import SIZE, Scene, World, draw
 from image_prompt.nodes.applying.apply import BATCHES, ApplyImagePrompt
-from image_prompt.nodes.applying.apply_references import ApplyReferences
-from image_prompt.nodes.applying.conditioning import ReferencesToConditioning
+from image_prompt.nodes.controls.apply_references import ApplyReferences
+from image_prompt.nodes.controls.conditioning import ReferencesToConditioning
 from image_prompt.nodes.controls.reference import MakeReference, Reference
 from image_prompt.nodes.controls.step_weights import ImagePromptStepWeights
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt

@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 
 from image_prompt.ip_adapter import Course, Keyframe, ListedWeights, PresetWeights, StepWeights
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
-from image_prompt.nodes.applying.apply_references import ApplyReferences
-from image_prompt.nodes.applying.conditioning import ReferencesToConditioning
+from image_prompt.nodes.controls.apply_references import ApplyReferences
+from image_prompt.nodes.controls.conditioning import ReferencesToConditioning
 from image_prompt.nodes.controls.layer_weights import ImagePromptLayerWeights
 from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.controls.step_weights import ImagePromptStepWeights

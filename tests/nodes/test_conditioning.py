@@ -6,7 +6,7 @@ import pytest
 import tiny
 import torch
 
-from image_prompt.nodes.applying.conditioning import ReferencesToConditioning
+from image_prompt.nodes.controls.conditioning import ReferencesToConditioning
 from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 

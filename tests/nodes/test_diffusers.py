@@ -25,8 +25,8 @@ from torch import Tensor
 
 from image_prompt.devtools import published
 from image_prompt.ip_adapter import Share, Strength, load_adapter
-from image_prompt.nodes.applying.apply_references import ApplyReferences
 from image_prompt.nodes.applying.attach import attach, image_prompt
+from image_prompt.nodes.controls.apply_references import ApplyReferences
 from image_prompt.nodes.controls.layer_weights import ImagePromptLayerWeights
 from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.loading.adapter import ImagePromptAdapter

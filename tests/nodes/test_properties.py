@@ -15,10 +15,10 @@ import tiny
 import torch
 
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
-from image_prompt.nodes.applying.apply_references import ApplyReferences
 from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.applying.masks import Grid
 from image_prompt.nodes.applying.sampling import current
+from image_prompt.nodes.controls.apply_references import ApplyReferences
 from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.encoding.encode import CombineImagePrompts
 from image_prompt.nodes.encoding.features import ImageFeatures

@@ -6,10 +6,10 @@ import torch
 
 from image_prompt.ip_adapter import Course, Keyframe, StepWeights
 from image_prompt.ip_adapter.adapter import ImageKeyValue
-from image_prompt.nodes.applying.apply_references import ApplyReferences
 from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.applying.masks import Grid
 from image_prompt.nodes.applying.sampling import HALVINGS, KEY, Evaluation, Run
+from image_prompt.nodes.controls.apply_references import ApplyReferences
 from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 

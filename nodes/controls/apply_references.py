@@ -8,11 +8,11 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from .. import input_checks
+from ..applying.attach import attach, matching_sites
+from ..applying.image_prompt import ImagePrompt
 from ..display import show
 from ..loading.adapter import ImagePromptAdapter
 from ..sockets import CATEGORY, Adapter
-from .attach import attach, matching_sites
-from .image_prompt import ImagePrompt
 from .references import check_sockets, image_prompts, inputs, read_references
 
 

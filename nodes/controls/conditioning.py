@@ -10,12 +10,12 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ...ip_adapter import Side
 from .. import input_checks
+from ..applying.attach import attach_to_conditions
+from ..applying.image_prompt import ImagePrompt
+from ..applying.sampling import CARRIED
 from ..loading.adapter import ImagePromptAdapter
 from ..sockets import CATEGORY, Adapter
-from .attach import attach_to_conditions
-from .image_prompt import ImagePrompt
 from .references import check_sockets, image_prompts, inputs, read_references
-from .sampling import CARRIED
 
 NO_NEGATIVE = ExecutionBlocker(
     "Image Prompt to Conditioning gives a negative only if it is given one: connect its input negative, or use the "

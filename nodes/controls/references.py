@@ -10,14 +10,14 @@ from comfy_api.latest import io
 
 from ...ip_adapter import SCALINGS, WEIGHT_LIMIT, Features, Strength
 from .. import input_checks
-from ..controls.mask_shapes import normalised
-from ..controls.reference import Reference
+from ..applying.attach import image_prompt, matching_sites
+from ..applying.image_prompt import ImagePrompt
+from ..applying.masks import Place
 from ..encoding.adapter_features import negative_features, reference_features
 from ..loading.adapter import ImagePromptAdapter
 from ..sockets import ImagePromptType
-from .attach import image_prompt, matching_sites
-from .image_prompt import ImagePrompt
-from .masks import Place
+from .mask_shapes import normalised
+from .reference import Reference
 
 JOINING = ("one softmax each", "concat")
 OVERLAP = ("add", "normalise")
