@@ -66,6 +66,23 @@ def numbers(value: Any, name: str) -> list[float]:
         raise ValueError(wrong) from None
 
 
+def part_of_sampling(start: Any, end: Any) -> tuple[float, float]:
+    """Check that two values are a part of sampling, from start to end."""
+    start, end = number(start, 0.0, 1.0, "start"), number(end, 0.0, 1.0, "end")
+    if start > end:
+        raise ValueError(f"start {start} lies after end {end}: start must not be greater than end.")
+    return start, end
+
+
+def is_range(start: Any, end: Any) -> bool | str:
+    """The answer of `validate_inputs` for a part of sampling. None stands for a value that is not known yet."""
+    try:
+        part_of_sampling(0.0 if start is None else start, 1.0 if end is None else end)
+    except ValueError as error:
+        return str(error)
+    return True
+
+
 def choice(value: Any, choices: Sequence[str], name: str) -> str:
     """Check that a value is one of the choices of a combo box."""
     if not isinstance(value, str) or value not in choices:

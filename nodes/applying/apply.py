@@ -101,11 +101,7 @@ class ApplyImagePrompt(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, start: float | None = 0.0, end: float | None = 1.0) -> bool | str:
         """Check the range before the prompt is queued. Linked values are None here, and `execute` checks them."""
-        try:
-            check_range(0.0 if start is None else start, 1.0 if end is None else end)
-        except ValueError as error:
-            return str(error)
-        return True
+        return input_checks.is_range(start, end)
 
     @classmethod
     def execute(
@@ -125,7 +121,7 @@ class ApplyImagePrompt(io.ComfyNode):
         input_checks.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter")
         input_checks.image_features(features)
         weight = input_checks.number(weight, -WEIGHT_LIMIT, WEIGHT_LIMIT, "weight")
-        start, end = check_range(start, end)
+        start, end = input_checks.part_of_sampling(start, end)
         mask = None if mask is None else input_checks.mask(mask)
         negative = None if negative is None else input_checks.image_features(negative, "negative")
         input_checks.choice(batch, list(BATCHES), "batch")
@@ -140,10 +136,3 @@ class ApplyImagePrompt(io.ComfyNode):
             return io.NodeOutput(attach(model, []))
         prompt = image_prompt(model, adapter, cond, uncond, strength, Place(mask), arrangement=BATCHES[batch])
         return io.NodeOutput(attach(model, [prompt]))
-
-
-def check_range(start: float, end: float) -> tuple[float, float]:
-    start, end = input_checks.number(start, 0.0, 1.0, "start"), input_checks.number(end, 0.0, 1.0, "end")
-    if start > end:
-        raise ValueError(f"start {start} lies after end {end}: start must not be greater than end.")
-    return start, end

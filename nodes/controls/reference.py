@@ -21,7 +21,6 @@ from ...ip_adapter import (
 )
 from ...ip_adapter.weight_text import quoted, weight
 from .. import input_checks
-from ..applying.apply import check_range
 from ..applying.prepared import Arrangement
 from ..encoding.features import FIELDS, join
 from ..sockets import CATEGORY, ImagePromptType, LayerWeightsType, StepWeightsType
@@ -219,11 +218,7 @@ class MakeReference(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, start: float | None = 0.0, end: float | None = 1.0) -> bool | str:
         """Check the range before the prompt is queued. Linked values are None here, and `execute` checks them."""
-        try:
-            check_range(0.0 if start is None else start, 1.0 if end is None else end)
-        except ValueError as error:
-            return str(error)
-        return True
+        return input_checks.is_range(start, end)
 
     @classmethod
     def execute(
@@ -256,7 +251,7 @@ class MakeReference(io.ComfyNode):
         input_checks.choice(scaling, SCALINGS_SHOWN, "scaling")
         for value, what in ((frame_weights, "frame_weights"), (name, "name")):
             input_checks.expect(value, str, what, "give a text")
-        start, end = check_range(start, end)
+        start, end = input_checks.part_of_sampling(start, end)
         feather = input_checks.number(feather, 0.0, FEATHER_LIMIT, "feather")
         if mask is None and (invert_mask or feather):
             raise ValueError(

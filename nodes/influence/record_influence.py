@@ -7,7 +7,6 @@ from comfy_api.latest import io
 
 from ...ip_adapter import APPLIED_TO, LAYER_SET_NAMES, select_layers
 from .. import input_checks
-from ..applying.apply import check_range
 from ..applying.hosts import base_model, host_of
 from ..applying.image_prompt import Site
 from ..sockets import CATEGORY, InfluenceType
@@ -80,11 +79,7 @@ class RecordInfluence(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, start: float | None = 0.0, end: float | None = 1.0) -> bool | str:
         """Check the range before the prompt is queued. Linked values are None here, and `execute` checks them."""
-        try:
-            check_range(0.0 if start is None else start, 1.0 if end is None else end)
-        except ValueError as error:
-            return str(error)
-        return True
+        return input_checks.is_range(start, end)
 
     @classmethod
     def execute(
@@ -96,7 +91,7 @@ class RecordInfluence(io.ComfyNode):
         every: int = 1,
     ) -> io.NodeOutput:
         input_checks.diffusion_model(model)
-        start, end = check_range(start, end)
+        start, end = input_checks.part_of_sampling(start, end)
         if start == end:
             raise ValueError(f"start and end are both {start:g}, so that nothing is recorded: make end greater.")
         input_checks.choice(layers, LAYER_SET_NAMES, "layers")
