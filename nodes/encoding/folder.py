@@ -88,9 +88,10 @@ class EncodeFolder(io.ComfyNode):
                     min=0,
                     max=MOST,
                     optional=True,
-                    control_after_generate=io.ControlAfterGenerate.increment,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
                     tooltip="At random: the seed. In turn: 0 takes the first pictures by name, 1 the next, and so on, "
-                    "and from the start again after the last. Not used for all.",
+                    "and from the start again after the last. Set control after generate to 'increment' to get the "
+                    "next ones in each run, and leave it 'fixed' otherwise: each new number runs the graph again.",
                 ),
                 io.Combo.Input(
                     "crop",

@@ -156,6 +156,12 @@ def test_folders_below_the_input_folder_are_offered(root):
     assert offered == folders() == [".", "a link", "a link/deep", "set", "set/below", "set 9", "set 10"]
 
 
+def test_a_new_node_stays_with_its_number():
+    """A number that moves on by itself would sample again in every run, also where it is not read."""
+    numbers = {each.id: each for each in EncodeFolder.define_schema().inputs}
+    assert numbers["number"].as_dict()["control_after_generate"] == "fixed"
+
+
 CHANGES = {
     "added": lambda folder: picture().save(folder / "b3.png"),
     "changed": lambda folder: picture(seed=7).save(folder / "a.png"),
