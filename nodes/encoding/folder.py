@@ -160,9 +160,9 @@ class EncodeFolder(io.ComfyNode):
 
 
 def folders() -> list[str]:
-    """ComfyUI's input folder, and the folders below it as "a/b", each once: as it is called without links if it can be.
+    """The folders below ComfyUI's input folder as "a/b", and it, each once: as it is called without links if it can be.
 
-    Folders whose names begin with a dot are left out.
+    Folders whose names begin with a dot are left out. The input folder comes last, for it is seldom meant as a whole.
     """
     root = folder_paths.get_input_directory()
     found = {os.path.realpath(root): root}
@@ -173,7 +173,7 @@ def folders() -> list[str]:
                 paths = {name: path for name, path in paths.items() if not os.path.islink(path)}
             below[:] = [name for name, path in paths.items() if found.setdefault(os.path.realpath(path), path) == path]
     names = [Path(path).relative_to(root).as_posix() for path in found.values()]
-    return sorted(names, key=lambda name: (name != HERE, [_natural(part) for part in name.split("/")]))
+    return sorted(names, key=lambda name: (name == HERE, [_natural(part) for part in name.split("/")]))
 
 
 def picture_names(folder: str) -> list[str]:

@@ -409,7 +409,9 @@ BAD_INPUTS = (
     # Encode Folder of Pictures
     Bad(F, {"clip_vision": NOTHING}, r"The clip_vision is nothing: connect Load Image Encoder\."),
     Bad(
-        F, {"folder": "gone"}, r"The folder is the text 'gone': choose a folder below .* input folder \(\., broken, emp"
+        F,
+        {"folder": "gone"},
+        r"The folder is the text 'gone': choose a folder below .* input folder \(broken, empty, set",
     ),
     Bad(F, {"folder": "../input/set"}, "The folder is the text '../input/set': choose a folder below"),
     Bad(F, {"folder": "set/../set"}, "The folder is the text 'set/../set': choose a folder below"),
