@@ -52,7 +52,7 @@ class PresetWeights(LayerWeights):
             others = [name for name in OFFERED_PRESETS if PRESETS[name].fits(base_model)]
             raise ValueError(
                 f"The preset {self.preset!r} is for {', '.join(named)}, the model is {base_model}: choose "
-                f"{', '.join([*others, 'a curve'])} or values."
+                f"{', '.join(others)}, or a curve or values in Image Prompt Layer Weights."
             )
         return preset.shares(blocks, base_model)
 

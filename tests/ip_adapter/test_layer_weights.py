@@ -140,7 +140,7 @@ def test_strong_and_precise_style_treat_the_blocks_of_composition_differently(ba
 def test_flux_has_no_named_sets():
     assert set(PresetWeights("all").shares(flux(), "Flux").values()) == {Share()}
     for name in set(PRESETS) - {"all"}:
-        message = "is for SD1.5, SDXL, Kolors, the model is Flux: choose all, a curve or values."
+        message = "the model is Flux: choose all, or a curve or values in Image Prompt Layer Weights."
         with pytest.raises(ValueError, match=message):
             PresetWeights(name).shares(flux(), "Flux")
 

@@ -49,6 +49,7 @@ def test_without_a_model_it_shows_those_that_the_weights_fit(monkeypatch):
     table = run(preset="style")[1].split("\n\n")
     assert [part.split("\n")[0] for part in table[:2]] == ["SD1.5", "SDXL"]
     assert table[2] == (
-        "The preset 'style' is for SD1.5, SDXL, Kolors, the model is Flux: choose all, a curve or values."
+        "The preset 'style' is for SD1.5, SDXL, Kolors, the model is Flux: choose all, or a curve or values in "
+        "Image Prompt Layer Weights."
     )
     assert shown[1] == "SD1.5\ninput 1-2: 1.00\noutput 9-11: 1.00\nSDXL\noutput 1: 1.00 x10"
