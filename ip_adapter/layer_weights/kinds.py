@@ -136,7 +136,10 @@ def parse_layer_weights(text: str, by: By = "blocks") -> LayerWeights:
     for word in words:
         index, colon, value = (part.strip() for part in word.partition(":"))
         if not colon or not INDEX.fullmatch(index):
-            raise ValueError(f"{quoted(word)} is no number and weight of one of the {by}: write them like 3:0.5, 6:1.")
+            raise ValueError(
+                f"{quoted(word)} is not number:weight, such as 3:0.5: the numbers of the {by} begin at 0, and either "
+                "all weights have a number or none has."
+            )
         if int(index) in values:
             raise ValueError(f"Number {int(index)} of the {by} has two layer weights: give one for each.")
         values[int(index)] = weight(value, f"The layer weight of number {int(index)}")
