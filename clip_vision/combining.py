@@ -92,9 +92,10 @@ def _add(features: Sequence[Tensor]) -> Tensor:
 
 def _subtract(features: Sequence[Tensor]) -> Tensor:
     if len(features) < 2:
+        rows = ", or take the rows of the batch all together" if len(features[0]) > 1 else ""
         raise ValueError(
-            "To subtract takes two or more references, the first and those taken off it, and there is one: connect "
-            "another, choose another method, or take the rows of a batch all together."
+            "To subtract takes two or more references, the first and those taken off it, and there is one: add another "
+            f"picture, or choose another method{rows}."
         )
     stacked = _stack(features)
     return stacked[0] - stacked[1:].mean(0)

@@ -433,7 +433,7 @@ BAD_INPUTS = (
     Bad(C, {"features_2": DICT}, "The input features_2 is a dict with image_proj, ip_adapter: connect"),
     Bad(C, {"features_2": lambda _: _features(projection=16)}, r"\(1, 24\) from tiny CLIP, \(1, 16\) from tiny CLIP"),
     Bad(C, {"features_2": lambda _: Output()}, "no features in common: encode all of them with the same encoder"),
-    Bad(C, {"method": "subtract", "features_2": NOTHING}, "there is one: connect another, choose another method"),
+    Bad(C, {"method": "subtract", "features_2": NOTHING}, "there is one: add another picture, or choose another m"),
     Bad(C, {"method": "interpolate", "features_2": NOTHING}, "exactly two references, .* there are 1: give two"),
     Bad(C, {"method": "interpolate", "features_3": lambda _: _features()}, "exactly two references, .* there are 3"),
     Bad(C, {"interpolation": 1.5}, r"The interpolation is 1\.5: it must be a number between 0 and 1\."),
