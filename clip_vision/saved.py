@@ -127,6 +127,8 @@ def load_features(path: str | os.PathLike[str], *, name: str = "") -> SavedFeatu
             if [*weights.tensors] == [""]:
                 features, negative = read_old(weights, os.path.getsize(path))
                 return SavedFeatures(features, negative=negative)
+            if not weights.tensors:
+                raise ValueError(f"It holds no tensors. {EXPECTED}")
             raise ValueError(
                 f"It holds {_listed(weights.tensors)}, and does not say that they are features. {EXPECTED}"
             )
@@ -233,4 +235,4 @@ def _changed(key: str) -> ValueError:
 
 def _listed(names: Sequence[str] | Mapping[str, Tensor]) -> str:
     shown = ", ".join(printable(name, 60) for name in list(names)[:3])
-    return f"{shown or 'nothing'}{' and more' if len(names) > 3 else ''}"
+    return f"{shown}{' and more' if len(names) > 3 else ''}"

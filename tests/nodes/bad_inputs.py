@@ -515,6 +515,7 @@ BAD_INPUTS = (
     ),
     Bad(G, {"features_name": "../tiny.safetensors"}, "^../tiny.safetensors is not in models/image_prompts"),
     Bad(G, {"features_name": _old({"image_proj": {"a": torch.zeros(1)}})}, "^old.ipadpt: It holds image_proj.a, and"),
+    Bad(G, {"features_name": _old({"a": 1, "b": "c"})}, r"^old.ipadpt: It holds no tensors\. Expected are features"),
     Bad(G, {"features_name": _old((torch.zeros(1, 24),))}, "^old.ipadpt holds a tuple.* Expected are features that"),
     Bad(G, {"features_name": _old(Path("x"))}, "^old.ipadpt is a pickle that holds more than tensors; .*It asks for"),
     Bad(G, {"clip_vision": DICT}, "The clip_vision is a dict with image_proj, ip_adapter: connect Load Image Encoder"),
