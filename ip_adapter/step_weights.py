@@ -8,6 +8,7 @@ from .strength import ALWAYS, CURVES, Course, Curve, Keyframe
 from .weight_text import number, quoted, weight, written
 
 NAMED: dict[str, Curve] = {curve: curve for curve in CURVES}
+KEYFRAMES = "keyframes as point:weight with commas between them, such as 0:1, 0.5:0"
 TENTHS = tuple(tenth / 10 for tenth in range(11))
 
 
@@ -37,7 +38,7 @@ def step_curve(curve: str, first: float, last: float, start: float = 0.0, end: f
 
 
 def parse_step_weights(text: str) -> StepWeights:
-    """Step weights that are typed in: `progress:weight` keyframes with commas between them, or one number for always.
+    """Step weights that are typed in: `point:weight` keyframes with commas between them, or one number for always.
 
     The name of a curve after a weight says how it gets to the next keyframe; without one, it is linear. Several lines
     are the courses of the pictures of a batch.
@@ -53,7 +54,13 @@ def parse_step_weights(text: str) -> StepWeights:
 
 def _course(line: str, where: str) -> Course:
     if ":" not in line:
-        return Course(keyframes=(Keyframe(0.0, weight(line.strip(), f"{where}The step weight")),))
+        word = line.strip()
+        if len(word.replace(",", " ").split()) > 1:
+            raise ValueError(
+                f"{where}{quoted(word)} is not one weight: write one number for all of sampling, or {KEYFRAMES}. "
+                "For pictures of a batch, write one line for each."
+            )
+        return Course(keyframes=(Keyframe(0.0, weight(word, f"{where}The step weight")),))
     keyframes = tuple(_keyframe(word.strip(), where) for word in line.split(","))
     for before, after in zip(keyframes, keyframes[1:]):
         if not before.progress < after.progress:
@@ -70,16 +77,23 @@ def _course(line: str, where: str) -> Course:
 
 
 def _keyframe(word: str, where: str) -> Keyframe:
-    progress, colon, rest = word.partition(":")
+    if not word:
+        raise ValueError(
+            f"{where}There is a comma without a keyframe before or after it: write all keyframes of a picture in one "
+            "line, for each line is another picture of the batch."
+        )
+    point, colon, rest = word.partition(":")
     if not colon:
-        raise ValueError(f"{where}{quoted(word)} is no keyframe: write progress and weight like 0:1, 0.3:0.2 ease in.")
+        raise ValueError(f"{where}{quoted(word)} is no keyframe: write {KEYFRAMES}.")
     factor, _, name = rest.strip().partition(" ")
+    if ":" in name:
+        raise ValueError(f"{where}There is no comma between the keyframes in {quoted(word)}: write {KEYFRAMES}.")
     curve = NAMED.get(" ".join(name.split()) or "linear")
     if curve is None:
         raise ValueError(f"{where}There is no curve {quoted(name.strip())}: choose one of {', '.join(CURVES)}.")
     return Keyframe(
-        number(progress.strip(), 0.0, 1.0, f"{where}The point of a keyframe"),
-        weight(factor, f"{where}The step weight at {progress.strip()}"),
+        number(point.strip(), 0.0, 1.0, f"{where}The point of a keyframe"),
+        weight(factor, f"{where}The step weight at {point.strip()}"),
         curve,
     )
 
