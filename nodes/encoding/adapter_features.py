@@ -51,7 +51,8 @@ def _field(adapter: IPAdapter, features: Output, field: str, name: str) -> torch
     if found is None and (kept_for := getattr(features, "kept_for", "")):
         raise ValueError(
             f"This adapter reads {field}, which the {name} do not have: they were encoded for {kept_for} only. "
-            "Connect this adapter to Encode Image Prompt instead, or none."
+            "Connect this adapter to Encode Image Prompt instead, or none. If they are from a file, encode the images "
+            "again and save the new features."
         )
     try:
         _check_encoder(adapter, features, name)

@@ -237,6 +237,12 @@ def _with(**changes: Callable[[Any], Any]) -> Callable[[Inputs], Any]:
     return changed
 
 
+def _kept_for_plus(inputs: Inputs) -> Any:
+    found = _shorter_states(inputs)
+    found.kept_for = "plus"
+    return found
+
+
 def _shorter_states(inputs: Inputs) -> Any:
     states = inputs["features"].penultimate_hidden_states[:, :5]
     return type(inputs["features"])(negative_penultimate=None, encoder="", penultimate_hidden_states=states)
@@ -349,6 +355,11 @@ BAD_INPUTS = (
         A, {"adapter": _plus, "features": _with(negative_penultimate=lambda t: t[..., :8])}, "encode both with the same"
     ),
     Bad(A, {"adapter": _plus, "features": _with(negative_penultimate=lambda t: t / 0)}, "of the negative hold NaN"),
+    Bad(
+        A,
+        {"features": _kept_for_plus},
+        "reads image_embeds, .* were encoded for plus only.* If they are from a file, encode the images again",
+    ),
     # negative
     Bad(A, {"negative": DICT}, "The input negative is a dict with image_proj, ip_adapter: connect the features of"),
     Bad(A, {"adapter": _plus, "negative": _shorter_states}, f"encode both with the same encoder{OF_THE_ENCODER}"),
