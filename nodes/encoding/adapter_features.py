@@ -26,24 +26,29 @@ def reference_features(adapter: IPAdapter, features: Output, name: str = "featur
     try:
         adapter.check_features(found)
     except ValueError as error:
-        raise explained(error, encoder_need(adapter)) from None
+        raise explained(ValueError(f"The {name} do not fit. {error}"), encoder_need(adapter)) from None
     return {feature: _finite(tensor, name) for feature, tensor in found.items()}
 
 
-def negative_features(adapter: IPAdapter, features: Output, negative: Output | None) -> Features:
+def negative_features(
+    adapter: IPAdapter, features: Output, negative: Output | None, name: str = "features"
+) -> Features:
     """The features that the adapter reads for the unconditional rows.
 
     They are those of the negative images, if there are any. Otherwise the rule of the family makes them, (1, ...) each.
 
+    name: what to call the features of the references in messages
+
     Raises:
         ValueError: as `reference_features`, or the references and the negative images do not fit together.
     """
-    references = reference_features(adapter, features)
+    references = reference_features(adapter, features, name)
     if negative is not None:
-        given = reference_features(adapter, negative, "features of the negative")
-        _check_same_encoder(adapter, features, negative)
-        return {reads.name: _fitting(adapter, given[reads.name], references[reads.name]) for reads in adapter.reads}
-    return {reads.name: _by_rule(adapter, reads, features, references[reads.name]) for reads in adapter.reads}
+        given = reference_features(adapter, negative, f"negative {name}")
+        _check_same_encoder(adapter, features, negative, name)
+    else:
+        given = {reads.name: _by_rule(reads, features, references[reads.name], name) for reads in adapter.reads}
+    return {reads.name: _fitting(adapter, given[reads.name], references[reads.name], name) for reads in adapter.reads}
 
 
 def _field(adapter: IPAdapter, features: Output, field: str, name: str) -> torch.Tensor:
@@ -66,26 +71,27 @@ def _field(adapter: IPAdapter, features: Output, field: str, name: str) -> torch
     return found
 
 
-def _by_rule(adapter: IPAdapter, reads: Reads, features: Output, references: torch.Tensor) -> torch.Tensor:
+def _by_rule(reads: Reads, features: Output, references: torch.Tensor, name: str) -> torch.Tensor:
     if reads.negative == "zeros":
         return torch.zeros_like(references[:1])
     found = getattr(features, NEGATIVES[reads.negative], None)
     if found is None:
         raise ValueError(
-            "This adapter needs the encoder's answer to an empty image as well, which core's CLIP Vision Encode does "
-            "not give: use Encode Image Prompt (it takes the same encoder), or connect a negative."
+            f"This adapter needs the encoder's answer to an empty image as well, which the {name} do not have: use "
+            "Encode Image Prompt instead of core's CLIP Vision Encode (it takes the same encoder), connect the encoder "
+            "to Load Image Prompt Features, or connect a negative."
         )
-    return _fitting(adapter, found, references)
+    return found
 
 
-def _fitting(adapter: IPAdapter, negative: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
+def _fitting(adapter: IPAdapter, negative: torch.Tensor, references: torch.Tensor, name: str) -> torch.Tensor:
     if negative.shape[1:] != references.shape[1:]:
         wrong = (
-            f"The negative has features of shape {tuple(negative.shape)}, the references {tuple(references.shape)}: "
-            "encode both with the same encoder."
+            f"The negative {name} have the shape {tuple(negative.shape)}, the {name} {tuple(references.shape)}: encode "
+            "both with the same encoder."
         )
         raise explained(ValueError(wrong), encoder_need(adapter))
-    return _finite(negative, "features of the negative")
+    return _finite(negative, f"negative {name}")
 
 
 def _check_encoder(adapter: IPAdapter, features: Output, name: str) -> None:
@@ -100,10 +106,10 @@ def _check_encoder(adapter: IPAdapter, features: Output, name: str) -> None:
             )
 
 
-def _check_same_encoder(adapter: IPAdapter, features: Output, negative: Output) -> None:
+def _check_same_encoder(adapter: IPAdapter, features: Output, negative: Output, name: str) -> None:
     made_by, other = _encoder(features), _encoder(negative)
     if made_by and other and made_by != other:
-        wrong = f"The references were made by {made_by}, the negative by {other}: encode both with the same encoder."
+        wrong = f"The {name} were made by {made_by}, the negative by {other}: encode both with the same encoder."
         raise explained(ValueError(wrong), encoder_need(adapter))
 
 

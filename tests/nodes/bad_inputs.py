@@ -354,7 +354,7 @@ BAD_INPUTS = (
     Bad(
         A, {"adapter": _plus, "features": _with(negative_penultimate=lambda t: t[..., :8])}, "encode both with the same"
     ),
-    Bad(A, {"adapter": _plus, "features": _with(negative_penultimate=lambda t: t / 0)}, "of the negative hold NaN"),
+    Bad(A, {"adapter": _plus, "features": _with(negative_penultimate=lambda t: t / 0)}, "negative features hold NaN"),
     Bad(
         A,
         {"features": _kept_for_plus},

@@ -4,6 +4,7 @@ import pytest
 import tiny
 import torch
 
+from image_prompt.nodes.encoding.adapter_features import negative_features
 from image_prompt.nodes.encoding.features import ImageFeatures
 
 H14, L336 = 1024, 1024  # widths of image_embeds of ViT-H/14, of the penultimate states of ViT-L/14-336
@@ -53,10 +54,48 @@ def test_an_adapter_of_no_table_goes_by_width(unet, apply):
 @pytest.mark.parametrize(
     "encoder, message",
     [
-        ("SigLIP large/16-256", "the features of the negative were made by SigLIP large/16-256"),
-        ("mine", "The references were made by CLIP ViT-H/14, the negative by mine: encode both with the same"),
+        ("SigLIP large/16-256", "the negative features were made by SigLIP large/16-256"),
+        ("mine", "The features were made by CLIP ViT-H/14, the negative by mine: encode both with the same"),
     ],
 )
 def test_a_negative_of_another_encoder(unet, apply, encoder, message):
     with pytest.raises(ValueError, match=message):
         apply(unet, tiny.adapter(unet, embed=H14), embeds("CLIP ViT-H/14"), negative=embeds(encoder))
+
+
+WRONG = {  # features of an adapter that reads H14, and their negative -> how the message begins
+    "width": (embeds("", 16), None, "The features of b do not fit. "),
+    "width of the negative": (embeds(""), embeds("", 16), "The negative features of b do not fit. "),
+    "encoder": (embeds("CLIP ViT-L/14"), None, "and the features of b were made by CLIP ViT-L/14"),
+    "encoder of the negative": (
+        embeds(""),
+        embeds("CLIP ViT-L/14"),
+        "and the negative features of b were made by CLIP",
+    ),
+    "two encoders": (embeds("mine"), embeds("another"), "The features of b were made by mine, the negative by another"),
+    "no features": (states(""), None, "which the features of b do not have"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_features_that_do_not_fit_are_named(unet, name):
+    features, negative, message = WRONG[name]
+    with pytest.raises(ValueError, match=message):
+        negative_features(tiny.adapter(unet, embed=H14).module, features, negative, "features of b")
+
+
+def test_features_that_lack_an_empty_image_are_named(unet):
+    found = states("")
+    found.negative_penultimate = None
+    with pytest.raises(
+        ValueError, match="which the features of b do not have: use .* connect the encoder to Load Image"
+    ):
+        negative_features(tiny.plus_adapter(unet, embed=L336).module, found, None, "features of b")
+
+
+def test_a_negative_of_another_shape_is_named(unet):
+    short = ImageFeatures(negative_penultimate=None, encoder="", penultimate_hidden_states=torch.randn(1, 4, L336))
+    with pytest.raises(
+        ValueError, match=r"The negative features of b have the shape \(1, 4, .*, the features of b \(1, 5"
+    ):
+        negative_features(tiny.plus_adapter(unet, embed=L336).module, states(""), short, "features of b")
