@@ -12,7 +12,7 @@ NOT_ACTING = "-"
 
 
 def layer_table(shares: Mapping[Block, Share], blocks: Sequence[Block]) -> str:
-    """One line for each block, in the order of execution, such as `input 4    0.50 x2` for its two layers."""
+    """One line for each block, in the order of execution, such as `input 4    0.500 x2` for its two layers."""
     return "\n".join(f"{_name(*name):<11}{_cell(layers, shares)}" for name, layers in by_name(blocks).items())
 
 
@@ -43,9 +43,4 @@ def _runs(shares: Sequence[Share]) -> Iterator[str]:
         count = len(list(run))
         times = f" x{count}" if count > 1 else ""
         away = ", pushed away" if share.rows == "opposite" else ""
-        yield f"{_short(share.amount)}{times}{away}" if share.amount else NOT_ACTING + times * (count < len(shares))
-
-
-def _short(amount: float) -> str:
-    two = f"{amount:.2f}"
-    return two if float(two) == amount else f"{amount:.3g}"
+        yield f"{share.amount:.3f}{times}{away}" if share.amount else NOT_ACTING + times * (count < len(shares))

@@ -284,28 +284,28 @@ def test_the_table_has_a_line_for_each_block():
         "input 4    -",
         "input 5    -",
         "input 7    -",
-        "input 8    1.00 x10, pushed away",
+        "input 8    1.000 x10, pushed away",
         "middle     -",
         "output 0   -",
-        "output 1   1.00 x10",
+        "output 1   1.000 x10",
         "output 2   -",
         "output 3   -",
         "output 4   -",
         "output 5   -",
     ]
-    found = layer_table(parse_layer_weights("0:0.125, 5:-2, 7:1", "layers").shares(blocks, "SDXL"), blocks)
-    assert found.splitlines()[:3] == ["input 4    0.125, -", "input 5    -", "input 7    -, -2.00, -, 1.00, - x6"]
+    found = layer_table(parse_layer_weights("0:0.0667, 5:-2, 7:1", "layers").shares(blocks, "SDXL"), blocks)
+    assert found.splitlines()[:3] == ["input 4    0.067, -", "input 5    -", "input 7    -, -2.000, -, 1.000, - x6"]
 
 
 def test_the_summary_joins_equal_neighbours_of_a_kind():
     blocks = unet("SD1.5")
     assert (
         layer_summary(PresetWeights("strong style").shares(blocks, "SD1.5"), blocks)
-        == "input 1-5: 1.00\noutput 8-11: 1.00"
+        == "input 1-5: 1.000\noutput 8-11: 1.000"
     )
     assert layer_summary(parse_layer_weights("0.5").shares(blocks, "SD1.5"), blocks).splitlines() == [
-        "input 1-8: 0.50",
-        "middle: 0.50",
-        "output 3-11: 0.50",
+        "input 1-8: 0.500",
+        "middle: 0.500",
+        "output 3-11: 0.500",
     ]
     assert layer_summary(parse_layer_weights("0").shares(blocks, "SD1.5"), blocks) == "acts in no layer"

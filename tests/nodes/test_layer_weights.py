@@ -39,7 +39,7 @@ def test_the_table_is_that_of_the_connected_model(base):
     weights, table = run(preset="style", model=model)
     assert table == f"{base}\n{layer_table(weights.shares(blocks, base), blocks)}"
     flux = run(preset="curve", model=tiny.flux())[1].splitlines()
-    assert (len(flux), flux[1], flux[10], flux[19]) == (20, "double 0   1.00", "double 9   0.50", "double 18  -")
+    assert (len(flux), flux[1], flux[10], flux[19]) == (20, "double 0   1.000", "double 9   0.500", "double 18  -")
 
 
 def test_without_a_model_it_shows_those_that_the_weights_fit(monkeypatch):
@@ -52,4 +52,4 @@ def test_without_a_model_it_shows_those_that_the_weights_fit(monkeypatch):
         "The preset 'style' is for SD1.5, SDXL, Kolors, the model is Flux: choose all, or a curve or values in "
         "Image Prompt Layer Weights."
     )
-    assert shown[1] == "SD1.5\ninput 1-2: 1.00\noutput 9-11: 1.00\nSDXL\noutput 1: 1.00 x10"
+    assert shown[1] == "SD1.5\ninput 1-2: 1.000\noutput 9-11: 1.000\nSDXL\noutput 1: 1.000 x10"

@@ -5,7 +5,7 @@ import pytest
 from image_prompt.devtools.comfyui import ServerError
 
 WEIGHTS = {
-    "ImagePromptLayerWeights": ({"preset": "values", "values": "0:0.5, 5:1"}, "SD1.5\ninput 1    0.50"),
+    "ImagePromptLayerWeights": ({"preset": "values", "values": "0:0.5, 5:1"}, "SD1.5\ninput 1    0.500"),
     "ImagePromptStepWeights": ({"curve": "keyframes", "keyframes": "0:1, 0.3:0.2"}, "0:1, 0.3:0.2\n\npicture     all"),
 }
 
