@@ -17,14 +17,14 @@ def layer_table(shares: Mapping[Block, Share], blocks: Sequence[Block]) -> str:
 
 
 def layer_summary(shares: Mapping[Block, Share], blocks: Sequence[Block]) -> str:
-    """The table in few lines: one for neighbouring blocks with equal weights, none for blocks that do not act."""
+    """The table in one line: neighbouring blocks with equal weights together, and no blocks that do not act."""
     cells = ((name, _cell(layers, shares)) for name, layers in by_name(blocks).items())
-    lines = [
-        f"{_name(kind, *(index for (_, index), _ in run))}: {cell}"
+    parts = [
+        f"{_name(kind, *(index for (_, index), _ in run))} = {cell}"
         for (kind, cell), run in groupby(cells, lambda each: (each[0][0], each[1]))
         if cell != NOT_ACTING
     ]
-    return "\n".join(lines) or "acts in no layer"
+    return "; ".join(parts) or "acts in no layer"
 
 
 def _name(kind: str, *indices: int) -> str:

@@ -173,7 +173,7 @@ def _shown(weights: LayerWeights, blocks: Mapping[str, Sequence[Block]]) -> tupl
             misfits.append(str(error))
         else:
             tables.append(f"{base}\n{layer_table(shares, layers)}")
-            summaries.append(f"{base}\n{layer_summary(shares, layers)}")
+            summaries.append(f"{base}: {layer_summary(shares, layers)}")
     if not tables:
         raise ValueError("\n".join(misfits))
     return "\n\n".join([*tables, *misfits]), "\n".join(summaries)

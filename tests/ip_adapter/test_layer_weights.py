@@ -301,11 +301,10 @@ def test_the_summary_joins_equal_neighbours_of_a_kind():
     blocks = unet("SD1.5")
     assert (
         layer_summary(PresetWeights("strong style").shares(blocks, "SD1.5"), blocks)
-        == "input 1-5: 1.000\noutput 8-11: 1.000"
+        == "input 1-5 = 1.000; output 8-11 = 1.000"
     )
-    assert layer_summary(parse_layer_weights("0.5").shares(blocks, "SD1.5"), blocks).splitlines() == [
-        "input 1-8: 0.500",
-        "middle: 0.500",
-        "output 3-11: 0.500",
-    ]
+    assert (
+        layer_summary(parse_layer_weights("0.5").shares(blocks, "SD1.5"), blocks)
+        == "input 1-8 = 0.500; middle = 0.500; output 3-11 = 0.500"
+    )
     assert layer_summary(parse_layer_weights("0").shares(blocks, "SD1.5"), blocks) == "acts in no layer"

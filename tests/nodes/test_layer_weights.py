@@ -52,4 +52,4 @@ def test_without_a_model_it_shows_those_that_the_weights_fit(monkeypatch):
         "The preset 'style' is for SD1.5, SDXL, Kolors, the model is Flux: choose all, or a curve or values in "
         "Image Prompt Layer Weights."
     )
-    assert shown[1] == "SD1.5\ninput 1-2: 1.000\noutput 9-11: 1.000\nSDXL\noutput 1: 1.000 x10"
+    assert shown[1] == "SD1.5: input 1-2 = 1.000; output 9-11 = 1.000\nSDXL: output 1 = 1.000 x10"
