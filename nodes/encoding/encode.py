@@ -77,7 +77,8 @@ class EncodeImagePrompt(io.ComfyNode):
                     options=list(OUTSIDE),
                     default=OUTSIDE[0],
                     optional=True,
-                    tooltip="What the encoder sees outside the mask: the background colour, or the image as it is.",
+                    tooltip="With a mask: what the encoder sees outside it, the background colour, or the image as it "
+                    "is. Without a mask it does nothing.",
                     advanced=True,
                 ),
                 io.Float.Input(
@@ -87,7 +88,8 @@ class EncodeImagePrompt(io.ComfyNode):
                     max=2.0,
                     step=0.05,
                     optional=True,
-                    tooltip="With the crop 'mask': what is kept around the mask, as a part of its longer side.",
+                    tooltip="With a mask and the crop 'mask': what is kept around the mask, as a part of its longer "
+                    "side. Otherwise it does nothing.",
                     advanced=True,
                 ),
                 tiles_input(),
