@@ -38,8 +38,9 @@ class EncodeImagePrompt(io.ComfyNode):
             node_id="ImagePromptEncode",
             display_name="Encode Image Prompt",
             category=CATEGORY,
-            description="Turns reference images into features for Apply IP-Adapter, and shows what the encoder saw: "
-            "it reads a small square, so parts of a wide or tall image are lost unless you choose the crop.",
+            description="Turns reference images into features for Apply IP-Adapter and Image Prompt Reference, and "
+            "shows what the encoder saw: it reads a small square, so parts of a wide or tall image are lost unless you "
+            "choose the crop.",
             search_aliases=[
                 "clip vision encode",
                 "ip-adapter encoder",

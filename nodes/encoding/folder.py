@@ -56,7 +56,7 @@ class EncodeFolder(io.ComfyNode):
             display_name="Encode Folder of Pictures",
             category=CATEGORY,
             description="Turns the pictures in a folder below ComfyUI's input folder into features for Apply "
-            "IP-Adapter: all of them, some at random, or some after the others in each run.",
+            "IP-Adapter and Image Prompt Reference: all of them, some at random, or some after the others in each run.",
             search_aliases=["load images from folder", "batch references", "random image", "directory", "image prompt"],
             inputs=[
                 io.ClipVision.Input("clip_vision", tooltip="The image encoder; one from a core loader works too."),
