@@ -176,7 +176,7 @@ def _acting(model: ModelPatcher, adapter: ImagePromptAdapter, reference: Referen
 
 def _features(adapter: ImagePromptAdapter, reference: Reference) -> tuple[Features, Features]:
     cond = reference_features(adapter.module, reference.features, f"features of {reference.name}")
-    uncond = negative_features(adapter.module, reference.features, reference.negative)
+    uncond = negative_features(adapter.module, reference.features, reference.negative, f"features of {reference.name}")
     rows, masks = _rows(cond), 0 if reference.mask is None else len(reference.mask)
     negatives = _rows(uncond)
     if reference.arrangement == "each" and negatives not in (1, rows):

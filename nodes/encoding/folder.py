@@ -3,9 +3,10 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import comfy.model_management
 import comfy.utils
@@ -163,17 +164,45 @@ def folders() -> list[str]:
     """The folders below ComfyUI's input folder as "a/b", and it, each once: as it is called without links if it can be.
 
     Folders whose names begin with a dot are left out. The input folder comes last, for it is seldom meant as a whole.
+    They are listed again only if one of them has changed.
     """
     root = folder_paths.get_input_directory()
-    found = {os.path.realpath(root): root}
+    if _listed.get(root) is None or _listed[root].states != _states(_listed[root].states):
+        _listed.clear()
+        _listed[root] = _list_folders(root)
+    return list(_listed[root].names)
+
+
+class Listed(NamedTuple):
+    """The folders below a folder. states: when each folder that was looked into was last changed"""
+
+    names: list[str]
+    states: dict[str, int]
+
+
+_listed: dict[str, Listed] = {}
+
+
+def _states(folders: Iterable[str]) -> dict[str, int]:
+    found = dict[str, int]()
+    for path in folders:
+        with suppress(OSError):  # it is gone
+            found[path] = os.stat(path).st_mtime_ns
+    return found
+
+
+def _list_folders(root: str) -> Listed:
+    found, states = {os.path.realpath(root): root}, dict[str, int]()
     for follow in (False, True):
         for place, below, _ in os.walk(root, followlinks=follow):
+            states |= _states([place])
             paths = {name: os.path.join(place, name) for name in sorted(below) if not name.startswith(".")}
             if not follow:
                 paths = {name: path for name, path in paths.items() if not os.path.islink(path)}
             below[:] = [name for name, path in paths.items() if found.setdefault(os.path.realpath(path), path) == path]
     names = [Path(path).relative_to(root).as_posix() for path in found.values()]
-    return sorted(names, key=lambda name: (name == HERE, [_natural(part) for part in name.split("/")]))
+    names.sort(key=lambda name: (name == HERE, [_natural(part) for part in name.split("/")]))
+    return Listed(names, states)
 
 
 def picture_names(folder: str) -> list[str]:

@@ -89,10 +89,11 @@ def masked_squares(
 
 
 def _fitting(mask: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    (height, width), (high, wide) = image.shape[1:3], input_checks.mask(mask).shape[1:]
+    mask = input_checks.mask(mask)
+    (height, width), (high, wide) = image.shape[1:3], mask.shape[1:]
     if (height, width) != (high, wide):
         raise ValueError(
             f"The mask is {wide}x{high} pixels large, and the image {width}x{height}: connect a mask of the same size. "
             "(Load Image gives one of 64x64 if the image has no transparent part and no mask was painted on it.)"
         )
-    return input_checks.mask(mask)
+    return mask

@@ -156,6 +156,16 @@ def test_folders_below_the_input_folder_are_offered(root):
     assert offered == folders() == ["a link", "a link/deep", "set", "set/below", "set 9", "set 10", "."]
 
 
+def test_folders_are_listed_again_only_when_one_has_changed(root, monkeypatch):
+    first, walks, walk = folders(), [], os.walk
+    monkeypatch.setattr(os, "walk", lambda *args, **options: walks.append(args) or walk(*args, **options))
+    assert folders() == first and not walks
+    (root / "set" / "below" / "new").mkdir()
+    assert "set/below/new" in folders() and walks
+    (root / "set" / "below" / "new").rmdir()
+    assert folders() == first
+
+
 def test_a_new_node_stays_with_its_number():
     """A number that moves on by itself would sample again in every run, also where it is not read."""
     numbers = {each.id: each for each in EncodeFolder.define_schema().inputs}
