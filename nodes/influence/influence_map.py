@@ -69,7 +69,7 @@ class InfluenceMap(io.ComfyNode):
                 ),
             ],
             hidden=[io.Hidden.unique_id],
-            has_intermediate_output=True,
+            is_output_node=True,
         )
 
     @classmethod

@@ -77,7 +77,7 @@ def test_it_is_drawn_over_the_image_of_the_same_picture(channels):
 def test_the_node_shows_the_pictures(monkeypatch):
     monkeypatch.setattr(influence_map, "SHOWN", 4)
     output = shown()
-    assert InfluenceMap.define_schema().has_intermediate_output
+    assert InfluenceMap.define_schema().is_output_node
     files = output.ui.as_dict()["images"]
     assert len(files) == 4
     first = np.asarray(Image.open(f"{folder_paths.get_temp_directory()}/{files[0]['filename']}")) / 255

@@ -113,3 +113,10 @@ def test_another_seed_makes_another_map(look, workflow):
     second = look(workflow)
     assert "record" not in second.executed and "map" in second.executed
     assert first.texts != second.texts
+
+
+def test_the_map_runs_without_a_node_behind_it(look, workflow):
+    del workflow["text"]
+    workflow = {name: node for name, node in workflow.items() if node["class_type"] != "SaveImage"}
+    seen = look(workflow)
+    assert "map" in seen.executed and seen.shown["map"][0].shape == (128, 128, 3)
