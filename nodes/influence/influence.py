@@ -8,8 +8,9 @@ which it is added. Layers and evaluations in which the reference does not act co
 Letters: B pictures, H x W latent pixels, L tokens of a layer.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,6 +28,9 @@ from ..display import is_shown, progress_ended, show_progress
 from .heat import live_picture
 
 KEY = "image_prompt_influence"  # key of the wrappers
+
+RUNS = 16  # of which the records are kept
+MEMORY = 64 * 2**20  # bytes of maps that are kept, for films; the last run is kept however large it is
 
 TILED = (
     "Another node runs the model on parts of the latent and does not say where they lie, so the influence cannot be "
@@ -59,30 +63,54 @@ class Record:
     maps: (references, B, H, W), on the CPU
     evaluations: how many evaluations of the model were recorded
     trouble: why there are no maps; empty if there are
+    latents: the fingerprints of the latents that the run made
     """
 
     names: tuple[str, ...]
     maps: torch.Tensor
     evaluations: int
     trouble: str = ""
+    latents: frozenset[str] = frozenset()
+
+
+def fingerprint(samples: torch.Tensor) -> str:
+    """What tells the latents of different runs apart, on each device and in each precision that nodes hand them on."""
+    values = samples.detach().cpu().to(torch.float16).contiguous()
+    return hashlib.sha256(f"{tuple(values.shape)}".encode() + values.numpy().tobytes()).hexdigest()
 
 
 class Influence:
-    """The record of the last run of a sampler, which fills it. Sockets of the type INFLUENCE carry it.
+    """The records of the last runs of samplers, which fill it. Sockets of the type INFLUENCE carry it.
 
-    record: None until a sampler has run to its end
+    records: of the runs that came to their end, the last one at the end
     """
 
     def __init__(self, choice: Choice, node_id: str | None = None):
         """`node_id`: the node on which a live picture is drawn."""
         self.choice = choice
         self.node_id = node_id
-        self.record: Record | None = None
+        self.records: list[Record] = []
+
+    @property
+    def record(self) -> Record | None:
+        """The record of the last run; None if none has come to its end."""
+        return self.records[-1] if self.records else None
+
+    def of(self, samples: torch.Tensor) -> Record | None:
+        """The record of the run that made these latents; None if it is not kept."""
+        made = fingerprint(samples)
+        return next((record for record in reversed(self.records) if made in record.latents), None)
+
+    def keep(self, record: Record, *samples: torch.Tensor) -> None:
+        """Keep the record of a run that made these latents, and drop the oldest if there are too many."""
+        self.records.append(replace(record, latents=frozenset(map(fingerprint, samples))))
+        while len(self.records) > RUNS or len(self.records) > 1 and sum(r.maps.nbytes for r in self.records) > MEMORY:
+            del self.records[0]
 
     def follow(self, model: ModelPatcher) -> None:
         """Record the runs of all samplers that sample with the model or a clone of it. It changes `model`."""
         watch(model)
-        model.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KEY, self._run)
+        model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, self._run)
         for kind, wrapper in WRAPPERS.items():
             if not model.get_wrappers(kind, KEY):
                 model.add_wrapper_with_key(kind, KEY, wrapper)
@@ -90,38 +118,40 @@ class Influence:
     def _run(
         self,
         executor: WrapperExecutor,
-        guider: Any,
+        noise: Any,
+        latent_image: Any,
+        sampler: Any,
         sigmas: Any,
-        extra_args: dict[str, Any],
-        callback: Callable[..., Any] | None,
+        denoise_mask: Any = None,
+        callback: Callable[..., Any] | None = None,
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        self.record = None
-        options = extra_args["model_options"]
+        guider: Any = executor.class_obj
+        options = guider.model_options
         inner = options.get("transformer_options", {})
         recording = Recording(self.choice, [*_attached(inner), *_carried(guider.conds)])
         inner = {**inner, OBSERVERS: (*inner.get(OBSERVERS, ()), recording)}
-        extra_args = {**extra_args, "model_options": {**options, "transformer_options": inner}}
-        if not is_shown(self.node_id):
-            samples = executor(guider, sigmas, extra_args, callback, *args, **kwargs)
-        else:
-            try:
-                samples = executor(guider, sigmas, extra_args, self._drawn(recording, callback), *args, **kwargs)
-            finally:
-                progress_ended(self.node_id)
-        self.record = recording.record()
-        return samples
+        denoised: list[Any] = []
+        shown = is_shown(self.node_id)
 
-    def _drawn(self, recording: "Recording", callback: Callable[..., Any] | None) -> Callable[..., Any]:
-        """A callback that draws what is known after each step."""
-
-        def after(step: int, denoised: Any, x: Any, total: int) -> Any:
-            result = None if callback is None else callback(step, denoised, x, total)
-            show_progress(step + 1, total, live_picture(recording.maps()), self.node_id)
+        def after(step: int, x0: Any, x: Any, total: int) -> Any:
+            denoised[:] = [x0]
+            result = None if callback is None else callback(step, x0, x, total)
+            if shown:
+                show_progress(step + 1, total, live_picture(recording.maps()), self.node_id)
             return result
 
-        return after
+        guider.model_options = {**options, "transformer_options": inner}
+        try:
+            samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, after, *args, **kwargs)
+        finally:
+            guider.model_options = options
+            if shown:
+                progress_ended(self.node_id)
+        out = guider.model_patcher.model.process_latent_out
+        self.keep(recording.record(), samples, *(out(x0.cpu()) for x0 in denoised))  # both outputs of SamplerCustom
+        return samples
 
 
 class Recording:

@@ -9,7 +9,7 @@ from .. import input_checks
 from ..display import show
 from ..sockets import CATEGORY, InfluenceType
 from .heat import SCALES, coloured, drawn_over, resized
-from .influence import Influence, Record
+from .influence import RUNS, Influence, Record
 
 PIXELS = 8  # of the decoded picture for one of the latent, in all models that have IP-Adapters here
 SHOWN = 32  # pictures on the node
@@ -29,8 +29,8 @@ class InfluenceMap(io.ComfyNode):
                 InfluenceType.Input("influence", tooltip="What was recorded, from Record Influence."),
                 io.Latent.Input(
                     "latent",
-                    tooltip="The latents of the sampler that ran with the recorded model, so that this node runs "
-                    "after it.",
+                    tooltip="The latents of a sampler that runs with the recorded model, as they come from it. They "
+                    "say which run is shown.",
                 ),
                 io.Image.Input(
                     "image",
@@ -100,13 +100,21 @@ def recorded(influence: Influence, samples: torch.Tensor) -> Record:
     """What was recorded when these latents were sampled.
 
     Raises:
-        ValueError: nothing was, or it was for latents of another size.
+        ValueError: nothing was, or the latents were changed afterwards.
     """
-    record = influence.record
-    if record is None:
+    if influence.record is None:
         raise ValueError(
             "Nothing was recorded: connect the model of Record Influence to a sampler, and the latent of that sampler "
             "to this node. If they are connected, run the sampler again, such as with another seed."
+        )
+    record = influence.of(samples)
+    if record is None:
+        count, height, width = samples[:, 0].shape
+        raise ValueError(
+            f"The latent, {count} picture{'' if count == 1 else 's'} of {height}x{width}, is not what one of the last "
+            f"{RUNS} recorded runs made: connect the latent of a sampler that runs with the model of Record Influence, "
+            "without a node between that changes it. If it is connected, run the sampler again, such as with another "
+            "seed."
         )
     if record.trouble:
         raise ValueError(record.trouble)
@@ -119,13 +127,6 @@ def recorded(influence: Influence, samples: torch.Tensor) -> Record:
         raise ValueError(
             "No reference acts on the model that was sampled with: put Apply IP-Adapter, or another node that applies "
             "references, between Record Influence and the sampler, or before Record Influence."
-        )
-    pictures, height, width = record.maps.shape[1:]
-    if (len(samples), *samples.shape[-2:]) != (pictures, height, width):
-        raise ValueError(
-            f"The latent has {len(samples)} pictures of {samples.shape[-2]}x{samples.shape[-1]}, the last run that was "
-            f"recorded had {pictures} pictures of {height}x{width}: connect the latent of the sampler that ran last "
-            "with the model of Record Influence, and give each sampler a Record Influence of its own."
         )
     return record
 

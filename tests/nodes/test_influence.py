@@ -273,18 +273,26 @@ def test_half_precision_gives_about_the_same_map(features, apply):
     torch.testing.assert_close(maps[1], maps[0], rtol=0.1, atol=1e-3)
 
 
-def test_of_two_samplers_the_last_run_is_kept_and_of_one_that_fails_nothing(model, adapter, features, apply):
+def test_records_stay_until_newer_ones_push_them_out(model, adapter, features, apply, monkeypatch):
+    """A run that fails leaves them as they are."""
     watched, influence = recorded(apply(model, adapter, features))
-    tiny.sample(watched, "SD1.5", batch=2)
-    tiny.sample(watched, "SD1.5", size=(8, 10))
-    assert influence.record.maps.shape == (1, 1, 8, 10)
+    made = [tiny.sample(watched, "SD1.5", size=(8, width), steps=1) for width in (8, 10)]
 
     def fails(*_):
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
         tiny.sample(watched, "SD1.5", callback=fails)
-    assert influence.record is None
+    assert [influence.of(samples).maps.shape[-1] for samples in made] == [8, 10]
+    assert influence.record is influence.of(made[1])
+    monkeypatch.setattr(module, "RUNS", 2)
+    tiny.sample(watched, "SD1.5", steps=1, batch=2)
+    assert [influence.of(samples) is None for samples in made] == [True, False]
+    monkeypatch.setattr(module, "MEMORY", 3 * 8 * 8 * 4)  # as much as the three maps of the last two runs
+    tiny.sample(watched, "SD1.5", steps=1)
+    assert [record.maps.shape[1] for record in influence.records] == [2, 1]
+    tiny.sample(watched, "SD1.5", steps=1, batch=4)
+    assert [record.maps.shape[1] for record in influence.records] == [4]
 
 
 def test_nothing_but_maps_is_kept(model, adapter, sides):

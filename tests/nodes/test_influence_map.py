@@ -1,10 +1,12 @@
 """What the influence map shows of a record."""
 
+import comfy.samplers
 import folder_paths
 import numpy as np
 import pytest
 import tiny
 import torch
+from comfy_extras.nodes_custom_sampler import SamplerCustom
 from PIL import Image
 
 from image_prompt.nodes.influence import influence_map
@@ -18,8 +20,8 @@ MAPS = torch.rand(2, 3, 4, 6, generator=torch.Generator().manual_seed(1)) * torc
 
 def shown(maps=MAPS, **options):
     influence = Influence(Choice(frozenset()))
-    influence.record = Record(("a cat", "a dog")[: len(maps)], maps, evaluations=1)
     samples = torch.zeros(maps.shape[1], 4, *maps.shape[2:])
+    influence.keep(Record(("a cat", "a dog")[: len(maps)], maps, evaluations=1), samples)
     return InfluenceMap.execute(influence, {"samples": samples}, **options)
 
 
@@ -98,6 +100,37 @@ def test_references_are_named_in_the_order_in_which_they_are_applied(model, adap
     assert all("mean 0.000" not in line for line in report.splitlines()[1:])
 
 
+def half(samples):
+    """The samples as ComfyUI hands them on if it keeps all between nodes in half precision."""
+    return samples.half()
+
+
+@pytest.mark.parametrize("kept", [torch.clone, half])
+def test_the_map_is_that_of_the_run_that_made_the_latent(model, adapter, two_references, apply, kept):
+    """Each of two samplers in a row, whatever ran last; not that of a latent that was changed afterwards."""
+    watched, influence = RecordInfluence.execute(apply(model, adapter, two_references)).args
+    runs = []
+    for steps in (2, 3):
+        runs.append((tiny.sample(watched, "SD1.5", steps=steps), influence.record))
+    assert not torch.allclose(runs[0][1].maps, runs[1][1].maps)
+    for samples, record in runs:
+        *_, text = InfluenceMap.execute(influence, {"samples": kept(samples)}).args
+        assert text == influence_map.report(record)
+    with pytest.raises(ValueError, match="without a node between that changes it"):
+        InfluenceMap.execute(influence, {"samples": kept(samples.flip(-1))})
+
+
+def test_both_outputs_of_a_custom_sampler_have_the_map(model, adapter, features, apply):
+    watched, influence = RecordInfluence.execute(apply(model, adapter, features)).args
+    positive, negative = tiny.conditions("SD1.5")
+    sampler, sigmas = comfy.samplers.sampler_object("euler"), torch.tensor([8.0, 4.0, 1.0])
+    latent = {"samples": torch.zeros(1, 4, 8, 8)}
+    outputs = SamplerCustom.execute(watched, True, 3, 3.0, positive, negative, sampler, sigmas, latent).args
+    assert not torch.equal(outputs[0]["samples"], outputs[1]["samples"])
+    one, other = (InfluenceMap.execute(influence, output).args[2] for output in outputs)
+    assert one == other
+
+
 def test_nothing_to_show_says_what_to_connect(model, adapter, features, apply):
     def refusal(watched, influence, steps=2, samples=None):
         sampled = tiny.sample(watched, "SD1.5", steps=steps)
@@ -110,6 +143,6 @@ def test_nothing_to_show_says_what_to_connect(model, adapter, features, apply):
     assert "Nothing was recorded: connect the model of Record Influence to a sampler" in refusal(patched, influence)
     assert "No reference acts on the model" in refusal(*RecordInfluence.execute(model).args)
     assert "No step of the sampler lies in the part" in refusal(*RecordInfluence.execute(patched, start=0.9).args)
-    assert "last run that was recorded had 1 pictures of 8x8" in refusal(
+    assert "The latent, 1 picture of 8x9, is not what one of the last 16 recorded runs made: connect" in refusal(
         watched, influence, samples=torch.zeros(1, 4, 8, 9)
     )
