@@ -13,6 +13,7 @@ from .influence import RUNS, Influence, Record
 
 PIXELS = 8  # of the decoded picture for one of the latent, in all models that have IP-Adapters here
 SHOWN = 32  # pictures on the node
+NOBODY = "No reference acts."  # the report of a run in which all are switched off
 
 
 class InfluenceMap(io.ComfyNode):
@@ -89,8 +90,9 @@ class InfluenceMap(io.ComfyNode):
         record = recorded(influence, samples)
         height, width = samples.shape[-2] * PIXELS, samples.shape[-1] * PIXELS
         size = (height, width) if image is None else (image.shape[1], image.shape[2])
-        masks = resized(SCALES[scale](record.maps).flatten(0, 1), size)
-        pictures = coloured(masks) if image is None else drawn_over(_behind(image, record), masks, opacity)
+        maps = record.maps if record.names else record.maps.new_zeros(1, *record.maps.shape[1:])
+        masks = resized(SCALES[scale](maps).flatten(0, 1), size)
+        pictures = coloured(masks) if image is None else drawn_over(_behind(image, maps), masks, opacity)
         text = report(record)
         show(text, getattr(cls.hidden, "unique_id", None))
         return io.NodeOutput(pictures, masks, text, ui=ui.PreviewImage(pictures[:SHOWN], cls=cls))
@@ -123,29 +125,25 @@ def recorded(influence: Influence, samples: torch.Tensor) -> Record:
             "No step of the sampler lies in the part of sampling that Record Influence records: set its start to 0 and "
             "its end to 1, or sample more steps."
         )
-    if not record.names:
-        raise ValueError(
-            "No reference acts on the model that was sampled with: put Apply IP-Adapter, or another node that applies "
-            "references, between Record Influence and the sampler, or before Record Influence."
-        )
     return record
 
 
 def report(record: Record) -> str:
     """One line for each reference: its mean and its highest influence."""
-    return "\n".join(
+    lines = (
         f"{name}: mean {values.mean():.3f}, highest {values.max():.3f}"
         for name, values in zip(record.names, record.maps, strict=True)
     )
+    return "\n".join(lines) or NOBODY
 
 
-def _behind(image: torch.Tensor, record: Record) -> torch.Tensor:
+def _behind(image: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     """The picture behind each map, (references * pictures, H, W, 3).
 
     Raises:
         ValueError: there are neither one image nor as many as pictures.
     """
-    references, pictures = record.maps.shape[:2]
+    references, pictures = maps.shape[:2]
     if len(image) not in (1, pictures):
         raise ValueError(
             f"There are {len(image)} images and {pictures} pictures in the latent: connect the image that VAE Decode "
