@@ -9,7 +9,8 @@ Letters: B pictures, H x W latent pixels, L tokens of a layer.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,7 +60,7 @@ class Choice:
 class Record:
     """The influence of each reference in one run of a sampler.
 
-    names: what people call the references
+    names: what people call the references, each another
     maps: (references, B, H, W), on the CPU
     evaluations: how many evaluations of the model were recorded
     trouble: why there are no maps; empty if there are
@@ -248,7 +249,7 @@ class Recording:
         kind = f"image prompt {len({known for known, _ in self.rows}) + 1}"
         for reference in references:
             self.rows[prompt, reference] = len(self.rows)
-            self.names.append(_name(prompt, reference, kind, len(references)))
+            self.names.append(_free(_name(prompt, reference, kind, len(references)), self.names))
 
 
 def _predict(executor: WrapperExecutor, x: Any, timestep: Any, model_options: dict[str, Any], seed: Any) -> Any:
@@ -320,6 +321,12 @@ def _name(prompt: ImagePrompt, reference: int | None, kind: str, count: int) -> 
     if len(names) == count:
         return names[reference]
     return kind if count == 1 else f"{kind}, picture {reference + 1}"
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    """The name, with a number behind it if another reference has it: nodes count their references each for itself."""
+    numbered = (f"{name} ({number})" for number in itertools.count(2))
+    return next(each for each in itertools.chain([name], numbered) if each not in taken)
 
 
 def _norm(x: torch.Tensor) -> torch.Tensor:

@@ -205,7 +205,7 @@ def test_areas_lie_where_they_are_and_share_a_place(model, adapter, sides):
     right = carrying(positive, prompts[1], area=(4, 4, 2, 4))
     watched, influence = recorded(attach_to_conditions(model))
     tiny.sample(watched, "SD1.5", steps=1, conds=[left + right, negative])
-    assert influence.record.names == ("one", "other", "two", "other")
+    assert influence.record.names == ("one", "other", "two", "other (2)")
     one, two = influence.record.maps[0, 0], influence.record.maps[2, 0]
     assert one[:, :4].min() > 1e-3 and one[:, 4:].max() == 0
     assert two[2:6, 4:].min() > 1e-3 and two[:2].max() == two[6:].max() == two[:, :4].max() == 0
