@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 COLOURS = ((0.0, 0.0, 0.0), (0.25, 0.05, 0.5), (0.85, 0.15, 0.3), (1.0, 0.6, 0.1), (1.0, 1.0, 0.85))  # of 0 to 1
 LIVE = 256  # pixels of the longer side of a live picture, at least
+EMPTY = 0.21  # grey of a place in a live picture where no map is, as on ComfyUI's nodes
 
 
 def _share(maps: torch.Tensor, most: torch.Tensor) -> torch.Tensor:
@@ -46,11 +47,11 @@ def live_picture(maps: torch.Tensor) -> torch.Tensor | None:
     """One picture (H, W, 3) of the maps of references (R, pictures, H, W), side by side, for the first picture."""
     if not maps.numel():
         return None
-    first = SCALES["share of the maximum"](maps[:, 0])
+    first = coloured(SCALES["share of the maximum"](maps[:, 0]))
     columns = math.ceil(len(first) ** 0.5)
     lines = math.ceil(len(first) / columns)
-    first = F.pad(first, (0, 0, 0, 0, 0, lines * columns - len(first)))
-    height, width = first.shape[1:]
-    sheet = first.view(lines, columns, height, width).transpose(1, 2).reshape(lines * height, columns * width)
-    larger = max(1, LIVE // max(sheet.shape))
-    return coloured(sheet.repeat_interleave(larger, 0).repeat_interleave(larger, 1))
+    first = F.pad(first, (0, 0, 0, 0, 0, 0, 0, lines * columns - len(first)), value=EMPTY)
+    height, width = first.shape[1:3]
+    sheet = first.view(lines, columns, height, width, 3).transpose(1, 2).reshape(lines * height, columns * width, 3)
+    larger = max(1, LIVE // max(sheet.shape[:2]))
+    return sheet.repeat_interleave(larger, 0).repeat_interleave(larger, 1)

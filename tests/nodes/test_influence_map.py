@@ -10,7 +10,7 @@ from comfy_extras.nodes_custom_sampler import SamplerCustom
 from PIL import Image
 
 from image_prompt.nodes.influence import influence_map
-from image_prompt.nodes.influence.heat import coloured
+from image_prompt.nodes.influence.heat import coloured, live_picture
 from image_prompt.nodes.influence.influence import Choice, Influence, Record
 from image_prompt.nodes.influence.influence_map import InfluenceMap
 from image_prompt.nodes.influence.record_influence import RecordInfluence
@@ -74,6 +74,16 @@ def test_it_is_drawn_over_the_image_of_the_same_picture(channels):
     part = 0.5 * masks.unsqueeze(-1)
     torch.testing.assert_close(pictures, (1 - part) * behind + part * coloured(masks))
     assert torch.equal(shown(image=image, opacity=0.0).args[0], behind)
+
+
+def test_the_live_picture_has_a_place_for_each_reference_and_grey_where_none_is():
+    maps = torch.stack([torch.full((2, 4, 8), value) for value in (0.5, 0.25, 0.0)])
+    picture = live_picture(maps)
+    assert picture.shape == (128, 256, 3)
+    places = [picture[line : line + 64, column : column + 128] for line in (0, 64) for column in (0, 128)]
+    expected = [*coloured(torch.tensor([1.0, 0.5, 0.0])), torch.full((3,), 0.21)]
+    for place, colour in zip(places, expected, strict=True):
+        torch.testing.assert_close(place, colour.expand_as(place))
 
 
 def test_the_node_shows_the_pictures(monkeypatch):
