@@ -1,5 +1,6 @@
 """The node that shows what was recorded of the influence of references."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ class InfluenceMap(io.ComfyNode):
                     "image",
                     optional=True,
                     tooltip="The decoded pictures, to draw on and to be as large as. Without them, the map is drawn on "
-                    "black.",
+                    "black. An image of other proportions than the latent stretches the map.",
                 ),
                 io.Combo.Input(
                     "scale",
@@ -93,7 +94,7 @@ class InfluenceMap(io.ComfyNode):
         maps = record.maps if record.names else record.maps.new_zeros(1, *record.maps.shape[1:])
         masks = resized(SCALES[scale](maps).flatten(0, 1), size)
         pictures = coloured(masks) if image is None else drawn_over(_behind(image, maps), masks, opacity)
-        text = report(record)
+        text = "\n".join([report(record), *stretched(size, samples)])
         show(text, getattr(cls.hidden, "unique_id", None))
         return io.NodeOutput(pictures, masks, text, ui=ui.PreviewImage(pictures[:SHOWN], cls=cls))
 
@@ -111,9 +112,9 @@ def recorded(influence: Influence, samples: torch.Tensor) -> Record:
         )
     record = influence.of(samples)
     if record is None:
-        count, height, width = samples[:, 0].shape
+        height, width = samples.shape[-2:]
         raise ValueError(
-            f"The latent, {count} picture{'' if count == 1 else 's'} of {height}x{width}, is not what one of the last "
+            f"The latent, {counted(len(samples))} of {height}x{width}, is not what one of the last "
             f"{RUNS} recorded runs made: connect the latent of a sampler that runs with the model of Record Influence, "
             "without a node between that changes it. If it is connected, run the sampler again, such as with another "
             "seed."
@@ -128,6 +129,10 @@ def recorded(influence: Influence, samples: torch.Tensor) -> Record:
     return record
 
 
+def counted(pictures: int) -> str:
+    return f"{pictures} picture{'' if pictures == 1 else 's'}"
+
+
 def report(record: Record) -> str:
     """One line for each reference: its mean and its highest influence."""
     lines = (
@@ -135,6 +140,14 @@ def report(record: Record) -> str:
         for name, values in zip(record.names, record.maps, strict=True)
     )
     return "\n".join(lines) or NOBODY
+
+
+def stretched(size: tuple[int, int], samples: torch.Tensor) -> Iterator[str]:
+    """A line that says so if a picture of this size has other proportions than the latent."""
+    (height, width), (rows, columns) = size, samples.shape[-2:]
+    tall, wide = height / rows, width / columns
+    if abs(tall - wide) * max(rows, columns) > max(tall, wide):  # by more than one latent pixel
+        yield f"The map is stretched: the image is {height}x{width}, the latent {rows}x{columns}."
 
 
 def _behind(image: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
@@ -146,7 +159,7 @@ def _behind(image: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     references, pictures = maps.shape[:2]
     if len(image) not in (1, pictures):
         raise ValueError(
-            f"There are {len(image)} images and {pictures} pictures in the latent: connect the image that VAE Decode "
+            f"There are {len(image)} images and {counted(pictures)} in the latent: connect the image that VAE Decode "
             "makes of this latent, or a single one."
         )
     colours = image[..., :3] if image.shape[-1] >= 3 else image[..., :1].expand(-1, -1, -1, 3)

@@ -76,6 +76,19 @@ def test_it_is_drawn_over_the_image_of_the_same_picture(channels):
     assert torch.equal(shown(image=image, opacity=0.0).args[0], behind)
 
 
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ((12, 19), ""),
+        ((768, 1150), ""),
+        ((1024, 1024), "The map is stretched: the image is 1024x1024, the latent 4x6."),
+    ],
+)
+def test_an_image_of_other_proportions_is_said_to_stretch_the_map(size, message):
+    *_, report = shown(image=torch.zeros(1, *size, 3)).args
+    assert report.splitlines()[2:] == [message] * bool(message)
+
+
 def test_the_live_picture_has_a_place_for_each_reference_and_grey_where_none_is():
     maps = torch.stack([torch.full((2, 4, 8), value) for value in (0.5, 0.25, 0.0)])
     picture = live_picture(maps)
