@@ -44,7 +44,7 @@ def inputs() -> list[io.Input]:
             template=io.Autogrow.TemplatePrefix(
                 ImagePromptType.Input("reference", tooltip="A reference, from Image Prompt Reference."),
                 prefix=PREFIX,
-                min=1,
+                min=0,
                 max=MOST,
             ),
             tooltip="Any number of references; a free socket appears as soon as the last one is used.",
