@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import comfy.context_windows
 import pytest
 import tiny
 import torch
 
+from image_prompt.ip_adapter import Course, Keyframe, StepWeights
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
 from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.applying.masks import Grid
@@ -228,3 +230,52 @@ def test_the_order_of_references_in_a_concat_does_not_matter(base):
             joined = Reference(CombineImagePrompts.execute("concat", **inputs).args[0], 0.8, case.references[0].mask)
             made.append(case.sample(chain(model, adapter, [joined])))
         assert_equal_but_for_rounding(*made, seed)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_the_order_of_references_that_share_a_softmax_does_not_matter(base):
+    for seed in BASES[base]:
+        case, (model, adapter) = a_case(base, seed), models(base)
+        values = [
+            MakeReference.execute(each.features, weight=each.weight, mask=case.references[0].mask).args[0]
+            for each in case.references
+        ]
+        made = []
+        for step in (1, -1):
+            given = {f"reference_{number}": value for number, value in enumerate(values[::step])}
+            made.append(case.sample(ApplyReferences.execute(model, adapter, given, joining="concat").args[0]))
+        assert_equal_but_for_rounding(*made, seed)
+
+
+@pytest.mark.parametrize("base", ["SD1.5", "SDXL"])
+def test_windows_of_a_film_are_the_whole_of_it(base):
+    """Frames have references, masks, weights and schedules of their own, and every window takes those of its frames."""
+    for seed in BASES[base]:
+        draw, noise, (model, adapter) = random.Random(seed), torch.Generator().manual_seed(seed), models(base)
+        frames, length = draw.randint(4, 7), draw.randint(2, 3)
+        features = ImageFeatures(
+            negative_penultimate=None, encoder="", image_embeds=torch.randn(frames, 24, generator=noise)
+        )
+        reference = MakeReference.execute(
+            features,
+            combining=draw.choice(("one per image", "one per image", "concat", "one softmax each")),
+            mask=a_mask(draw, draw.choice((1, frames))),
+            frame_weights=", ".join(f"{draw.uniform(-1, 1):.2f}" for _ in range(frames)),
+            step_weights=StepWeights(
+                tuple(Course(keyframes=(Keyframe(0.0, draw.random()), Keyframe(1.0, 1.0))) for _ in range(frames))
+            ),
+            scaling=draw.choice(("V only", "K+V")),
+        ).args[0]
+        patched = ApplyReferences.execute(model, adapter, {"reference_0": reference}).args[0]
+        size = draw.randint(5, 9), draw.randint(5, 9)
+        whole = tiny.sample(patched, base, steps=2, size=size, batch=frames)
+        windowed = patched.clone()
+        windowed.model_options["context_handler"] = comfy.context_windows.IndexListContextHandler(
+            context_schedule=comfy.context_windows.get_matching_context_schedule("standard_static"),
+            fuse_method=comfy.context_windows.get_matching_fuse_method("pyramid"),
+            context_length=length,
+            context_overlap=draw.randint(0, length - 1),
+            dim=0,
+        )
+        assert torch.isfinite(whole).all() and whole.shape == (frames, 4, *size)
+        assert_equal_but_for_rounding(tiny.sample(windowed, base, steps=2, size=size, batch=frames), whole, seed)
