@@ -1,0 +1,76 @@
+"""Nodes that take any number of references, through the queue: sockets, conditionings, and what is refused."""
+
+import numpy as np
+import pytest
+
+from image_prompt.devtools.comfyui import ServerError
+
+
+def with_references(workflow: dict, node: str = "ImagePromptApplyReferences", **sockets: dict) -> dict:
+    """A simple workflow in which this node takes the place of Apply IP-Adapter. sockets: inputs of each reference."""
+    (name, apply) = next((name, node) for name, node in workflow.items() if node["class_type"] == "ImagePromptApply")
+    references = {}
+    for socket, inputs in sockets.items():
+        key = f"of {socket}"
+        workflow[key] = {
+            "class_type": "ImagePromptReference",
+            "inputs": {"features": apply["inputs"]["features"], **inputs},
+        }
+        references[f"references.{socket}"] = [key, 0]
+    kept = {key: apply["inputs"][key] for key in ("model", "adapter")}
+    workflow[name] = {"class_type": node, "inputs": kept | references}
+    return workflow
+
+
+def picture(run, workflow: dict) -> np.ndarray:
+    (made,) = run(workflow).pictures
+    return np.asarray(made)
+
+
+def sampler(workflow: dict) -> dict:
+    return next(node for node in workflow.values() if node["class_type"] == "KSampler")["inputs"]
+
+
+def test_any_socket_may_be_the_first_and_references_can_be_off(run, load_workflow, sd15):
+    alone = with_references(load_workflow("sd15_simple"), reference_1={"weight": 0.6})
+    beside = with_references(
+        load_workflow("sd15_simple"), reference_0={"on": False}, reference_1={"weight": 0.6}, reference_7={"weight": 0}
+    )
+    off = with_references(load_workflow("sd15_simple"), reference_0={"on": False})
+    first, second, plain = (picture(run, workflow) for workflow in (alone, beside, off))
+    assert np.array_equal(first, second) and not np.array_equal(first, plain)
+
+
+@pytest.mark.parametrize(
+    ("sockets", "words"),
+    [
+        ({"reference_50": {}}, "There is no input references.reference_50: references are references.reference_0 to"),
+        ({"reference_0": {"frame_weights": "1, x"}}, "Frame weight 2 is 'x': it must be a number between -5 and 5"),
+        ({"reference_0": {"start": 0.6, "end": 0.4}}, "start must not be greater than end"),
+        ({"reference_0": {"frame_weights": "1, 1, 1"}}, "reference 1 has 3 weights for a batch of 1: give one (each"),
+        (
+            {"reference_0": {"name": "a"}, "reference_1": {"name": "a"}},
+            "Two references are called a: give each",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_words(run, load_workflow, sockets, words):
+    with pytest.raises(ServerError) as error:
+        run(with_references(load_workflow("sd15_simple"), **sockets))
+    assert words in str(error.value)
+
+
+def test_a_conditioning_carries_references(run, load_workflow):
+    workflow = with_references(load_workflow("sd15_simple"), "ImagePromptConditioning", reference_0={"weight": 0.6})
+    name = next(name for name, node in workflow.items() if node["class_type"] == "ImagePromptConditioning")
+    inputs, sampled = workflow[name]["inputs"], sampler(workflow)
+    positive, negative = sampled["positive"], sampled["negative"]
+    inputs["conditioning"], sampled["positive"] = positive, [name, 1]
+    alone = picture(run, workflow)
+    sampled["negative"] = [name, 2]
+    with pytest.raises(ServerError, match="gives a negative only if it is given one: connect its input negative"):
+        run(workflow)
+    inputs["negative"] = negative
+    both = picture(run, workflow)
+    applied = picture(run, with_references(load_workflow("sd15_simple"), reference_0={"weight": 0.6}))
+    assert np.array_equal(both, applied) and not np.array_equal(both, alone)
