@@ -3,32 +3,39 @@
     influence of a reference on a token = mean over layers and evaluations of |added| / |text|
 
 where `added` is what the reference adds to the output of a layer, with its weight and mask, and `text` is the output to
-which it is added. Layers and evaluations in which the reference does not act count as 0.
+which it is added. Layers and evaluations in which the reference does not act count as 0. Where several conditions share
+a latent pixel, ComfyUI takes a weighted mean of what the model predicts for each, and the influence in their rows is
+averaged with the same weights: those of masks, strengths, and soft edges of areas.
 
 Letters: B pictures, H x W latent pixels, L tokens of a layer.
 """
 
+import copy
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
+from comfy.samplers import get_area_and_mult
 from torch.nn import functional as F
 
 from ...ip_adapter import Constant, Side
 from ..applying.hosts.host import SitePatch
 from ..applying.image_prompt import ImagePrompt, Site
 from ..applying.joint import Call, Contribution
-from ..applying.sampling import CARRIED, OBSERVERS, Area, Evaluation, Layout, watch
+from ..applying.sampling import CARRIED, OBSERVERS, Area, Evaluation, Group, Layout, watch
 from ..applying.sampling import KEY as EVALUATION
 from ..display import is_shown, progress_ended, show_progress
 from .heat import live_picture
 
 KEY = "image_prompt_influence"  # key of the wrappers
+SHARES = "image_prompt_shares"  # key in transformer_options of the shares of conditions
+
+WEIGHED = ("area", "strength", "mask", "mask_strength", "timestep_start", "timestep_end")  # parts of a condition
 
 RUNS = 16  # of which the records are kept
 MEMORY = 64 * 2**20  # bytes of maps that are kept, for films; the last run is kept however large it is
@@ -156,7 +163,7 @@ class Influence:
 
 
 class Recording:
-    """The influence in a run of a sampler that goes on. It observes the layers, and is told of each call of the model.
+    """The influence in a run of a sampler that goes on. It is told of each call of the model, and of its layers.
 
     number: of the current evaluation of the model, from 0
     """
@@ -170,40 +177,51 @@ class Recording:
         self.rows: dict[tuple[ImagePrompt, int | None], int] = {}  # number of a reference in the record
         self.names: list[str] = []
         self.sums: dict[tuple[int, bool, torch.device], torch.Tensor] = {}  # (B, H, W) by reference and negative rows
-        self.covered: dict[bool, torch.Tensor] = {}  # how many rows have covered each latent pixel, by negative rows
+        self.covered: dict[tuple[bool, torch.device], torch.Tensor] = {}  # sum of the shares of rows, by negative rows
         for prompt in dict.fromkeys(prompts):
             self._know(prompt)
 
-    def called(self, evaluation: Evaluation, shape: tuple[int, ...], options: dict[str, Any]) -> None:
-        """Note which pictures and which parts of them the model is called for, with a latent of this shape."""
-        if self.trouble or not self._is_chosen(evaluation):
+    def called(self, evaluation: Evaluation, x: torch.Tensor, options: dict[str, Any]) -> Iterator["RecordedCall"]:
+        """Note which pictures and which parts of them the model is called for, with the latent x.
+
+        It gives what observes the layers in this call; nothing if nothing is to be recorded.
+        """
+        if self.trouble or not self.records(evaluation):
             return
         self.evaluations.add(self.number)
         whole = (evaluation.run.pictures or evaluation.batch, *evaluation.latent_size)
         self.shape = self.shape or whole
         try:
-            layout = evaluation.layout(shape[0], shape[0], options)
+            layout = evaluation.layout(len(x), len(x), options)
         except ValueError as error:
             self.trouble = str(error)
             return
         if self.shape != whole:
             self.trouble = RESIZED
-        elif not _is_whole(layout, shape[-2:], evaluation):
+        elif not _is_whole(layout, x.shape[-2:], evaluation):
             self.trouble = TILED
         else:
+            shares = _of_rows(x, layout, options)
             for group in layout.groups:
-                covered = self.covered.setdefault(group.negative, torch.zeros(whole))
-                ones = torch.ones(len(group.frames), *shape[-2:])
-                _part(covered, group.area).index_add_(0, torch.tensor(group.frames), ones)
+                key = (group.negative, x.device)
+                covered = self.covered.setdefault(key, torch.zeros(whole, device=x.device))
+                _part(covered, group.area).index_add_(0, _frames(group, evaluation, x.device), shares[group.rows])
+            yield RecordedCall(self, shares)
 
     def observe(
-        self, site: Site, call: Call, text: torch.Tensor, contributions: Callable[[Side], Iterator[Contribution]]
+        self,
+        site: Site,
+        call: Call,
+        text: torch.Tensor,
+        contributions: Callable[[Side], Iterator[Contribution]],
+        shares: torch.Tensor,
     ) -> None:
         """Add the influence of each reference on the output of a layer: see `Observer`.
 
         Rows of a negative condition attend to references too if these push away, and count in the same way.
+        `shares`: how much each row counts on each latent pixel, (rows, height, width)
         """
-        if self.trouble or site not in self.choice.sites or not self._is_chosen(call.evaluation):
+        if self.trouble or site not in self.choice.sites:
             return
         if not _is_whole(call.layout, call.size, call.evaluation):
             self.trouble = TILED
@@ -216,19 +234,23 @@ class Recording:
             for each in contributions("cond"):
                 norm = norms[each.group.rows]
                 ratio = torch.where(norm > 0, _norm(each.added) / norm, 0.0)
-                self._add(each, _on_latent(ratio, call), call.evaluation)
+                self._add(each, _on_latent(ratio, call) * shares[each.group.rows], call.evaluation)
 
     def maps(self) -> torch.Tensor:
         """The mean of what was recorded so far, (references, B, H, W), on the CPU."""
         maps = torch.zeros(len(self.names), *(self.shape or (0, 0, 0)))
+        covered = {True: torch.zeros(maps.shape[1:]), False: torch.zeros(maps.shape[1:])}
+        for (negative, _), shares in self.covered.items():
+            covered[negative] += shares.cpu()
         for (number, negative, _), total in self.sums.items():
-            maps[number] += total.cpu() / self.covered[negative].clamp(min=1)
+            maps[number] += total.cpu() / torch.where(covered[negative] > 0, covered[negative], 1.0)
         return maps / max(len(self.choice.sites), 1)
 
     def record(self) -> Record:
         return Record(tuple(self.names), self.maps(), len(self.evaluations), self.trouble)
 
-    def _is_chosen(self, evaluation: Evaluation) -> bool:
+    def records(self, evaluation: Evaluation) -> bool:
+        """Whether the current evaluation of the model is to be recorded."""
         return self.number % self.choice.every == 0 and evaluation.within(self.choice.start, self.choice.end)
 
     def _add(self, each: Contribution, ratio: torch.Tensor, evaluation: Evaluation) -> None:
@@ -238,10 +260,7 @@ class Recording:
         if key not in self.sums:
             assert self.shape is not None
             self.sums[key] = torch.zeros(self.shape, device=ratio.device)
-        frames = evaluation.run.once(
-            (KEY, each.group.frames, ratio.device), lambda: torch.tensor(each.group.frames, device=ratio.device)
-        )
-        _part(self.sums[key], each.group.area).index_add_(0, frames, ratio)
+        _part(self.sums[key], each.group.area).index_add_(0, _frames(each.group, evaluation, ratio.device), ratio)
 
     def _know(self, prompt: ImagePrompt) -> None:
         """Give each reference of a prompt its number and its name."""
@@ -252,12 +271,40 @@ class Recording:
             self.names.append(_free(_name(prompt, reference, kind, len(references)), self.names))
 
 
+@dataclass(frozen=True)
+class RecordedCall:
+    """A recording in one call of the model, which several threads may make at once. It observes the layers.
+
+    shares: how much each row of the call counts on each latent pixel, (rows, height, width)
+    """
+
+    recording: Recording
+    shares: torch.Tensor
+
+    def observe(
+        self, site: Site, call: Call, text: torch.Tensor, contributions: Callable[[Side], Iterator[Contribution]]
+    ) -> None:
+        self.recording.observe(site, call, text, contributions, self.shares)
+
+
 def _predict(executor: WrapperExecutor, x: Any, timestep: Any, model_options: dict[str, Any], seed: Any) -> Any:
     """Count the evaluations of the model, which may each be several calls: for windows, areas or conditions."""
     found = executor(x, timestep, model_options, seed)
     for recording in _recordings(model_options.get("transformer_options", {})):
         recording.number += 1
     return found
+
+
+def _weigh(
+    executor: WrapperExecutor, model: Any, conds: Sequence[Any], x: Any, timestep: Any, model_options: dict[str, Any]
+) -> Any:
+    options = model_options.get("transformer_options", {})
+    if any(each.records(options[EVALUATION]) for each in _recordings(options) if EVALUATION in options):
+        shares = {
+            (uuid, index): share for index, some in enumerate(conds) for uuid, share in _shares(some or (), x, timestep)
+        }
+        model_options = {**model_options, "transformer_options": {**options, SHARES: shares}}
+    return executor(model, conds, x, timestep, model_options)
 
 
 def _apply(
@@ -271,13 +318,63 @@ def _apply(
     *args: Any,
     **kwargs: Any,
 ) -> Any:
-    if EVALUATION in transformer_options:  # not if a pack bypasses ComfyUI's batching
-        for recording in _recordings(transformer_options):
-            recording.called(transformer_options[EVALUATION], tuple(x.shape), transformer_options)
+    if EVALUATION in transformer_options:
+        evaluation = copy.copy(transformer_options[EVALUATION])
+        evaluation.observers = [
+            each
+            for observer in evaluation.observers  # none if a pack bypasses ComfyUI's batching
+            for each in (
+                observer.called(evaluation, x, transformer_options) if isinstance(observer, Recording) else [observer]
+            )
+        ]
+        transformer_options = {**transformer_options, EVALUATION: evaluation}
     return executor(x, t, c_concat, c_crossattn, control, transformer_options, *args, **kwargs)
 
 
-WRAPPERS = {WrappersMP.PREDICT_NOISE: _predict, WrappersMP.APPLY_MODEL: _apply}
+WRAPPERS = {
+    WrappersMP.PREDICT_NOISE: _predict,
+    WrappersMP.CALC_COND_BATCH: _weigh,
+    WrappersMP.APPLY_MODEL: _apply,
+}
+
+
+def _shares(
+    conds: Sequence[dict[str, Any]], x: torch.Tensor, timestep: torch.Tensor
+) -> Iterator[tuple[Hashable, torch.Tensor]]:
+    """How much each condition of a prompt counts in the mean that ComfyUI forms of them.
+
+    It gives the uuids of the conditions that act now, and their shares, (pictures, height, width) of their areas.
+    """
+    total = torch.zeros_like(x[:, 0], dtype=torch.float32)
+    found: list[tuple[Hashable, Area | None, torch.Tensor]] = []
+    for cond in conds:
+        given = {key: cond[key] for key in WEIGHED if key in cond} | {"uuid": cond["uuid"], "model_conds": {}}
+        if "default" not in cond and (known := get_area_and_mult(given, x, timestep)) is not None:
+            area, weight = tuple(known.area) if known.area else None, known.mult[:, 0].float()
+            _part(total, area).add_(weight)
+            found.append((cond["uuid"], area, weight))
+    rest = (1.0 - total).clamp(min=0.0)  # default conditions share what the others leave
+    for cond in conds:
+        if "default" in cond:
+            total = total + rest
+            found.append((cond["uuid"], None, rest))
+    total = torch.where(total > 0, total, 1.0)
+    for uuid, area, weight in found:
+        yield uuid, weight / _part(total, area)
+
+
+def _of_rows(x: torch.Tensor, layout: Layout, options: dict[str, Any]) -> torch.Tensor:
+    """How much each row of a call counts on each latent pixel, (rows, height, width)."""
+    conditions = options["cond_or_uncond"]
+    count = len(x) // len(conditions)
+    frames = layout.groups[0].frames[:count]
+    alone = torch.ones(count, *x.shape[-2:], device=x.device)
+    shares = (
+        options.get(SHARES, {}).get(each, alone).to(x.device)
+        for each in zip(options.get("uuids") or conditions, conditions, strict=True)
+    )
+    # of all pictures if another node picks a window of them afterwards
+    return torch.cat([each if len(each) == count else each[[f % len(each) for f in frames]] for each in shares])
 
 
 def _recordings(options: dict[str, Any]) -> Iterator[Recording]:
@@ -339,6 +436,11 @@ def _on_latent(values: torch.Tensor, call: Call) -> torch.Tensor:
     tokens = values[:, : grid.height * grid.width].unflatten(1, (1, grid.height, grid.width))
     padded = height + grid.padding[0], width + grid.padding[1]
     return F.interpolate(tokens, padded, mode="nearest-exact")[:, 0, :height, :width]
+
+
+def _frames(group: Group, evaluation: Evaluation, device: torch.device) -> torch.Tensor:
+    """The number of the picture in the batch for each row of a group."""
+    return evaluation.run.once((KEY, group.frames, device), lambda: torch.tensor(group.frames, device=device))
 
 
 def _is_whole(layout: Layout, size: tuple[int, ...], evaluation: Evaluation) -> bool:

@@ -23,6 +23,7 @@ from image_prompt.nodes.influence.record_influence import RecordInfluence
 EXACT = {"rtol": 0, "atol": 0}
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
 LAYERS = 16  # of SD1.5
+MASK = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(4)).round(decimals=1)  # also 0
 
 
 @pytest.fixture
@@ -41,6 +42,11 @@ def half(side: str, size: tuple[int, int] = (8, 8)) -> torch.Tensor:
     middle = size[1] // 2
     mask[..., :middle] = 1.0
     return mask if side == "left" else 1.0 - mask
+
+
+def conditioned(condition, **options):
+    ((text, given),) = condition
+    return [[text, {**given, **options}]]
 
 
 def layer(model, adapter, kind: str, index: int) -> int:
@@ -179,19 +185,20 @@ def test_windows_of_frames_give_the_maps_of_all_frames_at_once(model, adapter, t
     model.model_options["transformer_options"]["ad_params"] = {"sub_idxs": None}
     masks = torch.rand(4, 8, 8)
     patched = apply(model, adapter, two_references, batch="one per image", mask=masks)
+    positive, negative = tiny.conditions("SD1.5")
+    conds = [conditioned(positive, mask=MASK) + conditioned(negative, mask=1.0 - MASK), negative]
     watched, whole = recorded(patched, every=2)
-    tiny.sample(watched, "SD1.5", batch=4, steps=3)
+    tiny.sample(watched, "SD1.5", batch=4, steps=3, conds=conds)
     watched, parts = recorded(patched, every=2)
     watched.add_wrapper(WrappersMP.CALC_COND_BATCH, windows(mark, frames))
-    tiny.sample(watched, "SD1.5", batch=4, steps=3)
+    tiny.sample(watched, "SD1.5", batch=4, steps=3, conds=conds)
     assert whole.record.maps.shape == (1, 4, 8, 8) and whole.record.maps.amin((0, 2, 3)).max() > 0
     assert whole.record.evaluations == parts.record.evaluations == 2
     torch.testing.assert_close(parts.record.maps, whole.record.maps, rtol=1e-3, atol=1e-5)
 
 
 def carrying(condition, prompt, **options):
-    ((text, given),) = condition
-    return [[text, {**given, **options, CARRIED: [(prompt, "cond")]}]]
+    return conditioned(condition, **options, **{CARRIED: [(prompt, "cond")]})
 
 
 def test_areas_lie_where_they_are_and_share_a_place(model, adapter, sides):
@@ -211,6 +218,59 @@ def test_areas_lie_where_they_are_and_share_a_place(model, adapter, sides):
     assert two[2:6, 4:].min() > 1e-3 and two[:2].max() == two[6:].max() == two[:, :4].max() == 0
     tiny.sample(watched, "SD1.5", steps=1, conds=[left + positive, negative])
     torch.testing.assert_close(influence.record.maps[0, 0], one / 2, rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture
+def maps_of(model, adapter, features, apply):
+    """The map of one step at 16x16 with these positive conditions, of a reference that acts in all of them."""
+    watched, influence = recorded(apply(model, adapter, features))
+
+    def maps_of(*positive):
+        negative = tiny.conditions("SD1.5")[1]
+        tiny.sample(watched, "SD1.5", steps=1, size=(16, 16), conds=[sum(positive, []), negative])
+        return influence.record.maps[0, 0]
+
+    return maps_of
+
+
+HALVES = half("left", (16, 16))[0], half("right", (16, 16))[0]
+FADING = torch.tensor([1.0] * 10 + [2 / 3, 1 / 3] + [0.0] * 4).expand(16, 16)  # a third of a quarter of 12 at each step
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "weights"),
+    [
+        ({"mask": MASK}, {"mask": 1.0 - MASK}, (MASK[0], 1.0 - MASK[0])),
+        ({"mask": HALVES[0]}, {"mask": HALVES[1]}, HALVES),
+        (
+            {"mask": MASK, "mask_strength": 0.5, "strength": 3.0},
+            {"strength": 0.4},
+            (1.5 * MASK[0], 0.4 * torch.ones(1)),
+        ),
+        ({"area": (16, 12, 0, 0)}, {}, (FADING, torch.ones(1))),
+        ({"mask": 0.7 * MASK}, {"default": True}, (0.7 * MASK[0], 1.0 - 0.7 * MASK[0])),
+    ],
+    ids=["mask", "half", "strength", "area", "default"],
+)
+def test_conditions_count_as_in_the_mean_of_comfyui(maps_of, one, other, weights):
+    """Two conditions together have the weighted mean of the maps that each has alone."""
+    first, second = (conditioned(each, **given) for each, given in zip(tiny.conditions("SD1.5", seed=8), (one, other)))
+    alone = [maps_of(each) for each in (first, second)]
+    expected = (weights[0] * alone[0] + weights[1] * alone[1]) / (weights[0] + weights[1])
+    assert not torch.allclose(alone[0], alone[1], rtol=0.1)
+    torch.testing.assert_close(maps_of(first, second), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_each_evaluation_counts_the_same_whatever_strength_its_conditions_have(model, adapter, features, apply):
+    watched, early = recorded(apply(model, adapter, features), end=0.5)
+    watched, late = recorded(watched, start=0.5)
+    watched, every = recorded(watched)
+    positive, negative = tiny.conditions("SD1.5")
+    strong = conditioned(positive, strength=4.0, end_percent=0.5)
+    weak = conditioned(positive, strength=0.5, start_percent=0.5)
+    tiny.sample(watched, "SD1.5", steps=4, conds=[strong + weak, negative])
+    assert early.record.evaluations == late.record.evaluations == 2
+    torch.testing.assert_close(every.record.maps, (early.record.maps + late.record.maps) / 2, **CLOSE)
 
 
 def test_a_reference_of_a_condition_is_known_before_it_acts(model, adapter, sides):
