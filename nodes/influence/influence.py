@@ -82,9 +82,9 @@ class Record:
 
 
 def fingerprint(samples: torch.Tensor) -> str:
-    """What tells the latents of different runs apart, on each device and in each precision that nodes hand them on."""
-    values = samples.detach().cpu().to(torch.float16).contiguous()
-    return hashlib.sha256(f"{tuple(values.shape)}".encode() + values.numpy().tobytes()).hexdigest()
+    """What tells latents apart on any device, to the bit."""
+    values = samples.detach().cpu().contiguous()
+    return hashlib.sha256(f"{values.dtype} {values.shape}".encode() + values.view(torch.uint8).numpy().data).hexdigest()
 
 
 class Influence:
@@ -111,7 +111,9 @@ class Influence:
 
     def keep(self, record: Record, *samples: torch.Tensor) -> None:
         """Keep the record of a run that made these latents, and drop the oldest if there are too many."""
-        self.records.append(replace(record, latents=frozenset(map(fingerprint, samples))))
+        kept = (torch.float32, torch.float16)  # by ComfyUI between nodes
+        latents = {fingerprint(each.to(dtype)) for each in samples for dtype in (each.dtype, *kept)}
+        self.records.append(replace(record, latents=frozenset(latents)))
         while len(self.records) > RUNS or len(self.records) > 1 and sum(r.maps.nbytes for r in self.records) > MEMORY:
             del self.records[0]
 

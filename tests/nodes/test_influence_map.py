@@ -141,6 +141,7 @@ def test_the_map_is_that_of_the_run_that_made_the_latent(model, adapter, two_ref
         assert text == influence_map.report(record)
     with pytest.raises(ValueError, match="without a node between that changes it"):
         InfluenceMap.execute(influence, {"samples": kept(samples.flip(-1))})
+    assert influence.of(samples * (1 + 1e-6)) is None
 
 
 def test_both_outputs_of_a_custom_sampler_have_the_map(model, adapter, features, apply):

@@ -115,6 +115,22 @@ def test_another_seed_makes_another_map(look, workflow):
     assert first.texts != second.texts
 
 
+def test_the_map_is_that_of_the_connected_sampler_also_from_the_cache(look, workflow):
+    first = look(workflow)
+    sampler, longer = find(workflow, "KSampler"), copy.deepcopy(workflow)
+    longer["second"] = copy.deepcopy(workflow[sampler])
+    longer["second"]["inputs"].update(latent_image=[sampler, 0], denoise=0.5)
+    longer["map"]["inputs"]["latent"] = ["second", 0]
+    second = look(longer)
+    assert "second" in second.executed and sampler not in second.executed
+    assert second.texts != first.texts
+
+    workflow["map"]["inputs"]["opacity"] = 0.5
+    again = look(workflow)
+    assert "map" in again.executed and sampler not in again.executed
+    assert again.texts == first.texts
+
+
 def test_the_map_runs_without_a_node_behind_it(look, workflow):
     del workflow["text"]
     workflow = {name: node for name, node in workflow.items() if node["class_type"] != "SaveImage"}
