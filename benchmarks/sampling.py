@@ -188,7 +188,7 @@ def controls(budget):
                 "one, schedule": ours(one, [scheduled(Strength(), 0.2)]),
                 "three, schedule": ours(three, [scheduled(each, each.weight / 2) for each in strengths], masks),
             },
-            2 * budget,
+            6 * budget,
             least=5,
         )
         ratios = [

@@ -134,28 +134,33 @@ def _shares(scores: Tensor, tokens: Sequence[int], mask: Tensor | None) -> Tenso
     return (shares if mask is None else shares.mul_(mask.unsqueeze(-2))).flatten(-3, -2)
 
 
-class WeightedValue:
-    """The values of all prompts of a sequence, which are multiplied by their weights only if the weights differ."""
+class Weighted:
+    """The values and masks of all prompts of a sequence, multiplied by their weights only where the weights differ.
 
-    def __init__(self, value: Tensor, tokens: Sequence[int], numbers: Sequence[int]):
-        """Keep values (..., T of all prompts, D). `tokens`: T of each prompt. `numbers`: `Attended.number` of each."""
-        self.value, self.tokens, self.numbers = value, list(tokens), numbers
-        self.scaled: Tensor | None = None
+    Then a mask takes them if there is one, because it is smaller than the values in most layers.
+    """
+
+    def __init__(self, value: Tensor, mask: Tensor | None, tokens: Sequence[int], numbers: Sequence[int]):
+        """Keep values (..., T of all prompts, D) and masks (..., P, N). `numbers`: `Attended.number` of each prompt."""
+        self.value, self.mask, self.numbers = value, mask, numbers
+        self.repeats = torch.tensor(tokens, device=value.device)
+        self.scaled: Tensor | None = None  # the mask, or without one the values
         self.weights: list[float] = []  # those that `scaled` is multiplied by
 
-    def at(self, weights: Weights) -> tuple[Tensor, float]:
-        """The values, and the factor that is still to be applied to the result."""
+    def at(self, weights: Weights) -> tuple[Tensor, Tensor | None, float]:
+        """The values, the masks, and the factor that is still to be applied to the result."""
         own = [weights[number] for number in self.numbers]
         if len(set(own)) == 1:
-            return self.value, own[0]
+            return self.value, self.mask, own[0]
+        given = self.value if self.mask is None else self.mask
         if self.scaled is None:
-            self.scaled = torch.empty_like(self.value)
+            self.scaled = torch.empty_like(given)
         if self.weights != own:
-            parts = (torch.split(each, self.tokens, -2) for each in (self.value, self.scaled))
-            for part, room, weight in zip(*parts, own):
-                torch.mul(part, weight, out=room)
+            factors = given.new_tensor(own)
+            factors = factors.repeat_interleave(self.repeats) if self.mask is None else factors
+            torch.mul(given, factors.unsqueeze(-1), out=self.scaled)
             self.weights = own
-        return self.scaled, 1.0
+        return (self.scaled, None, 1.0) if self.mask is None else (self.value, self.scaled, 1.0)
 
 
 class OneSequence:
@@ -167,13 +172,13 @@ class OneSequence:
     def __init__(self, sequences: Sequence[SequenceKeys], heads: int):
         (self.keys,) = sequences
         self.heads = heads
-        self.value = WeightedValue(self.keys.value, self.keys.tokens, self.keys.numbers)
+        self.weighted = Weighted(self.keys.value, self.keys.mask, self.keys.tokens, self.keys.numbers)
 
     def __call__(self, q: Tensor, out: Tensor, weights: Weights) -> None:
         keys, width = self.keys, q.shape[2]
-        value, weight = self.value.at(weights)
+        value, mask, weight = self.weighted.at(weights)
         scores = SCORES[q.dtype](by_head(q[keys.rows].reshape(-1, width), self.heads), keys.key)
-        shares = _shares(scores, keys.tokens, keys.mask)  # (H, T of all prompts, N)
+        shares = _shares(scores, keys.tokens, mask)  # (H, T of all prompts, N)
         by_head(out[keys.rows].view(-1, width), self.heads).baddbmm_(shares.mT, value, alpha=weight)
 
 
@@ -184,17 +189,17 @@ class SequencesInOneProduct:
         first, last = sequences[0], sequences[-1]
         self.rows, self.tokens, self.heads = slice(first.rows.start, last.rows.stop), first.tokens, heads
         self.keys = [each.key for each in sequences]
-        self.value = WeightedValue(torch.cat([each.value for each in sequences]), first.tokens, first.numbers)
-        self.mask = _stacked_masks(sequences)
+        value, mask = torch.cat([each.value for each in sequences]), _stacked_masks(sequences)
+        self.weighted = Weighted(value, mask, first.tokens, first.numbers)
 
     def __call__(self, q: Tensor, out: Tensor, weights: Weights) -> None:
-        value, weight = self.value.at(weights)  # (S * H, T of all prompts, D)
+        value, mask, weight = self.weighted.at(weights)  # value (S * H, T of all prompts, D)
         count, width = len(self.keys), q.shape[2]
         queries = by_head(q[self.rows].reshape(count, -1, width), self.heads)  # (S, H, N, D)
         scores = q.new_empty(count, self.heads, value.shape[1], queries.shape[2])
         for key, some, room in zip(self.keys, queries, scores):
             torch.bmm(key, some.mT, out=room)
-        image = torch.bmm(_shares(scores, self.tokens, self.mask).flatten(0, 1).mT, value)  # (S * H, N, D)
+        image = torch.bmm(_shares(scores, self.tokens, mask).flatten(0, 1).mT, value)  # (S * H, N, D)
         out = by_head(out[self.rows].view(count, -1, width), self.heads)
         out.add_(torch.unflatten(image, 0, (count, -1)), alpha=weight)
 
