@@ -331,7 +331,7 @@ class Call:
 
 
 COUNTED = {  # what is counted -> what else to say of it
-    "masks": ", or combine the references with one softmax each, and give one for each of them",
+    "masks": " (or with one softmax each, one for each picture of the features)",
     "weights": " (each frame weight, and each line of step weights, is for one picture)",
 }
 

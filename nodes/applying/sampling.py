@@ -52,9 +52,7 @@ class Run:
     """
 
     names: list[tuple[str, frozenset[Hashable]]] = field(default_factory=list)  # (guider's name, uuids of conditions)
-    origins: dict[Hashable, str] = field(
-        default_factory=dict
-    )  # uuid of a condition -> whose it is, by the guider's name
+    origins: dict[Hashable, str] = field(default_factory=dict)  # uuid of a condition -> guider's name for its list
     pictures: int = 0  # size of the whole batch; 0: not known
     made: dict[Hashable, Any] = field(default_factory=dict)
     windows: dict["Layout", dict[Hashable, Any]] = field(default_factory=dict)
@@ -192,11 +190,11 @@ class Evaluation:
     def progress(self) -> float:
         """How much of sampling lies behind this evaluation, in 0..1, as `percent_to_sigma` counts it."""
         known = _progress.setdefault(self.model_sampling, {})
-        if self.sigma not in known:
+        if (found := known.get(self.sigma)) is None:
             if len(known) >= SIGMAS:
                 known.clear()
-            known[self.sigma] = self._progress()
-        return known[self.sigma]
+            found = known[self.sigma] = self._progress()
+        return found
 
     def _progress(self) -> float:
         sampling = self.run.once("sampling on the CPU", lambda: _on_cpu(self.model_sampling))

@@ -58,7 +58,7 @@ def normalised(masks: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None
             "each must be one mask for all pictures, or as many as the other masks are."
         )
     size = max((mask.shape[-2] for mask in given), default=1), max((mask.shape[-1] for mask in given), default=1)
-    alike = [_enlarged(mask, size) for mask in given]
+    alike = [enlarged(mask, size) for mask in given]
     total = sum(alike, like.new_zeros(1, *size))
     over = total > 1 + OVERLAP
     return [white / total.clamp(min=1.0) if (over & (white > 0)).any() else mask for mask, white in zip(masks, alike)]
@@ -72,7 +72,8 @@ def _bell(size: int, radius: float) -> torch.Tensor:
     return weights / weights.sum(1, keepdim=True)
 
 
-def _enlarged(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def enlarged(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """A mask (N, H, W) at a larger size, or the same object if it has this size."""
     if mask.shape[-2:] == size:
         return mask
     return F.interpolate(mask.unsqueeze(1), size, mode="bilinear", align_corners=False).squeeze(1)

@@ -16,7 +16,7 @@ from ..applying.masks import Place
 from ..encoding.adapter_features import negative_features, reference_features
 from ..loading.adapter import ImagePromptAdapter
 from ..sockets import ImagePromptType
-from .mask_shapes import normalised
+from .mask_shapes import enlarged, normalised
 from .reference import Reference
 
 JOINING = ("one softmax each", "concat")
@@ -66,7 +66,7 @@ def inputs() -> list[io.Input]:
             advanced=True,
             tooltip="Where masks overlap. add: the references act on top of each other. normalise: they share, so "
             "that the masks add up to no more than 1; one without a mask counts as everywhere. Layers and steps do "
-            "not matter for it.",
+            "not matter for it, and references joined by concat are left as they are.",
         ),
     ]
 
@@ -89,7 +89,7 @@ def read_references(given: Mapping[str, object], joining: str, overlap: str) -> 
     input_checks.choice(joining, JOINING, "joining")
     input_checks.choice(overlap, OVERLAP, "overlap")
     found = list[Reference]()
-    for number, each in enumerate(_in_order(given), 1):
+    for number, each in _in_order(given):
         if each is not None:
             advice = "connect the output of Image Prompt Reference"
             reference = input_checks.expect(each, Reference, f"reference {number}", advice)
@@ -103,14 +103,33 @@ def read_references(given: Mapping[str, object], joining: str, overlap: str) -> 
 
 
 def _normalised(references: Sequence[Reference]) -> list[Reference]:
-    """The references with masks that add up to at most 1, where each picture with a softmax of its own counts."""
+    """The references with masks that add up to at most 1, where each picture with a softmax of its own counts.
+
+    Raises:
+        ValueError: masks of each picture of a batch meet masks of each picture of a reference.
+    """
+    several = [each for each in references if each.has_mask_of_each and each.pictures > 1]
+    film = [each for each in references if not each.has_mask_of_each and each.mask is not None and len(each.mask) > 1]
+    if several and film:
+        raise ValueError(
+            f"{several[0].name} has a mask for each of its {several[0].pictures} pictures, and {film[0].name} one for "
+            "each picture of the batch, so their overlap cannot be normalised: make a reference of each picture of "
+            f"{several[0].name}, or choose {OVERLAP[0]!r} for overlap."
+        )
     own = [_masks(each) for each in references]
     masks = iter(normalised([mask for some in own for mask in some]))
     lowered = [[next(masks) for _ in some] for some in own]
     return [
-        replace(each, mask=torch.cat([mask for mask in some if mask is not None]) if each.has_mask_of_each else some[0])
+        replace(each, mask=_together(some) if each.has_mask_of_each else some[0])
         for each, some in zip(references, lowered, strict=True)
     ]
+
+
+def _together(masks: Sequence[torch.Tensor | None]) -> torch.Tensor:
+    """Masks (1, H, W) of several sizes as one batch."""
+    given = [mask for mask in masks if mask is not None]
+    size = max(mask.shape[-2] for mask in given), max(mask.shape[-1] for mask in given)
+    return torch.cat([enlarged(mask, size) for mask in given])
 
 
 def _masks(reference: Reference) -> list[torch.Tensor | None]:
@@ -218,10 +237,11 @@ def _same(one: object, two: object) -> bool:
     return one is two if isinstance(one, torch.Tensor) or isinstance(two, torch.Tensor) else one == two
 
 
-def _in_order(given: Mapping[str, object]) -> list[object]:
-    """What is connected, by the numbers of the sockets."""
+def _in_order(given: Mapping[str, object]) -> list[tuple[int, object]]:
+    """What is connected, with the numbers of the sockets, counted from 1."""
     check_sockets({name: each for name, each in given.items() if not SOCKET.fullmatch(name)})
-    return [given[name] for name in sorted(given, key=lambda name: int(name.removeprefix(PREFIX)))]
+    numbered = [(int(name.removeprefix(PREFIX)) + 1, each) for name, each in given.items()]
+    return sorted(numbered, key=lambda pair: pair[0])
 
 
 def _rows(features: Features) -> int:

@@ -159,9 +159,8 @@ def _check_shapes(references: Sequence[Output], field: str) -> None:
 def _kept(features: Output, negative: str) -> torch.Tensor | Deferred | None:
     """The value of a field of `NEGATIVES` as it is kept, without encoding it."""
     kept = vars(features)
-    former = (
-        kept.get("negative") if negative == "negative_penultimate" else None
-    )  # as features hold it that were saved before
+    # features that were saved before call it so
+    former = kept.get("negative") if negative == "negative_penultimate" else None
     return kept.get(negative, former)
 
 

@@ -617,6 +617,17 @@ BAD_INPUTS = (
     ),
     Bad(
         Q,
+        {
+            "overlap": "normalise",
+            "references": lambda _: {
+                **_masked(3),
+                "reference_1": _reference(_pictures(2), combining="one softmax each", mask=torch.ones(2, 8, 8)),
+            },
+        },
+        "reference 2 has a mask for each of its 2 pictures, and reference 1 one for each .* make a reference of each",
+    ),
+    Bad(
+        Q,
         {"references": _references(layer_weights=ListedWeights((1.0, 1.0)))},
         r"There are 2 layer weights, SD1\.5 takes 1 .* 3 .* or 16",
     ),

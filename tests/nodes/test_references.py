@@ -224,6 +224,10 @@ def test_masks_are_shared_out_among_all_that_have_a_softmax(model, base, adapter
         tiny.sample(apply_references(model, adapter, apart, overlap="normalise"), base),
         tiny.sample(apply_references(model, adapter, apart), base),
     )
+    wide = torch.zeros(1, 32, 32)
+    wide[..., :8] = 1.0
+    mixed = [apart, reference(features, mask=wide)]
+    assert torch.isfinite(tiny.sample(apply_references(model, adapter, *mixed, overlap="normalise"), base)).all()
     joined = [reference(features), reference(two_references)]
     assert torch.equal(
         tiny.sample(apply_references(model, adapter, *joined, joining="concat", overlap="normalise"), base),
