@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 
-from image_prompt.ip_adapter import Course, Keyframe, StepWeights
+from image_prompt.ip_adapter import Course, CurveWeights, Keyframe, ListedWeights, StepWeights
 from image_prompt.ip_adapter.adapter import ImageKeyValue
 from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.applying.masks import Grid
@@ -61,6 +61,41 @@ def test_one_per_image_is_that_of_apply(model, base, adapter, two_references, ap
 def test_a_reference_that_does_nothing_leaves_the_same_bits(model, base, adapter, features, options):
     patched = apply_references(model, adapter, reference(features, **options))
     assert torch.equal(tiny.sample(patched, base, batch=2), tiny.sample(model, base, batch=2))
+
+
+WHITE = torch.ones(1, 8, 8)
+CONTROLS = {  # name -> its neutral value, and one that changes the picture
+    "weight": ({"weight": 1.0}, {"weight": 0.7}),
+    "layers": ({"layers": "all"}, {"layers": "composition"}),
+    "listed layer weights": (
+        {"layer_weights": ListedWeights((1.0,) * 16)},
+        {"layer_weights": ListedWeights((1, 0, 1))},
+    ),
+    "curve of layers": (
+        {"layer_weights": CurveWeights(first=1.0, last=1.0)},
+        {"layer_weights": CurveWeights(first=1.0, last=0.5)},
+    ),
+    "step weights": ({"step_weights": steps((0.0, 1.0), (1.0, 1.0))}, {"step_weights": steps((0.0, 1.0), (1.0, 0.5))}),
+    "range": ({"start": 0.0, "end": 1.0}, {"end": 0.5}),
+    "frame weights": ({"frame_weights": "1, 1"}, {"frame_weights": "0:1, 1:0.5"}),
+    "mask": ({"mask": WHITE}, {"mask": WHITE * 0.5}),
+    "inverted mask": ({"mask": WHITE * 0.0, "invert_mask": True}, {"mask": WHITE * 0.5, "invert_mask": True}),
+    "feather": ({"mask": WHITE, "feather": 0.2}, {"mask": WHITE.triu(), "feather": 0.2}),
+    "combining of one": ({"combining": "one softmax each"}, None),
+    "scaling": ({"scaling": "V only"}, {"scaling": "K+V", "weight": 0.7}),
+}
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_neutral_control_gives_the_same_bits_and_another_value_does_not(model, base, adapter, features, control):
+    neutral, acting = CONTROLS[control]
+    plain = tiny.sample(apply_references(model, adapter, reference(features)), base, batch=2)
+    found = tiny.sample(apply_references(model, adapter, reference(features, **neutral)), base, batch=2)
+    assert torch.equal(found, plain)
+    if acting is not None:
+        assert not torch.equal(
+            tiny.sample(apply_references(model, adapter, reference(features, **acting)), base, batch=2), plain
+        )
 
 
 def test_several_references_are_a_chain_of_applies(model, base, adapter, features, other_features, halves, apply):
