@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .families.foreign import ForeignFile
     from .families.layer_sets import LAYER_SET_NAMES
     from .features import ENCODERS, Features, Reads, encoder_name
+    from .frame_weights import parse_frame_weights
     from .from_file import load
     from .key_values import Constant, Keys, PerWindow, Pick, Picked, Sides
     from .layer_weights import (
@@ -107,6 +108,7 @@ __all__ = [
     "load_adapter",
     "match_layers",
     "normalise",
+    "parse_frame_weights",
     "parse_layer_weights",
     "parse_step_weights",
     "plan_attention",
@@ -130,6 +132,7 @@ EXPORTS = {  # module -> its names that the package gives
     "families.foreign": ("ForeignFile",),
     "families.layer_sets": ("LAYER_SET_NAMES",),
     "features": ("ENCODERS", "Features", "Reads", "encoder_name"),
+    "frame_weights": ("parse_frame_weights",),
     "from_file": ("load",),
     "key_values": ("Constant", "Keys", "PerWindow", "Pick", "Picked", "Sides"),
     "layer_weights": (

@@ -1,6 +1,5 @@
 """A reference as a value: features, and how they act on a model. And the node that makes one."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,8 +17,8 @@ from ...ip_adapter import (
     PresetWeights,
     ScalingName,
     StepWeights,
+    parse_frame_weights,
 )
-from ...ip_adapter.weight_text import quoted, weight
 from .. import input_checks
 from ..applying.prepared import Arrangement
 from ..encoding.features import FIELDS, join
@@ -28,8 +27,6 @@ from .mask_shapes import feathered, inverted
 
 SCALINGS_SHOWN: tuple[ScalingName, ...] = ("V only", "K+V")  # the others are for compatibility
 FEATHER_LIMIT = 0.5  # half of the mask's shorter side
-FRAMES = 100_000  # more pictures than any film has
-FRAME = re.compile(r"(\d+)\s*:(.*)", re.ASCII)
 
 
 class Combining(NamedTuple):
@@ -259,7 +256,7 @@ class MakeReference(io.ComfyNode):
                 "mask, or set it back."
             )
         method, arrangement = COMBININGS[combining]
-        keyframes, frames = _in_time(step_weights, _frame_weights(frame_weights))
+        keyframes, frames = _in_time(step_weights, parse_frame_weights(frame_weights))
         return io.NodeOutput(
             Reference(
                 name=name.strip(),
@@ -307,34 +304,3 @@ def _in_time(steps: StepWeights | None, weights: tuple[float, ...]) -> tuple[Cou
         )
     factors = factors * len(steps.courses) if len(factors) == 1 else factors
     return Course(), tuple(Frame(factor, course) for factor, course in zip(factors, steps.courses, strict=True))
-
-
-def _frame_weights(text: str) -> tuple[float, ...]:
-    """The weight of each picture of a batch: a list of numbers, or `number of a picture:weight` with ways between.
-
-    Raises:
-        ValueError: the text says something else, or pictures are not in order.
-    """
-    words = [word.strip() for word in re.split(r"[,\n]", text.strip())] if text.strip() else []
-    if not any(":" in word for word in words):
-        return tuple(weight(word, f"Frame weight {number}") for number, word in enumerate(words, 1))
-    known: list[tuple[int, float]] = []
-    for word in words:
-        match = FRAME.fullmatch(word)
-        if match is None:
-            raise ValueError(f"{quoted(word)} is no picture with a weight: write frame weights like '0:1, 29:0'.")
-        frame, value = int(match[1]), weight(match[2].strip(), f"The weight of picture {match[1]}")
-        if known and frame <= known[-1][0]:
-            raise ValueError(
-                f"The frame weights name picture {frame} after picture {known[-1][0]}: put them in order, each once."
-            )
-        if frame >= FRAMES:
-            raise ValueError(f"The frame weights name picture {frame}: pictures are numbered from 0 to {FRAMES - 1}.")
-        known.append((frame, value))
-    first = [known[0][1]] * known[0][0]
-    ways = [
-        low + (high - low) * (frame - start) / (end - start)
-        for (start, low), (end, high) in zip(known, known[1:])
-        for frame in range(start, end)
-    ]
-    return (*first, *ways, known[-1][1])
