@@ -75,7 +75,7 @@ class Reference:
     def pictures(self) -> int:
         """How many pictures its features are of."""
         tensors = (getattr(self.features, field, None) for field in FIELDS.values())
-        return next(len(each) for each in tensors if isinstance(each, torch.Tensor))
+        return next((len(each) for each in tensors if isinstance(each, torch.Tensor)), 1)  # no features: refused later
 
     @property
     def has_mask_of_each(self) -> bool:

@@ -620,6 +620,16 @@ BAD_INPUTS = (
         {
             "overlap": "normalise",
             "references": lambda _: {
+                "reference_0": _reference(Output(), combining="one softmax each", mask=torch.ones(1, 8, 8))
+            },
+        },
+        "This adapter reads image_embeds, which the features of reference 1 do not have: encode the image",
+    ),
+    Bad(
+        Q,
+        {
+            "overlap": "normalise",
+            "references": lambda _: {
                 **_masked(3),
                 "reference_1": _reference(_pictures(2), combining="one softmax each", mask=torch.ones(2, 8, 8)),
             },
