@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         layer_summary,
         layer_table,
         parse_layer_weights,
+        weight_type,
     )
     from .layers import Block, file_order, match_layers, select_layers
     from .prepare import kept_memory, project, working_memory
@@ -120,6 +121,7 @@ __all__ = [
     "step_table",
     "step_text",
     "working_memory",
+    "weight_type",
 ]
 
 EXPORTS = {  # module -> its names that the package gives
@@ -149,6 +151,7 @@ EXPORTS = {  # module -> its names that the package gives
         "layer_summary",
         "layer_table",
         "parse_layer_weights",
+        "weight_type",
     ),
     "layers": ("Block", "file_order", "match_layers", "select_layers"),
     "prepare": ("kept_memory", "project", "working_memory"),

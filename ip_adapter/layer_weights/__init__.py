@@ -13,6 +13,7 @@ from .preset import Cell, Preset
 from .presets import OFFERED_PRESETS, PRESETS, WEIGHT_TYPE
 from .published_blocks import PUBLISHED_BLOCKS
 from .table import layer_summary, layer_table
+from .weight_types import weight_type
 
 __all__ = [
     "DEPTH_CURVES",
@@ -31,4 +32,5 @@ __all__ = [
     "layer_summary",
     "layer_table",
     "parse_layer_weights",
+    "weight_type",
 ]

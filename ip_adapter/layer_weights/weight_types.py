@@ -1,12 +1,13 @@
 """The weight types of cubiq/ComfyUI_IPAdapter_plus as presets, for graphs that were saved with them.
 
-Letters: t number of a block in the order of execution, n how many there are, r = t / n. Its middle block never acts,
-and its blocks of SD1.5 are other ones than ours.
+Letters: t number of a block in the order of execution, n how many there are, r = t / n. Its blocks of SD1.5 are other
+ones than ours. Its middle block has not acted since September 2024, and did before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from ..families.layer_sets import LayerSets, places
@@ -20,6 +21,7 @@ SD15: LayerSets = MappingProxyType(
         "composition": places("input", 8),
         "faint composition": places("input", 7),
         "others": places("output", 3, 4),
+        "middle": frozenset(),
         "composition of SDXL": frozenset(),
     }
 )
@@ -31,10 +33,12 @@ SDXL: LayerSets = MappingProxyType(
         "composition": places("input", 8),
         "faint composition": frozenset(),
         "others": places("input", 4, 5, 7) | places("output", 0, 2, 3, 4, 5),
+        "middle": frozenset(),
         "composition of SDXL": places("input", 8),
     }
 )
 SETS: Mapping[str, LayerSets] = MappingProxyType({"SD1.5": SD15, "SDXL": SDXL, "Kolors": SDXL})
+MIDDLE = places("middle", 0)
 
 
 def _row(cells: Mapping[str, Cell], along: Callable[[float], float] = lambda _: 1.0) -> Preset:
@@ -42,7 +46,7 @@ def _row(cells: Mapping[str, Cell], along: Callable[[float], float] = lambda _: 
 
 
 def _all(along: Callable[[float], float] = lambda _: 1.0) -> Preset:
-    return _row({"input": Cell(), "output": Cell()}, along)
+    return _row({"input": Cell(), "output": Cell(), "middle": Cell()}, along)
 
 
 WEIGHT_TYPES: Mapping[str, Preset] = MappingProxyType(
@@ -52,10 +56,10 @@ WEIGHT_TYPES: Mapping[str, Preset] = MappingProxyType(
         "ease out": _all(lambda r: 0.05 + 0.95 * r),
         "ease in-out": _all(lambda r: 0.05 + 0.95 * (1.0 - abs(2.0 * r - 1.0))),
         "reverse in-out": _all(lambda r: 0.05 + 0.95 * abs(2.0 * r - 1.0)),
-        "weak input": _row({"input": Cell(0.2), "output": Cell()}),
-        "weak output": _row({"input": Cell(), "output": Cell(0.2)}),
-        "weak middle": _all(),  # it names the middle block alone, which does not act
-        "strong middle": _all(lambda _: 0.2),
+        "weak input": _row({"input": Cell(0.2), "output": Cell(), "middle": Cell()}),
+        "weak output": _row({"input": Cell(), "output": Cell(0.2), "middle": Cell()}),
+        "weak middle": _row({"input": Cell(), "output": Cell(), "middle": Cell(0.2)}),  # linear without the middle
+        "strong middle": _row({"input": Cell(0.2), "output": Cell(0.2), "middle": Cell()}),
         "style transfer": _row({"style": Cell()}),
         "composition": _row({"composition": Cell(), "faint composition": Cell(0.25)}),
         "strong style transfer": _row({"style": Cell(), "others": Cell()}),
@@ -67,7 +71,12 @@ WEIGHT_TYPES: Mapping[str, Preset] = MappingProxyType(
             }
         ),
         "strong style and composition": _row(  # SD1.5 knows no such weight type, and takes the weight everywhere
-            {"composition of SDXL": Cell(takes="composition"), "input": Cell(), "output": Cell()}
+            {
+                "composition of SDXL": Cell(takes="composition"),
+                "input": Cell(),
+                "output": Cell(),
+                "middle": Cell(),
+            }
         ),
         "style transfer precise": _row(
             {
@@ -86,3 +95,20 @@ WEIGHT_TYPES: Mapping[str, Preset] = MappingProxyType(
         ),
     }
 )
+
+
+def _with_middle(sets: LayerSets) -> LayerSets:
+    return MappingProxyType({**sets, "middle": MIDDLE, "others": frozenset(sets["others"] or ()) | MIDDLE})
+
+
+SETS_WITH_MIDDLE: Mapping[str, LayerSets] = MappingProxyType({base: _with_middle(sets) for base, sets in SETS.items()})
+
+
+def weight_type(name: str, *, middle: bool = False) -> Preset:
+    """The preset of a weight type.
+
+    name: a key of `WEIGHT_TYPES`
+    middle: whether the middle block acts too
+    """
+    preset = WEIGHT_TYPES[name]
+    return replace(preset, sets=SETS_WITH_MIDDLE) if middle else preset

@@ -21,6 +21,7 @@ from image_prompt.ip_adapter import (
     match_layers,
     parse_layer_weights,
     select_layers,
+    weight_type,
 )
 
 from .unets import comfy_block, diffusers_layers
@@ -308,3 +309,29 @@ def test_the_summary_joins_equal_neighbours_of_a_kind():
         == "input 1-8 = 0.500; middle = 0.500; output 3-11 = 0.500"
     )
     assert layer_summary(parse_layer_weights("0").shares(blocks, "SD1.5"), blocks) == "acts in no layer"
+
+
+@pytest.mark.parametrize(
+    "name, middle",
+    [
+        ("linear", 1.0),
+        ("weak middle", 0.2),
+        ("strong middle", 1.0),
+        ("weak input", 1.0),
+        ("strong style transfer", 1.0),
+    ],
+)
+def test_the_middle_block_acts_in_graphs_from_before_it_was_left_out(name, middle):
+    old = weight_type(name, middle=True).shares(unet("SDXL"), "SDXL")
+    new = weight_type(name).shares(unet("SDXL"), "SDXL")
+    added = {block: share for block, share in old.items() if block not in new}
+    assert {block.kind for block in added} == {"middle"} and len(added) == 10
+    assert {share.amount for share in added.values()} == {middle}
+    assert {block: old[block] for block in new} == new
+
+
+@pytest.mark.parametrize("name", ["style transfer", "composition", "style and composition"])
+def test_weight_types_that_list_their_blocks_never_had_the_middle_block(name):
+    for base in ("SD1.5", "SDXL"):
+        blocks = unet(base)
+        assert weight_type(name, middle=True).shares(blocks, base) == weight_type(name).shares(blocks, base)
