@@ -72,11 +72,13 @@ class Course:
 
     keyframes: factors on the weight, in the order of their progress; none: it acts in full. Before the first and after
         the last one, their factors hold
+    closed: whether it acts at `end` as well
     """
 
     start: float = 0.0
     end: float = 1.0
     keyframes: tuple[Keyframe, ...] = ()
+    closed: bool = False
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -85,7 +87,8 @@ class Course:
     @property
     def is_nothing(self) -> bool:
         """Whether it never acts."""
-        return self.start >= self.end or bool(self.keyframes and not any(each.factor for each in self.keyframes))
+        empty = self.start > self.end if self.closed else self.start >= self.end
+        return empty or bool(self.keyframes and not any(each.factor for each in self.keyframes))
 
     @property
     def largest(self) -> float:

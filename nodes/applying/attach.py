@@ -13,7 +13,7 @@ from ..activity import timed
 from ..loading.adapter import ImagePromptAdapter
 from ..loading.model_library import explained
 from .hosts import base_model, give_own_patches, host_of
-from .image_prompt import ImagePrompt, Site
+from .image_prompt import OURS, ImagePrompt, Rules, Site
 from .masks import EVERYWHERE, Place
 from .prepared import Arrangement, Factors, prepare
 from .sampling import KEY, watch
@@ -28,6 +28,7 @@ def image_prompt(
     place: Place = EVERYWHERE,
     *,
     arrangement: Arrangement = "together",
+    rules: Rules = OURS,
     factors: Factors = None,
     title: str = "",
     names: tuple[str, ...] = (),
@@ -39,6 +40,7 @@ def image_prompt(
         strength: how strongly it acts, in which of the adapter's layers, and when
         place: where in the picture it acts
         arrangement: how several references act
+        rules: what it does with pictures beyond its references, masks and weights
         factors: on the values of each reference and of each negative image, where these act together
         title, names: what people call it, and each of the references
 
@@ -58,7 +60,7 @@ def image_prompt(
             dtype=_dtype(model),
             load_device=model.load_device,
         )
-    return ImagePrompt(prepared, acting, strength, place, arrangement, title, names)
+    return ImagePrompt(prepared, acting, strength, place, arrangement, rules, title, names)
 
 
 def attach(model: ModelPatcher, prompts: Sequence[ImagePrompt]) -> ModelPatcher:

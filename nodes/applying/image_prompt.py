@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 from comfy.model_patcher import ModelPatcher
 
@@ -20,6 +21,26 @@ class Site:
     heads: int
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What our nodes and those of other packs do differently with batches and conditions.
+
+    beyond: which reference, mask and weight a picture takes whose number is beyond them: they begin again ("cycle"),
+        the last one holds ("hold"), or there must be one for each picture ("refuse")
+    negative: which conditions are negative: those that the guider calls so, or always the second ones
+    """
+
+    beyond: Literal["cycle", "hold", "refuse"] = "cycle"
+    negative: Literal["named", "second"] = "named"
+
+    def number(self, picture: int, count: int) -> int:
+        """Which of so many references, masks or weights a picture takes, by its number."""
+        return min(picture, count - 1) if self.beyond == "hold" else picture % count
+
+
+OURS = Rules()
+
+
 @dataclass(frozen=True, eq=False)
 class ImagePrompt:
     """One image prompt that acts on a model. All its layers share it, and nothing changes it.
@@ -29,6 +50,7 @@ class ImagePrompt:
     strength: how strongly it acts, in which layers, and when
     place: where in the picture it acts
     arrangement: how its references act; in `prepared` they are joined if they act together
+    rules: what it does with pictures beyond its references, masks and weights, and which conditions are negative
     title: what people call it
     names: what people call its references, in order; their number says how many it has
     """
@@ -38,6 +60,7 @@ class ImagePrompt:
     strength: Strength
     place: Place = EVERYWHERE
     arrangement: Arrangement = "together"
+    rules: Rules = OURS
     title: str = ""
     names: tuple[str, ...] = ()
 

@@ -14,8 +14,8 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ...ip_adapter import SCALINGS, Attended, Constant, Frame, Keys, PerWindow, Pick, Picked, Plan, Side, plan_attention
-from .image_prompt import ImagePrompt, Part, Site
-from .masks import Grid, Place, token_mask
+from .image_prompt import OURS, ImagePrompt, Part, Rules, Site
+from .masks import Grid, Place, Resizing, token_mask
 from .sampling import Evaluation, Group, Layout, Run, current, once
 
 Weights = tuple[float, ...]
@@ -59,7 +59,8 @@ class Cast:
     def side(self, part: Part, group: Group) -> Side | None:
         """Whose tokens the rows of a group attend to: those of the references, of the negative images, or nobody's."""
         if part not in self.carried:
-            return part.share.side(group.negative)
+            by_order = part.prompt.rules.negative == "second"
+            return part.share.side(group.second if by_order else group.negative)
         side = dict(group.carried).get(part.prompt)
         return part.share.side(side == "uncond") if side else None
 
@@ -170,7 +171,7 @@ class Joint:
                 if side is None:
                     continue
                 call.evaluation.run.once((part.prompt, "counted"), lambda part=part: check_counts(part.prompt, call))
-                for some, number in _by_number(group, part.prompt.frame_numbers, cast.first[part]):
+                for some, number in _by_number(group, part.prompt, cast.first[part]):
                     if not cast.frames[number][1].is_nothing:
                         rows = Rows(part, side, some, number, weights[number])
                         yield from (
@@ -185,10 +186,13 @@ class Joint:
             key, value = self._key_value(keys, rows, q, call)
             for reference, place in enumerate(prompt.places):
                 one = slice(reference % keys.rows, reference % keys.rows + 1)
-                yield reference, Attended(group.rows, key[one], value[one], call.mask(place, group, q), rows.number)
+                yield (
+                    reference,
+                    Attended(group.rows, key[one], value[one], call.mask(place, prompt.rules, group, q), rows.number),
+                )
             return
-        mask = call.mask(prompt.place, group, q)
-        references = [frame % keys.rows for frame in group.frames]
+        mask = call.mask(prompt.place, prompt.rules, group, q)
+        references = [prompt.rules.number(frame, keys.rows) for frame in group.frames]
         if isinstance(keys, Constant) and (keys.rows == 1 or references == list(range(keys.rows))):
             key, value = self._key_value(keys, rows, q, call)
             yield None, Attended(group.rows, key, value, mask, rows.number)
@@ -264,17 +268,17 @@ def _by_reference(rows: Rows, entry: Attended | Picked) -> Iterator[tuple[int | 
         yield reference, replace(entry, value=value)
 
 
-def _by_number(group: Group, numbers: Sequence[int], first: int) -> Iterator[tuple[Group, int]]:
-    """Split a group into neighbouring rows that take the same weight.
-
-    numbers: that of each picture of the batch, counted from `first`
-    """
+def _by_number(group: Group, prompt: ImagePrompt, first: int) -> Iterator[tuple[Group, int]]:
+    """Split a group into neighbouring rows that take the same weight, with its number, counted from `first`."""
+    numbers = prompt.frame_numbers
     if len(numbers) == 1:
         yield group, first
         return
     start = group.rows.start
-    for number, rows in itertools.groupby(enumerate(group.frames), key=lambda row: numbers[row[1] % len(numbers)]):
-        frames = tuple(frame for _, frame in rows)
+    for number, rows in itertools.groupby(
+        group.frames, key=lambda frame: numbers[prompt.rules.number(frame, len(numbers))]
+    ):
+        frames = tuple(rows)
         yield replace(group, rows=slice(start, start + len(frames)), frames=frames), first + number
         start += len(frames)
 
@@ -293,7 +297,7 @@ class Call:
     size: tuple[int, int]
     grid: Grid
 
-    def mask(self, place: Place, group: Group, q: torch.Tensor) -> torch.Tensor | None:
+    def mask(self, place: Place, rules: Rules, group: Group, q: torch.Tensor) -> torch.Tensor | None:
         """The mask of a place for a group of rows, (1 or the group's rows, L), which is made once in a run.
 
         Raises:
@@ -314,13 +318,16 @@ class Call:
                 "that node."
             )
         run, one = self.evaluation.run, len(mask) == 1
-        frames = () if one else group.frames
+        frames = () if one else tuple(rules.number(frame, len(mask)) for frame in group.frames)
         key = (place, group.area, frames, self.evaluation.latent_size, self.grid, q.shape[1], q.device, q.dtype)
-        return once(run.made if one else run.window(self.layout), key, lambda: self._placed(mask, group, q))
+        return once(
+            run.made if one else run.window(self.layout),
+            key,
+            lambda: self._placed(mask[list(frames)] if frames else mask, place.resizing, group, q),
+        )
 
-    def _placed(self, mask: torch.Tensor, group: Group, q: torch.Tensor) -> torch.Tensor:
-        some = mask if len(mask) == 1 else mask[[frame % len(mask) for frame in group.frames]]
-        placed = token_mask(some, self.evaluation.latent_size, group.area, self.grid)
+    def _placed(self, mask: torch.Tensor, resizing: Resizing, group: Group, q: torch.Tensor) -> torch.Tensor:
+        placed = token_mask(mask, self.evaluation.latent_size, group.area, self.grid, resizing)
         if placed.shape[1] != q.shape[1]:
             raise ValueError(
                 f"A block of the model has {q.shape[1]} tokens on a {self.grid.height}x{self.grid.width} grid, so the "
@@ -356,12 +363,12 @@ def check_counts(prompt: ImagePrompt, call: Call) -> None:
     for what, count in given.items():
         if not pictures or count in (0, 1, pictures):
             continue
-        if prompt.place.exact:
+        if prompt.rules.beyond == "refuse":
             needed = "one" if pictures == 1 else f"one, or {pictures}, one for each picture"
             raise ValueError(
                 f"{prompt.title} has {count} {what} for a batch of {pictures}: give {needed}{COUNTED.get(what, '')}."
             )
-        if count > pictures:
+        if count > pictures and prompt.rules == OURS:
             logging.getLogger(__name__).warning(
                 "Apply IP-Adapter was given %d %s for a batch of %d: each picture takes the one of its number, and "
                 "the last %d are not used.",

@@ -1,24 +1,27 @@
 """Where in the picture an image prompt acts, and how a mask is placed on the tokens of a block."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch.nn import functional as F
 
 from .sampling import Area
 
+Resizing = Literal["average", "bilinear"]
+
 
 @dataclass(frozen=True, eq=False)
 class Place:
     """Where in the picture an image prompt acts.
 
-    mask: (N, H, W) in 0..1, of any size, or None for everywhere
-    exact: whether several masks, references or weights must be as many as the pictures of the batch
+    mask: (N, H, W), of any size, or None for everywhere
+    resizing: how the mask is brought to the size of a block, a key of `RESIZINGS`
     """
 
     mask: torch.Tensor | None = None
-    exact: bool = False
+    resizing: Resizing = "average"
 
 
 EVERYWHERE = Place()
@@ -38,7 +41,9 @@ class Grid(NamedTuple):
     beside: int = 0
 
 
-def token_mask(mask: torch.Tensor, latent: tuple[int, int], area: Area | None, grid: Grid) -> torch.Tensor:
+def token_mask(
+    mask: torch.Tensor, latent: tuple[int, int], area: Area | None, grid: Grid, resizing: Resizing = "average"
+) -> torch.Tensor:
     """Place a mask of the picture on the tokens of a block: (N, H, W) -> (N, L).
 
     Args:
@@ -46,19 +51,30 @@ def token_mask(mask: torch.Tensor, latent: tuple[int, int], area: Area | None, g
         latent: height and width of the whole latent, in latent pixels
         area: (height, width, top, left) of the part of the latent that the block sees, in latent pixels; None: all
         grid: how the tokens of the block lie on that part
+        resizing: a key of `RESIZINGS`
     """
-    mask = mask.unsqueeze(1)
+    mask, resized = mask.unsqueeze(1), RESIZINGS[resizing]
     if area is not None:
         height, width, top, left = area
-        mask = _resized(mask, latent)[..., top : top + height, left : left + width]
+        mask = resized(mask, latent)[..., top : top + height, left : left + width]
     if any(grid.padding):
-        mask = mask if area is not None else _resized(mask, latent)
+        mask = mask if area is not None else resized(mask, latent)
         mask = F.pad(mask, (0, grid.padding[1], 0, grid.padding[0]), mode="replicate")
-    return F.pad(_resized(mask, (grid.height, grid.width)).flatten(1), (0, grid.beside))
+    return F.pad(resized(mask, (grid.height, grid.width)).flatten(1), (0, grid.beside))
 
 
-def _resized(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def _averaged(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Resize a mask. It is averaged where it shrinks, so that thin lines do not fall between the samples."""
     if size[0] <= mask.shape[-2] and size[1] <= mask.shape[-1]:
         return F.adaptive_avg_pool2d(mask, size)
+    return _bilinear(mask, size)
+
+
+def _bilinear(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(mask, size, mode="bilinear", align_corners=False)
+
+
+RESIZINGS: Mapping[Resizing, Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]] = {
+    "average": _averaged,
+    "bilinear": _bilinear,  # thin lines fall between the samples: as other packs do it
+}

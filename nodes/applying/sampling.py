@@ -101,6 +101,7 @@ class Group:
 
     rows: slice of the rows
     negative: whether they are rows of a negative condition
+    second: whether they are rows of the second condition, which most guiders make the negative one
     area: the part of the latent that they cover; None: all of it
     carried: the prompts that their conditions carry, with the side that they attend to
     frames: the number of the picture in the batch for each row
@@ -108,6 +109,7 @@ class Group:
 
     rows: slice
     negative: bool
+    second: bool
     area: Area | None
     carried: Carried
     frames: tuple[int, ...]
@@ -132,7 +134,8 @@ class Layout:
     def without_frames(self) -> Hashable:
         """What two layouts have in common that differ only in the pictures that their rows are about."""
         kinds = (
-            (group.rows.start, group.rows.stop, group.negative, group.area, group.carried) for group in self.groups
+            (group.rows.start, group.rows.stop, group.negative, group.second, group.area, group.carried)
+            for group in self.groups
         )
         return (self.tiles, *kinds)
 
@@ -176,15 +179,18 @@ class Evaluation:
     def sigma(self) -> float:
         return float(self.timestep[0])  # waits for the device, so it is read once in an evaluation, and only if needed
 
-    def within(self, start: float, end: float) -> bool:
-        """Whether this evaluation is in the part of sampling from `start` to `end`, both in 0..1, without the end."""
+    def within(self, start: float, end: float, closed: bool = False) -> bool:
+        """Whether this evaluation is in the part of sampling from `start` to `end`, both in 0..1.
+
+        closed: whether the end belongs to it
+        """
         if start <= 0.0 and end >= 1.0:
             return True
         first, last = (
             self.run.once(("sigma", at), lambda at=at: float(self.model_sampling.percent_to_sigma(at)))
             for at in (start, end)
         )
-        return last < self.sigma <= first
+        return (last <= self.sigma if closed else last < self.sigma) and self.sigma <= first
 
     @cached_property
     def progress(self) -> float:
@@ -210,7 +216,7 @@ class Evaluation:
         The course must stay alive as long as the evaluation.
         """
         if id(course) not in self.factors:
-            inside = self.within(*course.ends)
+            inside = self.within(*course.ends, course.closed)
             self.factors[id(course)] = (course.at(self.progress) if course.keyframes else 1.0) if inside else 0.0
         return self.factors[id(course)]
 
@@ -243,7 +249,7 @@ class Evaluation:
             frames = tuple(range(self.batch or rows // len(conditions))) if window is None else window
             tiles = _tiles(rows, len(conditions), len(frames), called)
             chunks = [
-                (self.negative[index], self.areas.get((uuid, index)), self.carriers.get((uuid, index), ()))
+                (self.negative[index], index == 1, self.areas.get((uuid, index)), self.carriers.get((uuid, index), ()))
                 for uuid, index in zip(uuids, conditions)
             ]
             self.layouts[key] = self.run.once(
@@ -260,7 +266,7 @@ def _on_cpu(model_sampling: Any) -> Any:
     return model_sampling if all(b.device.type == "cpu" for b in buffers) else copy.deepcopy(model_sampling).cpu()
 
 
-def _groups(chunks: Sequence[tuple[bool, Area | None, Carried]], frames: tuple[int, ...]) -> Iterator[Group]:
+def _groups(chunks: Sequence[tuple[bool, bool, Area | None, Carried]], frames: tuple[int, ...]) -> Iterator[Group]:
     """Join neighbouring chunks of the batch that are alike into groups. A chunk has one row for each frame."""
     first, rows = 0, len(frames)
     for last in range(1, len(chunks) + 1):

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ...ip_adapter import SCALINGS, WEIGHT_LIMIT, Features, Strength
 from .. import input_checks
 from ..applying.attach import image_prompt, matching_sites
-from ..applying.image_prompt import ImagePrompt
+from ..applying.image_prompt import ImagePrompt, Rules
 from ..applying.masks import Place
 from ..encoding.adapter_features import negative_features, reference_features
 from ..loading.adapter import ImagePromptAdapter
@@ -21,6 +21,7 @@ from .reference import Reference
 
 JOINING = ("one softmax each", "concat")
 OVERLAP = ("add", "normalise")
+EXACT = Rules(beyond="refuse")
 ROUNDING = 1e-6
 PREFIX = "reference_"  # of the names of sockets, before their numbers
 SOCKET = re.compile(PREFIX + r"\d+", re.ASCII)
@@ -163,7 +164,9 @@ def image_prompts(
         names = tuple(name for each, pair in zip(references, features) for name in _names(each, _rows(pair[0])))
         how = _acting(model, adapter, replace(first, weight=weight))
         title = " and ".join(each.name for each in references)
-        return [image_prompt(model, adapter, cond, uncond, *how, factors=factors, title=title, names=names)]
+        return [
+            image_prompt(model, adapter, cond, uncond, *how, rules=EXACT, factors=factors, title=title, names=names)
+        ]
     return [
         image_prompt(
             model,
@@ -172,6 +175,7 @@ def image_prompts(
             uncond,
             *_acting(model, adapter, each),
             arrangement=each.arrangement,
+            rules=EXACT,
             title=each.name,
             names=_names(each, _rows(cond)),
         )
@@ -190,7 +194,7 @@ def _acting(model: ModelPatcher, adapter: ImagePromptAdapter, reference: Referen
             f"The weights of {reference.name} multiply to {strength.largest:g}, at most {WEIGHT_LIMIT:g} is allowed in "
             "any layer, step and picture: lower its weight, or its layer, step or frame weights."
         )
-    return strength, Place(reference.mask, exact=True)
+    return strength, Place(reference.mask)
 
 
 def _features(adapter: ImagePromptAdapter, reference: Reference) -> tuple[Features, Features]:

@@ -165,7 +165,7 @@ def test_layers_of_every_grid_are_joined(base, rows, size, grids, two_references
 
 def test_each_picture_of_a_batch_has_its_own_map(model, adapter, sides):
     number = layer(model, adapter, "input", 1)
-    masks = Place(torch.cat([half("left"), half("right"), half("left")]), exact=True)
+    masks = Place(torch.cat([half("left"), half("right"), half("left")]))
     frames = Frame(1.0), Frame(1.0), Frame(0.0)
     prompt = image_prompt(model, adapter, *sides, Strength(1.0, {number: OWN}, frames=frames), masks)
     watched, influence = recorded(attach(model, [prompt]))
