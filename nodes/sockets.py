@@ -5,6 +5,7 @@ from comfy_api.latest import io
 CATEGORY = "image prompt"
 
 Adapter = io.Custom("IMAGE_PROMPT_ADAPTER")
+AdapterInput = io.Custom("IMAGE_PROMPT_ADAPTER,IPADAPTER").Input  # also what loaders of other packs give
 ImagePromptType = io.Custom("IMAGE_PROMPT")
 InfluenceType = io.Custom("INFLUENCE")
 LayerWeightsType = io.Custom("IMAGE_PROMPT_LAYER_WEIGHTS")

@@ -1,6 +1,7 @@
 """The node that applies an IP-Adapter to a model."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from comfy.clip_vision import Output
@@ -10,8 +11,8 @@ from comfy_api.latest import io
 from ...ip_adapter import LAYER_SET_NAMES, OWN, WEIGHT_LIMIT, Course, Strength, select_layers
 from .. import input_checks
 from ..encoding.adapter_features import negative_features, reference_features
-from ..loading.adapter import ImagePromptAdapter
-from ..sockets import CATEGORY, Adapter
+from ..loading.wires import as_adapter
+from ..sockets import CATEGORY, AdapterInput
 from .attach import attach, image_prompt, matching_sites
 from .masks import Place
 from .prepared import Arrangement
@@ -31,7 +32,7 @@ class ApplyImagePrompt(io.ComfyNode):
             search_aliases=["ip-adapter", "ipadapter", "image prompt", "apply ipadapter", "reference image"],
             inputs=[
                 io.Model.Input("model", tooltip="A SD1.5, SDXL, Kolors or Flux.1 model; other patches on it stay."),
-                Adapter.Input("adapter", tooltip="The IP-Adapter. It must be made for the model."),
+                AdapterInput("adapter", tooltip="The IP-Adapter. It must be made for the model."),
                 io.ClipVisionOutput.Input("features", tooltip="The reference images, from Encode Image Prompt."),
                 io.Float.Input(
                     "weight",
@@ -107,7 +108,7 @@ class ApplyImagePrompt(io.ComfyNode):
     def execute(
         cls,
         model: ModelPatcher,
-        adapter: ImagePromptAdapter,
+        adapter: Any,
         features: Output,
         weight: float = 1.0,
         start: float = 0.0,
@@ -118,7 +119,7 @@ class ApplyImagePrompt(io.ComfyNode):
         layers: str = LAYER_SET_NAMES[0],
     ) -> io.NodeOutput:
         input_checks.diffusion_model(model)
-        input_checks.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter")
+        adapter = as_adapter(adapter)
         input_checks.image_features(features)
         weight = input_checks.number(weight, -WEIGHT_LIMIT, WEIGHT_LIMIT, "weight")
         start, end = input_checks.part_of_sampling(start, end)

@@ -11,8 +11,8 @@ from .. import input_checks
 from ..applying.attach import attach, matching_sites
 from ..applying.image_prompt import ImagePrompt
 from ..display import show
-from ..loading.adapter import ImagePromptAdapter
-from ..sockets import CATEGORY, Adapter
+from ..loading.wires import as_adapter
+from ..sockets import CATEGORY, AdapterInput
 from .references import check_sockets, image_prompts, inputs, read_references
 
 
@@ -28,7 +28,7 @@ class ApplyReferences(io.ComfyNode):
             search_aliases=["ip-adapter", "ipadapter regional", "multiple references", "image prompt", "masks"],
             inputs=[
                 io.Model.Input("model", tooltip="A SD1.5, SDXL, Kolors or Flux.1 model; other patches on it stay."),
-                Adapter.Input("adapter", tooltip="The IP-Adapter. It must be made for the model."),
+                AdapterInput("adapter", tooltip="The IP-Adapter. It must be made for the model."),
                 *inputs(),
             ],
             outputs=[
@@ -42,7 +42,7 @@ class ApplyReferences(io.ComfyNode):
     def execute(
         cls,
         model: ModelPatcher,
-        adapter: ImagePromptAdapter,
+        adapter: Any,
         references: dict[str, Any],
         joining: str = "one softmax each",
         overlap: str = "add",
@@ -51,7 +51,7 @@ class ApplyReferences(io.ComfyNode):
         check_sockets(unknown)
         started = time.perf_counter()
         input_checks.diffusion_model(model)
-        input_checks.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter")
+        adapter = as_adapter(adapter)
         acting = read_references(references, joining, overlap)
         prompts = image_prompts(model, adapter, acting, joining)
         patched = attach(model, prompts)

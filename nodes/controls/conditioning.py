@@ -13,8 +13,8 @@ from .. import input_checks
 from ..applying.attach import attach_to_conditions
 from ..applying.image_prompt import ImagePrompt
 from ..applying.sampling import CARRIED
-from ..loading.adapter import ImagePromptAdapter
-from ..sockets import CATEGORY, Adapter
+from ..loading.wires import as_adapter
+from ..sockets import CATEGORY, AdapterInput
 from .references import check_sockets, image_prompts, inputs, read_references
 
 NO_NEGATIVE = ExecutionBlocker(
@@ -35,7 +35,7 @@ class ReferencesToConditioning(io.ComfyNode):
             search_aliases=["ip-adapter regional conditioning", "area reference", "image prompt conditioning"],
             inputs=[
                 io.Model.Input("model", tooltip="The model to sample with. Several of these nodes can share one."),
-                Adapter.Input("adapter", tooltip="The IP-Adapter. It must be made for the model."),
+                AdapterInput("adapter", tooltip="The IP-Adapter. It must be made for the model."),
                 io.Conditioning.Input("conditioning", tooltip="Where the references act, positive or negative."),
                 *inputs(),
                 io.Conditioning.Input(
@@ -56,7 +56,7 @@ class ReferencesToConditioning(io.ComfyNode):
     def execute(
         cls,
         model: ModelPatcher,
-        adapter: ImagePromptAdapter,
+        adapter: Any,
         conditioning: list[Any],
         references: dict[str, Any],
         joining: str = "one softmax each",
@@ -66,7 +66,7 @@ class ReferencesToConditioning(io.ComfyNode):
     ) -> io.NodeOutput:
         check_sockets(unknown)
         input_checks.diffusion_model(model)
-        input_checks.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter")
+        adapter = as_adapter(adapter)
         input_checks.conditioning(conditioning, "conditioning")
         acting = read_references(references, joining, overlap)
         prompts = [each for each in image_prompts(model, adapter, acting, joining) if not each.strength.is_nothing]

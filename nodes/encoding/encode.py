@@ -11,8 +11,8 @@ from ...clip_vision.masking import MARGIN
 from ...clip_vision.tiling import ALONG
 from .. import input_checks
 from ..activity import count, timed
-from ..loading.adapter import ImagePromptAdapter
-from ..sockets import CATEGORY, Adapter
+from ..loading.wires import ADVICE, as_adapter
+from ..sockets import CATEGORY, AdapterInput
 from .encoder import Encoder, as_encoder, encode_picture
 from .features import FIELDS, NEGATIVES, ImageFeatures, join
 from .squares import (
@@ -62,7 +62,7 @@ class EncodeImagePrompt(io.ComfyNode):
                     "keeps the square around the mask.",
                 ),
                 background_input("behind transparent parts, and outside the mask"),
-                Adapter.Input(
+                AdapterInput(
                     "adapter",
                     optional=True,
                     tooltip="The IP-Adapter that will read the features. With it, only what it reads is computed and "
@@ -108,7 +108,7 @@ class EncodeImagePrompt(io.ComfyNode):
         image: torch.Tensor,
         crop: str = "center",
         background: str = "black",
-        adapter: ImagePromptAdapter | None = None,
+        adapter: Any = None,
         mask: torch.Tensor | None = None,
         outside: str = OUTSIDE[0],
         margin: float = MARGIN,
@@ -131,17 +131,17 @@ class EncodeImagePrompt(io.ComfyNode):
         return io.NodeOutput(features, seen)
 
 
-def encode_for(encoder: Encoder, picture: torch.Tensor, adapter: ImagePromptAdapter | None) -> ImageFeatures:
+def encode_for(encoder: Encoder, picture: torch.Tensor, adapter: Any) -> ImageFeatures:
     """Features of a picture (B, S, S, 3), with only what the adapter reads, or with all of them without one.
 
     What the adapter reads of an empty picture is encoded at once, so that the encoder need not stay in memory.
     """
     if adapter is None:
         return encode_picture(encoder, picture)
-    input_checks.expect(adapter, ImagePromptAdapter, "adapter", "connect the output of Load IP-Adapter, or nothing")
-    features = encode_picture(encoder, picture, [FIELDS[reads.name] for reads in adapter.module.reads])
-    features.kept_for = adapter.name
-    read = {NEGATIVES.get(reads.negative) for reads in adapter.module.reads}
+    reader = as_adapter(adapter, advice=f"{ADVICE}, or nothing")
+    features = encode_picture(encoder, picture, [FIELDS[reads.name] for reads in reader.module.reads])
+    features.kept_for = reader.name
+    read = {NEGATIVES.get(reads.negative) for reads in reader.module.reads}
     for name in NEGATIVES.values():
         setattr(features, name, getattr(features, name) if name in read else None)
     return features

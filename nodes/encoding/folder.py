@@ -17,8 +17,7 @@ from comfy_api.latest import io
 from ...clip_vision.tiling import ALONG
 from .. import activity, input_checks
 from ..folders import digest, file_state
-from ..loading.adapter import ImagePromptAdapter
-from ..sockets import CATEGORY, Adapter
+from ..sockets import CATEGORY, AdapterInput
 from .encode import encode_for
 from .encoder import Encoder, as_encoder
 from .squares import BACKGROUNDS, CROPS_AND_TILES, background_input, squares, tiles_input
@@ -104,7 +103,7 @@ class EncodeFolder(io.ComfyNode):
                 ),
                 background_input("and behind transparent parts"),
                 tiles_input(),
-                Adapter.Input(
+                AdapterInput(
                     "adapter",
                     optional=True,
                     tooltip="The IP-Adapter that will read the features. With it, only what it reads is computed and "
@@ -147,7 +146,7 @@ class EncodeFolder(io.ComfyNode):
         crop: str = "center",
         background: str = "black",
         tiles: int = ALONG,
-        adapter: ImagePromptAdapter | None = None,
+        adapter: Any = None,
     ) -> io.NodeOutput:
         encoder = as_encoder(clip_vision)
         input_checks.choice(pictures, list(CHOICES), "pictures")

@@ -1,6 +1,7 @@
 """An IP-Adapter that ComfyUI manages: its weights are loaded, offloaded and counted like those of any model."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import comfy.model_management
@@ -8,7 +9,7 @@ import comfy.model_patcher
 import comfy.ops
 from comfy.model_patcher import ModelPatcher
 
-from ...ip_adapter import IPAdapter, load
+from ...ip_adapter import IPAdapter, load, load_adapter
 
 
 class ImagePromptAdapter:
@@ -29,6 +30,11 @@ class ImagePromptAdapter:
         """Load the adapter in a file. Raises a ValueError with the file's name if it cannot be used."""
         name = os.path.basename(path)
         return cls(load(path, "cpu", None, name=name, ops=comfy.ops.manual_cast), name)
+
+    @classmethod
+    def from_tensors(cls, sd: Mapping[str, Any], name: str) -> "ImagePromptAdapter":
+        """Make the adapter of these tensors, as `load_adapter` takes them. It shares their memory. Raises as that."""
+        return cls(load_adapter(sd, name=name, ops=comfy.ops.manual_cast, device="cpu"), name)
 
     @property
     def kind(self) -> str:

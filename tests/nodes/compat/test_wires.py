@@ -1,0 +1,201 @@
+"""Adapters of other packs arrive on IPADAPTER wires, raw or in a pipe, and are applied as ours are."""
+
+import asyncio
+import gc
+import weakref
+
+import execution
+import nodes
+import pytest
+import tiny
+import torch
+from bad_inputs import good
+
+from image_prompt.devtools import published
+from image_prompt.nodes.applying.apply import ApplyImagePrompt
+from image_prompt.nodes.controls.apply_references import ApplyReferences
+from image_prompt.nodes.controls.conditioning import ReferencesToConditioning
+from image_prompt.nodes.encoding.encode import EncodeImagePrompt
+from image_prompt.nodes.encoding.folder import EncodeFolder
+from image_prompt.nodes.loading import wires
+from image_prompt.nodes.loading.wires import acts_in_middle, as_adapter, encoder_of, insightface_of, with_middle
+
+
+@pytest.fixture
+def file(model):
+    return tiny.base_file(model)
+
+
+@pytest.fixture
+def raw(file):
+    return {**published.nested(file), "faceidplusv2": True}
+
+
+def pipe(raw, **parts):
+    return {
+        "clipvision": {"file": "a/encoder.safetensors", "model": None},
+        "ipadapter": {"file": "/models/ipadapter/mine/a.safetensors", "model": raw},
+        "insightface": {"provider": "CPU", "model": None},
+        **parts,
+    }
+
+
+def contents(value):
+    """All that a wire carries, with the identity of its tensors, to see whether it was changed."""
+    if isinstance(value, dict):
+        return {key: contents(each) for key, each in value.items()}
+    return (id(value), value._version) if isinstance(value, torch.Tensor) and not value.is_inference() else id(value)
+
+
+@pytest.mark.parametrize("base", ["SD1.5", "SDXL"])
+@pytest.mark.parametrize("wire", [lambda raw: raw, pipe], ids=["raw", "pipe"])
+def test_an_adapter_of_another_pack_steers_as_ours_does(model, base, file, raw, wire, features, apply):
+    given = wire(raw)
+    before = contents(given)
+    expected = tiny.sample(apply(model, tiny.wrapped(file), features), base)
+    assert torch.equal(tiny.sample(apply(model, given, features), base), expected)
+    assert contents(given) == before
+
+
+def test_the_weights_are_not_copied(raw):
+    module = as_adapter(raw).module
+    assert module.image_proj.state_dict()["proj.weight"].data_ptr() == raw["image_proj"]["proj.weight"].data_ptr()
+
+
+def test_moving_our_weights_changes_none_of_theirs(raw):
+    before = raw["image_proj"]["proj.weight"].clone()
+    as_adapter(raw).module.half().image_proj.proj.weight.zero_()
+    assert torch.equal(raw["image_proj"]["proj.weight"], before)
+
+
+def test_parameters_are_taken_too(raw):
+    given = {part: {key: torch.nn.Parameter(each) for key, each in raw[part].items()} for part in wires.PARTS}
+    expected = as_adapter(raw).module.state_dict()
+    assert all(torch.equal(each, expected[key]) for key, each in as_adapter(given).module.state_dict().items())
+    assert all(isinstance(each, torch.nn.Parameter) for part in wires.PARTS for each in given[part].values())
+
+
+def test_it_is_made_once_for_the_same_tensors_and_again_for_others(raw):
+    adapter = as_adapter(raw)
+    assert as_adapter(pipe(dict(raw))) is adapter
+    assert as_adapter({part: dict(raw[part]) for part in wires.PARTS}) is adapter
+    last = list(raw["ip_adapter"])[-1]
+    raw["ip_adapter"][last] = raw["ip_adapter"][last].clone()
+    assert as_adapter(raw) is not adapter
+
+
+def test_it_lives_as_long_as_the_tensors(raw, file):
+    seen = weakref.ref(as_adapter(raw))
+    gc.collect()
+    assert seen()
+    raw.clear(), file.clear()
+    gc.collect()
+    assert not seen()
+
+
+@pytest.mark.parametrize("folder", ["/models/ipadapter/mine/", "C:\\models\\", ""])
+def test_an_adapter_in_a_pipe_is_called_as_its_file(raw, folder):
+    assert as_adapter(pipe(raw, ipadapter={"file": f"{folder}a.safetensors", "model": raw})).name == "a.safetensors"
+
+
+def test_our_own_adapter_is_taken_as_it_is(adapter):
+    assert as_adapter(adapter) is as_adapter(pipe(adapter)) is as_adapter({wires.OURS: adapter}) is adapter
+
+
+def test_a_pipe_made_of_a_raw_dict_is_read(raw):
+    """IPAdapter_plus writes the keys of an empty pipe into a raw dict that its loaders are given."""
+    assert as_adapter({**raw, **pipe(None)}) is as_adapter(raw)
+
+
+def test_what_comes_with_an_adapter(raw):
+    encoder, faces = object(), object()
+    given = pipe(raw, clipvision={"file": "a", "model": encoder}, insightface={"provider": "CPU", "model": faces})
+    assert encoder_of(given) is encoder and insightface_of(given) is faces
+    for other in (raw, None, pipe(raw, clipvision=None, insightface={}), pipe(raw)):
+        assert encoder_of(other) is None and insightface_of(other) is None
+
+
+def test_a_copy_says_whether_to_act_in_the_middle_block(raw, adapter):
+    for given in (raw, pipe(raw), adapter):
+        before = contents(given)
+        copied = with_middle(given)
+        assert acts_in_middle(copied) and as_adapter(copied) is as_adapter(given)
+        assert not acts_in_middle(with_middle(copied, on=False))
+        assert not acts_in_middle(given) and contents(given) == before
+    with pytest.raises(ValueError, match="The ipadapter is nothing: connect"):
+        with_middle(None)
+
+
+FACES = "ip-adapter-faceid_sd15"
+
+
+def test_what_is_not_applied_is_named():
+    face = published.nested(published.fill(published.shapes(FACES), 1))
+    for given in (face, pipe(face)):
+        with pytest.raises(
+            ValueError, match=r"The adapter cannot be applied\. This file is a FaceID adapter.*plus-face"
+        ):
+            as_adapter(given)
+
+
+def test_a_damaged_adapter_is_named(raw):
+    raw["ip_adapter"].pop("3.to_k_ip.weight")
+    with pytest.raises(ValueError, match=r"The adapter cannot be applied.*3\.to_k_ip\.weight is missing"):
+        as_adapter(raw)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (pipe(None), "The adapter is nothing: connect the output of Load IP-Adapter"),
+        ({"ipadapter": None}, "The adapter is nothing: connect"),
+        (pipe("a word"), "The adapter is the text 'a word': connect"),
+        ({"image_proj": None, "ip_adapter": [1]}, "The adapter is a dict with image_proj, ip_adapter: connect"),
+        ({"image_proj": {"proj.weight": "a"}}, "The adapter is a dict with image_proj: connect"),
+    ],
+)
+def test_what_carries_no_adapter_is_refused(given, words):
+    with pytest.raises(ValueError, match=words):
+        as_adapter(given)
+
+
+class Theirs:
+    """A loader of another pack."""
+
+    RETURN_TYPES = ("IPADAPTER",)
+    FUNCTION = "load"
+    CATEGORY = "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+
+OURS = [ApplyImagePrompt, ApplyReferences, ReferencesToConditioning, EncodeImagePrompt, EncodeFolder]
+
+
+@pytest.mark.parametrize("node", OURS)
+@pytest.mark.parametrize(
+    ("type", "fits"), [("IPADAPTER", True), ("IMAGE_PROMPT_ADAPTER", True), ("CLIP_VISION", False)]
+)
+def test_comfyui_lets_both_types_in(node, type, fits, monkeypatch):
+    loader = builtin(type)
+    for name, kind in (("theirs", loader), ("ours", node)):
+        monkeypatch.setitem(nodes.NODE_CLASS_MAPPINGS, name, kind)
+    linked = {"1": {"class_type": "theirs", "inputs": {}}, "2": {"class_type": "ours", "inputs": {"adapter": ["1", 0]}}}
+    _, errors, _ = asyncio.run(execution.validate_inputs("a prompt", linked, "2", {}))
+    assert any(error["extra_info"].get("input_name") == "adapter" for error in errors) is not fits
+
+
+def builtin(type):
+    class Loader(Theirs):
+        RETURN_TYPES = (type,)
+
+    return Loader
+
+
+@pytest.mark.parametrize("node", OURS)
+def test_every_node_of_ours_takes_both_kinds(node, model, raw):
+    inputs = good(node)
+    for given in (raw, pipe(raw)):
+        assert node.execute(**{**inputs, "adapter": given}).args
