@@ -73,20 +73,20 @@ class LoadImagePromptModels(io.ComfyNode):
         input_checks.choice(purpose, (AUTO, *PURPOSES), "purpose")
         base = base_model(input_checks.diffusion_model(model))
         chosen = _adapter(base, purpose)
-        found = _required(chosen)
-        adapter = load_adapter(_listed(found))
+        found = required(chosen)
+        adapter = load_adapter(listed(found))
         needed = encoder_need(adapter.module)
         given = f"{adapter.name} is an IP-Adapter for {base} that reads {needed.encoder}."
-        encoder = _required(look_for(needed), given)
+        encoder = required(look_for(needed), given)
         taken = [found, encoder]
         if companion := companion_need(chosen):
-            lora = _required(look_for(companion), f"{adapter.name} was trained with a LoRA.")
+            lora = required(look_for(companion), f"{adapter.name} was trained with a LoRA.")
             model = with_lora(model, lora)
             taken.append(lora)
         show(f"{chosen.need.purpose}: {_short_names(taken)}", getattr(cls.hidden, "unique_id", None))
-        loaded = load_encoder(_listed(encoder))
-        used = [adapter_file(_listed(found), adapter), encoder_file(_listed(encoder), loaded)]
-        note_files(cls.hidden, *used, *(lora_file(_listed(file), file.identity) for file in taken[2:]))
+        loaded = load_encoder(listed(encoder))
+        used = [adapter_file(listed(found), adapter), encoder_file(listed(encoder), loaded)]
+        note_files(cls.hidden, *used, *(lora_file(listed(file), file.identity) for file in taken[2:]))
         return io.NodeOutput(model, adapter, loaded)
 
 
@@ -120,7 +120,7 @@ class ModelPathsReport(io.ComfyNode):
 
 def with_lora(model: ModelPatcher, found: IndexedFile) -> ModelPatcher:
     """A clone of the model with a LoRA at full strength, as the adapter was trained with it."""
-    name = _listed(found)
+    name = listed(found)
     with named_weights(model_path("loras", name), name) as weights:
         tensors = {key: weights.read(key) for key in weights.tensors}
     patched, _ = comfy.sd.load_lora_for_models(model, None, tensors, 1.0, 0.0)
@@ -148,7 +148,7 @@ def _needs(base: str, purpose: str) -> list[Need]:
     return [Need("adapter", purpose=each, base_model=base) for each in (AUTOMATIC if purpose == AUTO else (purpose,))]
 
 
-def _required(resolution: Resolution, given: str = "") -> IndexedFile:
+def required(resolution: Resolution, given: str = "") -> IndexedFile:
     if resolution.found is None:
         raise ValueError(explain(resolution, given))
     return resolution.found
@@ -158,7 +158,7 @@ def _state(found: IndexedFile) -> list[object]:
     return [str(found.file.path), found.file.size, found.file.mtime_ns]
 
 
-def _listed(found: IndexedFile) -> str:
+def listed(found: IndexedFile) -> str:
     """The name under which ComfyUI lists the file."""
     return found.file.name.replace("/", os.sep)
 
