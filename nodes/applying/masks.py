@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from .sampling import Area
 
-Resizing = Literal["average", "bilinear"]
+Resizing = Literal["average", "bilinear", "bicubic"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,12 @@ def _bilinear(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(mask, size, mode="bilinear", align_corners=False)
 
 
+def _bicubic(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    return F.interpolate(mask, size, mode="bicubic", align_corners=False)
+
+
 RESIZINGS: Mapping[Resizing, Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]] = {
     "average": _averaged,
     "bilinear": _bilinear,  # thin lines fall between the samples: as other packs do it
+    "bicubic": _bicubic,  # the same
 }

@@ -23,6 +23,17 @@ def reference_features(adapter: IPAdapter, features: Output, name: str = "featur
         ValueError: another encoder made them, or what the adapter reads is missing, of another shape, NaN or infinite.
     """
     found = {reads.name: _field(adapter, features, FIELDS[reads.name], name) for reads in adapter.reads}
+    return checked_features(adapter, found, name)
+
+
+def checked_features(adapter: IPAdapter, found: Features, name: str) -> Features:
+    """The features, if the adapter reads them and they are finite.
+
+    name: what to call them in messages
+
+    Raises:
+        ValueError: they are of other shapes, NaN or infinite.
+    """
     try:
         adapter.check_features(found)
     except ValueError as error:

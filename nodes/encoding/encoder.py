@@ -204,7 +204,7 @@ def encode_picture(encoder: Encoder, picture: torch.Tensor, want: Collection[str
     want: names of fields of core's output; by default all that the encoder gives
     """
     pixels = _pixel_values(encoder, picture)
-    fields: dict[str, Any] = _features(encoder, pixels, want or encoder.fields)
+    fields: dict[str, Any] = encode_pixel_values(encoder, pixels, want or encoder.fields)
     return ImageFeatures(
         **empty_picture(encoder),
         encoder=encoder.name,
@@ -240,7 +240,7 @@ class EmptyPicture:
         return torch.clone, (self(),)
 
     def __call__(self) -> torch.Tensor:
-        return _features(self.encoder, self.pixel_values(self.encoder), (self.field,))[self.field]
+        return encode_pixel_values(self.encoder, self.pixel_values(self.encoder), (self.field,))[self.field]
 
 
 def _zero_pixels(encoder: Encoder) -> torch.Tensor:
@@ -258,7 +258,7 @@ def _pixel_values(encoder: Encoder, picture: torch.Tensor) -> torch.Tensor:
     return normalise(picture, mean, std)
 
 
-def _features(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> dict[str, torch.Tensor]:
+def encode_pixel_values(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> dict[str, torch.Tensor]:
     """The features of pictures that were not encoded before, and of the others as they were."""
     keys = [(encoder.key, digest(each)) for each in pixels]
     found = encode_once(known_features, keys, want, lambda numbers: _computed(encoder, pixels[numbers], want))

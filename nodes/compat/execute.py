@@ -1,0 +1,113 @@
+"""One application of an adapter, as cubiq/ComfyUI_IPAdapter_plus means it, as image prompts of ours.
+
+Letters: t number of a block in the order of execution.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from comfy.model_patcher import ModelPatcher
+
+from ...ip_adapter import OWN, Block, Course, Features, Frame, ScalingName, Share, Strength, weight_type
+from ..applying.attach import image_prompt, matching_sites
+from ..applying.image_prompt import ImagePrompt, Rules
+from ..applying.masks import Place, Resizing
+from ..loading.adapter import ImagePromptAdapter
+
+Taken = Literal["weight", "composition", "boost"]  # the weights that layers take: see `Preset.shares`
+Weights = tuple[float, ...]  # one for all pictures, or one for each
+
+THEIRS = Rules(beyond="hold", negative="second")
+
+
+@dataclass(frozen=True, eq=False)
+class Application:
+    """One application of an adapter to a model.
+
+    title: what people call the node
+    cond, uncond: features of the references and of the negative images
+    composition: features of the references whose composition acts; None: those of `cond`
+    weights: by what takes them; several: one for each picture of the batch
+    layer_weights: {t: factor on the weight}, instead of the weight type
+    by_picture: whether each reference is for the picture of its number
+    middle: whether the middle block acts too
+    """
+
+    title: str
+    cond: Features
+    uncond: Features
+    composition: Features | None
+    weights: Mapping[Taken, Weights]
+    weight_type: str
+    start: float
+    end: float
+    scaling: ScalingName
+    by_picture: bool
+    layer_weights: Mapping[int, float] | None
+    mask: torch.Tensor | None
+    mask_resizing: Resizing
+    middle: bool
+
+
+def image_prompts(model: ModelPatcher, adapter: ImagePromptAdapter, given: Application) -> list[ImagePrompt]:
+    """The image prompts of an application: one for each of the weights that layers take.
+
+    Raises:
+        ValueError: the adapter was made for another model, or the weight types are for others.
+    """
+    matched = {site.block: layer for site, layer in matching_sites(model, adapter).items()}
+    place = Place(given.mask, given.mask_resizing)
+    prompts = list[ImagePrompt]()
+    for taken, weights in given.weights.items():
+        shares = _shares(given, list(matched), adapter.module.base_model, taken)
+        strength = Strength(
+            weight=weights[0] if len(weights) == 1 else 1.0,
+            layers={matched[block]: share for block, share in shares.items()},
+            course=Course(given.start, given.end, closed=True),
+            frames=() if len(weights) == 1 else tuple(Frame(weight) for weight in weights),
+            scaling=given.scaling,
+        )
+        cond = given.composition if taken == "composition" and given.composition is not None else given.cond
+        if not strength.is_nothing:
+            prompts.append(
+                image_prompt(
+                    model,
+                    adapter,
+                    cond,
+                    given.uncond,
+                    strength,
+                    place,
+                    arrangement="by picture" if given.by_picture else "together",
+                    rules=THEIRS,
+                    title=given.title,
+                    names=_names(given.title, 1 if given.by_picture else len(next(iter(cond.values())))),
+                )
+            )
+    return prompts
+
+
+def _shares(given: Application, blocks: Sequence[Block], base: str, taken: Taken) -> dict[Block, Share]:
+    """The share of each layer that takes one of the weights."""
+    preset = weight_type(given.weight_type, middle=given.middle)
+    if not preset.fits(base):
+        raise ValueError(
+            f"{given.title} acts on SD1.5, SDXL and Kolors models, and this one is {base}: use Apply IP-Adapter."
+        )
+    if given.layer_weights is None:
+        return preset.shares(blocks, base, **{each: float(each == taken) for each in given.weights})
+    if taken != "weight":
+        return {}
+    typed = preset.shares(blocks, base)
+    order = list(dict.fromkeys((block.kind, block.index) for block in blocks))
+    factors = {block: given.layer_weights.get(order.index((block.kind, block.index)), 0.0) for block in blocks}
+    return {
+        block: replace(typed.get(block, OWN), amount=factor)
+        for block, factor in factors.items()
+        if factor and (given.middle or block.kind != "middle")
+    }
+
+
+def _names(title: str, count: int) -> tuple[str, ...]:
+    return (title,) if count == 1 else tuple(f"{title}, picture {number}" for number in range(1, count + 1))

@@ -1,0 +1,111 @@
+"""What the nodes that apply an adapter are connected to, and the image prompts of pictures."""
+
+from functools import cache
+from typing import Any
+
+from comfy.model_patcher import ModelPatcher
+
+from ...ip_adapter import Features
+from .. import input_checks
+from ..applying.attach import matching_sites
+from ..applying.image_prompt import ImagePrompt
+from ..applying.masks import Resizing
+from ..loading.adapter import ImagePromptAdapter
+from ..loading.wires import acts_in_middle, as_adapter, encoder_of, insightface_of
+from .encoders import encoder_for
+from .execute import Application, image_prompts
+from .features import combined_pair, negative_features, picture_features
+from .inputs import COMBINE_NAMES
+from .node import CompatNode
+from .reading import Acting, read_layer_weights, read_mask
+
+COMBINES = (*COMBINE_NAMES, "max", "min")  # the last two are what ComfyUI-Easy-Use asks for besides
+
+
+class Wires:
+    """What a node was connected to: the model, the adapter, and its image encoder, which is found when it is needed.
+
+    Raises:
+        ValueError: the model is none, or the wire carries no adapter for it.
+    """
+
+    def __init__(
+        self,
+        node: CompatNode,
+        model: Any,
+        ipadapter: Any,
+        clip_vision: Any = None,
+        insightface: Any = None,
+        *,
+        middle: bool = False,
+        mask_resizing: Resizing = "bilinear",
+    ):
+        self.title = node.row.title
+        self.model: ModelPatcher = input_checks.diffusion_model(model)
+        self.adapter: ImagePromptAdapter = as_adapter(ipadapter, "ipadapter")
+        matching_sites(model, self.adapter)
+        self.middle = middle or acts_in_middle(ipadapter)
+        self.mask_resizing: Resizing = mask_resizing
+        self.faces = insightface if insightface is not None else insightface_of(ipadapter)
+        wired = clip_vision if clip_vision is not None else encoder_of(ipadapter)
+        self.encoder = cache(lambda: encoder_for(self.adapter, wired))
+
+    def prompts(
+        self,
+        cond: Features,
+        uncond: Features,
+        acting: Acting,
+        mask: Any = None,
+        *,
+        composition: Features | None = None,
+        layer_weights: Any = None,
+    ) -> list[ImagePrompt]:
+        """The image prompts of features, and of those of other pictures whose composition acts."""
+        given = Application(
+            title=self.title,
+            cond=cond,
+            uncond=uncond,
+            composition=composition,
+            **acting,
+            layer_weights=read_layer_weights(layer_weights),
+            mask=read_mask(mask),
+            mask_resizing=self.mask_resizing,
+            middle=self.middle,
+        )
+        return image_prompts(self.model, self.adapter, given)
+
+
+def picture_prompts(
+    wires: Wires,
+    image: Any,
+    acting: Acting,
+    mask: Any = None,
+    *,
+    combine: Any = "concat",
+    negative: Any = None,
+    composition: Any = None,
+    layer_weights: Any = None,
+    tiles: Any = 1,
+    ratio: Any = 1.0,
+) -> list[ImagePrompt]:
+    """The image prompts of pictures.
+
+    negative: pictures to move away from; None: a black one, or nothing
+    composition: other pictures, whose composition acts
+    tiles, ratio: as `picture_features` takes them
+    """
+    module, encoder = wires.adapter.module, wires.encoder()
+    tiles = int(input_checks.number(tiles, 1, 4096, "enhance_tiles"))
+    ratio = input_checks.number(ratio, -10, 10, "enhance_ratio")
+    method = input_checks.choice(combine, COMBINES, "combine_embeds")
+
+    def features(some: Any, name: str) -> Features:
+        return picture_features(module, encoder, some, name, tiles=tiles, ratio=ratio, faces=wires.faces)
+
+    seen = features(image, "image")
+    nobody = negative_features(module, wires.encoder, seen, negative, faces=wires.faces)
+    cond, uncond = combined_pair(seen, nobody, method, acting["by_picture"])
+    other = None if composition is None else features(composition, "image_composition")
+    if other is not None:
+        other, _ = combined_pair(other, nobody, method, acting["by_picture"])
+    return wires.prompts(cond, uncond, acting, mask, composition=other, layer_weights=layer_weights)
