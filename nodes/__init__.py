@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..model_files.environment import pack_version
 from .applying.apply import ApplyImagePrompt
+from .compat.registration import register_compat_nodes
 from .controls.apply_references import ApplyReferences
 from .controls.conditioning import ReferencesToConditioning
 from .controls.layer_weights import ImagePromptLayerWeights
@@ -49,6 +50,7 @@ class ImagePromptExtension(ComfyExtension):
     async def on_load(self) -> None:
         register_folders()
         register_routes()
+        register_compat_nodes()
         register_prompt_handler()
         version = pack_version() or "of unknown version"
         logging.getLogger(__name__).info("Image Prompt %s: %d nodes.", version, len(NODES))

@@ -1,4 +1,4 @@
-"""The state of the pack as plain data: versions, devices, optional parts, what is loaded, and what was done."""
+"""The state of the pack as plain data: versions, devices, optional parts, nodes, what is loaded and what was done."""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,6 +7,7 @@ import comfy.model_management
 
 from ..model_files.environment import optional_parts, versions
 from . import activity
+from .compat.registration import REGISTRATION
 from .encoding.encoder import known_features
 from .folders import all_shared
 from .loading import model_library
@@ -24,6 +25,7 @@ def status() -> dict[str, Any]:
         "activity": activity.summary(),
         "known features": known_features.stats(),
         "index": model_library.index().stats(),
+        "compatibility": REGISTRATION.status(),
     }
 
 

@@ -1,0 +1,123 @@
+"""Register the nodes of cubiq/ComfyUI_IPAdapter_plus, unless that pack or another one has some of them itself.
+
+A graph whose nodes come in part from one pack and in part from another would give pictures of neither: so all of these
+nodes are registered or none, whichever pack ComfyUI loads first.
+"""
+
+import importlib
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+from comfy.cli_args import args
+
+from ..folders import prompt_server
+from .node import CompatNode, Node, node_class
+from .table import NODES
+
+PROJECT = re.compile(r"""^\s*name\s*=\s*["']comfyui_ipadapter_plus["']""", re.IGNORECASE | re.MULTILINE)
+FILE = "IPAdapterPlus.py"  # forks have it under any name
+MODULE = f"custom_nodes.{Path(__file__).absolute().parents[2].name}"  # as ComfyUI calls this pack
+
+
+class Registration:
+    """Which of the nodes are registered, and which pack has them if none is."""
+
+    def __init__(self, rows: Sequence[Node]):
+        self.rows = rows
+        self.classes: dict[str, type[CompatNode]] = {}
+        self.yields_to = ""
+
+    def register(self) -> None:
+        """Register all nodes or none, while ComfyUI loads packs.
+
+        ComfyUI gives an id to the pack that it loads last. Packs that come later are looked for in their folders, and,
+        once all are loaded, among the ids.
+        """
+        found = known_pack() or self.owner()
+        if found:
+            self._yield_to(found)
+            return
+        self.classes = {row.id: node_class(row, MODULE) for row in self.rows}
+        comfyui = _comfyui()
+        comfyui.NODE_CLASS_MAPPINGS.update(self.classes)
+        comfyui.NODE_DISPLAY_NAME_MAPPINGS.update({row.id: row.title for row in self.rows})
+        app = getattr(prompt_server(), "app", None)
+        if app is not None:
+            app.on_startup.append(self.look_again)
+
+    async def look_again(self, _: object = None) -> None:
+        """Take all ids back if a pack that was loaded later has taken one of them."""
+        found = self.owner()
+        if found:
+            self._take_back()
+            self._yield_to(found)
+
+    def owner(self) -> str:
+        """The pack, or the part of ComfyUI, that has one of the ids and is not this pack; empty if there is none."""
+        there = _comfyui().NODE_CLASS_MAPPINGS
+        found = ((there.get(row.id), self.classes.get(row.id)) for row in self.rows)
+        others = (kind for kind, ours in found if kind is not ours)
+        return next((getattr(kind, "RELATIVE_PYTHON_MODULE", "ComfyUI itself") for kind in others), "")
+
+    def status(self) -> dict[str, Any]:
+        """For the status route."""
+        return {"registered": len(self.classes), "yields to": self.yields_to}
+
+    def _take_back(self) -> None:
+        comfyui = _comfyui()
+        for id, kind in self.classes.items():
+            if comfyui.NODE_CLASS_MAPPINGS.get(id) is kind:
+                del comfyui.NODE_CLASS_MAPPINGS[id]
+                comfyui.NODE_DISPLAY_NAME_MAPPINGS.pop(id, None)
+        self.classes = {}
+
+    def _yield_to(self, name: str) -> None:
+        self.yields_to = name
+        logging.getLogger(__name__).warning(
+            "Image Prompt registers no node of IPAdapter_plus, because %s has such nodes. To use those of Image "
+            "Prompt, disable that pack and restart ComfyUI.",
+            name,
+        )
+
+
+REGISTRATION = Registration(NODES)
+
+
+def register_compat_nodes() -> None:
+    REGISTRATION.register()
+
+
+def compat_rows() -> Mapping[str, Node]:
+    """The rows of the registered nodes, by id; empty if another pack has these nodes."""
+    return {id: kind.row for id, kind in REGISTRATION.classes.items()}
+
+
+def known_pack() -> str:
+    """The folder of the other pack, if ComfyUI loads it, as `custom_nodes/name`; otherwise empty."""
+    return next((f"custom_nodes/{folder.name}" for folder in _packs() if _is_known_pack(folder)), "")
+
+
+def _packs() -> Iterator[Path]:
+    """The folders that ComfyUI loads as packs."""
+    for place in folder_paths.get_folder_paths("custom_nodes"):
+        for name in sorted(os.listdir(place)) if os.path.isdir(place) else ():
+            is_off = args.disable_all_custom_nodes and name not in args.whitelist_custom_nodes
+            if not is_off and not name.endswith(".disabled"):
+                yield Path(place, name)
+
+
+def _is_known_pack(folder: Path) -> bool:
+    try:
+        return (folder / FILE).is_file() or bool(PROJECT.search((folder / "pyproject.toml").read_text("utf-8")))
+    except (OSError, ValueError):  # no project file, or one that cannot be read
+        return False
+
+
+def _comfyui() -> Any:
+    """ComfyUI's own module `nodes`, which has the ids of all packs."""
+    return importlib.import_module("nodes")
