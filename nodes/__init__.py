@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..model_files.environment import pack_version
 from .applying.apply import ApplyImagePrompt
+from .compat.prompts import register_prompt_mender
 from .compat.registration import register_compat_nodes
 from .controls.apply_references import ApplyReferences
 from .controls.conditioning import ReferencesToConditioning
@@ -45,12 +46,13 @@ NODES: list[type[io.ComfyNode]] = [
 
 
 class ImagePromptExtension(ComfyExtension):
-    """The extension that ComfyUI loads: it lists the nodes, and registers folders, routes and the prompt handler."""
+    """The extension that ComfyUI loads: it lists the nodes, and registers folders, routes and handlers of prompts."""
 
     async def on_load(self) -> None:
         register_folders()
         register_routes()
         register_compat_nodes()
+        register_prompt_mender()
         register_prompt_handler()
         version = pack_version() or "of unknown version"
         logging.getLogger(__name__).info("Image Prompt %s: %d nodes.", version, len(NODES))
