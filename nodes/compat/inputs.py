@@ -28,10 +28,11 @@ class Input:
     optional: bool = False
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
-    def described(self) -> tuple[Any, ...]:
+    def described(self, tooltip: str = "") -> tuple[Any, ...]:
         """The input as ComfyUI's older form of nodes has it: a combo box is a list, which clients read."""
         kind = self.type if isinstance(self.type, str) else list(self.type() if callable(self.type) else self.type)
-        return (kind, dict(self.options)) if self.options else (kind,)
+        options = {**self.options, **({"tooltip": tooltip} if tooltip else {})}
+        return (kind, options) if options else (kind,)
 
     @property
     def is_socket(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..sockets import CATEGORY
+from .help import input_help, output_help
 from .inputs import OLD_WEIGHT_TYPES, Input
 
 SUBCATEGORY = f"{CATEGORY}/z IPAdapter_plus"  # menus sort by name, so that it comes last
@@ -53,7 +54,10 @@ class Node:
         groups = {"required": (each for each in self.inputs if not each.optional)}
         if any(each.optional for each in self.inputs):
             groups["optional"] = (each for each in self.inputs if each.optional)
-        return {name: {each.name: each.described() for each in some} for name, some in groups.items()}
+        return {
+            name: {each.name: each.described(input_help(self, each.name)) for each in some}
+            for name, some in groups.items()
+        }
 
 
 class CompatNode:
@@ -88,6 +92,7 @@ def node_class(row: Node, module: str) -> type[CompatNode]:
         "__module__": __name__,
         "RETURN_TYPES": tuple(each.type for each in row.outputs),
         "RETURN_NAMES": tuple(each.name or each.type for each in row.outputs),
+        "OUTPUT_TOOLTIPS": tuple(output_help(row, each) for each in row.outputs),
         "FUNCTION": row.method.__name__,
         row.method.__name__: row.method,
         "CATEGORY": SUBCATEGORY,
