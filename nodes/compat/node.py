@@ -6,13 +6,26 @@ read their combo boxes as lists.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ..sockets import CATEGORY
 from .help import input_help, output_help
 from .inputs import OLD_WEIGHT_TYPES, Input
 
 SUBCATEGORY = f"{CATEGORY}/z IPAdapter_plus"  # menus sort by name, so that it comes last
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def called(name: str) -> Callable[[Method], Method]:
+    """Give a method the name by which other packs call it, where another one of its module has that name."""
+
+    def renamed(method: Method) -> Method:
+        method.__name__ = name
+        return method
+
+    return renamed
 
 
 @dataclass(frozen=True)

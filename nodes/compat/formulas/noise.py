@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.functional import gaussian_blur
 
-from .pictures import SIDE
+from .pictures import SIDE, checked
 
 SEEDS = 1_000_000_007  # how many there are
 ALPHA = 75.0  # strength of the shifts in pixels
@@ -49,7 +49,7 @@ def _seeded(seed: int) -> Generator[None]:
 
 
 def _squares(image: Tensor) -> Tensor:
-    pictures = _channels_first(image.detach().cpu().float())
+    pictures = _channels_first(checked(image).detach().cpu().float())
     side = min(pictures.shape[2:])
     resize = v2.Resize((SIDE, SIDE), v2.InterpolationMode.BICUBIC, antialias=True)
     return _channels_last(resize(v2.CenterCrop(side)(pictures)))

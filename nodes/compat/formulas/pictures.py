@@ -60,9 +60,18 @@ def cropped(image: Tensor, height: int, width: int, above: float = 0.5, left: fl
 
 def resized(image: Tensor, size: tuple[int, int], interpolation: str = "LANCZOS") -> Tensor:
     """Pictures of this height and width, resized in 8 bit. Numbers between two steps of 8 bit become the lower one."""
-    bytes_ = (image.detach().cpu().float().clamp(0, 1) * 255).byte().numpy()
+    bytes_ = (checked(image).detach().cpu().float().clamp(0, 1) * 255).byte().numpy()
     pictures = [_resized(each, size, FILTERS[interpolation]) for each in bytes_]
     return torch.from_numpy(np.stack(pictures)).float().div(255)
+
+
+def checked(image: Tensor) -> Tensor:
+    """Refuse a batch without pictures, and numbers that are NaN or infinite."""
+    if not image.numel():
+        raise ValueError(f"The image has the shape {tuple(image.shape)}, which holds no picture: connect one.")
+    if not image.isfinite().all():
+        raise ValueError("The image holds NaN or infinite numbers: check the node that makes it.")
+    return image
 
 
 def sharpened(image: Tensor, amount: float) -> Tensor:

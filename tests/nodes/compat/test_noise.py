@@ -14,6 +14,8 @@ from torchvision.transforms.v2 import (
 )
 
 from image_prompt.nodes.compat.formulas.noise import noisy, v1_negative
+from image_prompt.nodes.compat.methods.pictures import ROWS
+from image_prompt.nodes.compat.node import node_class
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +100,27 @@ def test_the_negative_of_the_first_version_is_shuffled_with_seed_0(image, noise)
         return x + (0.25 * (1 - noise) + 0.05) * torch.randn_like(x)
 
     torch.testing.assert_close(v1_negative(image, noise), drawn(0, formula, square(image)), atol=1e-5, rtol=1e-5)
+
+
+NOISE = next(node_class(row, "pack") for row in ROWS if row.id == "IPAdapterNoise")
+
+
+def test_the_node_makes_noise(image):
+    assert torch.equal(NOISE().make_noise("dissolve", 0.4, 3, image)[0], noisy(image, "dissolve", 0.4, 3))
+    assert torch.equal(NOISE().make_noise()[0], noisy(None, "fade", 1.0, 0))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"type": "rain"}, "type is the text 'rain'"),
+        ({"strength": 2}, "strength is 2"),
+        ({"blur": 33}, "blur is 33"),
+        ({"image_optional": [1]}, "image_optional is a list of 1"),
+        ({"image_optional": torch.zeros(0, 9, 9, 3)}, "holds no picture"),
+        ({"image_optional": torch.full((1, 9, 9, 3), torch.inf)}, "holds NaN or infinite"),
+    ],
+)
+def test_wrong_inputs_are_named(inputs, words):
+    with pytest.raises(ValueError, match=words):
+        NOISE().make_noise(**inputs)

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 
 from image_prompt.nodes.compat.formulas.pictures import for_faces, prepared, sharpened
+from image_prompt.nodes.compat.methods.pictures import ROWS
+from image_prompt.nodes.compat.node import node_class
 
 
 def random(*shape):
@@ -98,3 +100,36 @@ def test_pictures_for_faces_are_large_and_have_a_white_border_if_asked(position,
     expected[0, edge : edge + side, edge : edge + side] = by_pil(image[0], BOXES[position][1], (side, side))
     assert torch.equal(for_faces(image, position, 0.0, pad_around), expected)
     assert torch.equal(for_faces(image, position, 0.3, pad_around), sharpened(expected, 0.3))
+
+
+PREP, _, FACES = (node_class(row, "pack") for row in ROWS)
+
+
+def test_the_nodes_prepare_pictures():
+    image = random(2, 20, 30, 3)
+    assert torch.equal(PREP().prep_image(image)[0], prepared(image, "LANCZOS", "top", 0.0))
+    assert torch.equal(PREP().prep_image(image, "BOX", "pad", 0.5)[0], prepared(image, "BOX", "pad", 0.5))
+    assert torch.equal(FACES().prep_image(image)[0], for_faces(image, "center", 0.0, True))
+    assert torch.equal(FACES().prep_image(image, "left", 0.5, False)[0], for_faces(image, "left", 0.5, False))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"image": None}, "image is nothing"),
+        ({"image": random(0, 8, 8, 3)}, r"shape \(0, 8, 8, 3\), which holds no picture"),
+        ({"image": random(1, 8, 8, 3) * math.nan}, "holds NaN"),
+        ({"interpolation": "CUBIC"}, "interpolation is the text 'CUBIC'"),
+        ({"crop_position": "middle"}, "crop_position is the text 'middle'"),
+        ({"sharpening": [0.5]}, "sharpening is a list of 1"),
+        ({"sharpening": 1.5}, "sharpening is 1.5"),
+    ],
+)
+def test_wrong_inputs_are_named(inputs, words):
+    with pytest.raises(ValueError, match=words):
+        PREP().prep_image(**{"image": random(1, 8, 8, 3), **inputs})
+
+
+def test_pictures_for_faces_cannot_be_padded_to_squares():
+    with pytest.raises(ValueError, match="crop_position is the text 'pad': choose one of center, top, bottom"):
+        FACES().prep_image(random(1, 8, 8, 3), "pad")
