@@ -3,8 +3,8 @@
 import math
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 CUSTOM, RANDOM = "custom", "random"
@@ -47,20 +47,17 @@ class Strategy:
         """The strategy in a dict, as sockets carry it. What it lacks has its default."""
         return cls(**{each.name: values[each.name] for each in fields(cls) if each.name in values})
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Frames:
     """The weights of frames, and which picture of the batch each shows first and second; empty if there are none."""
 
-    weights: Sequence[float]
-    first: Sequence[int] = ()
-    second: Sequence[int] = ()
+    weights: list[float]
+    first: list[int] = field(default_factory=list[int])
+    second: list[int] = field(default_factory=list[int])
 
 
-def frames(strategy: Strategy, pictures: int) -> Frames:
+def weighed_frames(strategy: Strategy, pictures: int) -> Frames:
     """The weights of the frames that a strategy makes of a number of pictures, 0 if there are none.
 
     Raises:
@@ -95,7 +92,7 @@ def once(strategy: Strategy) -> list[float]:
     return weights if strategy.timing == RANDOM else [*weights[:-1], last]
 
 
-def prompt_schedule(strategy: Strategy, prompt: str) -> str:
+def scheduled(strategy: Strategy, prompt: str) -> str:
     """One line for each picture of a strategy: the number of its first frame, and a line of the prompt.
 
     The last line of the prompt is for all pictures beyond it.

@@ -2,10 +2,14 @@
 
 import math
 import random
+from dataclasses import asdict
 
 import pytest
+import torch
 
-from image_prompt.nodes.compat.formulas.frame_weights import Strategy, frames, once, prompt_schedule
+from image_prompt.nodes.compat.formulas.frame_weights import Strategy, once, scheduled, weighed_frames
+from image_prompt.nodes.compat.methods.weights import ROWS
+from image_prompt.nodes.compat.node import node_class
 
 EXAMPLES = [  # what is typed, pictures, weights, the pictures of each frame
     ({"weights": "1.0, 0.0", "timing": "custom"}, 0, [1.0, 0.0], [], []),
@@ -85,9 +89,9 @@ EXAMPLES = [  # what is typed, pictures, weights, the pictures of each frame
 
 @pytest.mark.parametrize(("typed", "pictures", "weights", "first", "second"), EXAMPLES)
 def test_examples_have_their_weights_and_pictures(typed, pictures, weights, first, second):
-    made = frames(Strategy(**typed), pictures)
+    made = weighed_frames(Strategy(**typed), pictures)
     assert made.weights == pytest.approx(weights, abs=1e-6)
-    assert ([*made.first], [*made.second]) == (first, second)
+    assert (made.first, made.second) == (first, second)
 
 
 CURVES = {
@@ -137,12 +141,14 @@ def test_odd_settings_give_as_many_weights_as_frames(typed, expected):
 
 @pytest.mark.parametrize("method", ["shift batches", "alternate batches"])
 def test_a_single_picture_stays(method):
-    made = frames(Strategy("0, 1", frames=3, method=method, add_starting_frames=1), 1)
+    made = weighed_frames(Strategy("0, 1", frames=3, method=method, add_starting_frames=1), 1)
     assert (made.weights, made.first, made.second) == ([0.0, 0.0, 0.5, 1.0], [0] * 4, [0] * 4)
 
 
 def test_a_longer_batch_alternates_to_its_end():
-    made = frames(Strategy("0, 1", frames=2, method="alternate batches", add_starting_frames=1, add_ending_frames=2), 5)
+    made = weighed_frames(
+        Strategy("0, 1", frames=2, method="alternate batches", add_starting_frames=1, add_ending_frames=2), 5
+    )
     assert made.weights == [0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0]
     assert made.first == [0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4]
     assert made.second == [0, 1, 1, 1, 1, 3, 3, 3, 3, 4, 4]
@@ -170,10 +176,73 @@ def test_what_is_no_number_is_named(text):
 )
 def test_a_prompt_is_scheduled_by_the_frames_of_its_lines(typed, prompt, expected):
     lines = [f'"{frame}": "{line}",' for frame, line in expected]
-    assert prompt_schedule(Strategy(**typed), prompt).splitlines() == lines
+    assert scheduled(Strategy(**typed), prompt).splitlines() == lines
 
 
 def test_a_strategy_is_a_dict_on_its_way():
     typed = Strategy("0.5", "custom", frames=4, method="shift batches", frame_count=3)
-    assert Strategy.of({**typed.as_dict(), "of another pack": 1}) == typed
+    assert Strategy.of({**asdict(typed), "of another pack": 1}) == typed
     assert Strategy.of({"frames": 7}) == Strategy(frames=7)
+
+
+WEIGHTS, COMBINE, FROM_STRATEGY, SCHEDULE = (node_class(row, "pack") for row in ROWS)
+IMAGE = torch.rand(4, 2, 3, 3, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(("typed", "pictures", "expected", "first", "second"), EXAMPLES)
+def test_the_node_gives_weights_their_reverse_and_pictures(typed, pictures, expected, first, second):
+    image = IMAGE[:pictures] if pictures else None
+    weights, invert, total, *shown, strategy = WEIGHTS().weights(**typed, image=image)
+    assert weights == pytest.approx(expected, abs=1e-6)
+    assert (invert, total) == (weights[::-1], len(weights))
+    for made, numbers in zip(shown, (first, second)):
+        assert made is None if not numbers else torch.equal(made, IMAGE[numbers])
+    assert strategy["frame_count"] == (pictures or 1) and {**strategy, **typed} == strategy
+
+
+def test_a_strategy_weighs_other_pictures_and_keeps_the_number_of_its_own():
+    strategy = WEIGHTS().weights("0, 1", frames=3, image=IMAGE)[-1]
+    again = FROM_STRATEGY().weights(strategy, IMAGE[:2])
+    assert again[0] == [0, 0.5, 1] * 2 and again[3].shape[0] == 6
+    assert again[-1] == strategy
+    assert FROM_STRATEGY().weights(strategy)[:3] == ([0, 0.5, 1], [1, 0.5, 0], 3)
+    assert SCHEDULE().prompt_schedule(again[-1], "a\nb")[0].splitlines() == [
+        '"0": "a",',
+        '"3": "b",',
+        '"6": "b",',
+        '"9": "b",',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "expected"), [(0.5, 0.25, [0.5, 0.25]), ([1.0, 0.5], 0, [1.0, 0.5, 0]), ([0], [1, 1], [0, 1, 1])]
+)
+def test_weights_are_joined(one, two, expected):
+    assert COMBINE().combine(one, two) == (expected, len(expected))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"weights": [0.5]}, "weights is a list of 1"),
+        ({"timing": "slow"}, "timing is the text 'slow'"),
+        ({"method": "all"}, "method is the text 'all'"),
+        ({"frames": -1}, "frames is -1"),
+        ({"end_frame": None}, "end_frame is nothing"),
+        ({"image": IMAGE[:0]}, "a batch without pictures"),
+        ({"image": "a.png"}, "image is the text 'a.png'"),
+    ],
+)
+def test_wrong_inputs_are_named(inputs, words):
+    with pytest.raises(ValueError, match=words):
+        WEIGHTS().weights(**inputs)
+
+
+def test_what_is_no_strategy_or_weight_is_named():
+    for wrong, words in (([1.0], "weights_strategy is a list of 1"), ({"frame_count": 0}, "frame_count is 0")):
+        with pytest.raises(ValueError, match=words):
+            SCHEDULE().prompt_schedule(wrong, "a")
+    with pytest.raises(ValueError, match="prompt is 3: write a line"):
+        SCHEDULE().prompt_schedule({}, 3)
+    with pytest.raises(ValueError, match="weights_2 is the text 'one'"):
+        COMBINE().combine(1.0, "one")
