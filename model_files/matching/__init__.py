@@ -1,6 +1,6 @@
 """Find the file that is needed, or say why there is none and what to do."""
 
-from .checks import full_name
+from .checks import Matcher, full_name
 from .explanation import about, explain, named
 from .report import Report, Row, table
 from .requirement import HOMES, Need, Resolution
@@ -12,6 +12,7 @@ __all__ = [
     "APPLIED_TO",
     "HOMES",
     "PATIENCE",
+    "Matcher",
     "Need",
     "Report",
     "Resolution",

@@ -43,6 +43,12 @@ class Matcher:
         found = (check(self, file, file.identity) for check in CHECKS)
         return next((each for each in enumerate(found) if each[1]), (len(CHECKS), ""))
 
+    def fits_by_content(self, file: IndexedFile) -> bool:
+        """Whether a file is what is needed and can be used, whatever it is called."""
+        identity = file.identity
+        checks = (check for check in CHECKS if check is not Matcher.check_name)
+        return identity is not None and not any(check(self, file, identity) for check in checks)
+
     def check_kind(self, file: IndexedFile, identity: Identity) -> str:
         return "" if self._is_of_kind(identity) else file.problem or _what(identity)
 

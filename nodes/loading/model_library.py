@@ -17,6 +17,7 @@ from ...model_files.index import TYPES, CachedFiles, Index, IndexedFile, Progres
 from ...model_files.matching import (
     HOMES,
     PATIENCE,
+    Matcher,
     Need,
     Report,
     Resolution,
@@ -90,6 +91,27 @@ def companion_need(adapter: Resolution, known: Catalogue | None = None) -> Need 
 def look_for(need: Need, patience: float = PATIENCE) -> Resolution:
     """Find the file for a need in ComfyUI's folders. `patience`: seconds, as `resolve` takes it."""
     return resolve(need, index(), catalogue(), patience, interruptible)
+
+
+def indexed(folder: str, name: str) -> IndexedFile | None:
+    """What the index knows now of a file that ComfyUI lists; None if it cannot be read."""
+    for _ in range(2):
+        files = index().files(folder, on_progress=interruptible)
+        found = next((file for file in files if _is_listed_as(file, name)), None)
+        if found and index().is_current(found):
+            return found
+        index().rescan(folder, on_progress=interruptible)
+    return None
+
+
+def _is_listed_as(file: IndexedFile, name: str) -> bool:
+    return not file.file.cached and file.file.name == name.replace(os.sep, "/")
+
+
+def is_by_content(file: IndexedFile, need: Need) -> bool:
+    """Whether a file is what is needed and can be used, whatever it is called."""
+    known = catalogue()
+    return Matcher(need, need.wanted(known), known).fits_by_content(file)
 
 
 def chosen_files(choices: Iterable[Sequence[Need]], patience: float) -> list[list[IndexedFile]]:

@@ -64,7 +64,7 @@ class LoadImagePromptModels(io.ComfyNode):
         """A hash of the files that would be chosen for any of the models, since the linked model is not known here."""
         choices = [_needs(base, each) for base in APPLIED_TO for each in ([purpose] if purpose else PURPOSES)]
         try:
-            return digest([[_state(file) for file in files] for files in chosen_files(choices, GLANCE)])
+            return digest([[indexed_state(file) for file in files] for files in chosen_files(choices, GLANCE)])
         except ValueError:  # the catalogue is broken: the node says so when it runs
             return float("nan")
 
@@ -81,7 +81,7 @@ class LoadImagePromptModels(io.ComfyNode):
         taken = [found, encoder]
         if companion := companion_need(chosen):
             lora = required(look_for(companion), f"{adapter.name} was trained with a LoRA.")
-            model = with_lora(model, lora)
+            model = with_lora(model, listed(lora))
             taken.append(lora)
         show(f"{chosen.need.purpose}: {_short_names(taken)}", getattr(cls.hidden, "unique_id", None))
         loaded = load_encoder(listed(encoder))
@@ -118,12 +118,11 @@ class ModelPathsReport(io.ComfyNode):
         return io.NodeOutput(text, ui={"text": [text]})
 
 
-def with_lora(model: ModelPatcher, found: IndexedFile) -> ModelPatcher:
-    """A clone of the model with a LoRA at full strength, as the adapter was trained with it."""
-    name = listed(found)
+def with_lora(model: ModelPatcher, name: str, strength: float = 1.0) -> ModelPatcher:
+    """A clone of the model with a LoRA, by default at full strength, as the adapter was trained with it."""
     with named_weights(model_path("loras", name), name) as weights:
         tensors = {key: weights.read(key) for key in weights.tensors}
-    patched, _ = comfy.sd.load_lora_for_models(model, None, tensors, 1.0, 0.0)
+    patched, _ = comfy.sd.load_lora_for_models(model, None, tensors, strength, 0.0)
     assert patched is not None  # there was a model
     return patched
 
@@ -154,7 +153,7 @@ def required(resolution: Resolution, given: str = "") -> IndexedFile:
     return resolution.found
 
 
-def _state(found: IndexedFile) -> list[object]:
+def indexed_state(found: IndexedFile) -> list[object]:
     return [str(found.file.path), found.file.size, found.file.mtime_ns]
 
 
