@@ -19,6 +19,7 @@ from ..loading.adapter import ImagePromptAdapter
 Taken = Literal["weight", "composition", "boost"]  # the weights that layers take: see `Preset.shares`
 Weights = tuple[float, ...]  # one for all pictures, or one for each
 
+EXECUTED = ("input", "middle", "output")  # kinds of blocks
 THEIRS = Rules(beyond="hold", negative="second")
 
 
@@ -100,13 +101,19 @@ def _shares(given: Application, blocks: Sequence[Block], base: str, taken: Taken
     if taken != "weight":
         return {}
     typed = preset.shares(blocks, base)
-    order = list(dict.fromkeys((block.kind, block.index) for block in blocks))
-    factors = {block: given.layer_weights.get(order.index((block.kind, block.index)), 0.0) for block in blocks}
+    factors = {block: given.layer_weights.get(number, 0.0) for block, number in _numbers(blocks).items()}
     return {
         block: replace(typed.get(block, OWN), amount=factor)
         for block, factor in factors.items()
         if factor and (given.middle or block.kind != "middle")
     }
+
+
+def _numbers(blocks: Sequence[Block]) -> dict[Block, int]:
+    """t of the block of every layer."""
+    places = {block: (EXECUTED.index(block.kind), block.index) for block in blocks}
+    order = sorted(set(places.values()))
+    return {block: order.index(place) for block, place in places.items()}
 
 
 def _names(title: str, count: int) -> tuple[str, ...]:
