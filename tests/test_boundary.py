@@ -13,7 +13,7 @@ import pytest
 from image_prompt.devtools.stages import ROOT
 from image_prompt.nodes import NODES
 
-PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "model_files", "service")
+PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "migration", "model_files", "service")
 ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors"}
 READERS = (  # what opens files, or writes them, by `tensor_files`, or takes its words for devices and dtypes
     "model_files/",
@@ -23,7 +23,7 @@ READERS = (  # what opens files, or writes them, by `tensor_files`, or takes its
     "clip_vision/saved.py",
     "ip_adapter/from_file.py",
 )
-BELOW = {"service": PACKAGES[:-1]}  # it joins the others
+BELOW = {"service": ("tensor_files", "clip_vision", "ip_adapter", "model_files")}  # it joins the others
 MORE = {  # four files ask the cores what a file is, what it is called and whether it is applied; two compute with
     # them, to compare; one reads ComfyUI's configuration; one opens pictures when it is given some
     "model_files/index/encoders.py": {"...clip_vision", "...ip_adapter"},

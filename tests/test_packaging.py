@@ -27,7 +27,7 @@ from image_prompt.devtools.stages import ROOT
 from image_prompt.tensor_files.placement import find_device
 
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "model_files", "service")
+PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "migration", "model_files", "service")
 
 WORLD = ROOT / "demo" / "models"
 ENCODER = WORLD / "clip_vision" / "demo_world.safetensors"
