@@ -11,6 +11,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ...ip_adapter import OWN, Block, Course, Features, Frame, ScalingName, Share, Strength, weight_type
+from ...ip_adapter.layers import by_name
 from ..applying.attach import image_prompt, matching_sites
 from ..applying.image_prompt import ImagePrompt, Rules
 from ..applying.masks import Place, Resizing
@@ -19,7 +20,6 @@ from ..loading.adapter import ImagePromptAdapter
 Taken = Literal["weight", "composition", "boost"]  # the weights that layers take: see `Preset.shares`
 Weights = tuple[float, ...]  # one for all pictures, or one for each
 
-EXECUTED = ("input", "middle", "output")  # kinds of blocks
 THEIRS = Rules(beyond="hold", negative="second")
 
 
@@ -111,9 +111,7 @@ def _shares(given: Application, blocks: Sequence[Block], base: str, taken: Taken
 
 def _numbers(blocks: Sequence[Block]) -> dict[Block, int]:
     """t of the block of every layer."""
-    places = {block: (EXECUTED.index(block.kind), block.index) for block in blocks}
-    order = sorted(set(places.values()))
-    return {block: order.index(place) for block, place in places.items()}
+    return {layer: number for number, layers in enumerate(by_name(blocks).values()) for layer in layers}
 
 
 def _names(title: str, count: int) -> tuple[str, ...]:
