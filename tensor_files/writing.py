@@ -1,4 +1,4 @@
-"""Write a safetensors file whole or not at all: neither a full disk nor a killed process leaves a part of it."""
+"""Write a file whole or not at all: neither a full disk nor a killed process leaves a part of it."""
 
 from __future__ import annotations
 
@@ -26,22 +26,23 @@ class NameTaken(ValueError):
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a new safetensors file. It has a name of its own, ending in .part, until it is complete.
+    """Write a new safetensors file, as `new_file` does."""
+    with new_file(path) as file:
+        _write(file, tensors, metadata)
+
+
+@contextmanager
+def new_file(path: Path) -> Generator[BinaryIO]:
+    """A file that has a name of its own, ending in .part, until it is complete.
+
+    Two processes never write one name at the same time.
 
     Raises:
         NameTaken: nothing is overwritten.
         ValueError: the folder is not there, or may not be written to, or the disk is full.
     """
     path = os.fspath(path)
-    with _new_file(path, f"{path}{PART}") as file:
-        _write(file, tensors, metadata)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-@contextmanager
-def _new_file(path: str, part: str) -> Generator[BinaryIO]:
-    """A file that takes the name `path` once it is complete. Two processes never write one name at the same time."""
+    part = f"{path}{PART}"
     name = printable(os.path.basename(path))
     try:
         file = open(part, "xb")
@@ -57,6 +58,8 @@ def _new_file(path: str, part: str) -> Generator[BinaryIO]:
             if os.path.lexists(path):
                 raise _taken(name)
             yield file
+            file.flush()
+            os.fsync(file.fileno())
         _take_name(part, path, name)
     except BaseException as error:
         with suppress(OSError):
