@@ -5,6 +5,8 @@ Letters: B pictures, N positions, W, D widths.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from ..tensor_files.weights import Weights
@@ -29,14 +31,17 @@ def read_old(weights: Weights, size: int) -> tuple[VisionFeatures, VisionFeature
     check_layout("features", described, 2, 3, 4)
     if described.numel() * described.itemsize > size:  # its numbers repeat, so that a small file would fill the memory
         raise ValueError(f"The features have the shape {tuple(described.shape)}, and only {size:,} bytes are here.")
-    first, second = described.shape[:2]
-    if described.ndim == 4 and first != 2:
+    if described.ndim == 4 and described.shape[0] != 2:
         raise ValueError(f"The features have the shape {tuple(described.shape)}: the first of four has to be 2.")
-    is_pair = described.ndim == 4 or described.ndim == 3 and first == 2 and second not in POSITIONS
     tensor = weights.read("")
-    if is_pair:
+    if is_pair(described.shape):
         return _features(tensor[0]), _features(tensor[1])
     return _features(tensor), None
+
+
+def is_pair(shape: Sequence[int]) -> bool:
+    """Whether a tensor of this shape holds the features of pictures and those of their negative."""
+    return len(shape) == 4 or len(shape) == 3 and shape[0] == 2 and shape[1] not in POSITIONS
 
 
 def _features(tensor: Tensor) -> VisionFeatures:

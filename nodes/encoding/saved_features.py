@@ -97,14 +97,14 @@ def negative_features(saved: SavedFeatures, name: str) -> ImageFeatures | None:
 
 def listed_names() -> list[str]:
     """All files that can be loaded; of those that are not in models/image_prompts the name says where they are."""
-    old = (f"{name} [{place}]" for place in PLACES for name in _old_names(place))
+    old = (f"{name} [{place}]" for place in PLACES for name in old_names(place))
     return [*model_names(FEATURES_FOLDER), *old]
 
 
 def path_of(name: str) -> str:
     """The path of a listed file. Raises a ValueError if it is not there."""
     for place, folder in PLACES.items():
-        if name.endswith(f" [{place}]") and (old := name.removesuffix(f" [{place}]")) in _old_names(place):
+        if name.endswith(f" [{place}]") and (old := name.removesuffix(f" [{place}]")) in old_names(place):
             return os.path.join(folder(), old)
     path = folder_paths.get_full_path(FEATURES_FOLDER, name)
     if path is None:
@@ -120,15 +120,16 @@ def fingerprint(name: str | None) -> str:
     return digest([_state(each) for each in (listed_names() if name is None else [name])])
 
 
+def old_names(place: str) -> list[str]:
+    """The .ipadpt files in ComfyUI's folder of this name, one of `PLACES`, and below."""
+    return names_below([PLACES[place]()], OLD, kind=place)
+
+
 def _state(name: str) -> object:
     try:
         return file_state(path_of(name))
     except (OSError, ValueError):
         return None
-
-
-def _old_names(place: str) -> list[str]:
-    return names_below([PLACES[place]()], OLD, kind=place)
 
 
 def _make_folder(path: str, root: str) -> None:
