@@ -1,0 +1,38 @@
+"""The node that lets nodes of IPAdapter_plus act in the middle block, as they did until September 2024."""
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..loading.wires import with_middle
+from .node import SUBCATEGORY
+
+IPAdapter = io.Custom("IPADAPTER")
+
+
+class IPAdapterMiddleBlock(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="ImagePromptMiddleBlock",
+            display_name="IPAdapter Middle Block",
+            category=SUBCATEGORY,
+            description="For graphs from before 13 September 2024: until then the nodes of IPAdapter_plus also acted "
+            "in the middle block of the model, and since then they leave it out. Put it behind the loader. In new "
+            "graphs use Apply IP-Adapter, which acts in the middle block.",
+            search_aliases=["ipadapter middle block", "ipadapter 2023", "old ipadapter"],
+            inputs=[
+                IPAdapter.Input("ipadapter", tooltip="The output of an IPAdapter loader."),
+                io.Boolean.Input(
+                    "on",
+                    default=True,
+                    optional=True,
+                    tooltip="Whether the IPAdapter nodes behind this one act in the middle block too.",
+                ),
+            ],
+            outputs=[IPAdapter.Output(display_name="ipadapter", tooltip="The same adapter, with this said.")],
+        )
+
+    @classmethod
+    def execute(cls, ipadapter: Any, on: bool = True) -> io.NodeOutput:
+        return io.NodeOutput(with_middle(ipadapter, on))
