@@ -4,13 +4,12 @@ import re
 import threading
 from types import SimpleNamespace
 
-import comfy.lora
 import comfy.model_management
 import pytest
 import tiny
 import torch
 from nodes import LoraLoaderModelOnly
-from own_files import OWN, put_adapter, put_catalogue, put_encoder
+from own_files import OWN, put_adapter, put_catalogue, put_encoder, put_face_lora
 from safetensors.torch import save_file
 
 from image_prompt.clip_vision.packing import PackedLinear
@@ -86,7 +85,7 @@ def test_an_encoder_in_the_hugging_face_cache_is_named_and_loaded_once_it_is_lin
 
 def test_what_was_taken_is_said_on_the_node(folders, with_companion, shown):
     plain = tiny.unet("SD1.5")
-    companion_file(folders, plain)
+    put_face_lora(folders, plain)
     as_node(LoadImagePromptModels, "5").execute(plain)
     assert shown == {("5", "a browser"): "standard: tiny  \nanything  \ncompanion"}
 
@@ -107,22 +106,6 @@ def test_they_fit_together(folders, catalogue, pictures, apply):
     assert (steered - tiny.sample(model, "SD1.5")).abs().max() > 0.01
 
 
-def companion_file(folders, model):
-    """A FaceID LoRA in its published layout: every attention of the UNet, at rank 128."""
-    weights = dict(model.model.diffusion_model.named_parameters())
-    names = {
-        key: name
-        for key, name in comfy.lora.model_lora_keys_unet(model.model, {}).items()
-        if re.fullmatch(r"lora_unet_(down|mid|up)_\w+_attn[12]_to_(q|k|v|out_0)", key)
-    }
-    lora = {}
-    for key, name in names.items():
-        rows, columns = weights[name.removeprefix("diffusion_model.")].shape
-        lora[f"{key}.lora_down.weight"] = torch.randn(128, columns) / columns**0.5
-        lora[f"{key}.lora_up.weight"] = torch.randn(rows, 128) / 128**0.5
-    save_file(lora, folders / "loras" / "companion.safetensors")
-
-
 @pytest.fixture
 def with_companion(folders):
     own = {**OWN, "companion": "ip-adapter-faceid_sd15_lora"}
@@ -133,7 +116,7 @@ def with_companion(folders):
 
 def test_the_lora_that_belongs_to_an_adapter_is_applied(folders, with_companion):
     plain = tiny.unet("SD1.5")
-    companion_file(folders, plain)
+    put_face_lora(folders, plain)
     model, *_ = LoadImagePromptModels.execute(plain, "standard").args
     (expected,) = LoraLoaderModelOnly().load_lora_model_only(plain, "companion.safetensors", 1.0)
     assert torch.equal(tiny.sample(model, "SD1.5"), tiny.sample(expected, "SD1.5"))

@@ -1,0 +1,78 @@
+"""Adapters of ours as the dicts of tensors that nodes of other packs read."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ...ip_adapter import normalise
+from ...ip_adapter.containers import PREFIXES
+from ...model_files.catalogue import BrokenCatalogue, ids_of
+from ...tensor_files import read_from, read_header
+from ...tensor_files.weights import named_weights, on_meta
+from ..folders import ADAPTER_FOLDER, model_path
+from ..loading.load import load_adapter
+from ..loading.model_library import catalogue
+from ..loading.wires import OURS, remember
+
+FLAGS = {  # beside the tensors -> the family that it stands for, and what the names of files say of it
+    "faceidplusv2": ("faceid-plus-v2", "plusv2"),
+    "portraitunnorm": ("faceid-portrait-unnorm", "unnorm"),
+}
+PART_OF = {"image_proj": "image_proj", "ip_adapter": "ip_adapter", "lora": "ip_adapter"}  # ours -> theirs
+
+
+def raw_adapter(name: str) -> dict[str, Any]:
+    """A file in models/ipadapter as other packs load it, with our adapter beside the tensors, whose memory it shares.
+
+    Raises:
+        ValueError: it is not there, or this pack does not apply it. The message says what to use instead.
+    """
+    adapter = load_adapter(name)
+    raw = {**_tensors(name, adapter.module.state_dict()), **_flags(name), OURS: adapter}
+    remember(raw, adapter)
+    return raw
+
+
+def _tensors(name: str, loaded: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The tensors of a file in their parts, under their keys in the file. loaded: what the adapter holds of them"""
+    path = model_path(ADAPTER_FOLDER, name)
+    with read_from(name):
+        planned = on_meta(read_header(path).state_dict)
+    parts: dict[str, dict[str, Tensor]] = {part: {} for part in PART_OF.values()}
+    unread: list[tuple[str, str, str]] = []
+    for key, part, short, source in _keys(planned):
+        if key in loaded:
+            parts[part][short] = loaded[key].detach().to("cpu")
+        else:
+            unread.append((part, short, source))
+    if unread:
+        with named_weights(path, name) as weights:
+            for part, short, source in unread:
+                parts[part][short] = weights.read(source)
+    return parts
+
+
+def _keys(planned: Mapping[str, Tensor]) -> Iterator[tuple[str, str, str, str]]:
+    """(key in our adapter, part and key for other packs, key in the file) of each tensor that an adapter has."""
+    sources, parts = {id(tensor): key for key, tensor in planned.items()}, normalise(planned)
+    for ours, theirs in PART_OF.items():
+        for key, tensor in getattr(parts, ours).items():
+            source = sources.get(id(tensor), "")  # some of the adapter are made of several in the file
+            prefix = next((each for each in PREFIXES[theirs] if source.startswith(each)), None)
+            yield f"{ours}.{key}", theirs, source.removeprefix(prefix) if prefix else key, source
+
+
+def _flags(name: str) -> dict[str, bool]:
+    """The flags of a file, by the catalogue if it knows the name, else by what the name says: its folders do not."""
+    families = _families(name)
+    said = name.replace("\\", "/").rpartition("/")[2].lower()
+    return {flag: True for flag, (family, word) in FLAGS.items() if (family in families if families else word in said)}
+
+
+def _families(name: str) -> frozenset[str]:
+    try:
+        entries = catalogue().named(name)
+    except BrokenCatalogue:
+        return frozenset()
+    return frozenset().union(*(ids_of(entry.family) for entry in entries if entry.kind == "adapter"))
