@@ -5,7 +5,8 @@ Letters: see formulas.py.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -34,6 +35,7 @@ class Seen:
 
     number, depth: its block in the order of execution, and which attention of the block it is
     order: which condition each chunk of the rows is
+    frames: the numbers of the pictures that a window of frames shows; None: there is no window
     """
 
     number: int
@@ -45,10 +47,17 @@ class Seen:
     k: Tensor
     v: Tensor
     out: Tensor | None
+    frames: tuple[int, ...] | None = None
 
     @property
     def pictures(self) -> int:
         return len(self.q) // len(self.order)
+
+
+def _frames(transformer_options: dict[str, Any]) -> tuple[int, ...] | None:
+    window = transformer_options.get("context_window")
+    found = window.index_list if window else transformer_options.get("ad_params", {}).get("sub_idxs")
+    return None if found is None else tuple(found)
 
 
 @cache
@@ -79,7 +88,22 @@ class Prompt:
 
     def acts(self, seen: Seen) -> bool:
         acting = self.plan.get(seen.number)
-        return acting is not None and acting.weight != 0.0 and self.sigmas[1] <= seen.sigma <= self.sigmas[0]
+        return acting is not None and any(_each(acting.weight)) and self.sigmas[1] <= seen.sigma <= self.sigmas[0]
+
+    def windowed(self, frames: tuple[int, ...] | None) -> "Prompt":
+        """The prompt in a window of frames: references, weights and masks of these frames."""
+        if frames is None:
+            return self
+        return replace(
+            self,
+            plan={
+                number: replace(each, weight=_picked(torch.tensor(_each(each.weight)).double(), frames).tolist())
+                for number, each in self.plan.items()
+            },
+            positive=_picked(self.positive, frames),
+            negative=_picked(self.negative, frames),
+            mask=None if self.mask is None else _picked(self.mask, frames),
+        )
 
     def added(self, seen: Seen, layer: Layer) -> Tensor:
         acting, mask = self.plan[seen.number], None
@@ -87,6 +111,15 @@ class Prompt:
         if self.mask is not None:
             mask = formulas.mask_rows(self.mask, seen.grid, seen.pictures, self.mode)
         return formulas.added(seen.q, seen.order, positive, self.negative, layer, acting, self.scaling, mask)
+
+
+def _each(weight: float | Sequence[float]) -> list[float]:
+    return list(weight) if isinstance(weight, Sequence) else [weight]
+
+
+def _picked(rows: Tensor, frames: Sequence[int]) -> Tensor:
+    """The rows of these frames, of which the last one is held."""
+    return formulas.held(rows, max(frames) + 1)[list(frames)]
 
 
 class World:
@@ -194,7 +227,7 @@ class World:
             patch = found.get((kind, index, depth)) or found.get((kind, index))
             out = patch(q.clone(), k.clone(), v.clone(), options) if patch else None
             order, sigma = tuple(transformer_options["cond_or_uncond"]), float(transformer_options["sigmas"][0])
-            self.seen.append(Seen(number, depth, order, sigma, grid, q, k, v, out))
+            self.seen.append(Seen(number, depth, order, sigma, grid, q, k, v, out, _frames(transformer_options)))
         return x * 0.0
 
     def _sites(self, x: Tensor) -> Iterator[tuple[int, int, tuple[str, int], tuple[int, int]]]:
@@ -209,34 +242,49 @@ class World:
         tiny.sample(model, self.base, sigmas=torch.tensor([sigma, 0.0]), **options)
         return self.seen
 
+    def sigma(self, percent: float) -> float:
+        return float(self.model.get_model_object("model_sampling").percent_to_sigma(percent))
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Run the model itself, not its layers one by one."""
+        unet = self.model.model.diffusion_model
+        del unet._forward
+        yield
+        unet._forward = self._call_layers
+
     # ---- comparison
 
-    def check(self, seen: Sequence[Seen], *prompts: Prompt) -> None:
-        """Every attention gives the text and what the prompts add, to 1e-5 of what they add."""
+    def check(self, seen: Sequence[Seen], *prompts: Prompt, case: object = "") -> None:
+        """Every attention gives the text and what the prompts add, to 1e-5 of what they add.
+
+        case: what a failure says of a test with several
+        """
         assert {each.number for each in seen} == set(range(len(BLOCKS[self.base])))
         for each in seen:
-            layer, acting = self.layers[each.number, each.depth], [prompt for prompt in prompts if prompt.acts(each)]
+            layer = self.layers[each.number, each.depth]
+            acting = [prompt.windowed(each.frames) for prompt in prompts if prompt.acts(each)]
             if not acting:
-                same_bits(each, layer)
+                same_bits(each, layer, case)
                 continue
-            assert each.out is not None, f"nothing acts in block {each.number}"
+            assert each.out is not None, f"{case}: nothing acts in block {each.number}"
             added = torch.stack([prompt.added(each, layer) for prompt in acting]).sum(0)
-            close(each, formulas.attention(each.q, each.k, each.v, layer.heads), added)
+            close(each, formulas.attention(each.q, each.k, each.v, layer.heads), added, case)
 
 
-def same_bits(seen: Seen, layer: Layer) -> None:
+def same_bits(seen: Seen, layer: Layer, case: object) -> None:
     """What nothing acts on is as without a node."""
     if seen.out is not None:
         text = comfy.ldm.modules.attention.optimized_attention(seen.q, seen.k, seen.v, layer.heads)
-        assert torch.equal(seen.out, text), f"something acts in block {seen.number}"
+        assert torch.equal(seen.out, text), f"{case}: something acts in block {seen.number}"
 
 
-def close(seen: Seen, text: Tensor, added: Tensor) -> None:
+def close(seen: Seen, text: Tensor, added: Tensor, case: object) -> None:
     assert seen.out is not None
     difference = (seen.out.double() - text - added).abs().max()
     size = added.abs().max()
     # of what is added; the text and the sum are rounded to 24 bits besides
     allowed = 1e-5 * size + 4e-7 * (text.abs().max() + size)
     assert difference <= allowed, (
-        f"block {seen.number}, attention {seen.depth}: differs by {difference:.2e}, of {size:.2e} added"
+        f"{case}: block {seen.number}, attention {seen.depth}: differs by {difference:.2e}, of {size:.2e} added"
     )

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate, layer_norm, linear, pad, scaled_dot_product_attention
+from torchvision.transforms import v2
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
@@ -46,6 +47,20 @@ def cropped(pixels: Tensor, size: int) -> Tensor:
     """The square in the middle. (N, C, H, W) -> (N, C, size, size)."""
     top, left = ((side - size) // 2 for side in pixels.shape[2:])
     return pixels[:, :, top : top + size, left : left + size]
+
+
+def noisy(images: Tensor, noise: float) -> Tensor:
+    """The negative picture that nodes before 2024 made of references (N, 224, 224, 3)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        moved = v2.Compose(
+            [
+                v2.ElasticTransform(alpha=75.0, sigma=noise * 3.5),
+                v2.RandomVerticalFlip(p=1.0),
+                v2.RandomHorizontalFlip(p=1.0),
+            ]
+        )(images.movedim(-1, 1)).movedim(1, -1)
+        return moved + (0.25 * (1 - noise) + 0.05) * torch.randn_like(moved)
 
 
 def black(count: int = 1, size: int = 224) -> Tensor:
@@ -107,9 +122,10 @@ def lanczos(images: Tensor, height: int, width: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile of pictures, (N, 256, 256, 3), and the mask of the whole outside which it does not act, (M, H, W)."""
+    """A tile of pictures, (N, 256, 256, 3), the mask of its part, (M, 256, 256), and that of the whole, (M, H, W)."""
 
     pictures: Tensor
+    inner: Tensor
     mask: Tensor
 
 
@@ -130,23 +146,21 @@ def tiles(images: Tensor, mask: Tensor | None = None, sharpening: float = 0.0) -
         pictures, masks = pictures.narrow(axis, over, 1024), masks.narrow(axis + 1, over, 1024)
     if sharpening > 0:
         pictures = sharpened(pictures, sharpening)
-    return [
-        Tile(pictures[:, top : top + 256, left : left + 256], inside(masks[:, 0], top, left))
-        for top in starts(pictures.shape[1])
-        for left in starts(pictures.shape[2])
-    ]
+    places = [(top, left) for top in starts(pictures.shape[1]) for left in starts(pictures.shape[2])]
+    return [tile(pictures, masks[:, 0], top, left) for top, left in places]
+
+
+def tile(pictures: Tensor, mask: Tensor, top: int, left: int) -> Tile:
+    """The tile at a place, which does not act outside."""
+    here, whole = (slice(None), slice(top, top + 256), slice(left, left + 256)), torch.zeros_like(mask)
+    whole[here] = mask[here]
+    return Tile(pictures[here], mask[here], whole)
 
 
 def starts(length: int) -> list[int]:
     count = math.ceil(length / 256)
     overlap = (256 * count - length) / (count - 1) if count > 1 else 0
     return [int(number * (256 - overlap)) for number in range(count)]
-
-
-def inside(mask: Tensor, top: int, left: int) -> Tensor:
-    found = torch.zeros_like(mask)
-    found[:, top : top + 256, left : left + 256] = mask[:, top : top + 256, left : left + 256]
-    return found
 
 
 def quarters(images: Tensor, across: int) -> list[Tensor]:
@@ -258,7 +272,7 @@ def plan(
     given = weight if boost is None else boost
     style = {number: Acting(weight) for number in STYLE[base]}
     layout = {number: Acting(times(weight, factor)) for number, factor in COMPOSITION[base].items()}
-    own = {number: Acting(times(composition, factor)) for number, factor in COMPOSITION[base].items()}
+    own = {number: Acting(times(composition, factor), composition=True) for number, factor in COMPOSITION[base].items()}
     away = {number: Acting(times(given, factor), True) for number, factor in COMPOSITION[base].items()}
     opposed = {number: Acting(times(given, factor), True) for number, factor in OPPOSED[base].items()}
     lists = {
