@@ -72,19 +72,14 @@ class Graph:
 
     def readers(self, id: str, slot: int | None = None) -> list[Node]:
         """The nodes that read an output of a node, or any of them, through reroutes; reroutes are no readers."""
-        return [
-            self.nodes[reader]
-            for (node, at), readers in self._readers.items()
-            if node == id and slot in (None, at)
-            for reader in readers
-        ]
+        return [reader for at, reader in self._readers.get(id, ()) if slot in (None, at)]
 
     @cached_property
-    def _readers(self) -> Mapping[tuple[str, int], list[str]]:
-        found = dict[tuple[str, int], list[str]]()
+    def _readers(self) -> Mapping[str, list[tuple[int, Node]]]:
+        found = dict[str, list[tuple[int, Node]]]()
         for node in self.nodes.values():
             for source in () if node.type == REROUTE else node.sources():
                 origin, slot = self.origin(source)
                 if origin:
-                    found.setdefault((origin.id, slot), []).append(node.id)
+                    found.setdefault(origin.id, []).append((slot, node))
         return found

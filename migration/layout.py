@@ -58,7 +58,7 @@ def free_place(wanted: Box, taken: Sequence[Box], inside: Box | None) -> Box:
     """
     free = [box for box in _around(wanted) if not any(_spread(box).meets(other) for other in taken)]
     within = [box for box in free if inside and inside.holds(box)]
-    return next(iter([*within, *free]), _below(wanted, taken))
+    return next(iter([*within, *free]), None) or _below(wanted, taken)
 
 
 def _spread(box: Box) -> Box:

@@ -161,10 +161,11 @@ class _Writer:
             key: self.old[placed.near]["id"] if placed.instead else next(numbers) for key, placed in plan.new.items()
         }
         self.as_lists = not any(isinstance(each, dict) for each in scope["links"]) and "version" in scope
-        self.links = list(read_links(scope["links"]))
+        self.links, self.cut = list[Link](), list[Link]()  # what is there, and what was
         changed = {key for key, placed in plan.new.items() if placed.instead} | plan.removed
-        self.cut = [link for link in self.links if {str(link.target)} & changed or str(link.origin) in plan.removed]
-        self.links = [link for link in self.links if link not in self.cut]
+        for link in read_links(scope["links"]):
+            is_cut = str(link.target) in changed or str(link.origin) in plan.removed
+            (self.cut if is_cut else self.links).append(link)
         self.raw_ids: dict[str, ID] = {str(link.origin): link.origin for link in [*self.links, *self.cut]}
         self.raw_ids |= {id: node["id"] for id, node in self.old.items()}
 
@@ -172,9 +173,9 @@ class _Writer:
         """Change the graph. {key of a new node: its id}."""
         boxes = self._places()
         made = {key: self._node(key, placed, boxes[key]) for key, placed in self.plan.new.items()}
-        kept = [node for id, node in self.old.items() if id not in self.plan.removed]
-        nodes = [made.get(str(node["id"]), node) for node in kept]
-        self.scope["nodes"] = [*nodes, *(made[key] for key, each in self.plan.new.items() if not each.instead)]
+        instead = {key: made[key] for key, placed in self.plan.new.items() if placed.instead}
+        kept = [instead.get(id, node) for id, node in self.old.items() if id not in self.plan.removed]
+        self.scope["nodes"] = [*kept, *(node for key, node in made.items() if key not in instead)]
         self._connect_ends()
         self.scope["links"] = [written(link, self.as_lists) for link in self.links]
         self._clear_reroutes()
@@ -254,22 +255,21 @@ class _Writer:
 
     def _connect_ends(self) -> None:
         """Bring the lists of links that nodes and the sockets of the subgraph have up to date."""
-        known = {link.id for link in self.links}
+        leaving = dict[tuple[ID, int], list[int]]()
+        for link in self.links:
+            leaving.setdefault((link.origin, link.origin_slot), []).append(link.id)
         lost = {link.id for link in self.cut}
+        outside = _outside(self.scope, "inputNode", FROM_OUTSIDE)
+        ends = [("linkIds", outside, slot, each) for slot, each in enumerate(objects(self.scope.get("inputs")))]
         for node in self.scope["nodes"]:
             for each in objects(node.get("inputs")):
-                if each.get("link") in lost - known:
+                if each.get("link") in lost:
                     each["link"] = None
-            for slot, each in enumerate(objects(node.get("outputs"))):
-                self._connect(each, "links", node["id"], slot)
-        outside = _outside(self.scope, "inputNode", FROM_OUTSIDE)
-        for slot, each in enumerate(objects(self.scope.get("inputs"))):
-            self._connect(each, "linkIds", outside, slot)
-
-    def _connect(self, end: Json, name: str, id: ID, slot: int) -> None:
-        leaving = [link.id for link in self.links if link.origin == id and link.origin_slot == slot]
-        if set(end.get(name) or ()) != set(leaving):
-            end[name] = leaving
+            ends += [("links", node["id"], slot, each) for slot, each in enumerate(objects(node.get("outputs")))]
+        for name, id, slot, end in ends:
+            there = leaving.get((id, slot), [])
+            if set(entries(end.get(name))) != set(there):
+                end[name] = there
 
     def _clear_reroutes(self) -> None:
         """Take links that are gone out of the bends that people made in them."""

@@ -17,7 +17,12 @@ OTHERS = {  # of ComfyUI, as far as the graphs need them: sockets, widgets, outp
     "Reroute": ({"": "*"}, [], ["*"]),
     "PrimitiveNode": ({}, ["value", "control"], ["*"]),
     "PrimitiveFloat": ({}, ["value"], ["FLOAT"]),
+    # and those of the other pack that load and prepare
+    "IPAdapterModelLoader": ({}, ["ipadapter_file"], ["IPADAPTER"]),
+    "IPAdapterUnifiedLoader": ({"model": "MODEL", "ipadapter": "IPADAPTER"}, ["preset"], ["MODEL", "IPADAPTER"]),
+    "PrepImageForClipVision": ({"image": "IMAGE"}, ["interpolation", "crop_position", "sharpening"], ["IMAGE"]),
 }
+DEFAULTS = {"control": "fixed", "interpolation": "LANCZOS", "crop_position": "top", "sharpening": 0.0}
 
 
 def shape(type: str, inputs: dict[str, Any]) -> tuple[dict[str, str], list[str], list[str]]:
@@ -32,7 +37,7 @@ def shape(type: str, inputs: dict[str, Any]) -> tuple[dict[str, str], list[str],
 
 def default(type: str, inputs: dict[str, Any], name: str) -> Any:
     if type in OTHERS:
-        return "fixed" if name == "control" else 0
+        return DEFAULTS.get(name, 0)
     wanted = "ImagePromptEncoderV1" if "image_1" in inputs else type
     (row,) = (each for each in NODES if each.id == wanted)
     return next(each.default for each in row.inputs if each.name == name)
