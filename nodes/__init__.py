@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..model_files.environment import pack_version
 from .applying.apply import ApplyImagePrompt
+from .compat.middle import IPAdapterMiddleBlock
 from .compat.prompts import register_prompt_mender
 from .compat.registration import register_compat_nodes
 from .controls.apply_references import ApplyReferences
@@ -42,6 +43,7 @@ NODES: list[type[io.ComfyNode]] = [
     RecordInfluence,
     InfluenceMap,
     ModelPathsReport,
+    IPAdapterMiddleBlock,
 ]
 
 

@@ -195,7 +195,7 @@ def builtin(type):
 
 
 @pytest.mark.parametrize("node", OURS)
-def test_every_node_of_ours_takes_both_kinds(node, model, raw):
+def test_every_node_of_ours_takes_both_kinds(node, model, raw, folders):
     inputs = good(node)
     for given in (raw, pipe(raw)):
         assert node.execute(**{**inputs, "adapter": given}).args
