@@ -22,7 +22,7 @@ PIPE = ("clipvision", "ipadapter", "insightface")
 MIDDLE = "middle_block"
 OURS = "image_prompt_adapter"  # our adapter in a raw dict that this pack has made; ComfyUI finds its model there too
 ADVICE = "connect the output of Load IP-Adapter"
-UNNAMED = "The connected IPADAPTER"
+UNNAMED = "ipadapter of another pack"  # as the name of a file, which is not known
 
 Leaves = dict[tuple[str, str], Tensor]  # by part and key
 
@@ -69,7 +69,9 @@ def is_pipe(value: Any) -> bool:
 
 def acts_in_middle(value: Any) -> bool:
     """Whether the adapter is to act in the middle block too, where nodes of IPAdapter_plus leave that out."""
-    return isinstance(value, Mapping) and value.get(MIDDLE) is True
+    if not isinstance(value, Mapping):
+        return False
+    return bool(value[MIDDLE] if MIDDLE in value else acts_in_middle(_part(value, "ipadapter", "model")))
 
 
 def with_middle(value: Any, on: bool = True) -> dict[str, Any]:

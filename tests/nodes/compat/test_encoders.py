@@ -68,7 +68,9 @@ def test_an_encoder_of_core_is_known_by_its_sizes(layout, sizes, folders, caplog
             found = encoder_for(adapter, wired)
             assert isinstance(found, CoreEncoder) and found.model is wired.model
         else:
-            with pytest.raises(ValueError, match=r"The clip_vision is CLIP .*, and The connected IPADAPTER reads CLIP"):
+            with pytest.raises(
+                ValueError, match=r"The clip_vision is CLIP .*, and ipadapter of another pack reads CLIP"
+            ):
                 encoder_for(adapter, wired)
     assert not warnings(caplog)
 
@@ -103,7 +105,7 @@ def test_the_right_one_on_the_disk_takes_the_place_of_a_wrong_one(small, wired, 
         "tiny CLIP" if wired().__class__.__name__ == "ImageEncoder" else "CLIP ViT-bigG/14 for pictures of 224 pixels"
     )
     assert line == (
-        f"The clip_vision is {named}, and The connected IPADAPTER reads an encoder whose image_embeds is 24 wide: "
+        f"The clip_vision is {named}, and ipadapter of another pack reads an encoder whose image_embeds is 24 wide: "
         "clip_vision/SD1.5/model.safetensors is used instead."
     )
     assert EncodeImagePrompt.execute(found, pictures).args[0].image_embeds.shape[-1] == 24
@@ -139,7 +141,7 @@ def test_it_is_kept_as_long_as_the_adapter_is_there(small, folders):
 @pytest.mark.parametrize(
     ("wired", "said"),
     [
-        (None, r"The connected IPADAPTER reads CLIP ViT-H/14: connect that encoder to clip_vision\."),
+        (None, r"ipadapter of another pack reads CLIP ViT-H/14: connect that encoder to clip_vision\."),
         (from_core(*BIG_G), r"The clip_vision is CLIP ViT-bigG/14 .*reads CLIP ViT-H/14: connect that encoder\."),
     ],
 )

@@ -126,6 +126,18 @@ def test_a_copy_says_whether_to_act_in_the_middle_block(raw, adapter):
         with_middle(None)
 
 
+def test_a_pipe_says_it_before_the_adapter_in_it(raw):
+    """Other packs put an adapter into a pipe of their own."""
+    assert acts_in_middle(pipe(with_middle(raw)))
+    assert not acts_in_middle(with_middle(pipe(with_middle(raw)), on=False))
+    assert not acts_in_middle(pipe(None)) and not acts_in_middle(None)
+
+
+def test_an_adapter_without_a_name_is_called_so(raw, features, apply, folders):
+    with pytest.raises(ValueError, match="^ipadapter of another pack is an IP-Adapter for SD1.5, the model is SDXL"):
+        apply(tiny.unet("SDXL"), raw, features)
+
+
 FACES = "ip-adapter-faceid_sd15"
 
 
@@ -195,7 +207,7 @@ def builtin(type):
 
 
 @pytest.mark.parametrize("node", OURS)
-def test_every_node_of_ours_takes_both_kinds(node, model, raw, folders):
+def test_every_node_of_ours_takes_both_kinds(node, raw, folders):
     inputs = good(node)
     for given in (raw, pipe(raw)):
         assert node.execute(**{**inputs, "adapter": given}).args
