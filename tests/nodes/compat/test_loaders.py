@@ -13,7 +13,9 @@ from safetensors.torch import save_file
 
 from image_prompt.devtools import published
 from image_prompt.ip_adapter import IPAdapter
+from image_prompt.ip_adapter import load_adapter as load_tensors
 from image_prompt.nodes.compat import middle
+from image_prompt.nodes.compat import raw as raw_module
 from image_prompt.nodes.compat.methods import loaders
 from image_prompt.nodes.compat.node import node_class
 from image_prompt.nodes.loading.load import load_adapter, load_encoder
@@ -68,6 +70,26 @@ def test_keys_are_those_of_the_file_where_ours_are_others(folders, model, layout
     raw = loaded("a.safetensors")
     assert raw["image_proj"].keys() == projection.keys()
     assert all(torch.equal(each, file[f"image_proj.{key}"]) for key, each in raw["image_proj"].items())
+
+
+APPLIED = (
+    *("ip-adapter_sd15", "ip-adapter-plus_sd15", "ip-adapter-full-face_sd15", "ip-adapter_sdxl_vit-h"),
+    *("ip-adapter-plus_sdxl_vit-h", "Kolors-IP-Adapter-Plus", "noobIPAMARK1_mark1"),
+)
+
+
+@pytest.mark.parametrize("layout", APPLIED)
+def test_a_published_file_is_divided_by_its_prefixes(folders, layout, monkeypatch):
+    shapes = published.shapes(layout)
+    published.write_header(folders / "ipadapter" / "a.safetensors", shapes)
+    meta = load_tensors({key: torch.empty(shape, device="meta") for key, shape in shapes.items()}).state_dict()
+    held = {key: torch.zeros(()).expand(tensor.shape) for key, tensor in meta.items()}  # without memory
+    adapter = SimpleNamespace(module=SimpleNamespace(state_dict=lambda: held))
+    monkeypatch.setattr(raw_module, "load_adapter", lambda _: adapter)
+    found = loaded("a.safetensors")
+    for part, prefixes in (("image_proj", ["image_proj."]), ("ip_adapter", ["ip_adapter.", "adapter_modules."])):
+        keys = {key.removeprefix(p): shape for p in prefixes for key, shape in shapes.items() if key.startswith(p)}
+        assert {key: tuple(tensor.shape) for key, tensor in found[part].items()} == keys
 
 
 def test_the_weights_are_in_memory_once(folders, file):
