@@ -25,13 +25,14 @@ READERS = (  # what opens files, or writes them, by `tensor_files`, or takes its
 )
 BELOW = {"service": ("tensor_files", "clip_vision", "ip_adapter", "model_files")}  # it joins the others
 MORE = {  # four files ask the cores what a file is, what it is called and whether it is applied; two compute with
-    # them, to compare; one reads ComfyUI's configuration; one opens pictures when it is given some
+    # them, to compare; one rewrites workflows; one reads ComfyUI's configuration; one opens given pictures
     "model_files/index/encoders.py": {"...clip_vision", "...ip_adapter"},
     "model_files/index/identification.py": {"...clip_vision", "...ip_adapter"},
     "model_files/matching/support.py": {"...ip_adapter"},
     "model_files/matching/wording.py": {"...ip_adapter"},
     "model_files/cli/verify/encoder.py": {"....clip_vision"},
     "model_files/cli/verify/adapter.py": {"....ip_adapter"},
+    "model_files/cli/migrate.py": {"...migration"},
     "model_files/folders/extra_paths.py": {"yaml"},
     "clip_vision/images.py": {"PIL"},
 }

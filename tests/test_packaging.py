@@ -174,6 +174,13 @@ def test_every_command_of_the_wheel_answers(python, comfyui, tmp_path):
     assert "ip-adapter_sd15" in {entry["id"] for entry in tell("catalogue")}
     told = [(each["container"], each["identity"]["kind"]) for each in tell("identify", encoder, plus, "encoder.bin")]
     assert told == [("safetensors", "encoder"), ("safetensors", "adapter"), ("torch archive", "encoder")]
+    graph = {
+        "1": {"class_type": "IPAdapterModelLoader", "inputs": {"ipadapter_file": PLUS.name}},
+        "2": {"class_type": "IPAdapterTiled", "inputs": {"ipadapter": ["1", 0]}},
+    }
+    (tmp_path / "graph.json").write_text(json.dumps(graph))
+    said = python("-m", "image_prompt", "migrate", "graph.json", "--json", code=1).stdout
+    assert [each["id"] for each in json.loads(said)["stays"]] == ["1", "2"]
     (picture,) = tell("identify", "picture.png")
     assert picture["made_with"]["files"] == [{**used, "here": "yes", "path": str(plus)}]
     wish = ("get", "ip-adapter_sdxl", "--offline", "--comfyui", comfyui)
@@ -303,6 +310,7 @@ SHIPPED = [
     "ip_adapter/families/family.py",
     "model_files/catalogue/catalogue.json",
     "model_files/cli/command.py",
+    "migration/rules.py",
     "nodes/loading/load.py",
     "js/docs/ImagePromptApply.md",
     "example_workflows/sd15_simple.json",

@@ -1,4 +1,4 @@
-"""Find, identify, check and fetch the model files of image prompts.
+"""Find, identify, check and fetch the model files of image prompts, and rewrite workflows of another node pack.
 
 exit codes: 0 done; 1 failed, or a file is not usable, with the reason; 2 wrong arguments; 130 stopped
 """
@@ -104,6 +104,12 @@ def _get(options: argparse.Namespace) -> Answer:
     return answer(wish, where, _read_catalogue(where, options))
 
 
+def _migrate(options: argparse.Namespace) -> Answer:
+    from .migrate import Wish, answer
+
+    return answer(Wish(Path(options.file), options.base, options.force))
+
+
 def _read_catalogue(where: Installation, options: argparse.Namespace) -> Catalogue:
     """The pack's own catalogue, with the user's files and those given on the command line."""
     return Catalogue.load(*where.catalogues, *map(Path, options.catalogue))
@@ -141,6 +147,11 @@ def _parser(program: str) -> argparse.ArgumentParser:
     status = command("status", _status, "versions, optional parts, folders and the index")
     catalogue = command("catalogue", _catalogue, "the published files, with sizes and licences")
     get = command("get", _get, "download a file of the catalogue into its folder, after asking")
+    migrate = command(
+        "migrate",
+        _migrate,
+        "rewrite a workflow or API prompt with nodes of ComfyUI_IPAdapter_plus to ours, in a new file",
+    )
     identify.add_argument(
         "files", nargs="+", metavar="FILE", help="a model file, or a PNG picture that was made with some"
     )
@@ -163,6 +174,13 @@ def _parser(program: str) -> argparse.ArgumentParser:
         action="store_true",
         help=f"only say what to do by hand, as with {' or '.join(OFFLINE)} in the environment",
     )
+    migrate.add_argument("file", metavar="FILE", help="a JSON file, or a PNG picture that ComfyUI saved")
+    migrate.add_argument(
+        "--base",
+        choices=("SD1.5", "SDXL"),
+        help="the model, where neither the adapter's name nor the checkpoint's says it",
+    )
+    migrate.add_argument("--force", action="store_true", help="overwrite a file of an earlier run")
     for each in (paths, catalogue, get):
         each.add_argument(
             "--catalogue", metavar="FILE", action="append", default=[], help="entries to add, in JSON; may be repeated"

@@ -54,7 +54,7 @@ def comfyui(tmp_path) -> Path:
 def pack(comfyui) -> Path:
     """The pack among the custom nodes of that ComfyUI."""
     pack = comfyui / "custom_nodes" / "image-prompt"
-    for name in ("model_files", "tensor_files", "clip_vision", "ip_adapter"):
+    for name in ("model_files", "tensor_files", "clip_vision", "ip_adapter", "migration"):
         shutil.copytree(ROOT / name, pack / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("__init__.py", "__main__.py", "pyproject.toml"):
         shutil.copy(ROOT / name, pack)

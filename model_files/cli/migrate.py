@@ -1,0 +1,130 @@
+"""Answer the command "migrate": rewrite a workflow or a prompt to our nodes, and write it beside the old file."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ...migration import LARGEST, MIDDLE, STILL, Base, Change, Kept, Migration, migrate
+from ...tensor_files import printable
+from ..pictures import picture_format, read_text
+from .terminal import Answer, described, section, size_text, wrapped
+
+ENDING = ".image-prompt.json"
+KEYS = ("workflow", "prompt")  # of the texts that ComfyUI writes into pictures
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asks for.
+
+    base: the model, where names in the file do not say it
+    force: whether a file that is there may be overwritten
+    """
+
+    file: Path
+    base: Base | None = None
+    force: bool = False
+
+
+def answer(wish: Wish) -> Answer:
+    """Rewrite a file and say what became of its nodes; exit code 1, and no new file, if nothing could be rewritten.
+
+    Raises:
+        ValueError: the file cannot be read, or the new one is there already.
+    """
+    target = wish.file.with_name(wish.file.stem + ENDING)
+    if not wish.force and os.path.lexists(target):
+        raise ValueError(f"{target} is there already. Give --force to overwrite it, or move it away.")
+    done = _migrated(wish)
+    if done.changes:
+        write_whole(target, done.text, wish.force)
+    data = {
+        "format": done.format,
+        "file": str(target) if done.changes else None,
+        "rewritten": [asdict(each) for each in done.changes],
+        "stays": [asdict(each) for each in done.stays],
+        "middle_block": MIDDLE if done.in_middle else None,
+    }
+    return Answer(data, _lines(done, target), 0 if done.changes else 1)
+
+
+def _migrated(wish: Wish) -> Migration:
+    try:
+        return migrate(_text(wish.file), wish.base)
+    except ValueError as error:
+        raise ValueError(f"{wish.file}: {error}") from error
+
+
+def _text(file: Path) -> str:
+    """The JSON of a file, or that in a picture."""
+    if kind := picture_format(file):
+        texts = (read_text(file, key) for key in KEYS) if kind == "PNG" else iter(())
+        if text := next(filter(None, texts), None):
+            return text
+        raise ValueError(f"This {kind} picture holds no workflow. Only PNG pictures as ComfyUI saves them are read.")
+    with open(file, "rb") as stream:
+        content = stream.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise ValueError(f"It has more than {size_text(LARGEST)}, which no workflow has. It was not read.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError("It is not text in UTF-8, as workflows are: save it again in ComfyUI.") from error
+
+
+def write_whole(path: Path, text: str, force: bool) -> None:
+    """Write a text file whole or not at all.
+
+    Raises:
+        ValueError: it is there already, and is not to be overwritten.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "x", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if force:
+            os.replace(part, path)
+        else:
+            _take_name(part, path)
+    except FileExistsError:
+        raise ValueError(f"{path} is there already. Give --force to overwrite it, or move it away.") from None
+    finally:
+        with suppress(OSError):
+            os.unlink(part)
+
+
+def _take_name(part: Path, path: Path) -> None:
+    """Give a file its name, but never that of another file."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # the file system has no links
+        if os.path.lexists(path):
+            raise FileExistsError from None
+        os.rename(part, path)
+
+
+def _lines(done: Migration, target: Path) -> list[str]:
+    changes, stays = done.changes, done.stays
+    lines = section(f"Rewritten ({len(changes)})", described([_change(each) for each in changes]))
+    lines += section(f"Left as they are ({len(stays)})", described([(_name(each), each.why) for each in stays]))
+    lines += wrapped(MIDDLE) + [""] if done.in_middle else []
+    lines += wrapped(STILL) + [""] if stays else []
+    return lines + wrapped(f"Written: {target}" if changes else "Nothing was written, because no node was rewritten.")
+
+
+def _change(each: Change) -> tuple[str, str]:
+    became = " + ".join(dict.fromkeys(each.became)) or "not needed any more: Encode Image Prompt crops"
+    return _name(each), " ".join([f"{became}.", *each.notes])
+
+
+def _name(each: Change | Kept) -> str:
+    """How people find a node: by its number, kind, title and subgraph."""
+    title = f" {printable(each.title, 40)!r}" if each.title else ""
+    return f"{each.id} {each.type}{title}{f' in {each.where}' if each.where else ''}"
