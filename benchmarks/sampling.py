@@ -10,21 +10,30 @@ unconditional row for each picture. Candidates take turns in one process; median
 
 "controls": three references of 16 tokens with a mask each, whose weight differs from layer to layer, beside one
 reference of 48 tokens without any of it; and both with a schedule, whose weight differs from step to step.
+
+"compat": nodes of IPAdapter_plus on a UNet that does little else, beside our own nodes that act in the same layers, the
+same nodes again, and a patch in the same layers that projects at every step and calls ComfyUI's attention.
 """
 
 import _host as host
 
 PARSER = host.arguments(__doc__)
 PARSER.add_argument("--controls", action="store_true", help="only the table of controls")
+PARSER.add_argument("--compat", action="store_true", help="only the table of nodes of IPAdapter_plus")
 PARSER.add_argument("--tokens", nargs="+", type=int, help="only these numbers of image tokens")
 OPTIONS = PARSER.parse_args()
-host.start(OPTIONS)
+host.import_comfyui(OPTIONS)
+import _unets  # noqa: E402
+
+_unets.shorten_text_attention()
+host.import_pack(host.ROOT)
 
 import itertools  # noqa: E402
 from collections.abc import Callable, Sequence  # noqa: E402
 from dataclasses import replace  # noqa: E402
 
 import torch  # noqa: E402
+from _compat import Compared  # noqa: E402
 from comfy.model_sampling import ModelSamplingDiscrete  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
@@ -39,6 +48,7 @@ LAYERS = {  # side of the latent: (grid side, inner width, heads): count
     "SDXL": {128: {(64, 640, 10): 10, (32, 1280, 20): 60}, 32: {(16, 640, 10): 10, (8, 1280, 20): 60}},
 }
 STEPS = 20  # of a schedule
+COMPARED_STEPS = 2  # of a turn of a node of IPAdapter_plus
 CONTEXT = {"SD1.5": 768, "SDXL": 2048}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -207,12 +217,39 @@ def scheduled(strength, last):
     return replace(strength, course=Course(keyframes=(Keyframe(0.0, 1.0), Keyframe(1.0, last))))
 
 
+def compared():
+    bases = [("SD1.5", 64)] if OPTIONS.quick else [("SD1.5", 64), ("SDXL", 64)]
+    for (base, size), tokens in itertools.product(bases, OPTIONS.tokens or (4, 16)):
+        yield Compared("IPAdapterAdvanced", base, size, tokens)
+        yield Compared("IPAdapterBatch", base, size, tokens, pictures=4)
+        yield Compared("IPAdapterTiled", base, size, tokens)
+
+
+def compat(budget):
+    print("| node | base | latent | tokens | batch | ours, ms | node, of ours | ours again, of ours | of projecting |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|---:|")
+    for row in compared():
+        found = host.interleaved(row.evaluations(COMPARED_STEPS), 4 * budget)
+        bare = found.pop("bare")
+        added = {name: (seconds - bare) / COMPARED_STEPS for name, seconds in found.items()}
+        print(
+            f"| {row.id} | {row.base} | {row.size}x{row.size} | {row.tokens} | {row.pictures} | "
+            f"{added['ours'] * 1e3:.1f} | {added['node'] / added['ours']:.3f} | {added['again'] / added['ours']:.3f} | "
+            f"{added['node'] / added['projecting']:.2f} |",
+            flush=True,
+        )
+
+
 def main():
     budget = 2.0 if OPTIONS.quick else 4.0
-    if not OPTIONS.controls:
+    if not (OPTIONS.controls or OPTIONS.compat):
         by_adapters(budget)
         print()
-    controls(budget)
+    if not OPTIONS.compat:
+        controls(budget)
+        print()
+    if not OPTIONS.controls:
+        compat(budget)
 
 
 with torch.inference_mode():
