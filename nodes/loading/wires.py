@@ -18,7 +18,6 @@ from .. import input_checks
 from .adapter import ImagePromptAdapter
 
 PARTS = ("image_proj", "ip_adapter")
-PIPE = ("clipvision", "ipadapter", "insightface")
 MIDDLE = "middle_block"
 OURS = "image_prompt_adapter"  # our adapter in a raw dict that this pack has made; ComfyUI finds its model there too
 ADVICE = "connect the output of Load IP-Adapter"
