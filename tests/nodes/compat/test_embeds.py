@@ -122,7 +122,7 @@ def test_a_prefix_that_is_no_name_below_the_output_is_refused(places, prefix):
 
 
 def test_files_of_both_folders_are_offered(places):
-    assert LOAD.INPUT_TYPES()["required"]["embeds"] == ([],)
+    assert LOAD.INPUT_TYPES()["required"]["embeds"][0] == []
     (places / "input" / "sub").mkdir()
     torch.save(random(1, 6), places / "input" / "sub" / "one.ipadpt")
     torch.save(random(1, 6, seed=2), places / "input" / "two.ipadpt")

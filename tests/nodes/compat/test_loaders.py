@@ -332,5 +332,5 @@ def test_comfyui_runs_loaders_again_once_their_files_are_others(files):
 
 
 def test_files_are_listed_for_the_loader(files):
-    (listed,) = node_class(ROWS["IPAdapterModelLoader"], "m").INPUT_TYPES()["required"]["ipadapter_file"]
+    listed, _ = node_class(ROWS["IPAdapterModelLoader"], "m").INPUT_TYPES()["required"]["ipadapter_file"]
     assert listed == ["tiny.safetensors"]
