@@ -5,6 +5,7 @@ import logging
 from functools import cache
 from pathlib import Path
 
+import comfy.context_windows
 import comfy.samplers
 import comfy_extras.nodes_custom_sampler as samplers
 import pytest
@@ -95,6 +96,17 @@ def test_every_attention_looks_at_its_own_layer(base, kind, middle):
     here.check(seen, here.prompt(plan("ease in", base, 0.8, middle=middle), here.features(PICTURES[:1])))
 
 
+@BASES
+def test_weight_types_with_the_middle_block(base):
+    """As they were until September 2024."""
+    here = world(base)
+    for weight_type in WEIGHT_TYPE_NAMES[:9]:  # the others name their layers, and the middle is not among them
+        wire = {**here.wire, "middle_block": True}
+        patched = applied(here, ipadapter=wire, image=PICTURES[:1], weight=0.7, weight_type=weight_type)
+        expected = here.prompt(plan(weight_type, base, 0.7, middle=True), here.features(PICTURES[:1]))
+        here.check(here.calls(patched), expected, case=weight_type)
+
+
 @KINDS
 @pytest.mark.parametrize("id", ["IPAdapterAdvanced", "IPAdapterBatch"])
 @pytest.mark.parametrize("negatives", [1, 2])
@@ -115,6 +127,13 @@ def test_combining(kind, method):
     negative = here.features(NEGATIVES)[: None if method == "concat" else 1]
     features = combined(here.features(PICTURES), method)
     here.check(here.calls(patched), here.prompt(plan("linear", "SD1.5"), features, negative))
+
+
+@pytest.mark.parametrize("size", [(300, 260), (100, 131), (224, 500)])
+def test_pictures_of_any_size(size):
+    here, pictures = world(), eight_bits(1, *size, 3, seed=7)
+    expected = here.prompt(plan("linear", "SD1.5"), here.features(pictures), here.features(pictures))
+    here.check(here.calls(applied(here, image=pictures, image_negative=pictures)), expected)
 
 
 @BASES
@@ -309,14 +328,23 @@ def test_a_condition_with_an_area_of_its_own():
     here.check(seen, here.prompt(plan("linear", "SD1.5", 0.4), here.features(PICTURES[:1])))
 
 
-def test_a_window_of_frames_takes_the_rows_of_its_frames():
+def core_window(frames):
+    return {"context_window": comfy.context_windows.IndexListContextWindow(frames, dim=0, total_frames=4)}
+
+
+def animatediff_window(frames):
+    return {"ad_params": {"sub_idxs": frames, "full_length": 4}}
+
+
+@pytest.mark.parametrize("marked", [core_window, animatediff_window])
+def test_a_window_of_frames_takes_the_rows_of_its_frames(marked):
     here, masks = world(), torch.rand(3, 16, 16)
     inputs = {"image": PICTURES, "weight": [0.2, 0.5, 0.8, 1.1], "attn_mask": masks}
     patched = applied(here, "IPAdapterBatch", **inputs)
 
     def windows(executor, model, conds, x, timestep, model_options):
         for frames in ([0, 2], [3, 1]):
-            options = {**model_options["transformer_options"], "ad_params": {"sub_idxs": frames, "full_length": 4}}
+            options = {**model_options["transformer_options"], **marked(frames)}
             given = {**model_options, "transformer_options": options}
             executor(model, conds, x[frames], timestep[frames], given)
         return [torch.zeros_like(x) for _ in conds]
@@ -531,6 +559,41 @@ def test_embeds_of_a_base_adapter_need_no_encoder():
 
 
 # ----------------------------------------------------------------------------------------------------------- regions
+
+REGIONS = [
+    {"image": PICTURES[:1], "image_weight": 0.7, "weight_type": "ease in", "start_at": 0.0, "end_at": 0.5},
+    {
+        "image": PICTURES[1:],
+        "image_weight": [0.4, 0.9],
+        "weight_type": "style transfer",
+        "start_at": 0.5,
+        "end_at": 1.0,
+    },
+]
+
+
+@BASES
+@pytest.mark.parametrize("masked", [False, True])
+def test_regions(base, masked):
+    here, masks = world(base), (MASK, torch.rand(1, 40, 20))
+    conditioned = [
+        run("IPAdapterRegionalConditioning", prompt_weight=1.0, mask=mask if masked else None, **region)[0]
+        for region, mask in zip(REGIONS, masks)
+    ]
+    (params,) = run("IPAdapterCombineParams", *conditioned)
+    patched = applied(here, "IPAdapterFromParams", ipadapter_params=params, embeds_scaling="K+V")
+    expected = [
+        here.prompt(
+            plan(region["weight_type"], base, weight),
+            here.features(region["image"]),
+            mask=mask if masked else None,
+            scaling="K+V",
+            sigmas=(here.sigma(region["start_at"]), here.sigma(region["end_at"])),
+        )
+        for region, weight, mask in zip(REGIONS, (0.7, 0.4), masks)
+    ]
+    for percent in (0.2, 0.5, 0.8):
+        here.check(here.calls(patched, sigma=here.sigma(percent)), *expected)
 
 
 def test_regions_without_a_picture_are_passed_over():
