@@ -328,6 +328,14 @@ def test_a_condition_with_an_area_of_its_own():
     here.check(seen, here.prompt(plan("linear", "SD1.5", 0.4), here.features(PICTURES[:1])))
 
 
+def test_all_of_a_mask_is_in_the_area_of_a_condition():
+    here = world()
+    positive, negative = tiny.conditions("SD1.5")
+    positive[0][1]["area"] = (4, 6, 2, 1)
+    seen = here.calls(applied(here, image=PICTURES[:1], attn_mask=MASK), conds=[positive, negative])
+    here.check(seen, here.prompt(plan("linear", "SD1.5"), here.features(PICTURES[:1]), mask=MASK))
+
+
 def core_window(frames):
     return {"context_window": comfy.context_windows.IndexListContextWindow(frames, dim=0, total_frames=4)}
 
