@@ -1,32 +1,16 @@
 // What a person does with the pack in the browser, in one renderer; what was seen there is written as JSON.
 // test_browser.py starts it, and judges.
-import { createRequire } from 'node:module'
 import { text } from 'node:stream/consumers'
 
+import { listen, open, run } from './page.mjs'
+
 const task = JSON.parse(await text(process.stdin))
-const { chromium } = createRequire(import.meta.url)(task.playwright)
 const PACK = 'image-prompt'
-const STEP_MS = 60000
-const RUN_MS = 120000
 const HELP_MS = 20000
 
-// The server keeps them. Without these, a first visit is covered by a tour.
-const settings = {
-  'Comfy.TutorialCompleted': true,
-  'Comfy.InstalledVersion': '1.47.12',
-  'Comfy.Locale': task.locale,
-  'Comfy.VueNodes.Enabled': task.nodes2,
-  'Comfy.RightSidePanel.IsOpen': false,
-  'Comfy.Minimap.Visible': false,
-  'Comfy.Notification.ShowVersionUpdates': false,
-  'LiteGraph.Canvas.MaximumFps': 10
-}
-
-const browser = await chromium.launch({
-  executablePath: task.chromium,
-  args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking']
-})
-const page = await open()
+const { browser, context, page } = await open(task)
+for (const [name, workflow] of Object.entries(task.templates))
+  await context.route(`**/workflow_templates/${PACK}/${name}.json`, (route) => route.fulfill({ json: workflow }))
 try {
   console.log(JSON.stringify(await visit()))
 } finally {
@@ -34,33 +18,11 @@ try {
   await browser.close()
 }
 
-async function open() {
-  await fetch(`${task.url}/api/settings`, { method: 'POST', body: JSON.stringify(settings) })
-  const context = await browser.newContext({ viewport: { width: 1400, height: 900 }, reducedMotion: 'reduce' })
-  await context.route((url) => url.origin !== task.url, (route) => route.abort()) // nothing leaves this machine
-  for (const [name, workflow] of Object.entries(task.templates))
-    await context.route(`**/workflow_templates/${PACK}/${name}.json`, (route) => route.fulfill({ json: workflow }))
-  const page = await context.newPage()
-  page.setDefaultTimeout(STEP_MS)
-  return page
-}
-
 async function visit() {
-  const complaints = listen()
+  const complaints = listen(page, PACK)
   const templates = {}
   for (const name of Object.keys(task.templates)) templates[name] = await useTemplate(name)
   return { templates, added: await addNodes(), headings: await openHelp(), complaints }
-}
-
-// Errors that name the pack, or that come of a file of its own.
-function listen() {
-  const complaints = []
-  page.on('pageerror', (error) => complaints.push(error.stack))
-  page.on('console', (message) => {
-    const said = `${message.text()} ${message.location().url}`
-    if (message.type() === 'error' && said.includes(PACK)) complaints.push(said)
-  })
-  return complaints
 }
 
 async function useTemplate(name) {
@@ -69,7 +31,7 @@ async function useTemplate(name) {
   await page.waitForFunction((count) => window.app?.extensionManager && window.app.graph?.nodes.length === count, count)
   const drawn = await look()
   const before = await save()
-  return { drawn, before, ended: await run(), after: await save() }
+  return { drawn, before, ended: await run(page), after: await save() }
 }
 
 // The nodes that the open template has not. Two are at its models, and core's node reads what they give.
@@ -85,7 +47,7 @@ async function addNodes() {
     const missing = types.filter((type) => !graph.nodes.some((node) => node.type === type))
     missing.forEach((type, place) => add(type, 400 * place, 2200))
   }, Object.keys(task.nodes))
-  const ended = await run()
+  const ended = await run(page)
   const drawn = await look()
   const after = await save()
   await page.evaluate(() => window.app.loadGraphData(JSON.parse(JSON.stringify(window.app.graph.serialize()))))
@@ -113,17 +75,6 @@ async function openHelp() {
 }
 
 // --------------------------------------------------------------------------------------------------------------- steps
-
-async function run() {
-  await page.evaluate(() => {
-    window.ended = null
-    for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
-      window.comfyAPI.api.api.addEventListener(kind, (event) => (window.ended = { kind, ...event.detail }), { once: true })
-  })
-  await page.getByTestId('queue-button').click()
-  await page.waitForFunction(() => window.ended, null, { timeout: RUN_MS })
-  return page.evaluate(() => window.ended)
-}
 
 // The pack's nodes as they would be saved.
 async function save() {
