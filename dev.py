@@ -10,6 +10,7 @@
                                        begin with "-", go to them. With --compare COMMIT, measure the nodes in
                                        turns with those of that commit
     python dev.py matrix               the demo on every ComfyUI that the pack supports, and on an older one
+    python dev.py help                 write the help pages of the nodes of IPAdapter_plus again, from their rows
 
 Everything is made in .dev/, or where IMAGE_PROMPT_DEV says (delete it to start over): a virtual environment, the
 packages of tests/requirements.txt, and ComfyUI. With --comfyui PATH, or COMFYUI_PATH, an existing ComfyUI is used
@@ -116,6 +117,13 @@ def matrix(options: argparse.Namespace, rest: list[str]) -> int:
     return run_matrix(python, pictures)
 
 
+def help(options: argparse.Namespace, rest: list[str]) -> int:
+    if rest:
+        raise StageError("help", f"takes no arguments, and got {' '.join(rest)}.")
+    python, comfyui = set_up(options)
+    return call([python, ROOT / "devtools" / "help_pages.py"], {"COMFYUI_PATH": str(comfyui)})
+
+
 def make_server(python: Path, comfyui: Path, base: Path, name: str, database: str, rest: list[str]) -> Server:
     for word in rest:
         if word.split("=")[0] in ("--port", "--listen"):
@@ -124,7 +132,7 @@ def make_server(python: Path, comfyui: Path, base: Path, name: str, database: st
     return Server(comfyui, python, base, log_file(name), arguments)
 
 
-COMMANDS = {"demo": demo, "test": test, "serve": serve, "bench": bench, "matrix": matrix}
+COMMANDS = {"demo": demo, "test": test, "serve": serve, "bench": bench, "matrix": matrix, "help": help}
 
 
 def main() -> int:

@@ -42,7 +42,7 @@ INPUTS: Mapping[str, str] = {  # sentences, by the name of the input
     "start_at": "Where in sampling the references begin to act: 0 is the beginning, 1 the end.",
     "end_at": "Where in sampling the references stop acting: 0 is the beginning, 1 the end.",
     "embeds_scaling": "What the weight multiplies: only the values (V), or the keys (K) as well.",
-    "encode_batch_size": "How many images are encoded at a time: 0 for all. The result is the same.",
+    "encode_batch_size": "How many images are encoded at a time. It has no effect here: as many are taken as fit.",
     "weight_faceidv2": "How much the picture of the face counts beside its identity, with a FaceID plus v2 adapter.",
     "weight_kolors": "How much the model's own projection of the text counts, with a Kolors FaceID adapter.",
     "sharpening": "How much the image is sharpened where it is soft: 0 not at all, 1 most.",
@@ -189,6 +189,9 @@ FORMULAS: Mapping[str, str] = {
 
 "Away" means that in this block the negative prompt takes the reference, so that guidance pushes the picture away
 from it: with the boost as weight, where the node has one, otherwise with the weight. At a CFG of 1 it does nothing.
+
+With *IPAdapter Middle Block* the middle acts too: m(t) with linear and the eases, 0.2 with weak middle, 1 with weak
+input, weak output, strong middle and strong style transfer, 0.1 and away with composition precise.
 """,
     "layer weights": """\
 ## layer_weights
@@ -419,9 +422,11 @@ DIFFERENCES: tuple[Difference, ...] = (
 _APPLY = ("layers", "scaling", "combining", "sampling")
 _APPLY_BATCH = ("layers", "scaling", "batch", "sampling")
 _FACES = " Adapters for faces (FaceID) are not supported yet: with them, the node says so."
-_WINDOW = {
+_TWO_IMAGES = {"model": "The SDXL or Kolors model that the references steer."}
+_SCALING = {
     "weight_type": "What the weight multiplies: only the values (original), or the keys as well.",
 }
+_V1 = {**_SCALING, "clip_vision": "The image encoder that the adapter reads."}
 
 PAGES: Mapping[str, Page] = {
     "IPAdapter": Page(
@@ -453,12 +458,14 @@ PAGES: Mapping[str, Page] = {
         ("layers", "scaling", "batch", "sampling", "embeds"),
     ),
     "IPAdapterStyleComposition": Page(
-        "Takes the style of some images and the composition of others. For SDXL.",
+        "Takes the style of some images and the composition of others. For SDXL and Kolors.",
         (*_APPLY, "style and composition"),
+        _TWO_IMAGES,
     ),
     "IPAdapterStyleCompositionBatch": Page(
-        "Takes the style and the composition of two images for each picture. For SDXL.",
+        "Takes the style and the composition of two images for each picture. For SDXL and Kolors.",
         (*_APPLY_BATCH, "style and composition"),
+        _TWO_IMAGES,
     ),
     "IPAdapterMS": Page(
         "Lets reference images steer a model, with a weight for each block.",
@@ -520,6 +527,7 @@ PAGES: Mapping[str, Page] = {
         {
             "image": "The images. Each becomes a row of features.",
             "weight": "What the features are multiplied by. The adapter evens much of it out again.",
+            "mask": "Where the image counts: white fully. Black becomes the mean colour.",
             "ipadapter": "The adapter for which the features are.",
         },
     ),
@@ -569,17 +577,17 @@ PAGES: Mapping[str, Page] = {
     "IPAdapterApply": Page(
         "Lets reference images steer a model. In saved files of 2023 it is what IPAdapter Advanced is today.",
         ("v1", "sampling"),
-        _WINDOW,
+        _V1,
     ),
     "IPAdapterApplyFaceID": Page(
         f"Lets the faces in reference images steer a model. It is in saved files of 2023.{_FACES}",
         ("v1", "sampling"),
-        _WINDOW,
+        _V1,
     ),
     "IPAdapterApplyEncoded": Page(
         "Lets the features of reference images steer a model. It is in saved files of 2023.",
         ("v1", "sampling"),
-        {**_WINDOW, "embeds": "The features of the references and of what to move away from."},
+        {**_SCALING, "embeds": "The features of the references and of what to move away from."},
     ),
     "IPAdapterBatchEmbeds": Page("Joins the features of several images. It is in saved files of 2023."),
     "InsightFaceLoader": Page(
@@ -596,7 +604,7 @@ PAGES: Mapping[str, Page] = {
     "ImagePromptEncoderV1": Page(
         "Turns up to four images into features. It is IPAdapter Encoder as saved files of 2023 have it.",
         (),
-        {"noise": "How much noise the image to move away from has. 0: it is black, or zeros."},
+        {"clip_vision": "The image encoder that the adapter reads."},
         {"EMBEDS": "The features of the images and of what to move away from."},
     ),
 }

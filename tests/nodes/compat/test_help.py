@@ -1,8 +1,13 @@
 """Every node of IPAdapter_plus is explained: in tooltips, and on a help page."""
 
-from image_prompt.nodes.compat.help import help_page
+import pytest
+
+from image_prompt.devtools.help_pages import FOLDER, pages
+from image_prompt.nodes.compat.help import help_page, input_help, output_help
+from image_prompt.nodes.compat.help_texts import BY_PICTURE, DIFFERENCES, FORMULAS, INPUTS, OUTPUTS, PAGES
 from image_prompt.nodes.compat.inputs import ATTN_MASK, IMAGE, WEIGHT, WEIGHT_TYPE
 from image_prompt.nodes.compat.node import Node, Output, node_class
+from image_prompt.nodes.compat.table import NODES
 
 
 def make(id: str, **more) -> Node:
@@ -34,3 +39,23 @@ def test_a_page_says_what_to_use_what_goes_in_and_out_and_what_is_repaired():
     assert "- **attn_mask** (optional): Where in the picture" in page
     assert "- **MODEL**: The model with the references.\n" in page
     assert "| The middle block is left out. | The same. *IPAdapter Middle Block* turns it on. |" in page
+
+
+@pytest.mark.parametrize("row", NODES, ids=lambda row: row.id)
+def test_the_help_page_of_each_node_is_the_one_of_its_row(row):
+    """`python dev.py help` writes them."""
+    assert (FOLDER / f"{row.id}.md").read_text(encoding="utf-8") == pages()[row.id]
+    assert all(input_help(row, each.name) for each in row.inputs)
+    assert all(output_help(row, each) for each in row.outputs)
+
+
+def test_no_sentence_is_left_over():
+    assert set(PAGES) == {row.id for row in NODES}
+    assert set(INPUTS) <= {each.name for row in NODES for each in row.inputs}
+    assert set(BY_PICTURE) <= {each.name for row in NODES if row.by_picture for each in row.inputs}
+    assert set(OUTPUTS) <= {each.name or each.type for row in NODES for each in row.outputs}
+    about = {each for page in PAGES.values() for each in page.about}
+    assert about == {*FORMULAS, *(each.about for each in DIFFERENCES)}
+    for row in NODES:
+        assert set(PAGES[row.id].inputs) <= {each.name for each in row.inputs}
+        assert set(PAGES[row.id].outputs) <= {each.name or each.type for each in row.outputs}
