@@ -154,6 +154,11 @@ def test_a_longer_batch_alternates_to_its_end():
     assert made.second == [0, 1, 1, 1, 1, 3, 3, 3, 3, 4, 4]
 
 
+def test_every_other_run_is_mirrored_between_its_own_least_and_greatest():
+    made = weighed_frames(Strategy("0.1, 0.7, 0.4", "custom", method="alternate batches"), 3)
+    assert made.weights == pytest.approx([0.1, 0.7, 0.4, 0.7, 0.1, 0.4])
+
+
 @pytest.mark.parametrize("text", ["1.0; 0.5", "one", "0.5, nan", "inf"])
 def test_what_is_no_number_is_named(text):
     with pytest.raises(ValueError, match=f"The weights are '{text}': write numbers"):
