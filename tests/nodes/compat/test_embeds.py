@@ -103,9 +103,22 @@ def test_nothing_is_overwritten_and_numbers_go_on(places):
     SAVE().save(random(1, 6))
     assert names(places / "output") == [f"IP_embeds_0000{number}.ipadpt" for number in (1, 2, 3, 7, 8)]
     assert (places / "output" / "IP_embeds_00007.ipadpt").stat().st_size == 0
-    (places / "output" / "IP_embeds_00009.ipadpt.part").touch()  # which another process is writing
-    SAVE().save(random(1, 6))
-    assert "IP_embeds_00010.ipadpt" in names(places / "output")
+
+
+def test_a_number_that_was_taken_meanwhile_is_passed_over(places, monkeypatch):
+    """As older versions of ComfyUI count from 1 again, and two processes see the same number."""
+    stale = (str(places / "output"), "cat", 1, "", "cat")
+    monkeypatch.setattr(folder_paths, "get_save_image_path", lambda *_: stale)
+    for number in range(2):
+        SAVE().save(random(1, 6, seed=number), "cat")
+    (places / "output" / "cat_00003.ipadpt.part").touch()  # which another process is writing
+    SAVE().save(random(1, 6, seed=2), "cat")
+    assert names(places / "output") == [
+        "cat_00001.ipadpt",
+        "cat_00002.ipadpt",
+        "cat_00003.ipadpt.part",
+        "cat_00004.ipadpt",
+    ]
 
 
 def test_a_part_of_features_is_saved_without_the_rest(places):
