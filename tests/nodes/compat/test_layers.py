@@ -671,7 +671,7 @@ def test_old_embeds_hold_references_and_negatives(kind):
     features = torch.stack([features[0] * 0.25, features[1] * 0.81])
     stacked = torch.stack([features, held(here.empty(), 2)])
     torch.testing.assert_close(embeds, stacked, rtol=1e-5, atol=1e-6)
-    both = torch.cat([embeds, embeds * 2], dim=1)
+    (both,) = run("IPAdapterBatchEmbeds", embeds, embeds * 2)
     inputs = {"weight": 0.7, "weight_type": "linear"}
     (patched,) = run("IPAdapterApplyEncoded", ipadapter=here.wire, embeds=both, model=here.model, **inputs)
     expected = here.prompt(everywhere("SD1.5", 0.7), torch.cat([features, features * 2]), both[1], scaling="K+V")
