@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ... import input_checks
 from ...applying.attach import attach
 from ...applying.image_prompt import ImagePrompt
 from ..inputs import (
@@ -36,10 +35,10 @@ from ..inputs import (
 from ..node import CompatNode, Node, Output
 from ..reading import EXPANDED, read_acting
 from ..wired import Wires, picture_prompts
+from .regions import PARAMS, read_params
 
 STYLE_AND_COMPOSITION = {False: "style and composition", True: EXPANDED}  # by expand_style
 WITH_COMPOSITION = ("SDXL", "Kolors")  # models in which another picture can give the composition
-PARAMS = ("image", "attn_mask", "weight", "weight_type", "start_at", "end_at")
 
 
 def apply_ipadapter(
@@ -94,7 +93,7 @@ def apply_ipadapter(
     elif composition_boost is not None:
         entry["weight_type"], boost = "composition precise", composition_boost
     prompts = list[ImagePrompt]()
-    for one in [entry] if ipadapter_params is None else _entries(ipadapter_params):
+    for one in [entry] if ipadapter_params is None else _regions(ipadapter_params):
         acting = read_acting(
             one["weight"],
             one["weight_type"],
@@ -102,7 +101,7 @@ def apply_ipadapter(
             one["end_at"],
             embeds_scaling,
             by_picture=self.unfold_batch,
-            composition=weight_composition if composition is not None else 1.0,
+            composition=weight_composition,
             boost=boost,
         )
         prompts += picture_prompts(
@@ -129,18 +128,10 @@ def _check_composition(wires: Wires) -> None:
         )
 
 
-def _entries(params: Any) -> list[dict[str, Any]]:
-    """The entries of parameters that have a picture, in order.
-
-    Raises:
-        ValueError: they are none, or their lists are not equally long.
-    """
-    advice = "connect the output of IPAdapter Regional Conditioning or Combine Params"
-    input_checks.expect(params, dict, "ipadapter_params", advice)
-    lists = [params.get(name) for name in PARAMS]
-    if not all(isinstance(each, list) for each in lists) or len({len(each) for each in lists}) > 1:
-        raise ValueError(f"The ipadapter_params are {input_checks.described(params)}: {advice}.")
-    entries = (dict[str, Any](zip(PARAMS, values, strict=True)) for values in zip(*lists, strict=True))
+def _regions(params: Any) -> list[dict[str, Any]]:
+    """How the pictures of regions act, without those that have none."""
+    lists = read_params(params, "ipadapter_params")
+    entries: list[dict[str, Any]] = [{name: lists[name][at] for name in PARAMS} for at in range(len(lists["image"]))]
     return [entry for entry in entries if entry["image"] is not None]
 
 

@@ -7,7 +7,7 @@ import node_helpers
 from ... import input_checks
 from ..inputs import END_AT, IMAGE, START_AT, WEIGHT_TYPE, WEIGHT_TYPE_NAMES, number, optional, socket
 from ..node import CompatNode, Node, Output
-from ..reading import read_weights, today
+from ..reading import read_mask, read_weights, today
 
 PARAMS = ("image", "attn_mask", "weight", "weight_type", "start_at", "end_at")
 STRONGEST_PROMPT = 10.0
@@ -74,8 +74,7 @@ def _masked(prompt: Any, name: str, mask: Any, strength: float) -> list[Any] | N
     """A prompt that acts within a mask, as a copy."""
     if prompt is None or mask is None:
         return prompt
-    mask = input_checks.mask(mask.unsqueeze(0) if getattr(mask, "ndim", 0) == 2 else mask)
-    values = {"mask": mask, "mask_strength": strength, "set_area_to_bounds": False}
+    values = {"mask": read_mask(mask, "mask"), "mask_strength": strength, "set_area_to_bounds": False}
     return node_helpers.conditioning_set_values(input_checks.conditioning(prompt, name), values)
 
 
