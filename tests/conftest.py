@@ -59,6 +59,7 @@ SLOW = (  # not in `dev.py test --fast`
     "nodes/test_diffusers.py",
     "server/test_demo.py",
     "server/test_files_used.py",
+    "server/test_old_graphs.py",
     "server/test_workflows.py",
     "test_dev.py",
     "test_packaging.py",

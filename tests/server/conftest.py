@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import websocket
 from PIL import Image
 
@@ -28,6 +29,7 @@ from image_prompt.devtools.comfyui import (
 from image_prompt.devtools.stages import ROOT
 
 WORKFLOWS = ROOT / "example_workflows"
+EMBEDS_FILE = "of a test.ipadpt"
 
 
 @dataclass
@@ -44,6 +46,9 @@ def server(tmp_path_factory):
     base = prepare_base(tmp_path_factory.mktemp("comfyui"), PACK | DEMO_NODES)
     make_models.main(base / "models")
     add_world(base)
+    other = base / "custom_nodes" / "ComfyUI_IPAdapter_plus.disabled"
+    other.mkdir()
+    (other / "IPAdapterPlus.py").write_text("")
     shutil.copytree(ROOT / "demo" / "images", base / "input", dirs_exist_ok=True)
     site = tmp_path_factory.mktemp("site-packages")
     (site / "insightface.py").write_text("raise ImportError(f'needs numpy<2, in {__file__}')")
@@ -58,6 +63,12 @@ def server(tmp_path_factory):
     with server:
         server.wait_until_ready()
         yield server
+
+
+@pytest.fixture(scope="session")
+def embeds_file(server):
+    """Features of a picture in a file as IPAdapter_plus saved them."""
+    torch.save(torch.randn(1, 257, 64, generator=torch.Generator().manual_seed(3)), server.base / "input" / EMBEDS_FILE)
 
 
 @pytest.fixture(scope="session")
