@@ -60,6 +60,7 @@ SLOW = (  # not in `dev.py test --fast`
     "server/test_demo.py",
     "server/test_files_used.py",
     "server/test_old_graphs.py",
+    "server/test_old_graphs_in_the_browser.py",
     "server/test_workflows.py",
     "test_dev.py",
     "test_packaging.py",

@@ -1,0 +1,60 @@
+// A person opens files with nodes of another pack, and runs them; what was seen is written as JSON.
+// test_old_graphs_in_the_browser.py starts it, and judges.
+import { text } from 'node:stream/consumers'
+
+import { listen, open, run } from './page.mjs'
+
+const task = JSON.parse(await text(process.stdin))
+const { browser, page } = await open(task)
+try {
+  console.log(JSON.stringify(await visit()))
+} finally {
+  await page.screenshot({ path: task.picture })
+  await browser.close()
+}
+
+async function visit() {
+  const complaints = listen(page, 'image-prompt')
+  await page.goto(task.url, { waitUntil: 'domcontentloaded' })
+  await page.waitForFunction(() => window.app?.extensionManager && window.app.graph?.nodes.length)
+  const graphs = {}
+  for (const [name, graph] of Object.entries(task.graphs)) graphs[name] = await use(graph)
+  return { graphs, nested: await openNested(), prompt: await openPrompt(), found: await search(), complaints }
+}
+
+// {missing, prompt, ended}: nodes that are none, what would be queued, and how the run ended
+async function use(graph) {
+  const seen = await page.evaluate(async (graph) => {
+    await window.app.loadGraphData(graph)
+    const unknown = (nodes) => nodes.map((node) => node.type).filter((type) => !(type in window.LiteGraph.registered_node_types))
+    const prompt = (await window.app.graphToPrompt()).output
+    return { missing: unknown(window.app.graph.nodes), prompt }
+  }, graph)
+  seen.warned = await page.getByTestId('error-overlay-see-errors').isVisible()
+  return { ...seen, ended: await run(page) }
+}
+
+// What a file with subgraphs would queue.
+function openNested() {
+  return page.evaluate(async (graph) => {
+    await window.app.loadGraphData(graph)
+    return (await window.app.graphToPrompt()).output
+  }, task.nested)
+}
+
+// What a file in the format of prompts becomes.
+function openPrompt() {
+  return page.evaluate(async (prompt) => {
+    await window.app.loadApiJson(prompt, 'prompt')
+    return (await window.app.graphToPrompt()).output
+  }, task.prompt)
+}
+
+// What the search box offers.
+async function search() {
+  await page.evaluate(() => window.app.extensionManager.command.execute('Workspace.SearchBox.Toggle'))
+  await page.getByRole('dialog').getByRole('combobox').or(page.getByRole('dialog').getByRole('textbox')).first().fill(task.search)
+  const offered = page.getByTestId('result-item')
+  await offered.first().waitFor()
+  return offered.allInnerTexts()
+}

@@ -1,0 +1,76 @@
+"""Files of three eras of IPAdapter_plus open in a browser, run, and say what they said, in both renderers."""
+
+import pytest
+
+from image_prompt.devtools.browser import drive
+from image_prompt.devtools.stages import ROOT, log_file
+
+from .old_graphs import ENCODER_V1, ERAS, ID_V1, SavedGraph, graph_of_era, node
+from .test_browser import RENDERERS, SECONDS, is_read, nodes_and_inputs, ran
+
+pytestmark = pytest.mark.browser
+
+SCRIPT = ROOT / "tests" / "server" / "old_graphs.mjs"
+PROMPT = {  # with the older encoder
+    "1": node("LoadImage", image="grace_hopper.jpg"),
+    "2": node("ImagePromptLoadEncoder", encoder_name="demo-encoder.safetensors", variant="auto", dtype="auto"),
+    "3": node(ID_V1, clip_vision=["2", 0], image_1=["1", 0], ipadapter_plus=True, noise=0.3, weight_1=0.7),
+}
+INNER, OUTER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+
+
+@pytest.fixture(scope="module")
+def graphs(embeds_file, object_info) -> dict[str, SavedGraph]:
+    return {era: SavedGraph(graph_of_era(era), object_info, widgets) for era, (_, widgets) in ERAS.items()}
+
+
+def subgraph(id: str, *nodes: dict) -> dict:
+    ends = {
+        "inputNode": {"id": -10, "bounding": [0, 0, 100, 60]},
+        "outputNode": {"id": -20, "bounding": [9, 0, 100, 60]},
+    }
+    lists = {name: [] for name in ("inputs", "outputs", "widgets", "links", "groups")}
+    return {"id": id, "version": 1, "revision": 0, "name": id, "state": {}, "nodes": nodes, **ends, **lists}
+
+
+@pytest.fixture(scope="module")
+def nested(object_info) -> dict:
+    """A file with the older encoder in a subgraph of a subgraph."""
+    (encoder,) = SavedGraph({"it": node(ID_V1, image_1=None, noise=0.3)}, object_info).file()["nodes"]
+    inner, outer = ({**encoder, "type": id, "inputs": [], "outputs": [], "widgets_values": []} for id in (INNER, OUTER))
+    subgraphs = [subgraph(OUTER, inner), subgraph(INNER, encoder)]
+    return {"nodes": [outer], "links": [], "version": 0.4, "definitions": {"subgraphs": subgraphs}}
+
+
+@pytest.fixture(scope="module", params=RENDERERS)
+def seen(request, server, graphs, nested):
+    picture = log_file(f"old graphs {request.param}").with_suffix(".png")
+    files = {era: graph.file() for era, graph in graphs.items()}
+    task = {"url": server.url, "graphs": files, "nested": nested, "prompt": PROMPT, "search": "ipadapter advanced"}
+    return drive(SCRIPT, {**task, "picture": str(picture), **RENDERERS[request.param]}, SECONDS)
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_a_file_opens_and_runs_as_it_was_saved(seen, server, graphs, era):
+    found = seen["graphs"][era]
+    assert (found["missing"], found["warned"]) == ([], False)
+    assert nodes_and_inputs(ran(server, found["ended"])["prompt"][2]) == graphs[era].queued()
+
+
+def test_a_prompt_with_the_older_encoder_opens_with_its_inputs(seen):
+    opened = seen["prompt"]["3"]
+    assert opened["class_type"] == ENCODER_V1
+    assert opened["inputs"].items() >= PROMPT["3"]["inputs"].items()
+
+
+def test_the_older_encoder_in_subgraphs_has_its_values(seen):
+    (opened,) = seen["nested"].values()
+    assert (opened["class_type"], opened["inputs"]["noise"]) == (ENCODER_V1, 0.3)
+
+
+def test_the_search_finds_the_nodes_by_the_names_that_people_know(seen):
+    assert is_read("IPAdapter Advanced", seen["found"])
+
+
+def test_nothing_of_the_pack_complains(seen):
+    assert seen["complaints"] == []
