@@ -94,12 +94,16 @@ def generate(
     cfg: float = CFG,
     steps: int = STEPS,
     positive: list[Any] | None = None,
+    noise: Tensor | None = None,
 ) -> Tensor:
-    """Sample pictures, (count, 3, 64, 64) in 0..1, with one prompt for all or one for each, or with a conditioning."""
+    """Sample pictures, (count, 3, 64, 64) in 0..1, with one prompt for all or one for each, or with a conditioning.
+
+    noise: that of these pictures, (count, 4, ...); None: that of the seed
+    """
     _, clip, vae = checkpoints()
     side = SIZE // vae.downscale_ratio
     latent = torch.zeros(count, 4, side, side)
-    noise = comfy.sample.prepare_noise(latent, seed)
+    noise = comfy.sample.prepare_noise(latent, seed) if noise is None else noise
     with torch.inference_mode():
         latents = comfy.sample.sample(
             model,
