@@ -48,6 +48,10 @@ class Ours:
     slot: int = 0
 
 
+def is_link(value: object) -> bool:
+    return isinstance(value, Source | Ours)
+
+
 @dataclass
 class NewNode:
     """A node of ours in place of an old one, or beside it.

@@ -15,7 +15,7 @@ from .links import ID, Link, read_links, written
 from .old_nodes import OLD_NODES, old_node
 from .our_nodes import OUR_NODES, REFERENCES
 from .plan import Placed, Plan
-from .rules import CHECKPOINT, Ours
+from .rules import CHECKPOINT, Ours, is_link
 
 MODES: Mapping[Any, Mode] = {2: "muted", 4: "bypassed"}
 FROM_OUTSIDE, TO_OUTSIDE = -10, -20  # ids under which a subgraph's own inputs and outputs stand in its links
@@ -77,20 +77,27 @@ def _outside(scope: Json, name: str, usual: int) -> ID:
 
 
 def _node(node: Json, links: Mapping[int, Link], shown: Iterable[tuple[str, str]]) -> Node:
-    id, sockets = str(node["id"]), objects(node.get("inputs"))
-    row = old_node(node["type"], [each["name"] for each in sockets])
+    id, sockets, row = str(node["id"]), objects(node.get("inputs")), _row(node)
     found = {str(each["name"]): links.get(each.get("link", 0)) for each in sockets}
     linked = {name: Source(str(link.origin), link.origin_slot) for name, link in found.items() if link}
-    title = node.get("title") or ""
     return Node(
         id,
         node["type"],
         row,
         _widgets(node, row) | linked,
         MODES.get(node.get("mode"), "active"),
-        "" if row and title == OLD_NODES[row].title else title,
+        node["title"] if _has_own_title(node) else "",
         frozenset(name for inner, name in shown if inner == id),
     )
+
+
+def _row(node: Json) -> str:
+    return old_node(node["type"], [each["name"] for each in objects(node.get("inputs"))])
+
+
+def _has_own_title(node: Json) -> bool:
+    title, row = node.get("title"), _row(node)
+    return bool(title) and not (row and title == OLD_NODES[row].title)
 
 
 def _widgets(node: Json, row: str) -> Json:
@@ -162,6 +169,10 @@ class _Writer:
         }
         self.as_lists = not any(isinstance(each, dict) for each in scope["links"]) and "version" in scope
         self.links, self.cut = list[Link](), list[Link]()  # what is there, and what was
+        self.beneath = dict[tuple[str, str], Any]()  # values of widgets that show again where their link is taken away
+        for (id, name), ours in plan.widgets.items():
+            values = _widgets(self.old[id], _row(self.old[id]))
+            self.beneath |= {ours: values[name]} if name in values else {}
         changed = {key for key, placed in plan.new.items() if placed.instead} | plan.removed
         for link in read_links(scope["links"]):
             is_cut = str(link.target) in changed or str(link.origin) in plan.removed
@@ -186,11 +197,8 @@ class _Writer:
     def _node(self, key: str, placed: Placed, box: Box) -> Json:
         kind, old = OUR_NODES[placed.node.type], self.old[placed.near]
         given, id = placed.node.inputs, self.ids[key]
-        values = [given.get(name, default) for name, (_, default) in kind.widgets.items()]
-        defaults = [default for _, default in kind.widgets.values()]
-        linked = [isinstance(value, Source | Ours) for value in values]
         colours = {name: old[name] for name in ("color", "bgcolor") if name in old}
-        titled = {"title": old["title"]} if placed.instead and old.get("title") and self._has_own_title(old) else {}
+        titled = {"title": old["title"]} if placed.instead and _has_own_title(old) else {}
         return {
             "id": id,
             "type": placed.node.type,
@@ -203,13 +211,12 @@ class _Writer:
             "outputs": [{"name": name, "type": type, "links": []} for name, type in kind.outputs],
             **titled,
             "properties": self._properties(old if placed.instead else {}, placed.node.type),
-            "widgets_values": [d if is_link else value for value, d, is_link in zip(values, defaults, linked)],
+            "widgets_values": [
+                self.beneath.get((key, name), default) if is_link(given.get(name)) else given.get(name, default)
+                for name, (_, default) in kind.widgets.items()
+            ],
             **colours,
         }
-
-    def _has_own_title(self, old: Json) -> bool:
-        row = old_node(old["type"], [each["name"] for each in objects(old.get("inputs"))])
-        return old["title"] != OLD_NODES[row].title
 
     def _properties(self, old: Json, type: str) -> Json:
         kept = {name: value for name, value in members(old.get("properties")).items() if name not in THEIRS}
@@ -227,7 +234,7 @@ class _Writer:
                 each["label"] = each["name"].removeprefix("references.")
                 each |= {"shape": OPTIONAL} if each["name"] != growing[0] else {}
         for name, (type, _) in kind.widgets.items():
-            if isinstance(given.get(name), Source | Ours):
+            if is_link(given.get(name)):
                 made.append({"name": name, "type": type, "widget": {"name": name}, "link": None})
         for slot, each in enumerate(made):
             value = given.get(each["name"])

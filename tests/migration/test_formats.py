@@ -214,6 +214,11 @@ def test_a_bypassed_crop_stays_since_it_does_nothing():
     assert encode["widgets_values"][0] == "center"
 
 
+def test_what_reads_a_muted_loader_stays():
+    done = migrate(workflow({**UNIFIED, "9": ("IPAdapter", LINKED)}, n2={"mode": 2}))
+    assert "which is muted" in next(each.why for each in done.stays if each.id == "9")
+
+
 def test_what_reads_a_bypassed_loader_reads_the_one_before_it():
     graph: Graph = {
         **UNIFIED,
@@ -247,11 +252,13 @@ def test_a_primitive_gives_a_choice_as_its_value_and_a_weight_by_its_link():
         "7": ("PrimitiveNode", {"value": 0.3}),
         "9": ("IPAdapter", {**LINKED, "weight_type": ("6", 0), "weight": ("7", 0)}),
     }
-    data = json.loads(migrate(workflow(graph)).text)
+    old_values = {"widgets_values": [0.9, 0.0, 1.0, "standard"]}
+    data = json.loads(migrate(workflow(graph, n9=old_values)).text)
     check_ends(data)
     apply = by_type(data, "ImagePromptApply")
     assert apply["widgets_values"][-1] == "style"
     assert as_prompt(data)["9"]["inputs"]["weight"] == ["7", 0]
+    assert apply["widgets_values"][0] == 0.9  # what it is without the link
     (slot,) = (each for each in apply["inputs"] if each["name"] == "weight")
     assert slot["widget"] == {"name": "weight"}
 

@@ -146,6 +146,12 @@ def test_layer_weights_that_are_typed_in_keep_their_numbers_and_the_last_counts(
     assert entries(only(made, "ImagePromptLayerWeights")["values"]) == {0: 0.5, 3: 0.25, 6: 2.0}
 
 
+def test_layer_weights_of_blocks_that_only_sd15_has_need_the_base_model():
+    graph = applied("IPAdapterMS", "x.bin", layer_weights="3:1, 12:1")
+    assert "give --base" in why(graph)
+    assert entries(only(nodes(graph, base="SDXL"), "ImagePromptLayerWeights")["values"]) == {3: 1.0}
+
+
 @pytest.mark.parametrize("text", ["0:1,", "1.0:1", "0:nan", "0;1", "0:9", "99:1"])
 def test_layer_weights_that_mean_nothing_stay(text):
     assert "layer_weights" in why(applied("IPAdapterMS", SD15, layer_weights=text))
@@ -188,6 +194,26 @@ def test_style_and_composition_are_two_references(expand, layers):
     assert (style["layers"], style["weight"], style["combining"]) == (layers, 0.4, "average")
     assert (composition["layers"], composition["weight"]) == ("composition", 0.9)
     assert [linked(made, each["features"])["inputs"]["image"] for each in (style, composition)] == [["4", 0], ["5", 0]]
+
+
+def test_style_and_composition_of_batches_are_for_each_picture():
+    graph = applied("IPAdapterStyleCompositionBatch", image_style=("4", 0), image_composition=("4", 0))
+    made = nodes(graph)
+    references = [each["inputs"] for each in made.values() if each["class_type"] == "ImagePromptReference"]
+    assert [each["combining"] for each in references] == ["one per image"] * 2
+
+
+def test_what_differs_is_said():
+    batch: Graph = {"5": ("ImageBatch", {"image1": ("4", 0), "image2": ("4", 0)})}
+    graph = applied("IPAdapterBatch", SDXL, batch, image_negative=("5", 0), attn_mask=("4", 1))
+    (notes,) = (each.notes for each in migrate(prompt(graph)).changes if each.id == "9")
+    assert [word for word in ("negative is several", "begin again", "part of the mask") if word in " ".join(notes)] == [
+        "negative is several",
+        "begin again",
+        "part of the mask",
+    ]
+    (notes,) = (each.notes for each in migrate(prompt(applied("IPAdapterAdvanced"))).changes if each.id == "9")
+    assert notes == ()
 
 
 @pytest.mark.parametrize(
@@ -254,6 +280,14 @@ def test_features_of_an_image_may_be_the_negative():
     graph = encoded()
     graph["9"][1]["neg_embed"] = ("6", 0)
     assert nodes(graph)["9"]["inputs"]["negative"] == ["6", 0]
+
+
+def test_a_negative_that_is_used_like_a_reference_stays():
+    graph = encoded()
+    graph["7"][1]["embed2"] = ("5", 1)
+    assert "combines negatives" in why(graph, "7")
+    graph["9"][1]["pos_embed"] = ("5", 1)
+    assert "is a negative" in why(graph)
 
 
 def test_what_reads_an_encoder_that_stays_stays_too():
@@ -358,8 +392,10 @@ def test_of_two_crops_in_a_row_the_first_stays():
         "5": ("PrepImageForClipVision", {"image": ("4", 0), "crop_position": "left"}),
         "6": ("PrepImageForClipVision", {"image": ("5", 0), "crop_position": "top"}),
     }
-    encode = only(nodes(applied("IPAdapterAdvanced", SDXL, prep, image=("6", 0))), "ImagePromptEncode")
+    made = nodes(applied("IPAdapterAdvanced", SDXL, prep, image=("6", 0)))
+    encode = only(made, "ImagePromptEncode")
     assert (encode["image"], encode["crop"]) == (["5", 0], "top")
+    assert made["5"]["class_type"] == "PrepImageForClipVision" and "6" not in made
 
 
 def test_a_loader_that_others_read_stays_and_ours_is_beside_it():
