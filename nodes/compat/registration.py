@@ -60,9 +60,9 @@ class Registration:
     def owner(self) -> str:
         """The pack, or the part of ComfyUI, that has one of the ids and is not this pack; empty if there is none."""
         there = _comfyui().NODE_CLASS_MAPPINGS
-        found = ((there.get(row.id), self.classes.get(row.id)) for row in self.rows)
-        others = (kind for kind, ours in found if kind is not ours)
-        return next((getattr(kind, "RELATIVE_PYTHON_MODULE", "ComfyUI itself") for kind in others), "")
+        kinds = (there[row.id] for row in self.rows if row.id in there)
+        modules = (getattr(kind, "RELATIVE_PYTHON_MODULE", "ComfyUI itself") for kind in kinds)
+        return next((module for module in modules if module != MODULE), "")  # this pack may have been loaded before
 
     def status(self) -> dict[str, Any]:
         """For the status route."""

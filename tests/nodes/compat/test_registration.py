@@ -112,6 +112,13 @@ def test_an_id_that_is_taken_stays_as_it_is(comfyui, packs, taken, by):
     assert comfyui.NODE_CLASS_MAPPINGS == {"KSampler": object, "IPAdapterTwo": taken}
 
 
+def test_loading_this_pack_again_registers_its_nodes_again(comfyui, packs):
+    """Managers of packs do so while ComfyUI runs."""
+    registered()
+    again = registered()
+    assert {id: comfyui.NODE_CLASS_MAPPINGS[id] for id in IDS} == again.classes and again.yields_to == ""
+
+
 def test_all_are_taken_back_if_a_pack_that_comes_later_takes_one(comfyui, packs):
     status = registered()
     comfyui.NODE_CLASS_MAPPINGS["IPAdapterTwo"] = FOREIGN
