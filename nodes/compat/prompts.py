@@ -45,7 +45,9 @@ def mend(node: Any, rows: Mapping[str, Node]) -> None:
     kind = node.get("class_type") if isinstance(node, dict) else None
     if not isinstance(kind, str) or kind not in rows:
         return
-    inputs = node.setdefault("inputs", {})
+    if node.get("inputs") is None:
+        node["inputs"] = {}
+    inputs = node["inputs"]
     if kind == ENCODER and V1_INPUT in inputs:
         kind = node["class_type"] = ENCODER_V1
     for given in rows[kind].inputs:

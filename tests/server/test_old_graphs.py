@@ -53,6 +53,19 @@ def test_a_node_for_faces_says_what_is_missing(run, id):
         run(graph(id, all_inputs(id, faces=True)))
 
 
+@pytest.mark.parametrize("given", [{}, {"inputs": None}, {"inputs": {}}, "null in each"], ids=str)
+def test_a_node_without_inputs_is_answered(server, given):
+    """It runs, or ComfyUI says what is missing; it does not break (HTTP 500)."""
+    for id, about in NODES.items():
+        nulls = {"inputs": {name: None for name, *_ in about["inputs"]}}
+        prompt = {"it": {"class_type": id, **(nulls if given == "null in each" else given)}}
+        show = node("PreviewAny", source=["it", 0]) if about["outputs"] else {}
+        try:
+            server.queue({**prompt, **({"show": show} if show else {})})
+        except ServerError as error:
+            assert '"node_errors"' in str(error), id
+
+
 def test_a_preset_without_its_file_says_which_to_get(run):
     with pytest.raises(ServerError, match="Get ip_plus_composition_sd15.safetensors"):
         run(graph(COMMUNITY, {**least(COMMUNITY), "preset": "Composition"}))
