@@ -8,6 +8,7 @@ import pytest
 from image_prompt.model_files.environment import pack_version
 
 from .conftest import WORKFLOWS
+from .old_graphs import NODES as COMPAT
 from .test_example_workflows import widget_names
 
 NODES = {
@@ -28,6 +29,7 @@ NODES = {
     "ImagePromptModelReport": ["STRING"],
     "ImagePromptSaveFeatures": ["STRING"],
     "ImagePromptLoadFeatures": ["CLIP_VISION_OUTPUT", "CLIP_VISION_OUTPUT"],
+    "ImagePromptMiddleBlock": ["IPADAPTER"],
 }
 WIDGETS = {  # in the order in which `widgets_values` of saved workflows lists them
     "ImagePromptLoadEncoder": ["encoder_name", "variant", "dtype"],
@@ -50,6 +52,7 @@ WIDGETS = {  # in the order in which `widgets_values` of saved workflows lists t
     "ImagePromptModelReport": [],
     "ImagePromptSaveFeatures": ["name"],
     "ImagePromptLoadFeatures": ["features_name"],
+    "ImagePromptMiddleBlock": ["on"],
 }
 SOCKETS = {
     "ImagePromptLoadEncoder": [],
@@ -69,6 +72,7 @@ SOCKETS = {
     "ImagePromptModelReport": [],
     "ImagePromptSaveFeatures": ["features", "image"],
     "ImagePromptLoadFeatures": ["clip_vision"],
+    "ImagePromptMiddleBlock": ["ipadapter"],
 }
 
 
@@ -85,17 +89,19 @@ def test_the_pack_loads_without_a_complaint(server):
     assert "Traceback" not in log
 
 
-def test_the_pack_offers_exactly_its_nodes(object_info):
+def test_the_pack_offers_exactly_its_nodes(server, object_info):
+    """And those of another pack, whose folder here ends in `.disabled`, so that ComfyUI does not load it."""
     ours = {name for name, info in object_info.items() if info["python_module"] == "custom_nodes.image-prompt"}
-    assert ours == set(NODES)
+    assert ours == {*NODES, *COMPAT}
+    assert server.get("/image-prompt/status")["compatibility"] == {"registered": len(COMPAT), "yields to": ""}
 
 
-@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("name", [*NODES, *COMPAT])
 def test_every_input_and_output_is_explained(object_info, name):
     info = object_info[name]
-    assert info["description"] and info["display_name"] != name
-    assert info["output"] == NODES[name]
-    assert [key for key, (_, options) in inputs(info).items() if not options.get("tooltip")] == []
+    assert info["description"]
+    assert name in COMPAT or info["display_name"] != name and info["output"] == NODES[name]
+    assert [key for key, (_, *rest) in inputs(info).items() if not rest or not rest[0].get("tooltip")] == []
     assert all(info["output_tooltips"]) and len(info["output_tooltips"]) == len(info["output"])
 
 
@@ -124,7 +130,7 @@ def test_of_apply_only_the_range_and_the_batch_are_advanced(object_info):
     assert [name for name, (_, options) in found.items() if options.get("advanced")] == ["start", "end", "batch"]
 
 
-@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("name", [*NODES, *COMPAT])
 def test_every_node_has_a_help_page(server, name):
     page = server.fetch(f"/extensions/image-prompt/docs/{name}.md").decode()
     assert page.startswith(f"# {server.get(f'/object_info/{name}')[name]['display_name']}\n")
