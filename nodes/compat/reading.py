@@ -39,12 +39,14 @@ def read_acting(
     by_picture: bool,
     composition: Any = 1.0,
     boost: Any = None,
+    name: str = "weight",
 ) -> Acting:
     """Check how strongly something acts, and when. A start after the end is no error: it never acts.
 
     composition, boost: the weights of layers that take another one; without a boost they take the weight
+    name: of the input with the weight, for messages
     """
-    weights = read_weights(weight, by_picture)
+    weights = read_weights(weight, by_picture, name)
     return {
         "weights": {
             "weight": weights,

@@ -87,9 +87,11 @@ def picture_prompts(
     layer_weights: Any = None,
     tiles: Any = 1,
     ratio: Any = 1.0,
+    name: str = "image",
 ) -> list[ImagePrompt]:
     """The image prompts of pictures.
 
+    name: of the input with the pictures, for messages
     negative: pictures to move away from; None: a black one, or nothing
     composition: other pictures, whose composition acts
     tiles, ratio: as `picture_features` takes them
@@ -102,7 +104,7 @@ def picture_prompts(
     def features(some: Any, name: str) -> Features:
         return picture_features(module, encoder, some, name, tiles=tiles, ratio=ratio, faces=wires.faces)
 
-    seen = features(image, "image")
+    seen = features(image, name)
     nobody = negative_features(module, wires.encoder, seen, negative, faces=wires.faces)
     cond, uncond = combined_pair(seen, nobody, method, acting["by_picture"])
     other = None if composition is None else features(composition, "image_composition")

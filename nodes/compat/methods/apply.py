@@ -79,7 +79,7 @@ def apply_ipadapter(
     wires = Wires(self, model, ipadapter, clip_vision, insightface)
     entry = {"image": image, "attn_mask": attn_mask, "weight": weight, "weight_type": weight_type}
     entry |= {"start_at": start_at, "end_at": end_at}
-    boost, composition = style_boost, None
+    boost, composition, names = style_boost, None, ("image", "weight")
     if image_style is not None:
         _check_composition(wires)
         entry |= {
@@ -87,7 +87,7 @@ def apply_ipadapter(
             "weight": weight_style,
             "weight_type": STYLE_AND_COMPOSITION[bool(expand_style)],
         }
-        composition = image_composition
+        composition, names = image_composition, ("image_style", "weight_style")
     elif style_boost is not None:
         entry["weight_type"] = "style transfer precise"
     elif composition_boost is not None:
@@ -103,6 +103,7 @@ def apply_ipadapter(
             by_picture=self.unfold_batch,
             composition=weight_composition,
             boost=boost,
+            name=names[1],
         )
         prompts += picture_prompts(
             wires,
@@ -115,6 +116,7 @@ def apply_ipadapter(
             layer_weights=layer_weights,
             tiles=enhance_tiles,
             ratio=enhance_ratio,
+            name=names[0],
         )
     return attach(wires.model, prompts), None
 
