@@ -5,15 +5,9 @@ export const OLDER = 'ImagePromptEncoderV1'
 
 // A workflow as it is saved, with its subgraphs.
 export function renameInGraph(graph) {
-  for (const node of graph?.nodes ?? []) rename(node, 'type', node.inputs?.map?.((input) => input.name))
+  for (const node of graph?.nodes ?? []) {
+    const isOlder = node?.type === 'IPAdapterEncoder' && node.inputs?.some?.((input) => input?.name === 'image_1')
+    if (isOlder) node.type = OLDER
+  }
   for (const subgraph of graph?.definitions?.subgraphs ?? []) renameInGraph(subgraph)
-}
-
-// A prompt as programs send it.
-export function renameInPrompt(prompt) {
-  for (const node of Object.values(prompt ?? {})) rename(node, 'class_type', Object.keys(node?.inputs ?? {}))
-}
-
-function rename(node, key, inputs) {
-  if (node?.[key] === 'IPAdapterEncoder' && inputs?.includes('image_1')) node[key] = OLDER
 }

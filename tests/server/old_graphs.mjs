@@ -19,7 +19,7 @@ async function visit() {
   await page.waitForFunction(() => window.app?.extensionManager && window.app.graph?.nodes.length)
   const graphs = {}
   for (const [name, graph] of Object.entries(task.graphs)) graphs[name] = await use(graph)
-  return { graphs, nested: await openNested(), prompt: await openPrompt(), found: await search(), complaints }
+  return { graphs, nested: await openNested(), found: await search(), complaints }
 }
 
 // {missing, prompt, ended}: nodes that are none, what would be queued, and how the run ended
@@ -40,14 +40,6 @@ function openNested() {
     await window.app.loadGraphData(graph)
     return (await window.app.graphToPrompt()).output
   }, task.nested)
-}
-
-// What a file in the format of prompts becomes.
-function openPrompt() {
-  return page.evaluate(async (prompt) => {
-    await window.app.loadApiJson(prompt, 'prompt')
-    return (await window.app.graphToPrompt()).output
-  }, task.prompt)
 }
 
 // What the search box offers.

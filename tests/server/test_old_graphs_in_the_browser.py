@@ -11,11 +11,6 @@ from .test_browser import RENDERERS, SECONDS, is_read, nodes_and_inputs, ran
 pytestmark = pytest.mark.browser
 
 SCRIPT = ROOT / "tests" / "server" / "old_graphs.mjs"
-PROMPT = {  # with the older encoder
-    "1": node("LoadImage", image="grace_hopper.jpg"),
-    "2": node("ImagePromptLoadEncoder", encoder_name="demo-encoder.safetensors", variant="auto", dtype="auto"),
-    "3": node(ID_V1, clip_vision=["2", 0], image_1=["1", 0], ipadapter_plus=True, noise=0.3, weight_1=0.7),
-}
 INNER, OUTER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 
 
@@ -46,7 +41,7 @@ def nested(object_info) -> dict:
 def seen(request, server, graphs, nested):
     picture = log_file(f"old graphs {request.param}").with_suffix(".png")
     files = {era: graph.file() for era, graph in graphs.items()}
-    task = {"url": server.url, "graphs": files, "nested": nested, "prompt": PROMPT, "search": "ipadapter advanced"}
+    task = {"url": server.url, "graphs": files, "nested": nested, "search": "ipadapter advanced"}
     return drive(SCRIPT, {**task, "picture": str(picture), **RENDERERS[request.param]}, SECONDS)
 
 
@@ -55,12 +50,6 @@ def test_a_file_opens_and_runs_as_it_was_saved(seen, server, graphs, era):
     found = seen["graphs"][era]
     assert (found["missing"], found["warned"]) == ([], False)
     assert nodes_and_inputs(ran(server, found["ended"])["prompt"][2]) == graphs[era].queued()
-
-
-def test_a_prompt_with_the_older_encoder_opens_with_its_inputs(seen):
-    opened = seen["prompt"]["3"]
-    assert opened["class_type"] == ENCODER_V1
-    assert opened["inputs"].items() >= PROMPT["3"]["inputs"].items()
 
 
 def test_the_older_encoder_in_subgraphs_has_its_values(seen):
