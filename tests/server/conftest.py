@@ -72,7 +72,7 @@ def embeds_file(server):
 
 
 @pytest.fixture(scope="session")
-def object_info(server):
+def object_info(server, embeds_file):
     return server.get("/object_info")
 
 
