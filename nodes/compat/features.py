@@ -16,6 +16,7 @@ from ..encoding.adapter_features import checked_features
 from ..encoding.encoder import Encoder
 from ..encoding.sources import SOURCES, Given
 from .formulas.combining import combined, held
+from .formulas.pictures import checked
 from .formulas.tiles import merged_embeds, merged_tokens, quartered
 
 MERGED: Mapping[str, Callable[[torch.Tensor, int], torch.Tensor]] = {  # feature -> how that of tiles becomes one
@@ -59,7 +60,7 @@ def picture_features(
 
 def as_seen(encoder: Encoder, image: Any, name: str, mask: torch.Tensor | None = None, faces: Any = None) -> Given:
     """Pictures (B, H, W, C) as core prepares them for an encoder. `name`, `mask`: as in `picture_features`."""
-    image = _colours(input_checks.image(image, name)).float().cpu()
+    image = _colours(checked(input_checks.image(image, name), name)).float().cpu()
     size, mean, std = encoder.image_size, list(encoder.image_mean), list(encoder.image_std)
     pixels = clip_preprocess(image, size=size, mean=mean, std=std, crop=True).float()
     pixels = pixels if mask is None else pixels * _square(mask, size, len(pixels))

@@ -65,12 +65,12 @@ def resized(image: Tensor, size: tuple[int, int], interpolation: str = "LANCZOS"
     return torch.from_numpy(np.stack(pictures)).float().div(255)
 
 
-def checked(image: Tensor) -> Tensor:
+def checked(image: Tensor, name: str = "image") -> Tensor:
     """Refuse a batch without pictures, and numbers that are NaN or infinite."""
     if not image.numel():
-        raise ValueError(f"The image has the shape {tuple(image.shape)}, which holds no picture: connect one.")
+        raise ValueError(f"The {name} has the shape {tuple(image.shape)}, which holds no picture: connect one.")
     if not image.isfinite().all():
-        raise ValueError("The image holds NaN or infinite numbers: check the node that makes it.")
+        raise ValueError(f"The {name} holds NaN or infinite numbers: check the node that makes it.")
     return image
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import node_helpers
 
 from ... import input_checks
+from ..formulas.pictures import checked
 from ..inputs import END_AT, IMAGE, START_AT, WEIGHT_TYPE, WEIGHT_TYPE_NAMES, number, optional, socket
 from ..node import CompatNode, Node, Output
 from ..reading import read_mask, read_weights, today
@@ -32,7 +33,7 @@ def conditioning(
     """
     read_weights(image_weight, True, "image_weight")
     region = {
-        "image": input_checks.image(image),
+        "image": checked(input_checks.image(image)),
         "attn_mask": mask,
         "weight": image_weight,
         "weight_type": input_checks.choice(today(weight_type), WEIGHT_TYPE_NAMES, "weight_type"),

@@ -70,10 +70,18 @@ BY_NAME: Mapping[str, tuple[tuple[Any, str], ...]] = {  # of an input -> bad val
         (None, "The ipadapter is nothing: connect"),
         (EMPTY, "The ipadapter is a dict with image_proj, ip_adapter: connect"),
     ),
-    "image": ((None, f"The image is nothing: {IMAGE}"), (torch.zeros(8, 8, 3), f"shape .8, 8, 3.: {IMAGE}")),
+    "image": (
+        (None, f"The image is nothing: {IMAGE}"),
+        (torch.zeros(8, 8, 3), f"shape .8, 8, 3.: {IMAGE}"),
+        (torch.zeros(0, 8, 8, 3), "image .*without pictures|image has the shape .0, 8, 8, 3., which holds no picture"),
+    ),
     "image_style": ((torch.zeros(8, 8), f"The image_style is a tensor of shape .8, 8.: {IMAGE}"),),
     "image_composition": ((torch.zeros(8, 8), f"The image_composition is a tensor of shape .8, 8.: {IMAGE}"),),
-    "image_negative": (("a word", f"The image_negative is the text 'a word': {IMAGE}"),),
+    "image_negative": (
+        ("a word", f"The image_negative is the text 'a word': {IMAGE}"),
+        (torch.zeros(1, 0, 8, 3), "The image_negative has the shape .1, 0, 8, 3., which holds no picture"),
+        (torch.full((1, 8, 8, 3), NOT_A_NUMBER), "The image_negative holds NaN or infinite numbers"),
+    ),
     "attn_mask": (
         ("a word", "The attn_mask is the text 'a word': connect a MASK"),
         (torch.ones(1, 1, 8, 8), "The attn_mask is a tensor of shape .1, 1, 8, 8.: connect a MASK"),
