@@ -31,7 +31,7 @@ def described(value: Any) -> str:
     if isinstance(value, str):
         return f"the text {value[:WORDS] + ('...' if len(value) > WORDS else '')!r}"
     if isinstance(value, bool | Real):
-        return f"{value}"
+        return f"{value}" if math.isfinite(as_float(value)) else f"{as_float(value)}"  # not hundreds of digits
     if isinstance(value, torch.Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, dict):
@@ -48,9 +48,17 @@ def expect(value: Any, kind: type, name: str, advice: str) -> Any:
     return value
 
 
+def as_float(value: Any) -> float:
+    """A value as a float: infinite if it is too large for one, NaN if it is no number."""
+    try:
+        return float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        return math.inf
+
+
 def number(value: Any, low: float, high: float, name: str) -> float:
     """Check that a value is a number from low to high. ComfyUI itself checks only numbers that are typed in."""
-    if not isinstance(value, Real) or not low <= float(value) <= high:
+    if not low <= as_float(value) <= high:
         raise ValueError(f"The {name} is {described(value)}: it must be a number between {low:g} and {high:g}.")
     return float(value)
 

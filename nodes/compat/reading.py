@@ -4,7 +4,6 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any, TypedDict
 
 import torch
@@ -75,11 +74,7 @@ def read_weights(value: Any, by_picture: bool, name: str = "weight") -> Weights:
         ValueError: it is neither, or not finite.
     """
     values = list(value) if isinstance(value, list | tuple) else [value]
-    numbers = tuple(
-        float(each)
-        for each in values
-        if isinstance(each, Real) and math.isfinite(each)  # a bool is a number too
-    )
+    numbers = tuple(filter(math.isfinite, map(input_checks.as_float, values)))  # a bool is a number too
     if not numbers or len(numbers) < len(values):
         raise ValueError(
             f"The {name} is {input_checks.described(value)}: give a finite number, or a list of these, one for each "
