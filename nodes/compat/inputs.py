@@ -15,6 +15,11 @@ OLD_WEIGHT_TYPES: Mapping[str, str] = {  # in saved files -> what they are calle
 }
 
 
+def today(weight_type: Any) -> Any:
+    """What a weight type of an old file is called today."""
+    return OLD_WEIGHT_TYPES.get(weight_type, weight_type) if isinstance(weight_type, str) else weight_type
+
+
 @dataclass(frozen=True)
 class Input:
     """One input of a node, as `INPUT_TYPES` describes it.

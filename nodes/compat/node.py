@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ..sockets import CATEGORY
 from .help import input_help, output_help
-from .inputs import OLD_WEIGHT_TYPES, Input
+from .inputs import Input, today
 
 SUBCATEGORY = f"{CATEGORY}/z IPAdapter_plus"  # menus sort by name, so that it comes last
 
@@ -84,11 +84,11 @@ class CompatNode:
         return cls.row.input_types()
 
 
-def _accepts_old_weight_types(cls: type[CompatNode], weight_type: str | None = None) -> bool | str:
+def _accepts_old_weight_types(cls: type[CompatNode], weight_type: Any = None) -> bool | str:
     """Take the names in old files too. ComfyUI checks the other inputs as ever; None stands for a link."""
     choices = next(each.type for each in cls.row.inputs if each.name == "weight_type")
     assert isinstance(choices, tuple)
-    if weight_type is None or weight_type in choices or OLD_WEIGHT_TYPES.get(weight_type) in choices:
+    if weight_type is None or weight_type in choices or today(weight_type) in choices:
         return True
     return f"The weight_type is {weight_type!r:.60}: choose one of {', '.join(choices)}."
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..folders import prompt_server
-from .inputs import OLD_WEIGHT_TYPES, Input
+from .inputs import Input, today
 from .node import Node
 from .registration import compat_rows
 
@@ -71,5 +71,4 @@ def has_default(given: Input) -> bool:
 def _today(name: Any, given: Input) -> Any:
     """The name of a weight type today, unless the node takes the old one itself."""
     choices = given.type if isinstance(given.type, tuple) else ()
-    new = OLD_WEIGHT_TYPES.get(name) if isinstance(name, str) and name not in choices else None
-    return new if new in choices else name
+    return today(name) if name not in choices and today(name) in choices else name

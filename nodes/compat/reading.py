@@ -11,7 +11,7 @@ import torch
 from ...ip_adapter import ScalingName
 from .. import input_checks
 from .execute import Taken, Weights
-from .inputs import OLD_WEIGHT_TYPES, SCALING_NAMES, WEIGHT_TYPE_NAMES
+from .inputs import SCALING_NAMES, WEIGHT_TYPE_NAMES, today
 
 EXPANDED = "strong style and composition"  # a weight type that no combo box offers
 BETWEEN = re.compile(r",|\n(?=\s*-?\d+\s*:)")  # the weights of two blocks
@@ -60,11 +60,6 @@ def read_acting(
         ),
         "by_picture": by_picture,
     }
-
-
-def today(weight_type: Any) -> Any:
-    """What a weight type of an old file is called today."""
-    return OLD_WEIGHT_TYPES.get(weight_type, weight_type) if isinstance(weight_type, str) else weight_type
 
 
 def read_weights(value: Any, by_picture: bool, name: str = "weight") -> Weights:

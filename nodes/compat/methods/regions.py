@@ -6,9 +6,9 @@ import node_helpers
 
 from ... import input_checks
 from ..formulas.pictures import checked
-from ..inputs import END_AT, IMAGE, START_AT, WEIGHT_TYPE, WEIGHT_TYPE_NAMES, number, optional, socket
+from ..inputs import END_AT, IMAGE, START_AT, WEIGHT_TYPE, WEIGHT_TYPE_NAMES, number, optional, socket, today
 from ..node import CompatNode, Node, Output
-from ..reading import read_mask, read_weights, today
+from ..reading import read_mask, read_weights
 
 PARAMS = ("image", "attn_mask", "weight", "weight_type", "start_at", "end_at")
 STRONGEST_PROMPT = 10.0

@@ -7,9 +7,9 @@ from comfy.model_patcher import ModelPatcher
 
 from ... import input_checks
 from ...applying.attach import attach
-from ..inputs import ATTN_MASK, END_AT, IMAGE, IPADAPTER, MODEL, START_AT, WEIGHT, choice
+from ..inputs import ATTN_MASK, END_AT, IMAGE, IPADAPTER, MODEL, START_AT, WEIGHT, choice, today
 from ..node import CompatNode, Node, Output
-from ..reading import read_acting, today
+from ..reading import read_acting
 from ..wired import Wires, picture_prompts
 
 WEIGHT_TYPES = {"standard": "linear", "prompt is more important": "ease out", "style transfer": "style transfer"}

@@ -18,7 +18,7 @@ from image_prompt.nodes.compat.inputs import (
     optional,
     switch,
 )
-from image_prompt.nodes.compat.node import Node, Output
+from image_prompt.nodes.compat.node import Node, Output, node_class
 from image_prompt.nodes.compat.prompts import mended
 
 
@@ -102,6 +102,17 @@ def test_which_file_to_load_is_not_guessed():
 )
 def test_old_weight_types_have_todays_names(id, old, new):
     assert after(id, image=LINK, weight_type=old)["inputs"]["weight_type"] == new
+
+
+@pytest.mark.parametrize("given", ["linear", "style transfer (SDXL)", None])
+def test_a_weight_type_of_any_time_is_accepted(given):
+    assert node_class(ROWS["IPAdapterAdvanced"], "").VALIDATE_INPUTS(weight_type=given) is True
+
+
+@pytest.mark.parametrize("given", ["style transfer (SDXL) ", "standard", "", 3, {"a": 1}, ["linear"]])
+def test_another_weight_type_is_refused_in_words(given):
+    answer = node_class(ROWS["IPAdapterAdvanced"], "").VALIDATE_INPUTS(weight_type=given)
+    assert str(answer).startswith(f"The weight_type is {given!r}: choose one of linear, ease in,")
 
 
 def test_the_encoder_of_old_is_told_by_its_input():
