@@ -534,7 +534,7 @@ PAGES: Mapping[str, Page] = {
     "IPAdapterCombineEmbeds": Page(
         "Joins features of several images.",
         ("combining",),
-        {"method": "How the rows become one: concat keeps them all; max and min take each number of the largest row."},
+        {"method": "How the rows become one: concat keeps them all; max and min take the largest or least number."},
     ),
     "IPAdapterNoise": Page("Makes an image of noise, for image_negative.", ("noise",)),
     "PrepImageForClipVision": Page(
