@@ -5,19 +5,18 @@ Letters: t number of a block in the order of execution.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from comfy.model_patcher import ModelPatcher
 
 from ...ip_adapter import OWN, Block, Course, Features, Frame, ScalingName, Share, Strength, weight_type
+from ...ip_adapter.layer_weights.preset import Taken
 from ...ip_adapter.layers import by_name
 from ..applying.attach import image_prompt, matching_sites
 from ..applying.image_prompt import ImagePrompt, Rules
 from ..applying.masks import Place, Resizing
 from ..loading.adapter import ImagePromptAdapter
 
-Taken = Literal["weight", "composition", "boost"]  # the weights that layers take: see `Preset.shares`
 Weights = tuple[float, ...]  # one for all pictures, or one for each
 
 THEIRS = Rules(beyond="hold", negative="second")

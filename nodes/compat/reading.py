@@ -9,8 +9,9 @@ from typing import Any, TypedDict
 import torch
 
 from ...ip_adapter import ScalingName
+from ...ip_adapter.layer_weights.preset import Taken
 from .. import input_checks
-from .execute import Taken, Weights
+from .execute import Weights
 from .inputs import SCALING_NAMES, WEIGHT_TYPE_NAMES, today
 
 EXPANDED = "strong style and composition"  # a weight type that no combo box offers
