@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from comfy.clip_model import clip_preprocess
-from torch.nn import functional as F
 
 from ...ip_adapter import Features, IPAdapter
 from .. import input_checks
@@ -16,8 +15,8 @@ from ..encoding.adapter_features import checked_features
 from ..encoding.encoder import Encoder
 from ..encoding.sources import SOURCES, Given
 from .formulas.combining import combined, held
-from .formulas.pictures import checked
-from .formulas.tiles import merged_embeds, merged_tokens, quartered
+from .formulas.pictures import checked, square
+from .formulas.tiles import merged_embeds, merged_tokens, quartered, stretched
 
 MERGED: Mapping[str, Callable[[torch.Tensor, int], torch.Tensor]] = {  # feature -> how that of tiles becomes one
     "penultimate": merged_tokens,
@@ -119,13 +118,8 @@ def _first(features: Features) -> Features:
 
 def _square(mask: torch.Tensor, size: int, pictures: int) -> torch.Tensor:
     """A mask as large as the pixels of an encoder: (M, H, W) -> (1 or pictures, 1, S, S)."""
-    height, width = mask.shape[-2:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = mask[:, None, top : top + side, left : left + side]
-    if side != size:
-        square = F.interpolate(square, (size, size), mode="bicubic", antialias=True)
-    return square if len(square) == 1 else held(square, pictures)
+    found = stretched(square(mask), size, size).unsqueeze(1)
+    return found if len(found) == 1 else held(found, pictures)
 
 
 def _colours(image: torch.Tensor) -> torch.Tensor:

@@ -39,7 +39,7 @@ def cut(image: Tensor, mask: Tensor | None, sharpening: float) -> list[Tile]:
     """
     if mask is None:
         mask = image.new_ones(1, *image.shape[1:3])
-    image, mask = _on_canvas(image, _stretched(mask, image.shape[1], image.shape[2]))
+    image, mask = _on_canvas(image, stretched(mask, image.shape[1], image.shape[2]))
     image = sharpened(image, sharpening)
     height, width = image.shape[1:3]
     return [_tile(image, mask, top, left) for top in _starts(height) for left in _starts(width)]
@@ -82,22 +82,22 @@ def merged_embeds(embeds: Tensor, along: int) -> Tensor:
     return _merged(embeds.unflatten(1, (side, side)).unsqueeze(-1), along).flatten(1)
 
 
+def stretched(mask: Tensor, height: int, width: int) -> Tensor:
+    """Masks (M, H, W) of this size. Their numbers may lie a little beyond 0 and 1 at edges, as bicubic makes them."""
+    if mask.shape[1:] == (height, width):
+        return mask
+    return interpolate(mask.unsqueeze(1), (height, width), mode="bicubic", antialias=True).squeeze(1)
+
+
 def _on_canvas(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Pictures and masks of one size, brought to the size that is cut into tiles."""
     height, width = image.shape[1:3]
     if SQUARE[0] < height / width < SQUARE[1]:
         size = (2 * TILE, 2 * TILE)
-        return resized(square(image), size), _stretched(square(mask), *size)
+        return resized(square(image), size), stretched(square(mask), *size)
     size = (int(TILE * (height / width)), TILE) if height > width else (TILE, int(TILE * (width / height)))
     high, wide = min(size[0], LONGEST), min(size[1], LONGEST)
-    return cropped(resized(image, size), high, wide), cropped(_stretched(mask, *size), high, wide)
-
-
-def _stretched(mask: Tensor, height: int, width: int) -> Tensor:
-    """Masks (M, H, W) of this size. Their numbers may lie a little beyond 0 and 1 at edges, as bicubic makes them."""
-    if mask.shape[1:] == (height, width):
-        return mask
-    return interpolate(mask.unsqueeze(1), (height, width), mode="bicubic", antialias=True).squeeze(1)
+    return cropped(resized(image, size), high, wide), cropped(stretched(mask, *size), high, wide)
 
 
 def _starts(length: int) -> list[int]:
