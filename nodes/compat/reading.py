@@ -85,6 +85,13 @@ def read_weights(value: Any, by_picture: bool, name: str = "weight") -> Weights:
     return numbers if by_picture else numbers[:1]
 
 
+def read_switch(value: Any, name: str) -> bool:
+    """Check that a value is true or false, or 1 or 0."""
+    if input_checks.as_float(value) not in (0.0, 1.0):
+        raise ValueError(f"The {name} is {input_checks.described(value)}: it must be true or false.")
+    return bool(value)
+
+
 def read_layer_weights(text: Any) -> dict[int, float] | None:
     """The weights of blocks that are typed in, such as `3:2.5, 6:1`, by their numbers; None if there are none.
 

@@ -33,7 +33,7 @@ from ..inputs import (
     whole,
 )
 from ..node import CompatNode, Node, Output
-from ..reading import EXPANDED, read_acting
+from ..reading import EXPANDED, read_acting, read_switch
 from ..wired import Wires, picture_prompts
 from .regions import PARAMS, read_params
 
@@ -85,7 +85,7 @@ def apply_ipadapter(
         entry |= {
             "image": image_style,
             "weight": weight_style,
-            "weight_type": STYLE_AND_COMPOSITION[bool(expand_style)],
+            "weight_type": STYLE_AND_COMPOSITION[read_switch(expand_style, "expand_style")],
         }
         composition, names = image_composition, ("image_style", "weight_style")
     elif style_boost is not None:

@@ -9,6 +9,7 @@ from ..formulas.noise import KINDS, noisy
 from ..formulas.pictures import FILTERS, PAD, POSITIONS, for_faces, prepared
 from ..inputs import IMAGE, SHARPENING, choice, number, optional, socket, switch, whole
 from ..node import CompatNode, Node, Output, called
+from ..reading import read_switch
 
 CROP_POSITIONS = (*POSITIONS, PAD)
 FACE_POSITIONS = ("center", "top", "bottom", "left", "right")
@@ -47,7 +48,7 @@ def prep_face(
             input_checks.image(image),
             input_checks.choice(crop_position, FACE_POSITIONS, "crop_position"),
             input_checks.number(sharpening, 0.0, 1.0, "sharpening"),
-            bool(pad_around),
+            read_switch(pad_around, "pad_around"),
         ),
     )
 

@@ -31,7 +31,7 @@ from ..inputs import (
     switch,
 )
 from ..node import CompatNode, Node, Output
-from ..reading import read_acting, read_weights
+from ..reading import read_acting, read_switch, read_weights
 from ..wired import Wires
 from .features import embeds_pair
 
@@ -65,7 +65,7 @@ def apply_ipadapter(
     wires = Wires(self, model, ipadapter, clip_vision, insightface, middle=True, mask_resizing="bicubic")
     scaling = SCALINGS[input_checks.choice(weight_type, list(SCALINGS), "weight_type")]
     cond, uncond = _features(wires, image, noise) if embeds is None else embeds_pair(wires, embeds)
-    by_picture = bool(unfold_batch) and len(next(iter(cond.values()))) > 1
+    by_picture = read_switch(unfold_batch, "unfold_batch") and len(next(iter(cond.values()))) > 1
     cond, uncond = combined_pair(cond, uncond, "concat", by_picture)
     acting = read_acting(weight, "linear", start_at, end_at, scaling, by_picture=by_picture)
     return (attach(wires.model, wires.prompts(cond, uncond, acting, attn_mask)),)
@@ -98,7 +98,7 @@ def preprocess(
 
     Those of each picture are multiplied by the square of its weight.
     """
-    encoder, feature = as_encoder(clip_vision), PLUS if ipadapter_plus else BASE
+    encoder, feature = as_encoder(clip_vision), PLUS if read_switch(ipadapter_plus, "ipadapter_plus") else BASE
     noise = input_checks.number(noise, 0.0, 1.0, "noise")
     images = {"image_1": image_1, "image_2": image_2, "image_3": image_3, "image_4": image_4}
     first = input_checks.image(image_1, "image_1")

@@ -100,6 +100,13 @@ BY_NAME: Mapping[str, tuple[tuple[Any, str], ...]] = {  # of an input -> bad val
     "composition_boost": (("a word", "boost is the text 'a word': give a finite number"),),
     "start_at": (("a word", f"The start_at is the text 'a word': it {RANGE}"),),
     "end_at": ((NOT_A_NUMBER, f"The end_at is nan: it {RANGE}"), (10**400, f"The end_at is inf: it {RANGE}")),
+    **{
+        name: (
+            ("no", f"The {name} is the text 'no': it must be true or false"),
+            (torch.zeros(2), f"The {name} is a te"),
+        )
+        for name in ("expand_style", "pad_around", "unfold_batch", "ipadapter_plus")
+    },
     "combine_embeds": (("sum", "combine_embeds is the text 'sum': choose one of concat, add"),),
     "embeds_scaling": (("K", r"embeds_scaling is the text 'K': choose one of V only, K\+V"),),
     "sharpening": ((2.0, f"The sharpening is 2.0: it {RANGE}"),),
