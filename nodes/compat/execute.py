@@ -20,6 +20,7 @@ from ..loading.adapter import ImagePromptAdapter
 Weights = tuple[float, ...]  # one for all pictures, or one for each
 
 THEIRS = Rules(beyond="hold", negative="second")
+STRONGEST = 1000.0  # weight in any layer and picture; the other pack has no limit, and no picture comes of more
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ def image_prompts(model: ModelPatcher, adapter: ImagePromptAdapter, given: Appli
     """The image prompts of an application: one for each of the weights that layers take.
 
     Raises:
-        ValueError: the adapter was made for another model, or the weight types are for others.
+        ValueError: the adapter was made for another model, the weight types are for others, or a weight is too large.
     """
     matched = {site.block: layer for site, layer in matching_sites(model, adapter).items()}
     place = Place(given.mask, given.mask_resizing)
@@ -69,6 +70,7 @@ def image_prompts(model: ModelPatcher, adapter: ImagePromptAdapter, given: Appli
             frames=() if len(weights) == 1 else tuple(Frame(weight) for weight in weights),
             scaling=given.scaling,
         )
+        _check_size(strength, given.title)
         cond = given.composition if taken == "composition" and given.composition is not None else given.cond
         if not strength.is_nothing:
             prompts.append(
@@ -86,6 +88,14 @@ def image_prompts(model: ModelPatcher, adapter: ImagePromptAdapter, given: Appli
                 )
             )
     return prompts
+
+
+def _check_size(strength: Strength, title: str) -> None:
+    if strength.largest > STRONGEST:
+        raise ValueError(
+            f"The weights of {title} multiply to {strength.largest:g}, at most {STRONGEST:g} is allowed in any layer "
+            "and picture: lower its weight, or its layer weights."
+        )
 
 
 def _shares(given: Application, blocks: Sequence[Block], base: str, taken: Taken) -> dict[Block, Share]:

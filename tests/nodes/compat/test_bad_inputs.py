@@ -194,6 +194,16 @@ SPECIAL = [
         "image_embeds whose width is a square number, such as 1024, and it gives 24",
     ),
     ("IPAdapterClipVisionEnhancer", lambda: {"enhance_tiles": 16, "image": torch.rand(1, 8, 8, 3)}, "too small for 16"),
+    (
+        "IPAdapterBatch",
+        lambda: {"weight": [1.0, 1e39]},
+        r"weights of IPAdapter Batch .Adv.. multiply to 1e\+39, at most",
+    ),
+    (
+        "IPAdapterMS",
+        lambda: {"weight": 5.0, "layer_weights": "3:500"},
+        "multiply to 2500, at most 1000 is allowed in any",
+    ),
     ("IPAdapterFromParams", lambda: {"ipadapter_params": region(weight=NOT_A_NUMBER)}, "The weight is nan"),
     ("IPAdapterFromParams", lambda: {"ipadapter_params": region(image="a word")}, "The image is the text 'a word'"),
     ("IPAdapterInsightFaceLoader", lambda: {}, "InsightFace needs its files in models/insightface/models/buffalo_l"),
