@@ -82,7 +82,8 @@ def embeds_pair(wires: Wires, pos_embed: Any, neg_embed: Any = None) -> tuple[Fe
     pos, kept = _divided(pos_embed, module.reads[0].rank, "pos_embed")
     cond = checked_features(module, {feature: pos}, "pos_embed")
     if neg_embed is not None:
-        kept, _ = _divided(neg_embed, module.reads[0].rank, "neg_embed")
+        alone, stacked = _divided(neg_embed, module.reads[0].rank, "neg_embed")
+        kept = alone if stacked is None else stacked
     if kept is None:
         uncond = negative_features(module, wires.encoder, cond)
     else:

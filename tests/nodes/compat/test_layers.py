@@ -678,6 +678,15 @@ def test_old_embeds_hold_references_and_negatives(kind):
     here.check(here.calls(patched), expected)
 
 
+@KINDS
+@pytest.mark.parametrize("connected", [("pos_embed",), ("pos_embed", "neg_embed")])
+def test_embeds_of_old_hold_the_negative_wherever_they_are_connected(kind, connected):
+    here = world("SD1.5", kind)
+    features, negative = here.features(PICTURES[:2]), here.features(NEGATIVES)
+    patched = applied(here, "IPAdapterEmbeds", **dict.fromkeys(connected, torch.stack([features, negative])))
+    here.check(here.calls(patched), here.prompt(plan("linear", "SD1.5"), features, negative))
+
+
 # ------------------------------------------------------------------------------------------------------------- whole
 
 
