@@ -12,12 +12,15 @@ import comfy.ldm.modules.attention
 import comfy.ops
 import torch
 from _files import published
-from _unets import PLACES, WIDTHS, hollow_unet, sample
+from _unets import PLACES, WIDTHS, hollow_unet
 from _workloads import run
 from comfy.model_patcher import ModelPatcher
+from comfy.model_sampling import ModelSamplingDiscrete
 from torch.nn import functional as F
 
 from image_prompt.clip_vision import load_encoder
+from image_prompt.nodes.applying.masks import Grid
+from image_prompt.nodes.applying.sampling import KEY, Evaluation, Run
 from image_prompt.nodes.compat.node import node_class
 from image_prompt.nodes.compat.table import NODES
 from image_prompt.nodes.encoding.encoder import ImageEncoder
@@ -38,21 +41,66 @@ class Compared:
     tokens: int
     pictures: int = 1
 
-    def models(self) -> dict[str, ModelPatcher]:
-        """The model without an adapter, with the node, with nodes of ours, twice, and with a patch that projects."""
-        bare = hollow_unet(self.base, torch.float32)
+    def additions(self) -> dict[str, Callable[[], None]]:
+        """What the node, nodes of ours, the same again, and patches that project add in one evaluation of a model."""
         adapter, encoder = _adapter(self.base, self.tokens), _encoder()
+        bare = hollow_unet(self.base, torch.float32)
         image = torch.rand(self.pictures, 512, 512, 3)
         given = {"ipadapter": adapter, "image": image, "clip_vision": encoder, "weight": WEIGHT}
         node, tiles, *masks = call(self.id, model=bare, **given)
         parts = list(zip(tiles.split(1), masks[0].split(1), strict=True)) if masks else [(image, None)]
-        alike = partial(_ours, bare, adapter, encoder, parts, self.pictures > 1)
-        projecting = _projecting(bare, self.base, adapter, self.tokens, self.pictures, [mask for _, mask in parts])
-        return {"bare": bare, "node": node, "ours": alike(), "again": alike(), "projecting": projecting}
+        where = _masks(node) if masks else [None]
+        acting = [(picture, mask) for (picture, _), mask in zip(parts, where, strict=True)]
+        alike = [_ours(bare, adapter, encoder, acting, self.pictures > 1) for _ in ("ours", "again")]
+        projecting = _projecting(self.base, adapter, self.tokens, self.pictures, where)
+        patches = {"node": _patches(node), "ours": _patches(alike[0]), "again": _patches(alike[1])}
+        layers = _Layers(self)
+        return {name: partial(layers.add, each) for name, each in {**patches, "projecting": projecting}.items()}
 
-    def evaluations(self, steps: int) -> dict[str, Callable[[], torch.Tensor]]:
-        options = {"base": self.base, "size": self.size, "steps": steps, "words": 1, "pictures": self.pictures}
-        return {name: partial(sample, model, **options) for name, model in self.models().items()}
+
+class _Layers:
+    """The cross-attentions of a model, of which only what patches add is computed."""
+
+    def __init__(self, compared: Compared):
+        self.rows, self.latent, self.pictures = 2 * compared.pictures, (compared.size,) * 2, compared.pictures
+        shapes = [
+            (place, grid, (self.rows, grid**2, width)) for place, width, grid in _places(compared.base, self.latent[0])
+        ]
+        self.layers = [(place, grid, torch.randn(shape), torch.zeros(shape)) for place, grid, shape in shapes]
+        self.sampling = ModelSamplingDiscrete()
+        self.sigma = torch.full((compared.pictures,), self.sampling.percent_to_sigma(0.5))
+        self.runs: dict[int, Run] = {}
+
+    def add(self, patches: Mapping[tuple[str, int, int], Any]) -> None:
+        """What patches add in one evaluation of a run, by kind, index and depth of their layers."""
+        run = self.runs.setdefault(id(patches), Run(pictures=self.pictures))
+        evaluation = Evaluation(run, (False, True), {}, self.latent, self.sigma, self.sampling, batch=self.pictures)
+        options = {KEY: evaluation, "cond_or_uncond": [1, 0], "uuids": [1, 0]}
+        for place, grid, q, out in self.layers:
+            if place in patches:
+                patches[place].add(q, out, options, Grid(grid, grid), (self.rows, 4, *self.latent))
+
+
+def _places(base: str, size: int) -> list[tuple[tuple[str, int, int], int, int]]:
+    """Place, width and side of the grid of each cross-attention."""
+    coarser = {"SD1.5": {320: 1, 640: 2, 1280: 4}, "SDXL": {640: 2, 1280: 4}}[base]
+    middle = 2 if base == "SD1.5" else 1  # whose middle block alone is a level below the others
+    return [
+        ((kind, index, depth), width, size // coarser[width] // (middle if kind == "middle" else 1))
+        for kind, index, depth, width, _ in PLACES[base]
+    ]
+
+
+def _patches(model: ModelPatcher) -> dict[tuple[str, int, int], Any]:
+    """What our patches add to each layer of a model."""
+    slots = model.model_options["transformer_options"]["patches_replace"]["attn2"]
+    return {(*place, 0)[:3]: patch.joint for place, patch in slots.items()}
+
+
+def _masks(model: ModelPatcher) -> list[torch.Tensor]:
+    """The masks of the prompts that act on a model, in order."""
+    joint = next(iter(_patches(model).values()))
+    return [part.prompt.place.mask for part in joint.parts]
 
 
 def call(id: str, **inputs: Any) -> tuple[Any, ...]:
@@ -95,22 +143,22 @@ def _ours(
 
 
 def _projecting(
-    model: ModelPatcher,
     base: str,
     adapter: Mapping[str, Mapping[str, torch.Tensor]],
     tokens: int,
     pictures: int,
     masks: Sequence[torch.Tensor | None],
-) -> ModelPatcher:
-    """The model with a patch in each layer but those of the middle, which projects at every step."""
-    patched = model.clone()
+) -> dict[tuple[str, int, int], "Projecting"]:
+    """A patch for each layer but those of the middle, which projects at every step."""
     shape = (2, pictures, tokens, WIDTHS[base][0])
     references = [(torch.randn(shape), mask) for mask in masks]
-    for number, (kind, index, depth, _, _) in enumerate(PLACES[base]):
-        weights = [adapter["ip_adapter"][f"{2 * number + 1}.to_{letter}_ip.weight"] for letter in "kv"]
-        if kind != "middle":
-            patched.set_model_attn2_replace(Projecting(weights, references), kind, index, transformer_index=depth)
-    return patched
+    return {
+        (kind, index, depth): Projecting(
+            [adapter["ip_adapter"][f"{2 * number + 1}.to_{letter}_ip.weight"] for letter in "kv"], references, heads
+        )
+        for number, (kind, index, depth, _, heads) in enumerate(PLACES[base])
+        if kind != "middle"
+    }
 
 
 class Projecting:
@@ -120,18 +168,22 @@ class Projecting:
     references: tokens (2 sides, N, T, context), of one reference for all pictures or of one for each, with its mask
     """
 
-    def __init__(self, weights: Sequence[torch.Tensor], references: Sequence[tuple[torch.Tensor, torch.Tensor | None]]):
-        self.weights, self.references = weights, references
+    def __init__(
+        self,
+        weights: Sequence[torch.Tensor],
+        references: Sequence[tuple[torch.Tensor, torch.Tensor | None]],
+        heads: int,
+    ):
+        self.weights, self.references, self.heads = weights, references, heads
 
-    def __call__(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
-        attention, heads = comfy.ldm.modules.attention.optimized_attention, options["n_heads"]
-        out = attention(q, k, v, heads)
-        rows = len(q) // len(options["cond_or_uncond"])
+    def add(
+        self, q: torch.Tensor, out: torch.Tensor, options: Mapping[str, Any], grid: Sequence[int], latent: Sequence[int]
+    ) -> None:
+        sides = options["cond_or_uncond"]
         for tokens, mask in self.references:
-            key, value = (self._projected(weight, tokens, rows, options["cond_or_uncond"]) for weight in self.weights)
-            image = attention(q, key, value, heads) * WEIGHT
-            out = out + (image if mask is None else image * _spread(mask, q, options["activations_shape"][-2:]))
-        return out
+            key, value = (self._projected(weight, tokens, len(q) // len(sides), sides) for weight in self.weights)
+            image = comfy.ldm.modules.attention.optimized_attention(q, key, value, self.heads) * WEIGHT
+            out = out + (image if mask is None else image * _spread(mask, q, grid[:2]))
 
     def _projected(self, weight: torch.Tensor, tokens: torch.Tensor, rows: int, sides: Sequence[int]) -> torch.Tensor:
         """(B, T, C): the tokens of both sides, in the order of the batch, for as many rows as it has."""

@@ -74,12 +74,10 @@ def shorten_text_attention() -> None:
     comfy.ldm.modules.attention.optimized_attention = attention
 
 
-def sample(
-    model: ModelPatcher, base: str, size: int, steps: int = 1, words: int = 77, pictures: int = 1
-) -> torch.Tensor:
-    """Euler steps with guidance (two rows a picture) on square latents."""
+def sample(model: ModelPatcher, base: str, size: int, steps: int = 1, words: int = 77) -> torch.Tensor:
+    """Euler steps with guidance (two rows) on a square latent."""
     context, pooled = WIDTHS[base]
-    latent = torch.zeros(pictures, 4, size, size)
+    latent = torch.zeros(1, 4, size, size)
     positive, negative = (
         [[torch.ones(1, words, context) * value, {"pooled_output": torch.ones(1, pooled)}]] for value in (0.1, -0.1)
     )

@@ -11,8 +11,8 @@ unconditional row for each picture. Candidates take turns in one process; median
 "controls": three references of 16 tokens with a mask each, whose weight differs from layer to layer, beside one
 reference of 48 tokens without any of it; and both with a schedule, whose weight differs from step to step.
 
-"compat": nodes of IPAdapter_plus on a UNet that does little else, beside our own nodes that act in the same layers, the
-same nodes again, and a patch in the same layers that projects at every step and calls ComfyUI's attention.
+"compat": what patches of nodes of IPAdapter_plus add, beside that of our own nodes that act in the same layers, of the
+same nodes again, and of patches in the same layers that project at every step and call ComfyUI's attention.
 """
 
 import _host as host
@@ -48,7 +48,6 @@ LAYERS = {  # side of the latent: (grid side, inner width, heads): count
     "SDXL": {128: {(64, 640, 10): 10, (32, 1280, 20): 60}, 32: {(16, 640, 10): 10, (8, 1280, 20): 60}},
 }
 STEPS = 20  # of a schedule
-COMPARED_STEPS = 2  # of a turn of a node of IPAdapter_plus
 CONTEXT = {"SD1.5": 768, "SDXL": 2048}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -229,13 +228,14 @@ def compat(budget):
     print("| node | base | latent | tokens | batch | ours, ms | node, of ours | ours again, of ours | of projecting |")
     print("|---|---|---:|---:|---:|---:|---:|---:|---:|")
     for row in compared():
-        found = host.interleaved(row.evaluations(COMPARED_STEPS), 4 * budget)
-        bare = found.pop("bare")
-        added = {name: (seconds - bare) / COMPARED_STEPS for name, seconds in found.items()}
+        functions = row.additions()
+        projecting = functions.pop("projecting")  # it leaves the caches cold to what follows
+        added = host.interleaved(functions, 4 * budget, least=5)
+        beside = host.interleaved({"node": functions["node"], "projecting": projecting}, budget, least=3)
         print(
             f"| {row.id} | {row.base} | {row.size}x{row.size} | {row.tokens} | {row.pictures} | "
             f"{added['ours'] * 1e3:.1f} | {added['node'] / added['ours']:.3f} | {added['again'] / added['ours']:.3f} | "
-            f"{added['node'] / added['projecting']:.2f} |",
+            f"{beside['node'] / beside['projecting']:.2f} |",
             flush=True,
         )
 
