@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import folder_paths
 
-from ...ip_adapter import IPAdapter
+from ...ip_adapter import FAMILIES, IPAdapter
 from ...model_files.matching import Need
 from ..folders import ADAPTER_FOLDER, ENCODER_FOLDER, digest, file_state, model_names
 from ..loading.model_library import chosen_files, companion_need, encoder_need, indexed, is_by_content, look_for
@@ -52,6 +52,11 @@ class Preset:
     @property
     def reads_faces(self) -> bool:
         return self.begins.startswith("faceid")
+
+    @property
+    def is_applied(self) -> bool:
+        """Whether this pack applies adapters of its kind, whatever files there are."""
+        return any(self.purpose in family.purposes for family in FAMILIES if not family.refusal)
 
     def need(self, base: str) -> Need:
         return Need("adapter", self.purpose, self.made_for or base)
@@ -144,7 +149,16 @@ def check_base(preset: Preset, base: str) -> None:
 
 def adapter_of(preset: Preset, base: str) -> str:
     """The name of the adapter's file. ValueError: there is none that can be applied; the message says which to get."""
-    return _first(ADAPTER_FOLDER, preset.adapters[base], preset.need(base)) or _searched(preset.need(base))
+    given = "" if preset.is_applied else f"No file helps with the preset {preset.text!r}. {without_faces()}"
+    return _first(ADAPTER_FOLDER, preset.adapters[base], preset.need(base)) or _searched(preset.need(base), given)
+
+
+def without_faces() -> str:
+    """What to use instead of adapters for faces; "" if this pack applies any."""
+    if any(row.reads_faces and row.is_applied for row in PRESETS):
+        return ""
+    instead = preset_named("plus face").text
+    return f"This pack does not apply FaceID adapters: take {instead!r} of IPAdapter Unified Loader instead."
 
 
 def encoder_of(preset: Preset, adapter: IPAdapter) -> str:

@@ -100,8 +100,10 @@ def _face_analysis(provider: str, pack: str) -> Any:
         onnx = importlib.import_module("onnxruntime")
     except ImportError as error:
         raise ValueError(
-            f"Faces are recognised by InsightFace, which cannot be imported ({error}): install insightface and "
-            "onnxruntime into ComfyUI's Python."
+            _only_for_faces(
+                f"Faces are recognised by InsightFace, which cannot be imported ({error}): install insightface and "
+                "onnxruntime into ComfyUI's Python."
+            )
         ) from error
     known = ["CPUExecutionProvider"] if provider == "CPU" else onnx.get_available_providers()
     faces = app.FaceAnalysis(name=pack, root=root, providers=known)
@@ -119,8 +121,14 @@ def _face_root(pack: str) -> str:
     found = next((root for root in roots if os.path.isdir(os.path.join(root, "models", pack))), None)
     if found is None:
         need = Need("face pack", file_name=f"{pack}.zip")
-        raise ValueError(explain(look_for(need), f"InsightFace needs its files in models/{FACE_FOLDER}/models/{pack}."))
+        given = f"InsightFace needs its files, unpacked, in models/{FACE_FOLDER}/models/{pack}."
+        raise ValueError(explain(look_for(need), _only_for_faces(given)))
     return found
+
+
+def _only_for_faces(missing: str) -> str:
+    """What is missing, but before it what nobody need get it for."""
+    return " ".join(filter(None, (presets.without_faces(), missing)))
 
 
 def _file_changed(ipadapter_file: str | None = None, **_: object) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 from image_prompt.devtools import published
 from image_prompt.ip_adapter import IPAdapter
 from image_prompt.ip_adapter import load_adapter as load_tensors
-from image_prompt.nodes.compat import middle
+from image_prompt.nodes.compat import middle, presets
 from image_prompt.nodes.compat import raw as raw_module
 from image_prompt.nodes.compat.methods import loaders
 from image_prompt.nodes.compat.node import node_class
@@ -274,14 +275,24 @@ def test_face_recognition_is_loaded_from_its_folder(insightface):
 
 def test_missing_face_recognition_is_explained(folders, insightface, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    instead = r"^This pack does not apply FaceID adapters: take 'PLUS FACE \(portraits\)' of .* instead\. "
     with pytest.raises(
-        ValueError, match="InsightFace, which cannot be imported .*: install insightface and onnxruntime"
+        ValueError, match=f"{instead}.*InsightFace, which cannot be imported .*: install insightface and onnxruntime"
     ):
         instance("InsightFaceLoader").load_insight_face("CPU")
-    with pytest.raises(ValueError, match=r"(?s)in models/insightface/models/antelopev2\..*Get antelopev2"):
+    missing = rf"(?s){instead}.*unpacked, in models/insightface/models/antelopev2\..*Get antelopev2"
+    with pytest.raises(ValueError, match=missing):
         instance("IPAdapterInsightFaceLoader").load_insightface("CPU", "antelopev2")
     with pytest.raises(ValueError, match="The input provider is the text 'TPU': choose one of CPU, CUDA"):
         instance("InsightFaceLoader").load_insight_face("TPU")
+
+
+def test_missing_face_recognition_is_worth_getting_once_adapters_for_faces_are_applied(folders, monkeypatch):
+    monkeypatch.setattr(loaders.folder_paths, "models_dir", str(folders))
+    faces = [replace(each, refusal="") if "FaceID" in each.purposes else each for each in presets.FAMILIES]
+    monkeypatch.setattr(presets, "FAMILIES", faces)
+    with pytest.raises(ValueError, match="^InsightFace needs its files"):
+        instance("InsightFaceLoader").load_insight_face("CPU")
 
 
 FACE, LORA = "ip-adapter-faceid_sd15.bin", "ip-adapter-faceid_sd15_lora.safetensors"

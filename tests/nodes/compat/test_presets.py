@@ -125,6 +125,7 @@ def test_the_presets_for_faces_end_in_the_explanation(preset, base, folders):
             taken(preset, base)
         said = str(error.value)
         assert "this pack does not apply it. It needs face recognition" in said
+        assert said.startswith("No file helps with the preset 'FACEID") and "take 'PLUS FACE (portraits)'" in said
         assert (f"ipadapter/{layout}.bin: This file is " in said) is put_it
 
 
