@@ -13,7 +13,7 @@ from ..loading.adapter import ImagePromptAdapter
 from ..loading.load import load_encoder
 from ..loading.model_library import encoder_need, look_for
 from ..loading.models import listed
-from ..loading.wires import as_adapter, encoder_of
+from ..loading.wires import IPADAPTER_ADVICE, as_adapter, encoder_of
 
 # encoders that were taken from the disk, for as long as the adapters that read them: nothing else holds them
 _taken: "weakref.WeakKeyDictionary[ImagePromptAdapter, Encoder]" = weakref.WeakKeyDictionary()
@@ -28,7 +28,7 @@ def encoder_for(ipadapter: Any, wired: Any = None) -> Encoder:
     Raises:
         ValueError: it is no encoder, or the right one is not on the disk either. The message says which to get.
     """
-    adapter = as_adapter(ipadapter, "ipadapter")
+    adapter = as_adapter(ipadapter, "ipadapter", IPADAPTER_ADVICE)
     given = encoder_of(ipadapter) if wired is None else wired
     reads = adapter.module.encoder_name
     if given is None:

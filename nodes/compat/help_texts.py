@@ -30,7 +30,7 @@ class Difference:
 
 INPUTS: Mapping[str, str] = {  # sentences, by the name of the input
     "model": "The SD1.5, SDXL or Kolors model that the references steer.",
-    "ipadapter": "The adapter, from any loader of this group, from Load IP-Adapter, or from another pack.",
+    "ipadapter": "The adapter, from any loader of this group, or from another pack.",
     "image": "The reference images. All images of the batch steer every picture.",
     "image_negative": "An image to move away from. Without it: black for plus adapters, zeros for others.",
     "attn_mask": "Where in the picture the references act: white fully, black not at all. One mask, or one a picture.",

@@ -11,7 +11,7 @@ from ..applying.attach import matching_sites
 from ..applying.image_prompt import ImagePrompt
 from ..applying.masks import Resizing
 from ..loading.adapter import ImagePromptAdapter
-from ..loading.wires import acts_in_middle, as_adapter, encoder_of, insightface_of
+from ..loading.wires import IPADAPTER_ADVICE, acts_in_middle, as_adapter, encoder_of, insightface_of
 from .encoders import encoder_for
 from .execute import Application, image_prompts
 from .features import combined_pair, negative_features, picture_features
@@ -42,7 +42,7 @@ class Wires:
     ):
         self.title = node.row.title
         self.model: ModelPatcher = input_checks.diffusion_model(model)
-        self.adapter: ImagePromptAdapter = as_adapter(ipadapter, "ipadapter")
+        self.adapter: ImagePromptAdapter = as_adapter(ipadapter, "ipadapter", IPADAPTER_ADVICE)
         matching_sites(model, self.adapter)
         self.middle = middle or acts_in_middle(ipadapter)
         self.mask_resizing: Resizing = mask_resizing

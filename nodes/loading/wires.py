@@ -21,6 +21,7 @@ PARTS = ("image_proj", "ip_adapter")
 MIDDLE = "middle_block"
 OURS = "image_prompt_adapter"  # our adapter in a raw dict that this pack has made; ComfyUI finds its model there too
 ADVICE = "connect the output of Load IP-Adapter"
+IPADAPTER_ADVICE = "connect the output of IPAdapter Unified Loader or IPAdapter Model Loader"  # where ours does not fit
 UNNAMED = "ipadapter of another pack"  # as the name of a file, which is not known
 
 Leaves = dict[tuple[str, str], Tensor]  # by part and key
@@ -77,7 +78,7 @@ def with_middle(value: Any, on: bool = True) -> dict[str, Any]:
     """A copy of what a wire carries, of the same kind, that says whether to act in the middle block."""
     if isinstance(value, ImagePromptAdapter):
         return {"ipadapter": {"file": value.name, "model": value}, MIDDLE: on}
-    input_checks.expect(value, Mapping, "ipadapter", ADVICE)
+    input_checks.expect(value, Mapping, "ipadapter", IPADAPTER_ADVICE)
     return {**value, MIDDLE: on}
 
 

@@ -11,7 +11,7 @@ from ...applying.attach import attach
 from ...encoding.adapter_features import checked_features
 from ...encoding.features import FIELDS
 from ...loading.adapter import ImagePromptAdapter
-from ...loading.wires import as_adapter, encoder_of
+from ...loading.wires import IPADAPTER_ADVICE, as_adapter, encoder_of
 from ..encoders import encoder_for
 from ..features import combined_pair, negative_features, picture_features
 from ..inputs import (
@@ -40,7 +40,7 @@ def encode(
     self: CompatNode, ipadapter: Any, image: Any, weight: Any = 1.0, mask: Any = None, clip_vision: Any = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The features of pictures times the weight, and those of the negative image, both in fp32."""
-    adapter = as_adapter(ipadapter, "ipadapter")
+    adapter = as_adapter(ipadapter, "ipadapter", IPADAPTER_ADVICE)
     feature = _only_feature(adapter)
     encoder = encoder_for(adapter, clip_vision if clip_vision is not None else encoder_of(ipadapter))
     (factor,) = read_weights(weight, False)

@@ -13,12 +13,17 @@ from bad_inputs import good
 
 from image_prompt.devtools import published
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
+from image_prompt.nodes.compat.node import node_class
+from image_prompt.nodes.compat.table import NODES
 from image_prompt.nodes.controls.apply_references import ApplyReferences
 from image_prompt.nodes.controls.conditioning import ReferencesToConditioning
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 from image_prompt.nodes.encoding.folder import EncodeFolder
 from image_prompt.nodes.loading import wires
 from image_prompt.nodes.loading.wires import acts_in_middle, as_adapter, encoder_of, insightface_of, with_middle
+
+PICTURE = torch.zeros(1, 8, 8, 3)
+IPADAPTER_NEEDED = "The ipadapter is nothing: connect the output of IPAdapter Unified Loader or IPAdapter Model Loader"
 
 
 @pytest.fixture
@@ -122,7 +127,7 @@ def test_a_copy_says_whether_to_act_in_the_middle_block(raw, adapter):
         assert acts_in_middle(copied) and as_adapter(copied) is as_adapter(given)
         assert not acts_in_middle(with_middle(copied, on=False))
         assert not acts_in_middle(given) and contents(given) == before
-    with pytest.raises(ValueError, match="The ipadapter is nothing: connect"):
+    with pytest.raises(ValueError, match=IPADAPTER_NEEDED):
         with_middle(None)
 
 
@@ -169,6 +174,22 @@ def test_a_damaged_adapter_is_named(raw):
 def test_what_carries_no_adapter_is_refused(given, words):
     with pytest.raises(ValueError, match=words):
         as_adapter(given)
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs"),
+    [
+        ("IPAdapterAdvanced", {"image": PICTURE}),
+        ("IPAdapterEncoder", {"image": PICTURE}),
+        ("IPAdapterEmbeds", {"pos_embed": torch.zeros(1, 8)}),
+    ],
+)
+def test_nodes_of_the_other_pack_name_the_loaders_that_fit_them(name, inputs, model):
+    (row,) = (each for each in NODES if each.id == name)
+    node = node_class(row, "custom_nodes.image-prompt")()
+    given = {"model": model, **inputs} if name != "IPAdapterEncoder" else inputs
+    with pytest.raises(ValueError, match=IPADAPTER_NEEDED):
+        getattr(node, node.FUNCTION)(ipadapter=None, **given)
 
 
 class Theirs:
