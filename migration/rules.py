@@ -36,6 +36,10 @@ COMBINING = ("concat", "add", "subtract", "average")  # with the same meaning he
 PICTURES = "Past the last reference, pictures of a batch begin again at the first one; there they got the last."
 MASKS = "A small part of the mask counts for the share it covers; there it could be missed."
 FILES = "It finds the files by what they hold: the report in it says which it took."
+NEGATIVE = (
+    "With adapters of the kinds plus and full face the picture differs: they move away from an empty picture here, and "
+    "from a black one there. To keep that, encode a black image and connect it to negative."
+)
 SEVERAL = "If its negative is several images, all of them count here; there the first one did."
 INTERPOLATION = "Images are made small by the encoder's own filter, whatever was chosen for interpolation."
 
@@ -439,6 +443,7 @@ class Rules:
             pieces.widgets |= {"start_at": (key, "start"), "end_at": (key, "end")}
         pieces.in_middle = any(act.layers.in_middle for act in acting)
         pieces.notes += [PICTURES] * acting[0].by_picture + [MASKS] * ("mask" in acting[0].inputs)
+        pieces.notes += [NEGATIVE] * ("negative" not in acting[0].inputs)
 
     def _reference(self, node: Node, pieces: Pieces, features: Ours, act: Act, number: int) -> Ours:
         inputs: dict[str, Any] = {"features": features, **act.inputs, "scaling": act.scaling}

@@ -182,6 +182,12 @@ def test_a_negative_is_encoded_and_a_mask_goes_along():
     )
 
 
+@pytest.mark.parametrize(("negative", "said"), [({}, True), ({"image_negative": ("4", 0)}, False)])
+def test_the_negative_that_the_adapter_makes_itself_is_told_to_be_another(negative, said):
+    (change,) = (each for each in migrate(prompt(applied("IPAdapterAdvanced", **negative))).changes if each.id == "9")
+    assert any("encode a black image" in note for note in change.notes) == said
+
+
 @pytest.mark.parametrize(("expand", "layers"), [(False, "style"), (True, "strong style")])
 def test_style_and_composition_are_two_references(expand, layers):
     more: Graph = {"5": ("LoadImage", {"image": "b.png"})}
