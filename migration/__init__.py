@@ -5,6 +5,6 @@ found.text, found.changes, found.stays
 """
 
 from .layers import BASES, Base
-from .migrating import LARGEST, MIDDLE, NEUTRAL, STILL, Change, Kept, Migration, migrate
+from .migrating import LARGEST, MIDDLE, STILL, Change, Kept, Migration, migrate
 
-__all__ = ["BASES", "LARGEST", "MIDDLE", "NEUTRAL", "STILL", "Base", "Change", "Kept", "Migration", "migrate"]
+__all__ = ["BASES", "LARGEST", "MIDDLE", "STILL", "Base", "Change", "Kept", "Migration", "migrate"]

@@ -17,10 +17,6 @@ MIDDLE = (
     "2024: so the picture differs a little. Where it must not, connect Image Prompt Layer Weights with the preset "
     "'values' and the values '1, 0, 1' to layer_weights of a Reference."
 )
-NEUTRAL = (
-    "Without a negative image, plus adapters move away from a grey picture in our nodes, and from a black one in those "
-    "of the other pack."
-)
 STILL = "The nodes that stay run as before: this pack has them too, and where the other pack is installed, its own run."
 
 

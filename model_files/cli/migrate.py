@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ...migration import LARGEST, MIDDLE, NEUTRAL, STILL, Base, Change, Kept, Migration, migrate
+from ...migration import LARGEST, MIDDLE, STILL, Base, Change, Kept, Migration, migrate
 from ...tensor_files import printable
 from ..pictures import picture_format, read_text
 from .terminal import Answer, described, section, size_text, wrapped
@@ -47,7 +47,6 @@ def answer(wish: Wish) -> Answer:
         "rewritten": [asdict(each) for each in done.changes],
         "stays": [asdict(each) for each in done.stays],
         "middle_block": MIDDLE if done.in_middle else None,
-        "neutral_image": NEUTRAL if done.changes else None,
     }
     return Answer(data, _lines(done, target), 0 if done.changes else 1)
 
@@ -116,7 +115,6 @@ def _lines(done: Migration, target: Path) -> list[str]:
     lines = section(f"Rewritten ({len(changes)})", described([_change(each) for each in changes]))
     lines += section(f"Left as they are ({len(stays)})", described([(_name(each), each.why) for each in stays]))
     lines += wrapped(MIDDLE) + [""] if done.in_middle else []
-    lines += wrapped(NEUTRAL) + [""] if changes else []
     lines += wrapped(STILL) + [""] if stays else []
     return lines + wrapped(f"Written: {target}" if changes else "Nothing was written, because no node was rewritten.")
 
