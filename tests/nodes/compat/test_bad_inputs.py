@@ -206,8 +206,16 @@ SPECIAL = [
     ),
     ("IPAdapterFromParams", lambda: {"ipadapter_params": region(weight=NOT_A_NUMBER)}, "The weight is nan"),
     ("IPAdapterFromParams", lambda: {"ipadapter_params": region(image="a word")}, "The image is the text 'a word'"),
-    ("IPAdapterInsightFaceLoader", lambda: {}, "InsightFace needs its files in models/insightface/models/buffalo_l"),
-    ("InsightFaceLoader", lambda: {}, "InsightFace needs its files in models/insightface/models/buffalo_l"),
+    (
+        "IPAdapterInsightFaceLoader",
+        lambda: {},
+        "does not apply FaceID .*InsightFace needs its files, unpacked, in models/insightface",
+    ),
+    (
+        "InsightFaceLoader",
+        lambda: {},
+        "does not apply FaceID .*InsightFace needs its files, unpacked, in models/insightface",
+    ),
     ("IPAdapterUnifiedLoader", lambda: {"model": unet("SDXL")}, "LIGHT .*SD1.5"),
     ("IPAdapterUnifiedLoaderFaceID", lambda: {}, "FaceID for SD1.5 is published .*, but this pack does not apply it"),
     ("IPAdapterLoadEmbeds", lambda: {"embeds": "x.ipadpt"}, "'x.ipadpt' is not an .ipadpt file in ComfyUI's input or"),
