@@ -13,7 +13,7 @@ from ...ip_adapter import Features, IPAdapter
 from .. import input_checks
 from ..encoding.adapter_features import checked_features
 from ..encoding.encoder import Encoder
-from ..encoding.sources import SOURCES, Given
+from ..encoding.sources import SOURCES, Faces, Given
 from .formulas.combining import combined, held
 from .formulas.pictures import checked, square
 from .formulas.tiles import merged_embeds, merged_tokens, quartered, stretched
@@ -35,7 +35,7 @@ def picture_features(
     mask: torch.Tensor | None = None,
     tiles: int = 1,
     ratio: float = 1.0,
-    faces: Any = None,
+    faces: Faces | None = None,
 ) -> Features:
     """The features of pictures (B, H, W, C), each (B, D) or (B, N, W).
 
@@ -44,6 +44,7 @@ def picture_features(
     tiles: into how many tiles along each side pictures are cut to be seen more closely; 1: not at all
     ratio: how much of the features is that of the whole picture, the rest is that of the tiles; for one picture, its
         factor, and the tiles are a second reference
+    faces: what adapters for faces read besides
 
     Raises:
         ValueError: there is no picture; tiles of such features cannot be put together.
@@ -57,13 +58,15 @@ def picture_features(
     return checked_features(adapter, whole, name)
 
 
-def as_seen(encoder: Encoder, image: Any, name: str, mask: torch.Tensor | None = None, faces: Any = None) -> Given:
+def as_seen(
+    encoder: Encoder, image: Any, name: str, mask: torch.Tensor | None = None, faces: Faces | None = None
+) -> Given:
     """Pictures (B, H, W, C) as core prepares them for an encoder. `name`, `mask`: as in `picture_features`."""
     image = _colours(checked(input_checks.image(image, name), name)).float().cpu()
     size, mean, std = encoder.image_size, list(encoder.image_mean), list(encoder.image_std)
     pixels = clip_preprocess(image, size=size, mean=mean, std=std, crop=True).float()
     pixels = pixels if mask is None else pixels * _square(mask, size, len(pixels))
-    return Given(encoder, pixels, image, faces)
+    return Given(encoder, pixels, image, faces or Faces())
 
 
 def _closer(feature: str, whole: torch.Tensor, given: Given, tiles: int, ratio: float) -> torch.Tensor:
@@ -74,7 +77,7 @@ def _closer(feature: str, whole: torch.Tensor, given: Given, tiles: int, ratio: 
 
 
 def negative_features(
-    adapter: IPAdapter, encoder: Callable[[], Encoder], like: Features, image: Any = None, *, faces: Any = None
+    adapter: IPAdapter, encoder: Callable[[], Encoder], like: Features, image: Any = None, *, faces: Faces | None = None
 ) -> Features:
     """The features of the negative images, or where there are none, of a black picture or zeros.
 

@@ -1,5 +1,7 @@
 """What the nodes that apply an adapter are connected to, and the image prompts of pictures."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -10,6 +12,7 @@ from .. import input_checks
 from ..applying.attach import matching_sites
 from ..applying.image_prompt import ImagePrompt
 from ..applying.masks import Resizing
+from ..encoding.sources import Faces
 from ..loading.adapter import ImagePromptAdapter
 from ..loading.wires import IPADAPTER_ADVICE, acts_in_middle, as_adapter, encoder_of, insightface_of
 from .encoders import encoder_for
@@ -37,6 +40,7 @@ class Wires:
         clip_vision: Any = None,
         insightface: Any = None,
         *,
+        settings: Mapping[str, Any] | None = None,
         middle: bool = False,
         mask_resizing: Resizing = "bilinear",
     ):
@@ -46,7 +50,7 @@ class Wires:
         matching_sites(model, self.adapter)
         self.middle = middle or acts_in_middle(ipadapter)
         self.mask_resizing: Resizing = mask_resizing
-        self.faces = insightface if insightface is not None else insightface_of(ipadapter)
+        self.faces = Faces(insightface if insightface is not None else insightface_of(ipadapter), settings or {})
         wired = clip_vision if clip_vision is not None else encoder_of(ipadapter)
         self.encoder = cache(lambda: encoder_for(self.adapter, wired))
 
@@ -105,7 +109,7 @@ def picture_prompts(
         return picture_features(module, encoder, some, name, tiles=tiles, ratio=ratio, faces=wires.faces)
 
     seen = features(image, name)
-    nobody = negative_features(module, wires.encoder, seen, negative, faces=wires.faces)
+    nobody = negative_features(module, wires.encoder, seen, negative, faces=replace(wires.faces, found=[]))
     cond, uncond = combined_pair(seen, nobody, method, acting["by_picture"])
     other = None if composition is None else features(composition, "image_composition")
     if other is not None:

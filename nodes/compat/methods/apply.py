@@ -76,7 +76,8 @@ def apply_ipadapter(
     `weight_faceidv2` and `weight_kolors` are for adapters that read faces, and `encode_batch_size` changes no value:
     the encoder takes as many pictures at a time as fit.
     """
-    wires = Wires(self, model, ipadapter, clip_vision, insightface)
+    settings = {"weight": weight, "weight_faceidv2": weight_faceidv2, "weight_kolors": weight_kolors}
+    wires = Wires(self, model, ipadapter, clip_vision, insightface, settings=settings)
     entry = {"image": image, "attn_mask": attn_mask, "weight": weight, "weight_type": weight_type}
     entry |= {"start_at": start_at, "end_at": end_at}
     boost, composition, names = style_boost, None, ("image", "weight")
@@ -118,7 +119,7 @@ def apply_ipadapter(
             ratio=enhance_ratio,
             name=names[0],
         )
-    return attach(wires.model, prompts), None
+    return attach(wires.model, prompts), wires.faces.pictures
 
 
 def _check_composition(wires: Wires) -> None:

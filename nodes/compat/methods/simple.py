@@ -30,7 +30,7 @@ def apply_ipadapter(
     wires = Wires(self, model, ipadapter)
     name = WEIGHT_TYPES[input_checks.choice(today(weight_type), list(WEIGHT_TYPES), "weight_type")]
     acting = read_acting(weight, name, start_at, end_at, "V only", by_picture=False)
-    return attach(wires.model, picture_prompts(wires, image, acting, attn_mask)), None
+    return attach(wires.model, picture_prompts(wires, image, acting, attn_mask)), wires.faces.pictures
 
 
 ROWS = (

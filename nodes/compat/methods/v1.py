@@ -62,7 +62,10 @@ def apply_ipadapter(
 
     `faceid_v2` and `weight_v2` are for adapters that read faces.
     """
-    wires = Wires(self, model, ipadapter, clip_vision, insightface, middle=True, mask_resizing="bicubic")
+    settings = {"weight": weight, "faceid_v2": faceid_v2, "weight_v2": weight_v2}
+    wires = Wires(
+        self, model, ipadapter, clip_vision, insightface, settings=settings, middle=True, mask_resizing="bicubic"
+    )
     scaling = SCALINGS[input_checks.choice(weight_type, list(SCALINGS), "weight_type")]
     cond, uncond = _features(wires, image, noise) if embeds is None else embeds_pair(wires, embeds)
     by_picture = read_switch(unfold_batch, "unfold_batch") and len(next(iter(cond.values()))) > 1
