@@ -8,7 +8,7 @@ from ..model_files.environment import pack_version
 from .applying.apply import ApplyImagePrompt
 from .compat.middle import IPAdapterMiddleBlock
 from .compat.prompts import register_prompt_mender
-from .compat.registration import register_compat_nodes
+from .compat.registration import compat_rows, register_compat_nodes
 from .controls.apply_references import ApplyReferences
 from .controls.conditioning import ReferencesToConditioning
 from .controls.layer_weights import ImagePromptLayerWeights
@@ -56,8 +56,10 @@ class ImagePromptExtension(ComfyExtension):
         register_compat_nodes()
         register_prompt_mender()
         register_prompt_handler()
-        version = pack_version() or "of unknown version"
-        logging.getLogger(__name__).info("Image Prompt %s: %d nodes.", version, len(NODES))
+        version, others = pack_version() or "of unknown version", len(compat_rows())
+        logging.getLogger(__name__).info(
+            "Image Prompt %s: %d nodes, and %d of IPAdapter_plus.", version, len(NODES), others
+        )
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

@@ -110,7 +110,10 @@ def matching_sites(model: ModelPatcher, adapter: ImagePromptAdapter) -> dict[Sit
         published = any(base.name == given for base in family.base_models)
         raise explained(ValueError(wrong), Need("adapter", family=family.id if published else "", base_model=given))
     sites = {site.block: site for site in host.sites(model)}
-    matched = match_layers(list(sites), adapter.module.layer_widths)
+    try:
+        matched = match_layers(list(sites), adapter.module.layer_widths)
+    except ValueError as error:
+        raise ValueError(f"{adapter.name} does not fit the model. {error}") from None
     return {sites[block]: layer for block, layer in matched.items()}
 
 
