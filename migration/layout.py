@@ -56,9 +56,13 @@ def free_place(wanted: Box, taken: Sequence[Box], inside: Box | None) -> Box:
 
     inside: where to look first
     """
-    free = [box for box in _around(wanted) if not any(_spread(box).meets(other) for other in taken)]
-    within = [box for box in free if inside and inside.holds(box)]
-    return next(iter([*within, *free]), None) or _below(wanted, taken)
+    around = [*_around(wanted)]
+    within = [box for box in around if inside and inside.holds(box)]
+    return next((box for box in [*within, *around] if _is_free(_spread(box), taken)), None) or _below(wanted, taken)
+
+
+def _is_free(box: Box, taken: Iterable[Box]) -> bool:
+    return not any(box.meets(other) for other in taken)
 
 
 def _spread(box: Box) -> Box:
