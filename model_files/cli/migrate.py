@@ -76,14 +76,15 @@ def _text(file: Path) -> str:
 
 
 def write_whole(path: Path, text: str, force: bool) -> None:
-    """Write a text file whole or not at all.
+    """Write the text of a JSON file whole or not at all.
 
     Raises:
         ValueError: it is there already, and is not to be overwritten.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with open(part, "x", encoding="utf-8", newline="\n") as stream:
+        # half of a character, which damaged titles have, is written as JSON writes it: \ud800
+        with open(part, "x", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())

@@ -64,6 +64,13 @@ def test_it_says_what_became_of_each_node_and_where_the_new_file_is(graph, writt
     assert graph.read_text() == before
 
 
+def test_half_of_a_character_in_a_title_is_kept(graph, written, call):
+    node = {**APPLIED["4"], "_meta": {"title": "a \ud800"}}
+    graph.write_text(json.dumps({**APPLIED, "4": node}))
+    assert call(graph)[0] == 0
+    assert json.loads(written.read_text("utf-8"))["4"]["_meta"]["title"] == "a \ud800"
+
+
 def test_it_tells_programs_the_same(graph, written, call):
     code, out, _ = call(graph, "--json")
     told = json.loads(out)
