@@ -48,6 +48,8 @@ def mend(node: Any, rows: Mapping[str, Node]) -> None:
     if node.get("inputs") is None:
         node["inputs"] = {}
     inputs = node["inputs"]
+    if not isinstance(inputs, dict):
+        return
     if kind == ENCODER and V1_INPUT in inputs:
         kind = node["class_type"] = ENCODER_V1
     for given in rows[kind].inputs:

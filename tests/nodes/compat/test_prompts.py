@@ -157,8 +157,9 @@ def test_nothing_is_mended_if_another_pack_has_these_nodes(rows):
         {"prompt": {"1": {"class_type": "IPAdapter", "inputs": [1]}}},
     ],
 )
-def test_what_is_no_prompt_is_left_to_comfyui(request_):
+def test_what_is_no_prompt_is_left_to_comfyui(request_, caplog):
     assert mended(copy.deepcopy(request_)) == request_
+    assert not caplog.messages
 
 
 def test_what_cannot_be_mended_does_not_end_the_prompt(caplog):
