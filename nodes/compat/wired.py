@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from comfy.model_patcher import ModelPatcher
@@ -52,7 +52,7 @@ class Wires:
         self.mask_resizing: Resizing = mask_resizing
         self.faces = Faces(insightface if insightface is not None else insightface_of(ipadapter), settings or {})
         wired = clip_vision if clip_vision is not None else encoder_of(ipadapter)
-        self.encoder = cache(lambda: encoder_for(self.adapter, wired))
+        self.encoder = cache(partial(encoder_for, self.adapter, wired))
 
     def prompts(
         self,

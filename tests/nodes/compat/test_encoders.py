@@ -13,6 +13,9 @@ from own_files import put_encoder
 from image_prompt.devtools import published
 from image_prompt.nodes.compat import encoders
 from image_prompt.nodes.compat.encoders import encoder_for
+from image_prompt.nodes.compat.node import node_class
+from image_prompt.nodes.compat.table import NODES
+from image_prompt.nodes.compat.wired import Wires
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 from image_prompt.nodes.encoding.encoder import CoreEncoder
 from image_prompt.nodes.loading.load import load_encoder
@@ -136,6 +139,15 @@ def test_it_is_kept_as_long_as_the_adapter_is_there(small, folders):
     small.clear()
     gc.collect()
     assert not first()
+
+
+def test_what_a_node_was_connected_to_is_let_go_at_once(small, model):
+    connected = weakref.ref(wires := Wires(node_class(NODES[-1], "pack")(), model, small))
+    gc.disable()
+    del wires
+    found = connected()
+    gc.enable()
+    assert found is None
 
 
 @pytest.mark.parametrize(
