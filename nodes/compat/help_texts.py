@@ -412,7 +412,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference("loader", "The object that is connected as ipadapter is changed.", "Repaired: it stays as it is."),
     Difference(
-        "file",
+        "v2",
         "Whether a FaceID plus adapter is a v2 is told by the name of the file.",
         "Told by what is published, then by the name.",
     ),
@@ -443,7 +443,7 @@ PAGES: Mapping[str, Page] = {
     "IPAAdapterFaceIDBatch": Page(f"Lets each face steer the picture of its number.{_FACES}", _APPLY_BATCH),
     "IPAdapterFaceIDKolors": Page(f"Lets the faces in reference images steer a Kolors model.{_FACES}", _APPLY),
     "IPAdapterTiled": Page(
-        "Cuts reference images that are not square into tiles, each of which steers its part of the picture.",
+        "Cuts reference images into tiles, each of which steers its part of the picture.",
         (*_APPLY[:2], "tiles", *_APPLY[2:]),
     ),
     "IPAdapterTiledBatch": Page(
@@ -496,7 +496,7 @@ PAGES: Mapping[str, Page] = {
     ),
     "IPAdapterUnifiedLoader": Page(
         "Finds and loads the adapter for a model and a preset, and the encoder that it reads.",
-        ("loader", "file"),
+        ("loader", "v2", "file"),
         {
             "model": "The model for which the adapter is. It comes out as it is.",
             "ipadapter": "What another loader has loaded already. The same files are not loaded again.",
@@ -504,7 +504,7 @@ PAGES: Mapping[str, Page] = {
     ),
     "IPAdapterUnifiedLoaderFaceID": Page(
         f"Finds and loads a FaceID adapter, its LoRA, its encoder and the face detector.{_FACES}",
-        ("loader", "file"),
+        ("loader", "v2", "file"),
         {
             "model": "The model for which the adapter is. It comes out with the LoRA.",
             "ipadapter": "What another loader has loaded already. The same files are not loaded again.",
@@ -513,13 +513,13 @@ PAGES: Mapping[str, Page] = {
     ),
     "IPAdapterUnifiedLoaderCommunity": Page(
         "Finds and loads a composition adapter, or one for Kolors, and the encoder that it reads.",
-        ("loader", "file"),
+        ("loader", "v2", "file"),
         {
             "model": "The model for which the adapter is. It comes out as it is.",
             "ipadapter": "What another loader has loaded already. The same files are not loaded again.",
         },
     ),
-    "IPAdapterModelLoader": Page("Loads an adapter from a file.", ("file",)),
+    "IPAdapterModelLoader": Page("Loads an adapter from a file.", ("v2", "file")),
     "IPAdapterInsightFaceLoader": Page(f"Loads the face detector that FaceID adapters need.{_FACES}"),
     "IPAdapterEncoder": Page(
         "Turns images into the features that an adapter reads.",
