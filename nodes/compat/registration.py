@@ -47,7 +47,7 @@ class Registration:
         comfyui.NODE_CLASS_MAPPINGS.update(self.classes)
         comfyui.NODE_DISPLAY_NAME_MAPPINGS.update({row.id: row.title for row in self.rows})
         app = getattr(prompt_server(), "app", None)
-        if app is not None:
+        if app is not None and not app.on_startup.frozen:  # if it is, the server runs, and all packs are loaded
             app.on_startup.append(self.look_again)
 
     async def look_again(self, _: object = None) -> None:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import folder_paths
 import pytest
+from aiohttp import web
 
 from image_prompt.nodes.compat import registration
 from image_prompt.nodes.compat.inputs import WEIGHT
@@ -117,6 +118,13 @@ def test_loading_this_pack_again_registers_its_nodes_again(comfyui, packs):
     registered()
     again = registered()
     assert {id: comfyui.NODE_CLASS_MAPPINGS[id] for id in IDS} == again.classes and again.yields_to == ""
+
+
+def test_a_server_that_runs_already_hinders_nothing(packs, monkeypatch):
+    app = web.Application()
+    app.on_startup.freeze()
+    monkeypatch.setattr(registration, "prompt_server", lambda: SimpleNamespace(app=app))
+    assert registered().status()["registered"] == 2
 
 
 def test_all_are_taken_back_if_a_pack_that_comes_later_takes_one(comfyui, packs):
