@@ -45,7 +45,7 @@ def mend(node: Any, rows: Mapping[str, Node]) -> None:
     kind = node.get("class_type") if isinstance(node, dict) else None
     if not isinstance(kind, str) or kind not in rows:
         return
-    if node.get("inputs") is None:
+    if node.get("inputs") in (None, []):  # some languages write an empty object as a list
         node["inputs"] = {}
     inputs = node["inputs"]
     if not isinstance(inputs, dict):

@@ -53,7 +53,7 @@ def test_a_node_for_faces_says_what_is_missing(run, id):
         run(graph(id, all_inputs(id, faces=True)))
 
 
-@pytest.mark.parametrize("given", [{}, {"inputs": None}, {"inputs": {}}, "null in each"], ids=str)
+@pytest.mark.parametrize("given", [{}, {"inputs": None}, {"inputs": {}}, {"inputs": []}, "null in each"], ids=str)
 def test_a_node_without_inputs_is_answered(server, given):
     """It runs, or ComfyUI says what is missing; it does not break (HTTP 500)."""
     for id, about in NODES.items():

@@ -121,7 +121,7 @@ def test_the_encoder_of_old_is_told_by_its_input():
     assert after("IPAdapterEncoder", image=LINK)["class_type"] == "IPAdapterEncoder"
 
 
-@pytest.mark.parametrize("given", [{}, {"inputs": None}, {"inputs": {}}])
+@pytest.mark.parametrize("given", [{}, {"inputs": None}, {"inputs": {}}, {"inputs": []}])
 def test_a_node_without_inputs_gets_them(given):
     request = mended({"prompt": {"1": {"class_type": "IPAdapter", **given}}})
     assert request["prompt"]["1"] == node("IPAdapter", weight_type="standard")
