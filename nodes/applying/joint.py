@@ -327,8 +327,7 @@ class Call:
         )
 
     def _placed(self, mask: torch.Tensor, resizing: Resizing, group: Group, q: torch.Tensor) -> torch.Tensor:
-        area = group.area if resizing == "average" else None  # other packs squeeze all of a mask into it
-        placed = token_mask(mask, self.evaluation.latent_size, area, self.grid, resizing)
+        placed = token_mask(mask, self.evaluation.latent_size, group.area, self.grid, resizing)
         if placed.shape[1] != q.shape[1]:
             raise ValueError(
                 f"A block of the model has {q.shape[1]} tokens on a {self.grid.height}x{self.grid.width} grid, so the "

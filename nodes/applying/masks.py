@@ -17,7 +17,7 @@ class Place:
     """Where in the picture an image prompt acts.
 
     mask: (N, H, W), of any size, or None for everywhere
-    resizing: how the mask is brought to the size of a block, a key of `RESIZINGS`
+    resizing: how the mask is brought to the size of a block, and into areas, a key of `RESIZINGS`
     """
 
     mask: torch.Tensor | None = None
@@ -53,7 +53,8 @@ def token_mask(
         grid: how the tokens of the block lie on that part
         resizing: a key of `RESIZINGS`
     """
-    mask, resized = mask.unsqueeze(1), RESIZINGS[resizing]
+    mask, (resized, is_cut) = mask.unsqueeze(1), RESIZINGS[resizing]
+    area = area if is_cut else None
     if area is not None:
         height, width, top, left = area
         mask = resized(mask, latent)[..., top : top + height, left : left + width]
@@ -78,8 +79,19 @@ def _bicubic(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(mask, size, mode="bicubic", align_corners=False)
 
 
-RESIZINGS: Mapping[Resizing, Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]] = {
-    "average": _averaged,
-    "bilinear": _bilinear,  # thin lines fall between the samples: as other packs do it
-    "bicubic": _bicubic,  # the same
+class Resized(NamedTuple):
+    """How masks are resized.
+
+    to: (N, 1, H, W) and a height and a width -> (N, 1, height, width)
+    is_cut: whether a condition with an area gets the part of the mask that lies there; otherwise all of it, squeezed
+    """
+
+    to: Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]
+    is_cut: bool
+
+
+RESIZINGS: Mapping[Resizing, Resized] = {
+    "average": Resized(_averaged, True),
+    "bilinear": Resized(_bilinear, False),  # as other packs do it: thin lines fall between the samples
+    "bicubic": Resized(_bicubic, False),  # the same
 }
