@@ -48,7 +48,6 @@ class Node:
     by_picture: whether each reference is for the picture of its number
     is_output: whether it is run although nothing reads its outputs
     is_changed: gives a value that differs once what the node reads has changed; None: its inputs say it
-    is_old: whether the other pack has removed it
     """
 
     id: str
@@ -60,7 +59,6 @@ class Node:
     by_picture: bool = False
     is_output: bool = False
     is_changed: Callable[..., Any] | None = None
-    is_old: bool = False
 
     def input_types(self) -> dict[str, dict[str, tuple[Any, ...]]]:
         """What `INPUT_TYPES` gives: inputs in two groups, both in order."""

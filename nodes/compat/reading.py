@@ -4,7 +4,7 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import torch
 
@@ -56,9 +56,7 @@ def read_acting(
         "weight_type": input_checks.choice(today(weight_type), (*WEIGHT_TYPE_NAMES, EXPANDED), "weight_type"),
         "start": input_checks.number(start, 0.0, 1.0, "start_at"),
         "end": input_checks.number(end, 0.0, 1.0, "end_at"),
-        "scaling": next(
-            name for name in SCALING_NAMES if name == input_checks.choice(scaling, SCALING_NAMES, "embeds_scaling")
-        ),
+        "scaling": cast(ScalingName, input_checks.choice(scaling, SCALING_NAMES, "embeds_scaling")),
         "by_picture": by_picture,
     }
 

@@ -190,6 +190,5 @@ ROWS = (
         _EMBEDS,
         batch_pairs,
         _BATCH,
-        is_old=True,
     ),
 )

@@ -207,6 +207,5 @@ ROWS = (
         outputs=(Output("INSIGHTFACE"),),
         method=load_insight_face,
         instead=INSTEAD_FACES,
-        is_old=True,
     ),
 )

@@ -102,6 +102,5 @@ ROWS = (
         (Output("IMAGE"),),
         prep_face,
         "New graphs do not need it: connect the picture itself to the node that finds the face.",
-        is_old=True,
     ),
 )

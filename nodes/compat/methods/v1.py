@@ -161,7 +161,6 @@ ROWS = (
         _TO_MODEL,
         apply_ipadapter,
         "In new graphs use Encode Image Prompt and Apply IP-Adapter.",
-        is_old=True,
     ),
     Node(
         "IPAdapterApplyFaceID",
@@ -185,7 +184,6 @@ ROWS = (
         _TO_MODEL,
         apply_ipadapter,
         "In new graphs use Load Image Prompt Models, Encode Image Prompt and Apply IP-Adapter.",
-        is_old=True,
     ),
     Node(
         "IPAdapterApplyEncoded",
@@ -204,7 +202,6 @@ ROWS = (
         _TO_MODEL,
         apply_ipadapter,
         "In new graphs use Apply IP-Adapter, which takes features.",
-        is_old=True,
     ),
     Node(
         ENCODER_V1,
@@ -221,6 +218,5 @@ ROWS = (
         (Output("EMBEDS", ""),),
         preprocess,
         "In new graphs use Encode Image Prompt for each picture, and Combine Image Prompts with weights.",
-        is_old=True,
     ),
 )
