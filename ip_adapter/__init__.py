@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from .key_values import Constant, Keys, PerWindow, Pick, Picked, Sides
     from .layer_weights import (
         DEPTH_CURVES,
-        OFFERED_PRESETS,
         PRESETS,
         PUBLISHED_BLOCKS,
-        WEIGHT_TYPE,
+        WEIGHT_TYPES,
         CurveWeights,
         IndexedWeights,
         LayerWeights,
@@ -59,13 +58,12 @@ __all__ = [
     "FAMILIES",
     "LAYER_SETS",
     "LAYER_SET_NAMES",
-    "OFFERED_PRESETS",
     "OWN",
     "PRESETS",
     "PUBLISHED_BLOCKS",
     "SCALINGS",
     "WEIGHT_LIMIT",
-    "WEIGHT_TYPE",
+    "WEIGHT_TYPES",
     "AdapterParts",
     "Attended",
     "BaseModel",
@@ -120,8 +118,8 @@ __all__ = [
     "step_curve",
     "step_table",
     "step_text",
-    "working_memory",
     "weight_type",
+    "working_memory",
 ]
 
 EXPORTS = {  # module -> its names that the package gives
@@ -139,10 +137,9 @@ EXPORTS = {  # module -> its names that the package gives
     "key_values": ("Constant", "Keys", "PerWindow", "Pick", "Picked", "Sides"),
     "layer_weights": (
         "DEPTH_CURVES",
-        "OFFERED_PRESETS",
         "PRESETS",
         "PUBLISHED_BLOCKS",
-        "WEIGHT_TYPE",
+        "WEIGHT_TYPES",
         "CurveWeights",
         "IndexedWeights",
         "LayerWeights",

@@ -10,17 +10,16 @@ from .curves import DEPTH_CURVES
 from .divisions import By
 from .kinds import CurveWeights, IndexedWeights, LayerWeights, ListedWeights, PresetWeights, parse_layer_weights
 from .preset import Cell, Preset
-from .presets import OFFERED_PRESETS, PRESETS, WEIGHT_TYPE
+from .presets import PRESETS
 from .published_blocks import PUBLISHED_BLOCKS
 from .table import layer_summary, layer_table
-from .weight_types import weight_type
+from .weight_types import WEIGHT_TYPES, weight_type
 
 __all__ = [
     "DEPTH_CURVES",
-    "OFFERED_PRESETS",
     "PRESETS",
     "PUBLISHED_BLOCKS",
-    "WEIGHT_TYPE",
+    "WEIGHT_TYPES",
     "By",
     "Cell",
     "CurveWeights",

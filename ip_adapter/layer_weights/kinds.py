@@ -13,7 +13,7 @@ from ..strength import Share
 from ..weight_text import quoted, weight
 from .curves import DEPTH_CURVES
 from .divisions import By, divided, divisions, sizes
-from .presets import OFFERED_PRESETS, PRESETS
+from .presets import PRESETS
 
 BETWEEN = re.compile(r"\s*,\s*|\s*\n\s*")
 INDEX = re.compile(r"\d{1,4}", re.ASCII)
@@ -43,13 +43,13 @@ class PresetWeights(LayerWeights):
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
-            raise ValueError(f"There is no preset {quoted(self.preset)}: choose one of {', '.join(OFFERED_PRESETS)}.")
+            raise ValueError(f"There is no preset {quoted(self.preset)}: choose one of {', '.join(PRESETS)}.")
 
     def shares(self, blocks: Sequence[Block], base_model: str) -> dict[Block, Share]:
         preset = PRESETS[self.preset]
         if not preset.fits(base_model):
             named = [base for base in LAYER_SETS if preset.fits(base)]
-            others = [name for name in OFFERED_PRESETS if PRESETS[name].fits(base_model)]
+            others = [name for name, each in PRESETS.items() if each.fits(base_model)]
             raise ValueError(
                 f"The preset {self.preset!r} is for {', '.join(named)}, the model is {base_model}: choose "
                 f"{', '.join(others)}, or a curve or values in Image Prompt Layer Weights."

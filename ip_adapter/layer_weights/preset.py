@@ -32,14 +32,12 @@ class Preset:
     along: factor on the weights, as a function of the number of a block, in the order of execution, divided by how
         many blocks there are
     sets: {base model: its sets of blocks}
-    offered: whether nodes offer it by name
     """
 
     cells: Mapping[str, Cell] = field(default_factory=dict[str, Cell])
     besides: Cell | None = None
     along: Callable[[float], float] = lambda _: 1.0
     sets: Mapping[str, LayerSets] = field(default_factory=lambda: LAYER_SETS)
-    offered: bool = True
 
     def fits(self, base_model: str) -> bool:
         """Whether the base model has the sets of blocks that it names."""

@@ -1,4 +1,4 @@
-"""The table of presets of layer weights: our own, and the weight types of another node pack."""
+"""The table of presets of layer weights."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from .preset import PUSHED_AWAY, Cell, Preset
-from .weight_types import WEIGHT_TYPES
-
-WEIGHT_TYPE = "weight type "  # put before the names of weight types, two of which are also names of ours
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
@@ -18,8 +15,5 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "strong style": Preset({"composition": Cell(0.0)}, besides=Cell()),
         "precise style": Preset({"style": Cell(), "composition": PUSHED_AWAY}),
         "composition": Preset({"composition": Cell()}),
-        **{WEIGHT_TYPE + name: preset for name, preset in WEIGHT_TYPES.items()},
     }
 )
-
-OFFERED_PRESETS = tuple(name for name, preset in PRESETS.items() if preset.offered)

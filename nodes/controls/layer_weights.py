@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from ...ip_adapter import (
     APPLIED_TO,
     DEPTH_CURVES,
-    OFFERED_PRESETS,
+    PRESETS,
     PUBLISHED_BLOCKS,
     WEIGHT_LIMIT,
     Block,
@@ -25,7 +25,7 @@ from ..display import show
 from ..sockets import CATEGORY, LayerWeightsType
 
 CURVE, VALUES = "curve", "values"
-PRESETS = (*OFFERED_PRESETS, CURVE, VALUES)
+CHOICES = (*PRESETS, CURVE, VALUES)
 INDICES = ("blocks", "layers")
 SHOWN = ("SD1.5", "SDXL", "Flux")  # whose tables are shown if no model is connected
 
@@ -50,8 +50,8 @@ class ImagePromptLayerWeights(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "preset",
-                    options=list(PRESETS),
-                    default=PRESETS[0],
+                    options=list(CHOICES),
+                    default=CHOICES[0],
                     optional=True,
                     tooltip="Where the references act. 'style': their colours and textures; 'composition': their "
                     "shapes and places; 'strong style': everywhere but in the blocks of composition; 'precise style': "
@@ -120,7 +120,7 @@ class ImagePromptLayerWeights(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        preset: str = PRESETS[0],
+        preset: str = CHOICES[0],
         curve: str = next(iter(DEPTH_CURVES)),
         first: float = 1.0,
         last: float = 0.0,
@@ -128,7 +128,7 @@ class ImagePromptLayerWeights(io.ComfyNode):
         index: str = INDICES[0],
         model: ModelPatcher | None = None,
     ) -> io.NodeOutput:
-        input_checks.choice(preset, PRESETS, "preset")
+        input_checks.choice(preset, CHOICES, "preset")
         input_checks.choice(curve, tuple(DEPTH_CURVES), "curve")
         first = input_checks.number(first, -WEIGHT_LIMIT, WEIGHT_LIMIT, "first weight")
         last = input_checks.number(last, -WEIGHT_LIMIT, WEIGHT_LIMIT, "last weight")

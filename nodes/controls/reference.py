@@ -9,7 +9,7 @@ from comfy.clip_vision import Output
 from comfy_api.latest import io
 
 from ...ip_adapter import (
-    OFFERED_PRESETS,
+    PRESETS,
     WEIGHT_LIMIT,
     Course,
     Frame,
@@ -126,7 +126,7 @@ class MakeReference(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "layers",
-                    options=list(OFFERED_PRESETS),
+                    options=list(PRESETS),
                     default="all",
                     optional=True,
                     tooltip="Which part of it acts: its style, its composition, both, or everything. 'strong style' is "
@@ -244,7 +244,7 @@ class MakeReference(io.ComfyNode):
             input_checks.expect(value, bool, what, "give true or false")
         weight = input_checks.number(weight, -WEIGHT_LIMIT, WEIGHT_LIMIT, "weight")
         input_checks.choice(combining, list(COMBININGS), "combining")
-        input_checks.choice(layers, OFFERED_PRESETS, "layers")
+        input_checks.choice(layers, list(PRESETS), "layers")
         input_checks.choice(scaling, SCALINGS_SHOWN, "scaling")
         for value, what in ((frame_weights, "frame_weights"), (name, "name")):
             input_checks.expect(value, str, what, "give a text")

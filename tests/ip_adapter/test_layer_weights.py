@@ -8,10 +8,9 @@ import pytest
 from image_prompt.ip_adapter import (
     DEPTH_CURVES,
     LAYER_SETS,
-    OFFERED_PRESETS,
     PRESETS,
     PUBLISHED_BLOCKS,
-    WEIGHT_TYPE,
+    WEIGHT_TYPES,
     Block,
     CurveWeights,
     PresetWeights,
@@ -26,8 +25,8 @@ from image_prompt.ip_adapter import (
 
 from .unets import comfy_block, diffusers_layers
 
-WEIGHT_TYPES = json.loads((Path(__file__).parent / "weight_types.json").read_text())
-BLOCKS = {base: [tuple(block) for block in blocks] for base, blocks in WEIGHT_TYPES["blocks"].items()}
+PUBLISHED = json.loads((Path(__file__).parent / "weight_types.json").read_text())
+BLOCKS = {base: [tuple(block) for block in blocks] for base, blocks in PUBLISHED["blocks"].items()}
 UNETS = {"SD1.5": "sd15", "SDXL": "sdxl"}
 BASES = pytest.mark.parametrize("base", UNETS)
 
@@ -65,10 +64,10 @@ def test_the_published_blocks_are_those_of_diffusers(base):
 
 
 @BASES
-@pytest.mark.parametrize("name", WEIGHT_TYPES["factors"]["SDXL"])
+@pytest.mark.parametrize("name", PUBLISHED["factors"]["SDXL"])
 def test_a_weight_type_has_the_factors_of_the_pack(base, name):
-    found = by_block(base, PRESETS[WEIGHT_TYPE + name].shares(unet(base), base))
-    for block, factor in zip(BLOCKS[base], WEIGHT_TYPES["factors"][base][name], strict=True):
+    found = by_block(base, weight_type(name).shares(unet(base), base))
+    for block, factor in zip(BLOCKS[base], PUBLISHED["factors"][base][name], strict=True):
         assert (found[block].amount if block in found else 0.0) == pytest.approx(factor or 0.0, abs=1e-6)
 
 
@@ -103,22 +102,21 @@ TAKEN = {  # weight type -> base model -> {numbers of blocks: share}; all others
 
 
 @BASES
-@pytest.mark.parametrize("name", [name for name in PRESETS if name.startswith(WEIGHT_TYPE)])
+@pytest.mark.parametrize("name", WEIGHT_TYPES)
 def test_a_weight_type_takes_the_right_weight_in_the_right_rows(base, name):
-    preset, blocks = PRESETS[name], unet(base)
+    preset, blocks = weight_type(name), unet(base)
     found = by_block(base, preset.shares(blocks, base, weight=W, composition=C, boost=B))
-    if rows := TAKEN.get(name.removeprefix(WEIGHT_TYPE)):
+    if rows := TAKEN.get(name):
         assert found == {BLOCKS[base][t]: share for numbers, share in rows[base].items() for t in numbers}
     else:  # nothing but the weight, in proportion
         plain = by_block(base, preset.shares(blocks, base))
         assert {block: Share(W * share.amount) for block, share in plain.items()} == found
 
 
-def test_the_table_has_all_weight_types_and_offers_none():
-    known = set(WEIGHT_TYPES["factors"]["SDXL"])
-    assert {name.removeprefix(WEIGHT_TYPE) for name in set(PRESETS) - set(OFFERED_PRESETS)} == known
-    assert len(known) == 16  # 15 that the pack lists, and one that it makes of two inputs
-    assert OFFERED_PRESETS == ("all", "style and composition", "style", "strong style", "precise style", "composition")
+def test_the_tables_have_all_weight_types_and_our_presets():
+    assert set(WEIGHT_TYPES) == set(PUBLISHED["factors"]["SDXL"])
+    assert len(WEIGHT_TYPES) == 16  # 15 that the pack lists, and one that it makes of two inputs
+    assert tuple(PRESETS) == ("all", "style and composition", "style", "strong style", "precise style", "composition")
 
 
 @pytest.mark.parametrize("base", ["SD1.5", "SDXL", "Kolors"])
