@@ -1,9 +1,10 @@
-"""The help pages and tooltips of the nodes of IPAdapter_plus, from their rows and `help_texts`."""
+"""The help pages and tooltips of the nodes of IPAdapter_plus, from their rows, `help_pages` and `help_texts`."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .help_texts import BY_PICTURE, DIFFERENCES, FORMULAS, INPUTS, OUTPUTS, PAGES, Page
+from .help_pages import PAGES, Page
+from .help_texts import BY_PICTURE, DIFFERENCES, FORMULAS, INPUTS, OUTPUTS
 
 if TYPE_CHECKING:
     from .node import Node, Output

@@ -4,7 +4,8 @@ import pytest
 
 from image_prompt.devtools.help_pages import FOLDER, pages
 from image_prompt.nodes.compat.help import help_page, input_help, output_help
-from image_prompt.nodes.compat.help_texts import BY_PICTURE, DIFFERENCES, FORMULAS, INPUTS, OUTPUTS, PAGES
+from image_prompt.nodes.compat.help_pages import PAGES
+from image_prompt.nodes.compat.help_texts import BY_PICTURE, DIFFERENCES, FORMULAS, INPUTS, OUTPUTS
 from image_prompt.nodes.compat.inputs import ATTN_MASK, IMAGE, WEIGHT, WEIGHT_TYPE
 from image_prompt.nodes.compat.node import Node, Output, node_class
 from image_prompt.nodes.compat.table import NODES
