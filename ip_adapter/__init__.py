@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .attention import Attended, Plan, Step, image_attention, plan_attention, scale_key
     from .checkpoint import identify, load_adapter
     from .containers import AdapterParts, normalise
-    from .families import APPLIED, APPLIED_TO, FAMILIES, Family, purposes
+    from .families import APPLIED, APPLIED_TO, FAMILIES, Combine, Family, alike, purposes
     from .families.base_models import BASE_MODELS, LAYER_SETS, BaseModel
     from .families.foreign import ForeignFile
     from .families.layer_sets import LAYER_SET_NAMES
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .scaling import SCALINGS, ScalingName
     from .step_weights import StepWeights, parse_step_weights, step_curve, step_table, step_text
     from .strength import ALWAYS, CURVES, OWN, Course, Frame, Keyframe, Share, Side, Strength
-    from .tokens import Tokens, image_tokens
+    from .tokens import TokenOptions, Tokens, image_tokens
     from .weight_text import WEIGHT_LIMIT
 
 __all__ = [
@@ -68,6 +68,7 @@ __all__ = [
     "Attended",
     "BaseModel",
     "Block",
+    "Combine",
     "Constant",
     "Course",
     "CurveWeights",
@@ -94,7 +95,9 @@ __all__ = [
     "Step",
     "StepWeights",
     "Strength",
+    "TokenOptions",
     "Tokens",
+    "alike",
     "encoder_name",
     "file_order",
     "identify",
@@ -127,7 +130,7 @@ EXPORTS = {  # module -> its names that the package gives
     "attention": ("Attended", "Plan", "Step", "image_attention", "plan_attention", "scale_key"),
     "checkpoint": ("identify", "load_adapter"),
     "containers": ("AdapterParts", "normalise"),
-    "families": ("APPLIED", "APPLIED_TO", "FAMILIES", "Family", "purposes"),
+    "families": ("APPLIED", "APPLIED_TO", "FAMILIES", "Combine", "Family", "alike", "purposes"),
     "families.base_models": ("BASE_MODELS", "LAYER_SETS", "BaseModel"),
     "families.foreign": ("ForeignFile",),
     "families.layer_sets": ("LAYER_SET_NAMES",),
@@ -155,7 +158,7 @@ EXPORTS = {  # module -> its names that the package gives
     "scaling": ("SCALINGS", "ScalingName"),
     "step_weights": ("StepWeights", "parse_step_weights", "step_curve", "step_table", "step_text"),
     "strength": ("ALWAYS", "CURVES", "OWN", "Course", "Frame", "Keyframe", "Share", "Side", "Strength"),
-    "tokens": ("Tokens", "image_tokens"),
+    "tokens": ("TokenOptions", "Tokens", "image_tokens"),
     "weight_text": ("WEIGHT_LIMIT",),
 }
 _HOMES = {name: module for module, names in EXPORTS.items() for name in names}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .families import Family
 from .families.base_models import BaseModel
-from .features import DIMENSIONS, Feature, Features, Negative, Reads, encoder_name
+from .features import DIMENSIONS, Feature, Features, Negative, Reads
 from .loading import Ops, StateDict
 from .projections import PROJECTIONS
 
@@ -49,6 +49,8 @@ class IPAdapter(nn.Module):
     base_model: the name of the model that it is for, "SD1.5"
     layer_widths: I of each layer, in the order of the file
     context_width: C
+    token_width: that of its tokens; C unless a projection of the model is between its tokens and its layers
+    lora: the LoRA in the file, as {"N.to_q.down.weight": ...} by the numbers of all attentions; empty if there is none
     """
 
     def __init__(
@@ -70,7 +72,9 @@ class IPAdapter(nn.Module):
         self.base_model = base.name
         self.layer_widths = tuple(layer_widths)
         self.image_proj = PROJECTIONS[family.projection].from_shapes(image_proj, ops=ops, device=device, dtype=dtype)
-        self.context_width = self.image_proj.context_width
+        self.token_width = self.image_proj.context_width
+        self.context_width = base.context_width if family.through_model else self.token_width
+        self.lora: dict[str, Tensor] = {}
         self.ip_adapter = nn.ModuleDict(
             {
                 str(number): ImageKeyValue(self.context_width, width, bias=bias, ops=ops, device=device, dtype=dtype)
@@ -100,18 +104,30 @@ class IPAdapter(nn.Module):
         return self.image_proj.feature_widths
 
     @property
+    def has_shortcut(self) -> bool:
+        """Whether its tokens are an identity and the look of a face, of which `tokens` may take more or less."""
+        return self.family.projection == "identity perceiver with shortcut"
+
+    @property
     def feature(self) -> Feature:
-        """The first feature that it reads, which decides the encoder. Most adapters read no other."""
-        return self.reads[0].name
+        """The first feature that an image encoder gives, or else the first one. Most adapters read no other."""
+        return self._encoded[0].name
 
     @property
     def feature_width(self) -> int:
-        return self.feature_widths[0]
+        return self._encoded[1]
 
     @property
     def encoder_name(self) -> str:
-        """The image encoder that gives the features it was trained with, as `ENCODERS` names it."""
-        return encoder_name(self.feature, self.feature_width)
+        """The image encoder that gives the features it was trained with, as `ENCODERS` names it; "" if it needs none."""
+        reads, width = self._encoded
+        return reads.encoder_name(width)
+
+    @property
+    def _encoded(self) -> tuple[Reads, int]:
+        """The feature that decides the encoder, and its width."""
+        every = list(zip(self.reads, self.feature_widths, strict=True))
+        return next(((reads, width) for reads, width in every if reads.encoder_name(width)), every[0])
 
     @property
     def title(self) -> str:
@@ -138,14 +154,13 @@ class IPAdapter(nn.Module):
         given = list(features.shape)
         if features.ndim == reads.rank and features.shape[-1] == width and features.numel():
             return
-        wanted = f"{self.title} was made for {self.encoder_name}"
+        made_for, other = reads.encoder_name(width), reads.encoder_name(features.shape[-1])
+        wanted = f"{self.title} was made for {made_for}" if made_for else self.title
         reading = f"it reads {reads.name} {DIMENSIONS[reads.rank]}, {width} wide"
         if features.ndim != reads.rank or not features.numel():
             raise ValueError(f"{wanted}: {reading}, and was given a tensor of shape {given}.")
-        raise ValueError(
-            f"{wanted}: {reading}, and was given {features.shape[-1]} wide ones, as "
-            f"{encoder_name(reads.name, features.shape[-1])} gives them. Load the image encoder it was made for."
-        )
+        advice = f", as {other} gives them. Load the image encoder it was made for" if other else ""
+        raise ValueError(f"{wanted}: {reading}, and was given {features.shape[-1]} wide ones{advice}.")
 
     def _ordered(self, features: Tensor | Features) -> list[Tensor]:
         """The tensors of the features, in the order in which the projection takes them."""
@@ -176,16 +191,18 @@ class IPAdapter(nn.Module):
         """T for each reference, given features of these shapes."""
         return self.image_proj.count_tokens(*self._ordered(features))
 
-    def tokens(self, features: Tensor | Features) -> Tensor:
-        """Features of B references -> image tokens (B, T, C).
+    def tokens(self, features: Tensor | Features, *, shortcut: float = 1.0) -> Tensor:
+        """Features of B references -> image tokens (B, T, `token_width`).
 
         features: by name, (B, D) or (B, N, W) each; or the tensor alone if the adapter reads only one
+        shortcut: for FaceID plus v2, how much of the face's look is added to its identity; other adapters have none
 
         Raises:
             ValueError: a feature is missing or no tensor, or its rank or width is another.
         """
         self.check_features(features)
-        return self.image_proj(*map(self._as_input, self._ordered(features)))
+        inputs = map(self._as_input, self._ordered(features))
+        return self.image_proj(*inputs, shortcut=shortcut) if self.has_shortcut else self.image_proj(*inputs)
 
     def key_value(self, tokens: Tensor, layers: Sequence[int] | None = None) -> list[tuple[Tensor, Tensor]]:
         """Image tokens (B, T, C) -> the key and the value of each layer, both (B, T, I).

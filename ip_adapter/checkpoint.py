@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from .adapter import IPAdapter
-from .containers import LAYER_KEY, normalise
-from .families import Family
+from .containers import LAYER_KEY, AdapterParts, normalise
+from .families import Family, Hints, alike, hint_of, told_apart
 from .families.base_models import BaseModel
 from .loading import Ops, Read, StateDict, check_shapes, first, shape_of
 
@@ -28,8 +28,13 @@ class Layers:
     bias: bool
 
 
+DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}  # torch's -> as safetensors names it
+
+
 def identify(sd: object) -> Family:
     """The family of a file, found from its keys and shapes alone. The tensors may be on the meta device.
+
+    Where files of several families have the same shapes, it is the first of them: `load_adapter` tells them apart.
 
     Raises:
         ForeignFile: it is a known kind of file, but not a supported adapter. The message says what to do with it.
@@ -43,6 +48,7 @@ def load_adapter(
     *,
     read: Read | None = None,
     name: str = "",
+    family: str = "",
     ops: Ops = nn,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
@@ -52,20 +58,22 @@ def load_adapter(
     Args:
         read: gives the values of a key if the tensors in a flat `sd` are on the meta device. It is called once for each
             key that belongs to the adapter, and never for a file that is refused
-        name: name of the file, for messages about features
+        name: name of the file, for messages about features. It tells families apart whose files have the same shapes
+        family: the id of the family, where the shapes leave a choice; "" to decide by the name and the dtypes
         ops: the namespace that layers come from
         device, dtype: where and in what precision the weights are kept, by default as loaded
 
     Raises:
         ForeignFile: as `identify`.
-        ValueError: as `identify`; or tensors are missing, left over, of the wrong shape, quantised, NaN or infinite.
+        ValueError: as `identify`; or files of `family` have other shapes; or tensors are missing, left over, of the wrong shape, quantised, NaN or infinite.
     """
     parts = normalise(sd)
     layers = _measure_layers(parts.ip_adapter, parts.family)
+    chosen = _chosen_family(parts, layers.base, name, family)
 
     def build(ops: Ops, dtype: torch.dtype | None) -> IPAdapter:
         return IPAdapter(
-            parts.family,
+            chosen,
             layers.base,
             parts.image_proj,
             layers.widths,
@@ -77,9 +85,9 @@ def load_adapter(
         )
 
     plan = build(nn, None)
-    if plan.context_width != layers.base.context_width:
+    if not chosen.through_model and plan.token_width != layers.base.context_width:
         raise ValueError(
-            f"The adapter file is damaged: its projection gives tokens {plan.context_width} wide, its layers take "
+            f"The adapter file is damaged: its projection gives tokens {plan.token_width} wide, its layers take "
             f"{layers.base.context_width}."
         )
     check_shapes(plan.state_dict(), parts.state_dict())
@@ -89,7 +97,23 @@ def load_adapter(
     _check_values(weights)
     adapter = build(ops, dtype)
     adapter.load_state_dict(weights, strict=True, assign=True)
+    adapter.lora = {key: tensor.to(device=device, dtype=dtype) for key, tensor in loaded.lora.items()}
     return adapter.requires_grad_(False).eval()
+
+
+def _chosen_family(parts: AdapterParts, base: BaseModel, name: str, wanted: str) -> Family:
+    """The family of a file among those whose files have the same shapes: the one that is wanted, or hinted at."""
+    if not wanted:
+        dtypes = frozenset(DTYPES.get(tensor.dtype, str(tensor.dtype)) for tensor in parts.state_dict().values())
+        return told_apart(parts.family, Hints(hint_of(name), base.name, dtypes))
+    possible = alike(parts.family)
+    chosen = next((each for each in possible if each.id == wanted), None)
+    if chosen is None:
+        raise ValueError(
+            f"{name or 'This adapter'} is {parts.family.kind} ({parts.family.name}) by its shapes, so it cannot be "
+            f"{wanted}: choose {' or '.join(each.id for each in possible)}, or leave the choice open."
+        )
+    return chosen
 
 
 def _measure_layers(sd: StateDict, family: Family) -> Layers:

@@ -68,7 +68,7 @@ PARTS: tuple[Part, ...] = ("image_proj", "ip_adapter", "lora", "others")
 
 @dataclass(frozen=True)
 class AdapterParts:
-    """The tensors of an adapter file by part. `lora` and `others` are empty unless the family reads them."""
+    """The tensors of an adapter file by part. `lora` and `others` are empty unless files of the family have them."""
 
     family: Family
     image_proj: dict[str, Tensor]
@@ -102,7 +102,7 @@ def normalise(sd: object, read: Read | None = None) -> AdapterParts:
     family = recognise(spelled)
     if others := [f"{key} ({type(value).__name__})" for key, value in leaves.items() if key not in flat]:
         raise ValueError(f"This file holds something other than tensors: {first(others)}. Adapters hold tensors alone.")
-    _check_parts(parts, family.parts if family else PARTS[:2], list(flat))
+    _check_parts(parts, family.parts if family else PARTS[:2], family.optional if family else (), list(flat))
     if family is None:
         found = first([_rename(name) for name in parts["image_proj"]])
         raise ValueError(f"This file is not a known IP-Adapter ({objections(spelled)}). First keys: {found}.")
@@ -125,13 +125,15 @@ def _divide(names: Iterable[str]) -> dict[str, dict[str, str]]:
     return parts
 
 
-def _check_parts(parts: Mapping[str, Mapping[str, str]], wanted: Sequence[Part], keys: list[str]) -> None:
-    """Raise a ValueError unless a file has all the parts that are wanted, and no others."""
+def _check_parts(
+    parts: Mapping[str, Mapping[str, str]], wanted: Sequence[Part], optional: Sequence[Part], keys: list[str]
+) -> None:
+    """Raise a ValueError unless a file has all the parts that are wanted, and no others than these and optional ones."""
     if missing := [part for part in wanted if not parts[part]]:
         raise ValueError(
             f"This file is not a known IP-Adapter: it has no {' and '.join(missing)} part. First keys: {first(keys)}."
         )
-    if left := [name for part, names in parts.items() if part not in wanted for name in names.values()]:
+    if left := [name for part, names in parts.items() if part not in (*wanted, *optional) for name in names.values()]:
         raise ValueError(f"This file holds keys that no known IP-Adapter has: {first(left)}.")
 
 

@@ -11,8 +11,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Features = Mapping[str, "Tensor"]  # {name: (batch, ...)}
-Feature = Literal["image_embeds", "penultimate"]
-Negative = Literal["zeros", "encoded zeros", "encoded black"]
+Feature = Literal[
+    "image_embeds",
+    "penultimate",
+    "face_embeds",  # (R, 512), the identity of a face, L2-normalised
+    "face_embeds_raw",  # (R, 512), the same as the network gives it
+    "face_penultimate",  # penultimate hidden states of the aligned face
+    "face_box_penultimate",  # penultimate hidden states of the square around the face
+    "face_eva_embeds",  # (R, 768), image_embeds of the face, L2-normalised
+    "face_eva_hidden",  # (R, 5 * N, W), five hidden states of the face, one after the other
+    "instruction",  # (R, N, W), last hidden states of a text that says what to take from the picture
+    "prompt",  # (R, N, W), last hidden states of the prompt
+]
+Negative = Literal["zeros", "encoded zeros", "encoded black", "empty text"]
 
 DIMENSIONS = {2: "(batch, width)", 3: "(batch, positions, width)"}
 
@@ -25,12 +36,18 @@ class Reads:
     negative: what stands for it in the unconditional rows. "zeros": a feature of zeros. "encoded zeros": what the
         encoder makes of a tensor that is zero *after* normalisation (a picture of the mean colour, not a black one),
         as in the pipelines of tencent-ailab/IP-Adapter. "encoded black": what it makes of a black picture, as in that
-        of XLabs-AI/x-flux
+        of XLabs-AI/x-flux. "empty text": what the text encoder makes of no text
+    encoder: name of the image encoder that gives it, where the name and the width of the feature do not say it
     """
 
     name: Feature
     rank: int
     negative: Negative
+    encoder: str = ""
+
+    def encoder_name(self, width: int) -> str:
+        """The image encoder that gives the feature; "" if it comes of something else, as the identity of a face does."""
+        return self.encoder or ("" if self.name in NOT_ENCODED else encoder_name(self.name, width))
 
 
 # (feature, width) -> the encoder that gives it. The penultimate states of ViT-L/14 are as wide at 224 pixels, but the
@@ -46,8 +63,13 @@ ENCODERS: Mapping[tuple[str, int], str] = MappingProxyType(
         ("penultimate", 1152): "SigLIP so400m",
         ("penultimate", 1280): "CLIP ViT-H/14",
         ("penultimate", 1664): "CLIP ViT-bigG/14",
+        ("face_penultimate", 1280): "CLIP ViT-H/14",
+        ("face_box_penultimate", 1024): "CLIP ViT-L/14-336",
+        ("face_eva_embeds", 768): "EVA02-CLIP-L-336",
+        ("face_eva_hidden", 1024): "EVA02-CLIP-L-336",
     }
 )
+NOT_ENCODED = ("face_embeds", "face_embeds_raw", "instruction", "prompt")  # features that no image encoder gives
 
 
 def encoder_name(feature: str, width: int) -> str:

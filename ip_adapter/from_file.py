@@ -21,6 +21,7 @@ def load(
     dtype: torch.dtype | str | None = AUTO,
     *,
     name: str = "",
+    family: str = "",
     ops: Ops = nn,
 ) -> IPAdapter:
     """Load the adapter in a safetensors or torch file. No code in the file is run.
@@ -30,6 +31,7 @@ def load(
         dtype: in which the weights are kept. "auto" is fp32; others are "fp32", "bf16", "fp16", a torch.dtype, and
             None, which keeps that of the file
         name: of the file, for messages, by default the path as given
+        family: the id of the family, where the shapes of a file leave a choice, as `load_adapter` takes it
         ops: the namespace that layers come from
 
     Raises:
@@ -41,4 +43,4 @@ def load(
     name = name or path
     with named_weights(path, name) as weights:
         read = partial(weights.read, dtype=dtype)
-        return load_adapter(weights.tensors, read=read, name=name, ops=ops, device=device, dtype=dtype)
+        return load_adapter(weights.tensors, read=read, name=name, family=family, ops=ops, device=device, dtype=dtype)

@@ -74,7 +74,7 @@ def working_memory(adapter: IPAdapter, cond: Features, uncond: Features) -> int:
     """
     pictures, each = _count(cond) + _count(uncond), adapter.count_tokens(cond)
     weight = max(parameter.numel() for parameter in adapter.parameters())  # weights are cast one at a time
-    states = min(pictures, PICTURES) * STATES * max(_largest(cond), each * adapter.context_width)
+    states = min(pictures, PICTURES) * STATES * max(_largest(cond), each * adapter.token_width)
     chunk = min(pictures * each, TOKENS) * (6 * max(adapter.layer_widths) + 2 * adapter.context_width)
     return torch.float32.itemsize * (weight + max(states, chunk))
 
@@ -83,7 +83,7 @@ def kept_memory(adapter: IPAdapter, cond: Features, uncond: Features, layers: Se
     """An upper bound for the bytes of the tokens of these features, and of the keys and values that `project` makes."""
     count = (_count(cond) + _count(uncond)) * adapter.count_tokens(cond)
     widths = sum(adapter.layer_widths[layer] for layer in layers)
-    return count * (2 * widths * dtype.itemsize + adapter.context_width * torch.float32.itemsize)
+    return count * (2 * widths * dtype.itemsize + adapter.token_width * torch.float32.itemsize)
 
 
 def _count(features: Features) -> int:

@@ -29,18 +29,37 @@ class Tokens:
         return Tokens(self.cond.flatten(0, 1).unsqueeze(0), self.uncond.flatten(0, 1).unsqueeze(0))
 
 
+@dataclass(frozen=True)
+class TokenOptions:
+    """How features become tokens, where a family leaves a choice.
+
+    shortcut: for FaceID plus v2 and Kolors FaceID plus, how much of the face's look is added to its identity
+    zero_tokens: how many tokens of zeros follow those of a reference, which weaken it (PuLID)
+    """
+
+    shortcut: float = 1.0
+    zero_tokens: int = 0
+
+
+AS_TRAINED = TokenOptions()
+
+
 def image_tokens(
     adapter: IPAdapter,
     cond: Features,
     uncond: Features,
+    options: TokenOptions = AS_TRAINED,
     *,
     device: torch.device | str = "cpu",
     keep_on: torch.device | str = "cpu",
 ) -> Tokens:
     """Turn the features of references and of negative images into tokens in fp32, a few pictures at a time.
 
+    They are `token_width` wide.
+
     Args:
         cond, uncond: features by name as `IPAdapter.tokens` takes them, of the references and of the negative images
+        options: how features become tokens, where the family leaves a choice
         device: where the tokens are computed
         keep_on: the device they are kept on
 
@@ -48,10 +67,11 @@ def image_tokens(
         ValueError: a feature is missing, or its rank or width is another.
     """
     count = [len(next(iter(side.values()))) for side in (cond, uncond)]
-    tokens = torch.empty(sum(count), adapter.count_tokens(cond), adapter.context_width, device=keep_on)
+    each = adapter.count_tokens(cond)
+    tokens = torch.zeros(sum(count), each + options.zero_tokens, adapter.token_width, device=keep_on)
     rows = {name: [*cond[name], *uncond[name]] for name in cond}
     for start in range(0, len(tokens), PICTURES):
         some = slice(start, start + PICTURES)
         features = {name: torch.stack(each[some]).to(device, torch.float32) for name, each in rows.items()}
-        tokens[some] = adapter.tokens(features)
+        tokens[some, :each] = adapter.tokens(features, shortcut=options.shortcut)
     return Tokens(tokens[: count[0]], tokens[count[0] :])

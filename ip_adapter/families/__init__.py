@@ -6,13 +6,26 @@ Other packages refer to a family only by its id. Its names are for people, and m
 from __future__ import annotations
 
 from .base_models import BASE_MODELS
+from .family import Combine, Family, FacePack, Hints, Part, hint_of
 from .faces import FACES
-from .family import Family, Hints, Part
 from .flux import FLUX
 from .unet import UNET
 from .without_host import WITHOUT_HOST
 
-__all__ = ["APPLIED", "APPLIED_TO", "FAMILIES", "Family", "Hints", "Part", "purposes", "told_apart"]
+__all__ = [
+    "APPLIED",
+    "APPLIED_TO",
+    "FAMILIES",
+    "Combine",
+    "FacePack",
+    "Family",
+    "Hints",
+    "Part",
+    "alike",
+    "hint_of",
+    "purposes",
+    "told_apart",
+]
 
 FAMILIES = (*WITHOUT_HOST, *FLUX, *FACES, *UNET)  # specific first
 
@@ -25,6 +38,12 @@ APPLIED_TO = tuple(  # names of base models, in the order of their table
 def told_apart(family: Family, hints: Hints) -> Family:
     """The family to which the hints point, among this one and those whose files have the same shapes."""
     return next((each for each in FAMILIES if each.like == family.id and each.told_by(hints)), family)
+
+
+def alike(family: Family) -> tuple[Family, ...]:
+    """This family and those whose files have the same shapes."""
+    first = family.like or family.id
+    return tuple(each for each in FAMILIES if first in (each.id, each.like))
 
 
 def purposes() -> tuple[str, ...]:

@@ -45,12 +45,14 @@ def size(key: str, axis: int, wanted: int) -> Check:
     return objection
 
 
-def ratio(key: str, by: str, *, least: int) -> Check:
-    """Check that the tensor `key` has at least `least` times as many rows as the tensor `by`."""
+def ratio(key: str, by: str, *, least: int, most: int | None = None) -> Check:
+    """Check that the tensor `key` has `least` times as many rows as the tensor `by`, or more, up to `most` times."""
 
     def objection(sd: StateDict) -> str:
         rows, unit = _rows(sd, key), _rows(sd, by)
-        return "" if unit and rows // unit >= least else f"{key} has {rows} rows, fewer than {least} times {unit}"
+        if not unit or rows // unit < least:
+            return f"{key} has {rows} rows, fewer than {least} times {unit}"
+        return "" if most is None or rows // unit <= most else f"{key} has {rows} rows, more than {most} times {unit}"
 
     return objection
 

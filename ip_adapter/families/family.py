@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -11,10 +12,30 @@ from .base_models import BASE_MODELS, BaseModel
 from .detection import Check
 
 Part = Literal["image_proj", "ip_adapter", "lora", "others"]
-Network = Literal["linear", "mlp", "resampler"]  # keys of `projections.PROJECTIONS`
+FacePack = Literal["buffalo_l", "antelopev2"]
+Combine = Literal["add", "orthogonal", "orthogonal v2"]
+Network = Literal[  # keys of `projections.PROJECTIONS`
+    "linear",
+    "mlp",
+    "resampler",
+    "identity mlp",
+    "identity perceiver",
+    "identity perceiver with shortcut",
+    "pulid",
+    "pulid former",
+    "instruct",
+    "csgo",
+]
 
 IMAGE_EMBEDS = Reads("image_embeds", 2, "zeros")
 PENULTIMATE = Reads("penultimate", 3, "encoded zeros")
+STYLE = Reads("image_embeds", 2, "zeros", encoder="CSD ViT-L/14")
+FACE = Reads("face_embeds", 2, "zeros")
+RAW_FACE = Reads("face_embeds_raw", 2, "zeros")
+FACE_CROP = Reads("face_penultimate", 3, "encoded zeros")
+FACE_BOX = Reads("face_box_penultimate", 3, "encoded zeros")
+EVA_FACE = (Reads("face_eva_embeds", 2, "zeros"), Reads("face_eva_hidden", 3, "zeros"))
+INSTRUCTIONS = (Reads("instruction", 3, "empty text"), Reads("prompt", 3, "empty text"))
 
 
 @dataclass(frozen=True)
@@ -31,6 +52,12 @@ class Hints:
     dtypes: frozenset[str]
 
 
+def hint_of(name: str) -> str:
+    """The part of a name that says what a file is: of an absolute path, the file and the folder that holds it."""
+    absolute = re.match(r"[\\/]|[A-Za-z]:", name)
+    return "/".join(re.split(r"[\\/]", name)[-2:] if absolute else [name]).lower()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """A layout of adapter files, and what their shapes cannot say about it.
@@ -45,9 +72,14 @@ class Family:
     host: the architecture of the models that it is for
     base_model: which of these models, if the layers do not say it
     parts: the parts that its files have; they hold nothing else
+    optional: the parts that its files may have besides
     purposes: what its files are for, as the catalogue says it, the most usual first
     reads: the features that its projection takes, in this order
     projection: the network that turns these features into tokens; "" if it is not applied
+    face_pack: the face recognition models that it was trained with, "buffalo_l" or "antelopev2"; "" if it reads no face
+    through_model: whether the model's own projection of text (`encoder_hid_proj`) turns its tokens into the context
+    combine: how it joins the text attention, unless a user says otherwise
+    zero_tokens: how many tokens of zeros follow its own, unless a user says otherwise
     """
 
     id: str
@@ -61,9 +93,23 @@ class Family:
     host: str = "unet"
     base_model: str = ""
     parts: tuple[Part, ...] = ("image_proj", "ip_adapter")
+    optional: tuple[Part, ...] = ()
     purposes: tuple[str, ...] = ()
     reads: tuple[Reads, ...] = ()
     projection: Network | Literal[""] = ""
+    face_pack: FacePack | Literal[""] = ""
+    through_model: bool = False
+    combine: Combine = "add"
+    zero_tokens: int = 0
+
+    @property
+    def has_lora(self) -> bool:
+        """Whether a LoRA was trained together with its files, and may be in them."""
+        return "lora" in self.optional
+
+    @property
+    def reads_faces(self) -> bool:
+        return bool(self.face_pack)
 
     @property
     def base_models(self) -> tuple[BaseModel, ...]:

@@ -14,11 +14,9 @@ from . import APPLIED, APPLIED_TO, FAMILIES, Family
 from .detection import Check, has, lacks, why_not
 
 REMEDIES = {  # Family.refusal or Foreign.id -> what to do
-    "faces": "It needs face recognition features; for faces use ip-adapter-plus-face or ip-adapter-full-face.",
+    "faces": "It is for Flux; for faces this pack applies FaceID, InstantID and PuLID to SD1.5 and SDXL.",
     "architecture": f"Use an adapter for {', '.join(APPLIED_TO[:-1])} or {APPLIED_TO[-1]}.",
     "flux": "For Flux use the adapters of XLabs, flux-ip-adapter or flux-ip-adapter-v2.",
-    "instructions": "It needs instructions as a third input; use ip-adapter-plus or ip_plus_composition.",
-    "style encoder": "It needs features of the CSD style encoder; use ip-adapter_sdxl or ip-adapter-plus_sdxl_vit-h.",
     "style model": "Put it in models/style_models; ComfyUI's own StyleModelLoader and StyleModelApply use it.",
     "model patch": "Put it in models/model_patches; ComfyUI's own ModelPatchLoader and USOStyleReference use it.",
     "photomaker": "Put it in models/photomaker; ComfyUI's own PhotoMakerLoader and PhotoMakerEncode use it.",

@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
+from ..features import Reads
 from .detection import has, holds, size
-from .family import IMAGE_EMBEDS, PENULTIMATE, Family
+from .family import IMAGE_EMBEDS, INSTRUCTIONS, PENULTIMATE, STYLE, Family
 
 UNET = (  # specific first
     Family(
         id="csgo",
         name="CSGO",
-        kind="CSGO",
-        detect=(has(r"content_image_proj\."),),
-        refusal="architecture",
+        files="csgo, csgo_4_32",
+        detect=(has(r"image_proj\.content\."), has(r"image_proj\.style\.")),
         base_model="SDXL",
+        purposes=("style and content",),
+        reads=(Reads("penultimate", 3, "zeros"),),
+        projection="csgo",
     ),
     Family(
         id="instruct",
         name="IP-Adapter-Instruct",
-        kind="IP-Adapter-Instruct",
-        detect=(has(r"image_proj\.proj_new_input\."),),
-        refusal="instructions",
+        files="ip-adapter-instruct-sd15, -sdxl",
+        detect=(holds("image_proj", "latents"), has(r"image_proj\.proj_new_input\.")),
+        purposes=("instruct",),
+        reads=(PENULTIMATE, *INSTRUCTIONS),
+        projection="instruct",
     ),
-    Family(
+    Family(  # the files of base adapters for SD1.5 may have the same key; theirs is for SDXL
         id="art",
         name="IP-Adapter-Art",
-        kind="IP-Adapter-Art",
+        files="ip_adapter_art_sdxl_512",
         detect=(
             has(r"image_proj\.image_embeds\."),
             size("image_proj.image_embeds.weight", -1, 768),
             size("image_proj.norm.weight", 0, 2048),
         ),
-        refusal="style encoder",
         base_model="SDXL",
+        purposes=("style",),
+        reads=(STYLE,),
+        projection="linear",
     ),
     Family(
         id="kolors-plus",

@@ -10,7 +10,7 @@ from ...clip_vision import PRESETS, VisionConfig, describe
 from ...clip_vision.key_names import LAYOUTS
 from ...ip_adapter import BASE_MODELS, ENCODERS, ForeignFile, encoder_name, load_adapter
 from ...ip_adapter.containers import PREFIXES
-from ...ip_adapter.families import Family, Hints, told_apart
+from ...ip_adapter.families import Family, Hints, hint_of, told_apart
 from ...ip_adapter.families.foreign import Foreign
 from ...tensor_files import Header, TensorInfo, printable
 from ...tensor_files.weights import on_meta
@@ -106,15 +106,9 @@ def _foreign(row: Family | Foreign, problem: str, tensors: Tensors, name: str) -
         return Identity("lora", row.id, problem=problem)
     if isinstance(row, Family) and row.refusal == "faces":
         base_model = row.base_model or _base_model(tensors)
-        hints = Hints(_hint(name), base_model, frozenset(info.dtype for info in tensors.values()))
+        hints = Hints(hint_of(name), base_model, frozenset(info.dtype for info in tensors.values()))
         return Identity("face adapter", told_apart(row, hints).id, base_model, problem=problem)
     return Identity("other", row.id, problem=problem)
-
-
-def _hint(name: str) -> str:
-    """The part of a name that says what a file is: of an absolute path, the file and the folder that holds it."""
-    absolute = re.match(r"[\\/]|[A-Za-z]:", name)
-    return "/".join(re.split(r"[\\/]", name)[-2:] if absolute else [name]).lower()
 
 
 def _is_face_lora(tensors: Tensors) -> bool:

@@ -1,7 +1,9 @@
 """An IP-Adapter that ComfyUI manages: its weights are loaded, offloaded and counted like those of any model."""
 
+import copy
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.model_management
@@ -9,7 +11,24 @@ import comfy.model_patcher
 import comfy.ops
 from comfy.model_patcher import ModelPatcher
 
-from ...ip_adapter import IPAdapter, load, load_adapter
+from ...ip_adapter import Combine, IPAdapter, TokenOptions, load, load_adapter
+
+
+@dataclass(frozen=True)
+class AdapterOptions:
+    """What nodes may choose about an adapter, besides how strongly it acts.
+
+    lora_strength: of the LoRA that was trained together with it
+    shortcut: as `TokenOptions` has it
+    combine, zero_tokens: instead of what its family says; None: as the family says
+    text_scale: factor on the model's own projection of text, where the tokens go through it
+    """
+
+    lora_strength: float = 1.0
+    shortcut: float = 1.0
+    combine: Combine | None = None
+    zero_tokens: int | None = None
+    text_scale: float = 1.0
 
 
 class ImagePromptAdapter:
@@ -18,6 +37,7 @@ class ImagePromptAdapter:
     def __init__(self, module: IPAdapter, name: str):
         self.module = module
         self.name = name
+        self.options = AdapterOptions()
         self.recent: list[Any] = []  # `Prepared` keys and values, the last used first
         self.patcher = comfy.model_patcher.CoreModelPatcher(
             module,
@@ -26,15 +46,36 @@ class ImagePromptAdapter:
         )
 
     @classmethod
-    def from_file(cls, path: str) -> "ImagePromptAdapter":
-        """Load the adapter in a file. Raises a ValueError with the file's name if it cannot be used."""
+    def from_file(cls, path: str, family: str = "") -> "ImagePromptAdapter":
+        """Load the adapter in a file. Raises a ValueError with the file's name if it cannot be used.
+
+        family: its id, where the shapes of the file leave a choice
+        """
         name = os.path.basename(path)
-        return cls(load(path, "cpu", None, name=name, ops=comfy.ops.manual_cast), name)
+        return cls(load(path, "cpu", None, name=name, family=family, ops=comfy.ops.manual_cast), name)
 
     @classmethod
-    def from_tensors(cls, sd: Mapping[str, Any], name: str) -> "ImagePromptAdapter":
+    def from_tensors(cls, sd: Mapping[str, Any], name: str, family: str = "") -> "ImagePromptAdapter":
         """Make the adapter of these tensors, as `load_adapter` takes them. It shares their memory. Raises as that."""
-        return cls(load_adapter(sd, name=name, ops=comfy.ops.manual_cast, device="cpu"), name)
+        return cls(load_adapter(sd, name=name, family=family, ops=comfy.ops.manual_cast, device="cpu"), name)
+
+    def with_options(self, options: AdapterOptions) -> "ImagePromptAdapter":
+        """The same adapter, its weights shared, with other options."""
+        other = copy.copy(self)
+        other.options = options
+        return other
+
+    @property
+    def token_options(self) -> TokenOptions:
+        zero_tokens = self.options.zero_tokens
+        return TokenOptions(
+            self.options.shortcut, self.module.family.zero_tokens if zero_tokens is None else zero_tokens
+        )
+
+    @property
+    def combine(self) -> Combine:
+        """How its image prompts join the text attention."""
+        return self.options.combine or self.module.family.combine
 
     @property
     def kind(self) -> str:
