@@ -119,7 +119,7 @@ class IPAdapter(nn.Module):
 
     @property
     def encoder_name(self) -> str:
-        """The image encoder that gives the features it was trained with, as `ENCODERS` names it; "" if it needs none."""
+        """The image encoder that gives the features it was trained with, as `ENCODERS` names it; "" if none does."""
         reads, width = self._encoded
         return reads.encoder_name(width)
 

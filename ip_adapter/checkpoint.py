@@ -48,6 +48,7 @@ def load_adapter(
     *,
     read: Read | None = None,
     name: str = "",
+    path: str = "",
     family: str = "",
     ops: Ops = nn,
     device: torch.device | str | None = None,
@@ -58,18 +59,20 @@ def load_adapter(
     Args:
         read: gives the values of a key if the tensors in a flat `sd` are on the meta device. It is called once for each
             key that belongs to the adapter, and never for a file that is refused
-        name: name of the file, for messages about features. It tells families apart whose files have the same shapes
-        family: the id of the family, where the shapes leave a choice; "" to decide by the name and the dtypes
+        name: name of the file, for messages about features
+        path: of the file, by default its name. It tells families apart whose files have the same shapes
+        family: the id of the family, where the shapes leave a choice; "" to decide by the path and the dtypes
         ops: the namespace that layers come from
         device, dtype: where and in what precision the weights are kept, by default as loaded
 
     Raises:
         ForeignFile: as `identify`.
-        ValueError: as `identify`; or files of `family` have other shapes; or tensors are missing, left over, of the wrong shape, quantised, NaN or infinite.
+        ValueError: as `identify`; or files of `family` have other shapes; or tensors are missing, left over, of the
+            wrong shape, quantised, NaN or infinite.
     """
     parts = normalise(sd)
     layers = _measure_layers(parts.ip_adapter, parts.family)
-    chosen = _chosen_family(parts, layers.base, name, family)
+    chosen = _chosen_family(parts, layers.base, path or name, family)
 
     def build(ops: Ops, dtype: torch.dtype | None) -> IPAdapter:
         return IPAdapter(
@@ -101,17 +104,17 @@ def load_adapter(
     return adapter.requires_grad_(False).eval()
 
 
-def _chosen_family(parts: AdapterParts, base: BaseModel, name: str, wanted: str) -> Family:
+def _chosen_family(parts: AdapterParts, base: BaseModel, path: str, wanted: str) -> Family:
     """The family of a file among those whose files have the same shapes: the one that is wanted, or hinted at."""
     if not wanted:
         dtypes = frozenset(DTYPES.get(tensor.dtype, str(tensor.dtype)) for tensor in parts.state_dict().values())
-        return told_apart(parts.family, Hints(hint_of(name), base.name, dtypes))
+        return told_apart(parts.family, Hints(hint_of(path), base.name, dtypes))
     possible = alike(parts.family)
     chosen = next((each for each in possible if each.id == wanted), None)
     if chosen is None:
         raise ValueError(
-            f"{name or 'This adapter'} is {parts.family.kind} ({parts.family.name}) by its shapes, so it cannot be "
-            f"{wanted}: choose {' or '.join(each.id for each in possible)}, or leave the choice open."
+            f"{hint_of(path) or 'This adapter'} is {parts.family.kind} ({parts.family.name}) by its shapes, so it "
+            f"cannot be {wanted}: choose {' or '.join(each.id for each in possible)}, or leave the choice open."
         )
     return chosen
 

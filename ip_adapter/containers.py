@@ -128,7 +128,7 @@ def _divide(names: Iterable[str]) -> dict[str, dict[str, str]]:
 def _check_parts(
     parts: Mapping[str, Mapping[str, str]], wanted: Sequence[Part], optional: Sequence[Part], keys: list[str]
 ) -> None:
-    """Raise a ValueError unless a file has all the parts that are wanted, and no others than these and optional ones."""
+    """Raise a ValueError unless a file has all the parts that are wanted, and besides only optional ones."""
     if missing := [part for part in wanted if not parts[part]]:
         raise ValueError(
             f"This file is not a known IP-Adapter: it has no {' and '.join(missing)} part. First keys: {first(keys)}."

@@ -46,7 +46,7 @@ class Reads:
     encoder: str = ""
 
     def encoder_name(self, width: int) -> str:
-        """The image encoder that gives the feature; "" if it comes of something else, as the identity of a face does."""
+        """The image encoder that gives the feature; "" if something else does, as with the identity of a face."""
         return self.encoder or ("" if self.name in NOT_ENCODED else encoder_name(self.name, width))
 
 

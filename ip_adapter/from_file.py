@@ -43,4 +43,6 @@ def load(
     name = name or path
     with named_weights(path, name) as weights:
         read = partial(weights.read, dtype=dtype)
-        return load_adapter(weights.tensors, read=read, name=name, family=family, ops=ops, device=device, dtype=dtype)
+        return load_adapter(
+            weights.tensors, read=read, name=name, path=path, family=family, ops=ops, device=device, dtype=dtype
+        )

@@ -47,6 +47,11 @@ def _numbers(path: str) -> list[int]:
     return [int(number) for number in re.findall(r"\.(\d+)(?=\.|$)", path)]
 
 
+def in_file_order(blocks: Iterable[Block]) -> list[Block]:
+    """Blocks in the order in which files number their layers."""
+    return sorted(blocks, key=lambda block: (KINDS.index(block.kind), block.index, block.depth))
+
+
 def match_layers(blocks: Sequence[Block], layer_widths: Sequence[int]) -> dict[Block, int]:
     """The number of the adapter's layer for every block, in the order of the file.
 
@@ -62,7 +67,7 @@ def match_layers(blocks: Sequence[Block], layer_widths: Sequence[int]) -> dict[B
             f"The adapter has {len(layer_widths)} layers{_made_for(len(layer_widths))}, this model has {len(blocks)} "
             f"{_plural(blocks)}{_made_for(len(blocks))}: choose an adapter made for this model."
         )
-    ordered = sorted(blocks, key=lambda block: (KINDS.index(block.kind), block.index, block.depth))
+    ordered = in_file_order(blocks)
     for layer, (block, width) in enumerate(zip(ordered, layer_widths, strict=True)):
         if block.width != width:
             raise ValueError(

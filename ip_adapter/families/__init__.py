@@ -6,8 +6,8 @@ Other packages refer to a family only by its id. Its names are for people, and m
 from __future__ import annotations
 
 from .base_models import BASE_MODELS
-from .family import Combine, Family, FacePack, Hints, Part, hint_of
 from .faces import FACES
+from .family import Combine, FacePack, Family, Hints, Part, hint_of
 from .flux import FLUX
 from .unet import UNET
 from .without_host import WITHOUT_HOST

@@ -14,6 +14,7 @@ from ..loading.adapter import ImagePromptAdapter
 from ..loading.model_library import explained
 from .hosts import base_model, give_own_patches, host_of
 from .image_prompt import OURS, ImagePrompt, Rules, Site
+from .lora import add_lora, lora_of
 from .masks import EVERYWHERE, Place
 from .prepared import Arrangement, Factors, prepare
 from .sampling import KEY, watch
@@ -59,8 +60,11 @@ def image_prompt(
             factors=factors,
             dtype=_dtype(model),
             load_device=model.load_device,
+            text_projection=text_projection(model) if adapter.module.family.through_model else None,
         )
-    return ImagePrompt(prepared, acting, strength, place, arrangement, rules, title, names)
+    lora = lora_of(adapter)
+    combine = adapter.combine
+    return ImagePrompt(prepared, acting, strength, place, arrangement, rules, title, names, combine, lora)
 
 
 def attach(model: ModelPatcher, prompts: Sequence[ImagePrompt]) -> ModelPatcher:
@@ -71,19 +75,29 @@ def attach(model: ModelPatcher, prompts: Sequence[ImagePrompt]) -> ModelPatcher:
     patched = model.clone()
     host, acting = host_of(model), [prompt for prompt in prompts if not prompt.strength.is_nothing]
     if host and acting:
+        _add_loras(patched, acting)
         for prompt in acting:
             host.join(patched, {site: [part] for site, part in prompt.parts().items()})
         _watch(patched)
     return patched
 
 
-def attach_to_conditions(model: ModelPatcher) -> ModelPatcher:
-    """A clone of the model in which the prompts act that conditions carry. Doing it again changes nothing."""
+def attach_to_conditions(model: ModelPatcher, prompts: Sequence[ImagePrompt] = ()) -> ModelPatcher:
+    """A clone of the model in which the prompts act that conditions carry. Doing it again changes nothing.
+
+    prompts: those that conditions carry, whose LoRAs change the model
+    """
     patched = model.clone()
     if host := host_of(model):
+        _add_loras(patched, prompts)
         host.join(patched, {site: [] for site in host.sites(model)}, carries=True)
         _watch(patched)
     return patched
+
+
+def _add_loras(patched: ModelPatcher, prompts: Sequence[ImagePrompt]) -> None:
+    for lora in dict.fromkeys(prompt.lora for prompt in prompts if prompt.lora):
+        add_lora(patched, lora)
 
 
 def _watch(patched: ModelPatcher) -> None:
@@ -115,6 +129,21 @@ def matching_sites(model: ModelPatcher, adapter: ImagePromptAdapter) -> dict[Sit
     except ValueError as error:
         raise ValueError(f"{adapter.name} does not fit the model. {error}") from None
     return {sites[block]: layer for block, layer in matched.items()}
+
+
+def text_projection(model: ModelPatcher) -> torch.nn.Module:
+    """The model's own projection of text to the context of its attentions, which a Kolors model has.
+
+    Raises:
+        ValueError: it has none.
+    """
+    found = getattr(model.get_model_object("diffusion_model"), "encoder_hid_proj", None)
+    if found is None:
+        raise ValueError(
+            "The tokens of Kolors FaceID plus go through encoder_hid_proj, which this model does not have: load Kolors "
+            "with nodes that keep it (those of ComfyUI-Kolors-MZ), or use Kolors-IP-Adapter-Plus."
+        )
+    return found
 
 
 def _dtype(model: ModelPatcher) -> torch.dtype:

@@ -7,7 +7,8 @@ from typing import Literal
 
 from comfy.model_patcher import ModelPatcher
 
-from ...ip_adapter import SCALINGS, Block, Frame, Share, Strength
+from ...ip_adapter import SCALINGS, Block, Combine, Frame, Share, Strength
+from .lora import AdapterLora
 from .masks import EVERYWHERE, Place
 from .prepared import Arrangement, Prepared
 from .sampling import Evaluation
@@ -53,6 +54,8 @@ class ImagePrompt:
     rules: what it does with pictures beyond its references, masks and weights, and which conditions are negative
     title: what people call it
     names: what people call its references, in order; their number says how many it has
+    combine: how it joins the text attention
+    lora: the LoRA that acts together with it, on the whole model
     """
 
     prepared: Prepared
@@ -63,6 +66,8 @@ class ImagePrompt:
     rules: Rules = OURS
     title: str = ""
     names: tuple[str, ...] = ()
+    combine: Combine = "add"
+    lora: AdapterLora | None = None
 
     @property
     def tokens(self) -> int:

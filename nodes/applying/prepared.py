@@ -5,7 +5,7 @@ Letters: R references, D and W feature widths, N positions.
 
 import weakref
 from collections.abc import Hashable, Sequence
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import comfy.model_management
 import comfy.model_patcher
@@ -19,6 +19,7 @@ from ...ip_adapter import (
     Keys,
     PerWindow,
     Sides,
+    Tokens,
     image_tokens,
     kept_memory,
     project,
@@ -75,6 +76,7 @@ def prepare(
     factors: Factors = None,
     dtype: torch.dtype,
     load_device: torch.device,
+    text_projection: torch.nn.Module | None = None,
 ) -> Prepared:
     """Project the features of references and of negative images to keys and values, or find those made before.
 
@@ -85,19 +87,23 @@ def prepare(
         arrangement: "together": all references are joined, and all negative images
         factors: on the values of each reference and of each negative image, where these are joined; None: none
         dtype, load_device: those of the model that attends to them
+        text_projection: a projection of the model through which the tokens go, if they do
 
     Raises:
         ValueError: a key or a value is NaN or infinite in `dtype`.
     """
     shared = _in_use.setdefault(adapter.module, weakref.WeakValueDictionary())
-    key = (_digest(cond), _digest(uncond), *layers, "|", *heads, arrangement, factors, dtype, load_device)
+    options, through = adapter.token_options, text_projection and (weakref.ref(text_projection), adapter.options.text_scale)
+    how = (options, through, arrangement, factors, dtype, load_device)
+    key = (_digest(cond), _digest(uncond), *layers, "|", *heads, how)
     found = shared.get(key)
     if found is None:
-        sides = _projected(adapter, cond, uncond, layers, heads, arrangement, dtype)
+        sides = _projected(adapter, cond, uncond, layers, heads, arrangement, dtype, text_projection)
         if factors is not None:
             for side, some in zip((sides.cond, sides.uncond), factors, strict=True):
                 cast(Constant, side).scale_values(some)
-        found = shared[key] = Prepared(sides, adapter, load_device, adapter.module.count_tokens(cond))
+        tokens = adapter.module.count_tokens(cond) + options.zero_tokens
+        found = shared[key] = Prepared(sides, adapter, load_device, tokens)
     _remember(adapter, found)
     return found
 
@@ -136,6 +142,7 @@ def _projected(
     heads: Sequence[int],
     arrangement: Arrangement,
     dtype: torch.dtype,
+    text_projection: torch.nn.Module | None,
 ) -> Sides:
     """Project on the device of the adapter. The result is put on ComfyUI's offload device, to be loaded from there."""
     module = adapter.module
@@ -145,9 +152,30 @@ def _projected(
         needed += kept_memory(module, cond, uncond, layers, dtype)
     comfy.model_management.load_models_gpu([adapter.patcher], memory_required=needed)
     try:
-        tokens = image_tokens(module, cond, uncond, device=device, keep_on=keep_on)
+        tokens = image_tokens(module, cond, uncond, adapter.token_options, device=device, keep_on=keep_on)
+        if text_projection is not None:
+            tokens = _through(text_projection, tokens, adapter.options.text_scale, device)
         tokens = tokens.together() if arrangement == "together" else tokens
         by_window = arrangement == "by picture"
         return project(module, tokens, layers, heads, dtype=dtype, device=device, keep_on=keep_on, by_window=by_window)
     finally:  # sampling needs none of these weights, or loads them itself: their room is the model's
         comfy.model_management.unload_model_and_clones(adapter.patcher)
+
+
+def _through(projection: Any, tokens: Tokens, scale: float, device: torch.device) -> Tokens:
+    """Tokens that a model's own projection of text has turned into its context, in fp32.
+
+    scale: factor on its weight and bias
+    """
+    weight, bias = (
+        None if each is None else each.to(device, torch.float32) * scale for each in _parameters(projection)
+    )
+    cond, uncond = (
+        torch.nn.functional.linear(each.to(device), weight, bias).to(each.device)
+        for each in (tokens.cond, tokens.uncond)
+    )
+    return Tokens(cond, uncond)
+
+
+def _parameters(projection: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+    return projection.weight, getattr(projection, "bias", None)

@@ -75,7 +75,7 @@ class ReferencesToConditioning(io.ComfyNode):
         if not prompts:  # the same bits as without this node
             return io.NodeOutput(model.clone(), conditioning, negative or NO_NEGATIVE)
         other = carrying(negative, prompts, "uncond") if negative else NO_NEGATIVE
-        return io.NodeOutput(attach_to_conditions(model), carrying(conditioning, prompts, "cond"), other)
+        return io.NodeOutput(attach_to_conditions(model, prompts), carrying(conditioning, prompts, "cond"), other)
 
 
 def carrying(conditioning: list[Any], prompts: Sequence[ImagePrompt], side: Side) -> list[Any]:

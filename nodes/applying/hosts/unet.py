@@ -5,7 +5,7 @@ The formula is that of `ip_adapter.attention`. Letters: B rows of a call, L late
 
 import re
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -13,6 +13,7 @@ from comfy.ldm.modules.attention import optimized_attention
 from comfy.model_patcher import ModelPatcher
 
 from ....ip_adapter import BASE_MODELS, Block
+from ....ip_adapter.layers import in_file_order
 from ..image_prompt import Part, Site
 from ..joint import Joint
 from ..masks import Grid
@@ -82,13 +83,23 @@ def cross_attentions(unet: torch.nn.Module) -> list[tuple[Block, Any]]:
 
 
 def _walk(unet: torch.nn.Module) -> list[tuple[Block, Any]]:
-    found = []
-    for name, module in cast(Iterable[tuple[str, Any]], unet.named_modules()):
-        if match := ATTN2.fullmatch(name.replace("_orig_mod.", "")):  # torch.compile adds that
+    return [(block, module) for block, module, _ in _named(unet)]
+
+
+def _named(unet: torch.nn.Module) -> Iterator[tuple[Block, Any, str]]:
+    """Every text cross-attention of a UNet, with its module and the path of the transformer block that it is in."""
+    for path, module in cast(Iterable[tuple[str, Any]], unet.named_modules()):
+        name = path.replace("_orig_mod.", "")  # torch.compile adds that
+        if match := ATTN2.fullmatch(name):
             kind, index, depth = cast(tuple[Any, str, str], match.groups())
             index = 0 if kind == "middle" else int(index)  # core calls the middle block 0
-            found.append((Block(kind, index, int(depth), module.to_q.out_features), module))
-    return found
+            yield Block(kind, index, int(depth), module.to_q.out_features), module, name.removesuffix(".attn2")
+
+
+def attention_paths(unet: torch.nn.Module) -> list[str]:
+    """The paths of the transformer blocks of a UNet that have a text cross-attention, in the order of files."""
+    paths = {block: path for block, _, path in _named(unet)}
+    return [paths[block] for block in in_file_order(paths)]
 
 
 class CrossAttentionPatch(SitePatch):
