@@ -133,7 +133,9 @@ class Kept:
         self.sides = {}
         for name, pairs in zip(("cond", "uncond"), case.key_values[2 * adapter : 2 * adapter + 2]):
             key = pairs[0][0]
-            self.sides[name] = Constant(1, key.shape[1], [width for _, width, _ in case.layers], dtype=key.dtype)
+            self.sides[name] = Constant(
+                1, [key.shape[1]] * len(case.layers), [width for _, width, _ in case.layers], dtype=key.dtype
+            )
             for number, ((key, value), (_, _, heads)) in enumerate(zip(pairs, case.layers)):
                 for room, given in zip(self.sides[name].layer(number), (scale_key(key, heads), value)):
                     room.copy_(given)

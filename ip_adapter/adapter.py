@@ -18,6 +18,9 @@ from .loading import Ops, StateDict
 from .projections import PROJECTIONS
 
 
+ALL = slice(0, None)
+
+
 class ImageKeyValue(nn.Module):
     """One layer of an adapter: image tokens (B, T, C) -> key and value, each (B, T, I)."""
 
@@ -75,10 +78,11 @@ class IPAdapter(nn.Module):
         self.token_width = self.image_proj.context_width
         self.context_width = base.context_width if family.through_model else self.token_width
         self.lora: dict[str, Tensor] = {}
+        numbers = base.numbers[: base.layers - family.idle_layers]
         self.ip_adapter = nn.ModuleDict(
             {
                 str(number): ImageKeyValue(self.context_width, width, bias=bias, ops=ops, device=device, dtype=dtype)
-                for number, width in zip(base.numbers, layer_widths, strict=True)
+                for number, width in zip(numbers, layer_widths, strict=True)
             }
         )
         self._input_dtype_wins = ops is not nn
@@ -218,12 +222,28 @@ class IPAdapter(nn.Module):
                 f"Expected image tokens (batch, tokens, {self.context_width}), was given {given}: give what "
                 "`tokens(features)` returns."
             )
-        tokens = self._as_input(tokens)
-        return [layer(tokens) for layer in self._chosen(layers)]
+        return [self.layer_key_value(self.taken(tokens, number), number) for number in self._chosen(layers)]
 
-    def _chosen(self, numbers: object) -> Sequence[ImageKeyValue]:
-        """The layers with these numbers; None is all of them."""
-        every = self.layers
+    def layer_key_value(self, tokens: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """The tokens that a layer takes, (B, T, C) -> its key and its value, both (B, T, I)."""
+        return self.layers[layer](self._as_input(tokens))
+
+    def taken(self, tokens: Tensor, layer: int) -> Tensor:
+        """The tokens that a layer takes of (B, T, C). Most layers take all; those of CSGO take content or style.
+
+        Several references may be joined in one row, one after the other.
+        """
+        span = self.span(layer)
+        return tokens if span == ALL else tokens.unflatten(1, (-1, self.num_tokens))[:, :, span].flatten(1, 2)
+
+    def span(self, layer: int) -> slice:
+        """Which tokens of a reference a layer takes."""
+        spans = getattr(self.image_proj, "spans", None)
+        return spans[layer] if spans else ALL
+
+    def _chosen(self, numbers: object) -> Sequence[int]:
+        """The numbers of layers, if there are such; None is all of them."""
+        every = range(len(self.ip_adapter))
         if numbers is None:
             return every
         try:

@@ -133,12 +133,12 @@ def _measure_layers(sd: StateDict, family: Family) -> Layers:
     if base is None:
         known = ", ".join(f"{base.name}: {base.context_width}" for base in family.base_models)
         raise ValueError(f"The adapter's layers take tokens {context} wide, which fits no supported model ({known}).")
-    expected = base.numbers
+    expected = base.numbers[: base.layers - family.idle_layers]
     missing = [str(n) for n in expected if n not in numbers]
     extra = [str(n) for n in numbers if n not in expected]
     if missing or extra:
         raise ValueError(
-            f"An adapter for {base.name} has {base.layers} layers, numbered {expected[0]}, {expected[1]} ... "
+            f"{family.name} for {base.name} has {len(expected)} layers, numbered {expected[0]}, {expected[1]} ... "
             f"{expected[-1]}; this file has {len(numbers)} (missing: {first(missing) or 'none'}; unexpected: "
             f"{first(extra) or 'none'})."
         )

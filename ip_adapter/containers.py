@@ -34,7 +34,7 @@ PREFIXES = {
 
 # keys in the files of trainers and diffusers that do not belong to the adapter
 BAGGAGE = re.compile(
-    r"(unet|image_encoder|preprocessor)\.|ip_scale$"
+    r"(unet|image_encoder|preprocessor|conv_in_unet_sd|controlnet_adapter_modules)\.|ip_scale$"
     r"|(conv_in|conv_out|conv_norm_out|time_embedding|add_embedding|down_blocks|up_blocks|mid_block)\."
 )
 
@@ -44,6 +44,7 @@ LAYER_KEY = re.compile(r"(\d+)\.to_([kv])_ip\.(weight|bias)")
 # key names of single programs and families -> our names. The keys begin with a part of `PREFIXES`, or with none
 SPELLINGS = (
     (r"ip_adapter\.(\d+)\.to_(q|k|v|out)_lora\.", r"lora.\1.to_\2."),
+    (r"(content|style)_image_proj\.", r"image_proj.\1."),  # CSGO
     (r"double_blocks\.(\d+)\.processor\.ip_adapter_double_stream_([kv])_proj\.", r"ip_adapter.\1.to_\2_ip."),  # XLabs
 )
 
@@ -161,7 +162,7 @@ def _walk(sd: Mapping[object, object], prefix: str) -> Iterator[tuple[str, objec
 def _unify(keys: Iterable[str]) -> dict[str, str]:
     """{key with one of our prefixes, `image_proj.` or `ip_adapter.`: key in the file}.
 
-    Duplicates are left out, and in a file with an adapter also the keys of `BAGGAGE`.
+    Duplicates are left out, and in a file with layers of an adapter also the keys of `BAGGAGE`.
     """
     flat = _number_processors(keys)
     chosen = {
@@ -172,7 +173,7 @@ def _unify(keys: Iterable[str]) -> dict[str, str]:
     for key, source in flat.items():
         part = next((part for part, prefixes in PREFIXES.items() if key.startswith(prefixes)), None)
         if part is None:
-            if not (all(chosen.values()) and BAGGAGE.match(key)):
+            if not (chosen["ip_adapter"] and BAGGAGE.match(key)):
                 found[_respell(key, SPELLINGS)] = source
         elif key.startswith(chosen[part]):
             found[_respell(f"{part}.{key.removeprefix(chosen[part])}", SPELLINGS)] = source

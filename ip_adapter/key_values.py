@@ -29,20 +29,20 @@ class Constant(nn.Module):
     def __init__(
         self,
         rows: int,
-        tokens: int,
+        tokens: Sequence[int],
         widths: Sequence[int],
         *,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ):
-        """Reserve memory for R = `rows` references of T = `tokens` each, to be filled through `layer`.
+        """Reserve memory for R = `rows` references, to be filled through `layer`.
 
-        widths: I of each layer
+        tokens, widths: T and I of each layer
         """
         super().__init__()
         self.rows = rows
-        self._shapes = [(rows, tokens, width) for width in widths]
-        sizes = [2 * rows * tokens * width for width in widths]
+        self._shapes = [(rows, count, width) for count, width in zip(tokens, widths, strict=True)]
+        sizes = [2 * rows * count * width for _, count, width in self._shapes]
         self._starts = [sum(sizes[:number]) for number in range(len(sizes))]
         self.flat = nn.Parameter(torch.empty(sum(sizes), dtype=dtype, device=device), requires_grad=False)
 

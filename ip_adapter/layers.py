@@ -52,22 +52,23 @@ def in_file_order(blocks: Iterable[Block]) -> list[Block]:
     return sorted(blocks, key=lambda block: (KINDS.index(block.kind), block.index, block.depth))
 
 
-def match_layers(blocks: Sequence[Block], layer_widths: Sequence[int]) -> dict[Block, int]:
+def match_layers(blocks: Sequence[Block], layer_widths: Sequence[int], idle: int = 0) -> dict[Block, int]:
     """The number of the adapter's layer for every block, in the order of the file.
 
     Args:
         blocks: the blocks of the model, in any order
         layer_widths: as `IPAdapter.layer_widths`
+        idle: how many of the last blocks have no layer, as `Family.idle_layers`
 
     Raises:
         ValueError: the numbers of layers or their widths differ. The message names the likely cause.
     """
-    if len(blocks) != len(layer_widths):
+    if len(blocks) != len(layer_widths) + idle:
         raise ValueError(
             f"The adapter has {len(layer_widths)} layers{_made_for(len(layer_widths))}, this model has {len(blocks)} "
             f"{_plural(blocks)}{_made_for(len(blocks))}: choose an adapter made for this model."
         )
-    ordered = in_file_order(blocks)
+    ordered = in_file_order(blocks)[: len(layer_widths)]
     for layer, (block, width) in enumerate(zip(ordered, layer_widths, strict=True)):
         if block.width != width:
             raise ValueError(

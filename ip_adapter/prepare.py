@@ -5,6 +5,7 @@ Letters: R references, T image tokens, C context width, I inner width of a layer
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -53,12 +54,19 @@ def project(
         kept = 2 * side.shape[0] * side.shape[1] * sum(widths) * dtype.itemsize
         if by_window and len(side) > WINDOW and kept > MANY:
             return PerWindow(adapter, side.to(keep_on), layers, heads)
-        return Constant(len(side), side.shape[1], widths, dtype=dtype, device=keep_on)
+        counts = [adapter.taken(side, layer).shape[1] for layer in layers]
+        return Constant(len(side), counts, widths, dtype=dtype, device=keep_on)
 
     sides = Sides(keys(tokens.cond), keys(tokens.uncond))
     parts = [(tokens.cond, sides.cond), (tokens.uncond, sides.uncond)]
     written = [part for part in parts if isinstance(part[1], Constant) or dtype is torch.float16]
-    if not _write(adapter, written, layers, heads, dtype, device):
+    numbered = list(enumerate(zip(layers, heads, strict=True)))
+    finite = True
+    for _, group in itertools.groupby(numbered, key=lambda each: adapter.span(each[1][0])):
+        acting = list(group)
+        some = [(adapter.taken(tokens, acting[0][1][0]), keys) for tokens, keys in written]
+        finite = _write(adapter, some, [(number, *each) for number, each in acting], dtype, device) and finite
+    if not finite:
         raise ValueError(
             f"{adapter.title} makes keys or values of these features that are NaN or infinite in "
             f"{str(dtype).removeprefix('torch.')}: the file or the features are damaged, or too large for that dtype. "
@@ -98,19 +106,21 @@ def _largest(features: Features) -> int:
 def _write(
     adapter: IPAdapter,
     parts: Sequence[tuple[Tensor, Keys]],
-    layers: Sequence[int],
-    heads: Sequence[int],
+    acting: Sequence[tuple[int, int, int]],
     dtype: torch.dtype,
     device: torch.device | str,
 ) -> bool:
-    """Write keys and values for parts of (tokens, where they go), and say whether all of them are finite."""
+    """Write keys and values for parts of (tokens, where they go), and say whether all of them are finite.
+
+    acting: (its number in `Keys`, its number in the adapter, attention heads) of each layer; all take these tokens
+    """
     total = torch.zeros(())  # finite only if every term is
     flat = [tokens.flatten(0, 1) for tokens, _ in parts]  # (R * T, C)
     for chunk in _chunks([len(tokens) for tokens in flat]):
         tokens = torch.cat([flat[part][span].to(device, torch.float32) for part, span in chunk]).unsqueeze(0)
         counts = [span.stop - span.start for _, span in chunk]
-        for number, (layer, count) in enumerate(zip(layers, heads, strict=True)):
-            ((key, value),) = adapter.key_value(tokens, [layer])
+        for number, layer, count in acting:
+            key, value = adapter.layer_key_value(tokens, layer)
             for at, made in enumerate((scale_key(key, count)[0], value[0])):
                 made = made.to(dtype)
                 total = total.to(made.device) + made.sum(dtype=torch.float32)

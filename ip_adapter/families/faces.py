@@ -6,6 +6,7 @@ from .detection import has, holds, lacks, ratio, size
 from .family import EVA_FACE, FACE, FACE_BOX, FACE_CROP, RAW_FACE, Family
 
 ID_TOKENS = ("image_proj.proj.2.weight", "image_proj.norm.weight")  # their rows are in the ratio of the tokens
+IDENTITY = size("image_proj.proj.0.weight", -1, 512)  # reads an identity, which full-face adapters do not
 
 FACES = (  # specific first
     Family(
@@ -89,7 +90,7 @@ FACES = (  # specific first
         id="faceid",
         name="FaceID",
         files="ip-adapter-faceid (SD1.5, SDXL)",
-        detect=(ratio(*ID_TOKENS, least=2, most=4), lacks(r"image_proj\.proj_in\.")),
+        detect=(IDENTITY, ratio(*ID_TOKENS, least=2, most=4), lacks(r"image_proj\.proj_in\.")),
         optional=("lora",),
         purposes=("FaceID",),
         reads=(FACE,),
@@ -100,7 +101,7 @@ FACES = (  # specific first
         id="faceid-portrait",
         name="FaceID portrait",
         files="ip-adapter-faceid-portrait (SD1.5, SDXL), -portrait-v11_sd15",
-        detect=(ratio(*ID_TOKENS, least=5), lacks(r"image_proj\.proj_in\.")),
+        detect=(IDENTITY, ratio(*ID_TOKENS, least=5), lacks(r"image_proj\.proj_in\.")),
         purposes=("FaceID portrait",),
         reads=(FACE,),
         projection="identity mlp",

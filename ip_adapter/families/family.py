@@ -24,7 +24,7 @@ Network = Literal[  # keys of `projections.PROJECTIONS`
     "pulid",
     "pulid former",
     "instruct",
-    "csgo",
+    "content and style",
 ]
 
 IMAGE_EMBEDS = Reads("image_embeds", 2, "zeros")
@@ -77,6 +77,7 @@ class Family:
     reads: the features that its projection takes, in this order
     projection: the network that turns these features into tokens; "" if it is not applied
     face_pack: the face recognition models that it was trained with, "buffalo_l" or "antelopev2"; "" if it reads no face
+    idle_layers: how many of the model's layers its files leave out: the last ones, which are those of the middle block
     through_model: whether the model's own projection of text (`encoder_hid_proj`) turns its tokens into the context
     combine: how it joins the text attention, unless a user says otherwise
     zero_tokens: how many tokens of zeros follow its own, unless a user says otherwise
@@ -98,6 +99,7 @@ class Family:
     reads: tuple[Reads, ...] = ()
     projection: Network | Literal[""] = ""
     face_pack: FacePack | Literal[""] = ""
+    idle_layers: int = 0
     through_model: bool = False
     combine: Combine = "add"
     zero_tokens: int = 0

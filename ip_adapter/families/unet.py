@@ -15,7 +15,8 @@ UNET = (  # specific first
         base_model="SDXL",
         purposes=("style and content",),
         reads=(Reads("penultimate", 3, "zeros"),),
-        projection="csgo",
+        projection="content and style",
+        idle_layers=10,
     ),
     Family(
         id="instruct",

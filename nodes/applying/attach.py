@@ -125,7 +125,7 @@ def matching_sites(model: ModelPatcher, adapter: ImagePromptAdapter) -> dict[Sit
         raise explained(ValueError(wrong), Need("adapter", family=family.id if published else "", base_model=given))
     sites = {site.block: site for site in host.sites(model)}
     try:
-        matched = match_layers(list(sites), adapter.module.layer_widths)
+        matched = match_layers(list(sites), adapter.module.layer_widths, adapter.module.family.idle_layers)
     except ValueError as error:
         raise ValueError(f"{adapter.name} does not fit the model. {error}") from None
     return {sites[block]: layer for block, layer in matched.items()}

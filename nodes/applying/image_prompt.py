@@ -7,8 +7,7 @@ from typing import Literal
 
 from comfy.model_patcher import ModelPatcher
 
-from ...ip_adapter import SCALINGS, Block, Combine, Frame, Share, Strength
-from .lora import AdapterLora
+from ...ip_adapter import SCALINGS, Block, Combine, Frame, IPAdapter, Share, Strength
 from .masks import EVERYWHERE, Place
 from .prepared import Arrangement, Prepared
 from .sampling import Evaluation
@@ -40,6 +39,14 @@ class Rules:
 
 
 OURS = Rules()
+
+
+@dataclass(frozen=True)
+class AdapterLora:
+    """The LoRA of an adapter, and how strongly it acts."""
+
+    adapter: IPAdapter
+    strength: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +145,11 @@ class Part:
     number: int
     share: Share
     weight: float
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens of one reference act in this layer."""
+        return self.prompt.prepared.layer_tokens[self.number]
 
     @property
     def folds(self) -> bool:

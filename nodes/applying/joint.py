@@ -235,7 +235,7 @@ class Rows(NamedTuple):
     def folded(self, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The key and the value (R, T, I) with the weight in them, if the scaling of the prompt puts it there."""
         fold = SCALINGS[self.part.prompt.strength.scaling]
-        return fold(key, value, self.weight, self.part.prompt.prepared.tokens) if fold else (key, value)
+        return fold(key, value, self.weight, self.part.tokens) if fold else (key, value)
 
 
 class Contribution(NamedTuple):
@@ -256,14 +256,15 @@ class Contribution(NamedTuple):
 def _by_reference(rows: Rows, entry: Attended | Picked) -> Iterator[tuple[int | None, Attended | Picked]]:
     """Split what rows attend to by references. In a joint softmax, the values of all but one become zero."""
     prompt = rows.part.prompt
-    references = 1 if isinstance(entry, Picked) else entry.value.shape[1] // prompt.prepared.tokens
+    tokens = rows.part.tokens
+    references = 1 if isinstance(entry, Picked) else entry.value.shape[1] // tokens
     if prompt.arrangement != "together" or references == 1:
         yield (0 if prompt.arrangement == "together" else rows.reference), entry
         return
     assert isinstance(entry, Attended)
     for reference in range(references):
         value = torch.zeros_like(entry.value)
-        own = slice(reference * prompt.prepared.tokens, (reference + 1) * prompt.prepared.tokens)
+        own = slice(reference * tokens, (reference + 1) * tokens)
         value[:, own] = entry.value[:, own]
         yield reference, replace(entry, value=value)
 

@@ -37,11 +37,16 @@ class Prepared:
     """Keys and values of the references and of the negative images. ComfyUI loads, counts and offloads them.
 
     tokens: how many tokens one reference has
+    layer_tokens: how many of them each layer takes
     """
 
-    def __init__(self, sides: Sides, adapter: ImagePromptAdapter, load_device: torch.device, tokens: int):
+    def __init__(
+        self, sides: Sides, adapter: ImagePromptAdapter, load_device: torch.device, tokens: int, layers: Sequence[int]
+    ):
         self.sides = sides
         self.tokens = tokens
+        spans = map(adapter.module.span, layers)
+        self.layer_tokens = tuple(len(range(*span.indices(tokens))) for span in spans)
         self.patcher = comfy.model_patcher.CoreModelPatcher(
             sides, load_device=load_device, offload_device=comfy.model_management.unet_offload_device()
         )
@@ -93,7 +98,10 @@ def prepare(
         ValueError: a key or a value is NaN or infinite in `dtype`.
     """
     shared = _in_use.setdefault(adapter.module, weakref.WeakValueDictionary())
-    options, through = adapter.token_options, text_projection and (weakref.ref(text_projection), adapter.options.text_scale)
+    options, through = (
+        adapter.token_options,
+        text_projection and (weakref.ref(text_projection), adapter.options.text_scale),
+    )
     how = (options, through, arrangement, factors, dtype, load_device)
     key = (_digest(cond), _digest(uncond), *layers, "|", *heads, how)
     found = shared.get(key)
@@ -103,7 +111,7 @@ def prepare(
             for side, some in zip((sides.cond, sides.uncond), factors, strict=True):
                 cast(Constant, side).scale_values(some)
         tokens = adapter.module.count_tokens(cond) + options.zero_tokens
-        found = shared[key] = Prepared(sides, adapter, load_device, tokens)
+        found = shared[key] = Prepared(sides, adapter, load_device, tokens, layers)
     _remember(adapter, found)
     return found
 

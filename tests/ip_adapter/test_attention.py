@@ -81,7 +81,7 @@ def test_references_and_pictures_must_match():
 
 def test_key_values_come_back_as_they_went_in():
     widths, given = (8, 16), [tuple(torch.randn(2, 2, 5, width)) for width in (8, 16)]
-    kept = Constant(2, 5, widths)
+    kept = Constant(2, [5] * len(widths), widths)
     for number, pair in enumerate(given):
         for room, tensor in zip(kept.layer(number), pair):
             room.copy_(tensor)
