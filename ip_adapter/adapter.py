@@ -17,7 +17,6 @@ from .features import DIMENSIONS, Feature, Features, Negative, Reads
 from .loading import Ops, StateDict
 from .projections import PROJECTIONS
 
-
 ALL = slice(0, None)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .adapter import IPAdapter
 from .attention import Attended, Weights, image_attention, scale_key
+from .families import Combine
 
 WINDOW = 16  # references that a step projects at a time; up to as many are always projected before sampling
 
@@ -116,6 +117,7 @@ class Picked:
     mask: (1 or the number of rows, L latent tokens), or None
     number: as `Attended.number`
     heads: number of attention heads
+    combine: as `Attended.combine`
     """
 
     pick: Pick
@@ -124,6 +126,7 @@ class Picked:
     mask: Tensor | None
     number: int
     heads: int
+    combine: Combine = "add"
 
     def __call__(self, q: Tensor, out: Tensor, weights: Weights) -> None:
         for start in range(0, len(self.references), WINDOW):
@@ -132,5 +135,6 @@ class Picked:
             key, value = self.pick(references, q)
             first = self.rows.start + start
             mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[some]
-            attended = Attended(slice(first, first + len(references)), key, value, mask, self.number)
+            rows = slice(first, first + len(references))
+            attended = Attended(rows, key, value, mask, self.number, self.combine)
             image_attention(q, [attended], self.heads, out, weights)

@@ -125,7 +125,7 @@ class Joint:
             return
         call = Call(evaluation, layout, (latent[-2], latent[-1]), grid)
         for observer in evaluation.observers:
-            observer.observe(self.site, call, out, partial(self._contributions, q, acting, cast, weights, call))
+            observer.observe(self.site, call, out, partial(self._contributions, q, out, acting, cast, weights, call))
         made = evaluation.run.window(layout) if cast.differs_by_picture else evaluation.run.made
         key = (self, acting, layout.without_frames, q.shape, q.dtype, q.device, grid, call.size, evaluation.latent_size)
         known, plan = made.get(key, (None, None))
@@ -146,19 +146,33 @@ class Joint:
     def _plan(self, q: torch.Tensor, acting: Sequence[Part], cast: Cast, weights: Weights, call: "Call") -> Plan:
         entries = [entry for _, entry in self._entries(q, acting, cast, weights, call)]
         attended = [entry for entry in entries if isinstance(entry, Attended)]
-        return Plan([*plan_attention(q, attended, self.heads).steps, *(e for e in entries if isinstance(e, Picked))])
+        picked = [entry for entry in entries if isinstance(entry, Picked)]
+        reading = [entry for entry in picked if entry.combine != "add"]  # the text's output, before others add to it
+        adding = [entry for entry in picked if entry.combine == "add"]
+        return Plan([*reading, *plan_attention(q, attended, self.heads).steps, *adding])
 
     def _contributions(
-        self, q: torch.Tensor, acting: Sequence[Part], cast: Cast, weights: Weights, call: "Call", side: Side
+        self,
+        q: torch.Tensor,
+        text: torch.Tensor,
+        acting: Sequence[Part],
+        cast: Cast,
+        weights: Weights,
+        call: "Call",
+        side: Side,
     ) -> "Iterator[Contribution]":
-        """What each reference of a side adds to the output, one after the other: it costs far more than `add`."""
+        """What each reference of a side adds to the output, one after the other: it costs far more than `add`.
+
+        text: the output before any of them has added to it, on which some depend
+        """
         for rows, entry in self._entries(q, acting, cast, weights, call):
             if rows.side != side:
                 continue
             for reference, one in _by_reference(rows, entry):
-                added = torch.zeros_like(q)
+                out = text.clone() if one.combine != "add" else torch.zeros_like(q)
                 plan = plan_attention(q, [one], self.heads) if isinstance(one, Attended) else one
-                plan(q, added, cast.at_call(weights))
+                plan(q, out, cast.at_call(weights))
+                added = out - text if one.combine != "add" else out
                 yield Contribution(rows.part.prompt, reference, rows.side, rows.group, added[rows.group.rows])
 
     def _entries(
@@ -186,19 +200,18 @@ class Joint:
             key, value = self._key_value(keys, rows, q, call)
             for reference, place in enumerate(prompt.places):
                 one = slice(reference % keys.rows, reference % keys.rows + 1)
-                yield (
-                    reference,
-                    Attended(group.rows, key[one], value[one], call.mask(place, prompt.rules, group, q), rows.number),
-                )
+                mask = call.mask(place, prompt.rules, group, q)
+                yield reference, Attended(group.rows, key[one], value[one], mask, rows.number, prompt.combine)
             return
         mask = call.mask(prompt.place, prompt.rules, group, q)
         references = [prompt.rules.number(frame, keys.rows) for frame in group.frames]
         if isinstance(keys, Constant) and (keys.rows == 1 or references == list(range(keys.rows))):
             key, value = self._key_value(keys, rows, q, call)
-            yield None, Attended(group.rows, key, value, mask, rows.number)
+            yield None, Attended(group.rows, key, value, mask, rows.number, prompt.combine)
         else:
             at = call.evaluation.run.once((*references, q.device), lambda: torch.tensor(references, device=q.device))
-            yield None, Picked(self._pick(keys, rows, q, call), group.rows, at, mask, rows.number, self.heads)
+            pick = self._pick(keys, rows, q, call)
+            yield None, Picked(pick, group.rows, at, mask, rows.number, self.heads, prompt.combine)
 
     def _pick(self, keys: Keys, rows: "Rows", q: torch.Tensor, call: "Call") -> Pick:
         if isinstance(keys, PerWindow):

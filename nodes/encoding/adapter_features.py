@@ -7,7 +7,7 @@ import torch
 from comfy.clip_vision import Output
 
 from ...clip_vision import PRESETS
-from ...ip_adapter import ENCODERS, Features, IPAdapter, Reads
+from ...ip_adapter import Features, IPAdapter, Reads
 from ...model_files.index import encoder_word
 from .. import input_checks
 from ..loading.model_library import encoder_need, explained
@@ -73,13 +73,20 @@ def _field(adapter: IPAdapter, features: Output, field: str, name: str) -> torch
     try:
         _check_encoder(adapter, features, name)
         if not isinstance(found, torch.Tensor):
-            raise ValueError(
-                f"This adapter reads {field}, which the {name} do not have: encode the image with "
-                f"{adapter.encoder_name}."
-            )
+            raise ValueError(f"This adapter reads {field}, which the {name} do not have: {_advice(adapter, field)}.")
     except ValueError as error:
         raise explained(error, encoder_need(adapter)) from None
     return found
+
+
+def _advice(adapter: IPAdapter, field: str) -> str:
+    """How to get a field that features do not have, as words that follow a colon."""
+    if field in ("instruction", "prompt"):
+        return "connect clip to Encode Image Prompt, and write the instruction there"
+    if adapter.family.reads_faces:
+        encoder = f", and {adapter.encoder_name} as clip_vision" if adapter.encoder_name else ""
+        return f"use Encode Face Prompt, with this adapter connected to it{encoder}"
+    return f"encode the image with Encode Image Prompt and {adapter.encoder_name}"
 
 
 def _by_rule(reads: Reads, features: Output, references: torch.Tensor, name: str) -> torch.Tensor:
@@ -108,8 +115,9 @@ def _fitting(adapter: IPAdapter, negative: torch.Tensor, references: torch.Tenso
 def _check_encoder(adapter: IPAdapter, features: Output, name: str) -> None:
     """Raise a ValueError if another encoder than the adapter's made the features, as far as the names are known."""
     made_by = _encoder(features)
-    if made_by in {preset.name for preset in PRESETS} and adapter.encoder_name in ENCODERS.values():
-        if encoder_word(made_by) != adapter.encoder_name:
+    known = {preset.name: encoder_word(preset.name) for preset in PRESETS}
+    if made_by in known and adapter.encoder_name in known.values():
+        if known[made_by] != adapter.encoder_name:
             raise ValueError(
                 f"{adapter.title} was made for {adapter.encoder_name}, and the {name} were made by {made_by}: encode "
                 f"the image with {adapter.encoder_name}. If {made_by} is not what that file holds, say what it is with "
