@@ -112,6 +112,11 @@ class IPAdapter(nn.Module):
         return self.family.projection == "identity perceiver with shortcut"
 
     @property
+    def layer_sets(self) -> str:
+        """The name in `LAYER_SETS` of the sets of blocks that carry style and composition."""
+        return self.family.layer_sets or self.base_model
+
+    @property
     def feature(self) -> Feature:
         """The first feature that an image encoder gives, or else the first one. Most adapters read no other."""
         return self._encoded[0].name

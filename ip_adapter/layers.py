@@ -78,20 +78,21 @@ def match_layers(blocks: Sequence[Block], layer_widths: Sequence[int], idle: int
     return {block: layer for layer, block in enumerate(ordered)}
 
 
-def select_layers(layers: Mapping[Block, int], base_model: str, name: str) -> dict[Block, int]:
+def select_layers(layers: Mapping[Block, int], sets_of: str, name: str) -> dict[Block, int]:
     """The layers that belong to a named set, in the same order.
 
     Args:
         layers: the result of `match_layers`
-        base_model, name: which set, as `LAYER_SETS` names them
+        sets_of: `IPAdapter.layer_sets`, or the name of a base model
+        name: one of its sets, as `LAYER_SETS` names them
 
     Raises:
         ValueError: the base model has no set of this name.
     """
-    sets = LAYER_SETS[base_model]
+    sets = LAYER_SETS[sets_of]
     if name not in sets:
         if len(sets) == 1:
-            raise ValueError(f"For {base_model} there are no layers named {name!r}: choose {next(iter(sets))}.")
+            raise ValueError(f"For {sets_of} there are no layers named {name!r}: choose {next(iter(sets))}.")
         raise ValueError(f"There are no layers named {name!r}: choose one of {', '.join(sets)}.")
     places = sets[name]
     return {block: layer for block, layer in layers.items() if places is None or (block.kind, block.index) in places}

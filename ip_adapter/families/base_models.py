@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from .layer_sets import FLUX, SD15, SDXL, LayerSets
+from .layer_sets import CSGO, FLUX, SD15, SDXL, LayerSets
 
 
 @dataclass(frozen=True)
@@ -43,4 +43,6 @@ BASE_MODELS = (  # where layers are equal (SDXL, Kolors), the first row is assum
     BaseModel("Flux", 19, 4096, 768, FLUX, host="flux", first=0, step=1),
 )
 
-LAYER_SETS: Mapping[str, LayerSets] = MappingProxyType({base.name: base.layer_sets for base in BASE_MODELS})
+LAYER_SETS: Mapping[str, LayerSets] = MappingProxyType(  # name of a base model, or `Family.layer_sets` -> its sets
+    {base.name: base.layer_sets for base in BASE_MODELS} | {"CSGO": CSGO}
+)

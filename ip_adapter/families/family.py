@@ -77,6 +77,7 @@ class Family:
     reads: the features that its projection takes, in this order
     projection: the network that turns these features into tokens; "" if it is not applied
     face_pack: the face recognition models that it was trained with, "buffalo_l" or "antelopev2"; "" if it reads no face
+    layer_sets: name of its sets of blocks in `LAYER_SETS`, where they are not those of the base model
     idle_layers: how many of the model's layers its files leave out: the last ones, which are those of the middle block
     through_model: whether the model's own projection of text (`encoder_hid_proj`) turns its tokens into the context
     combine: how it joins the text attention, unless a user says otherwise
@@ -99,6 +100,7 @@ class Family:
     reads: tuple[Reads, ...] = ()
     projection: Network | Literal[""] = ""
     face_pack: FacePack | Literal[""] = ""
+    layer_sets: str = ""
     idle_layers: int = 0
     through_model: bool = False
     combine: Combine = "add"

@@ -36,6 +36,7 @@ SD15 = _named(
     composition=places("input", 7, 8) | places("middle", 0) | places("output", 3, 4, 5, 6, 7),
 )
 SDXL = _named(style=places("output", 1), composition=places("input", 8))
+CSGO = _named(style=places("output", 0, 1, 2, 3, 4, 5), composition=places("input", 4, 5, 7, 8))  # as it was trained
 FLUX: LayerSets = MappingProxyType({"all": None})  # nobody has published which blocks carry style
 
 LAYER_SET_NAMES = tuple(SD15)

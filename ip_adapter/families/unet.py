@@ -16,6 +16,7 @@ UNET = (  # specific first
         purposes=("style and content",),
         reads=(Reads("penultimate", 3, "zeros"),),
         projection="content and style",
+        layer_sets="CSGO",
         idle_layers=10,
     ),
     Family(

@@ -131,7 +131,7 @@ class ApplyImagePrompt(io.ComfyNode):
         cond = reference_features(adapter.module, features)
         uncond = negative_features(adapter.module, features, negative)
         by_block = {site.block: layer for site, layer in matched.items()}
-        chosen = select_layers(by_block, adapter.module.base_model, layers)
+        chosen = select_layers(by_block, adapter.module.layer_sets, layers)
         strength = Strength(weight, dict.fromkeys(chosen.values(), OWN), Course(start, end))
         if strength.is_nothing:  # the same bits as without this node
             return io.NodeOutput(attach(model, []))

@@ -186,7 +186,7 @@ def image_prompts(
 def _acting(model: ModelPatcher, adapter: ImagePromptAdapter, reference: Reference) -> tuple[Strength, Place]:
     """How a reference acts on the model."""
     matched = {site.block: layer for site, layer in matching_sites(model, adapter).items()}
-    shares = reference.layers.shares(list(matched), adapter.module.base_model)
+    shares = reference.layers.shares(list(matched), adapter.module.layer_sets)
     layers = {matched[block]: share for block, share in shares.items()}
     strength = Strength(reference.weight, layers, reference.course, reference.frames, reference.scaling)
     if strength.largest > WEIGHT_LIMIT + ROUNDING:
