@@ -18,6 +18,7 @@ from ..clip_vision import load as load_encoder
 from ..clip_vision.config import Rgb
 from ..clip_vision.dtypes import best_dtype
 from ..clip_vision.encoding import check_chunk_size
+from ..clip_vision.features import FEATURES
 from ..clip_vision.images import Picture, Pictures
 from ..clip_vision.preprocessing import BLACK, normalise
 from ..ip_adapter import Features, IPAdapter, Reads
@@ -152,10 +153,18 @@ class ImagePromptService:
     def _wanted(self) -> Collection[str]:
         if self._choice.encoder_alone:
             return ("image_embeds",)
-        return [reads.name for reads in self._loaded_adapter().reads]
+        adapter = self._loaded_adapter()
+        names = [reads.name for reads in adapter.reads]
+        if other := [name for name in names if name not in FEATURES]:
+            raise ValueError(
+                f"{adapter.title} reads {' and '.join(other)}, which is not what an image encoder makes of a picture: "
+                "give these features to `tokens` by name."
+            )
+        return names
 
     def negative_features(self) -> VisionFeatures:
         """What stands for the features in the unconditional rows, (1, D) or (1, N, W) each: see `Reads.negative`."""
+        self._wanted()
         encoder, adapter = self._loaded_encoder(), self._loaded_adapter()
         found = {
             reads.name: self._negative(encoder, reads, width)
