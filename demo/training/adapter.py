@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from demo.nodes.weights import read
 from demo.nodes.world import CONTEXT, unet
 from image_prompt.clip_vision import VisionEncoder, load_encoder
-from image_prompt.ip_adapter.projections import LinearProjection, Resampler
+from image_prompt.ip_adapter.projections import LayerSizes, LinearProjection, Resampler
 
 from .data import draws
 from .loop import Losses, Recipe
@@ -114,8 +114,10 @@ def seen(encoder: VisionEncoder, feature: str, pixels: Tensor, without: Tensor) 
 FEATURES = {"base": "image_embeds", "plus": "penultimate"}
 PROJECTIONS: dict[str, Callable[[VisionEncoder], nn.Module]] = {
     "base": lambda encoder: LinearProjection(encoder.config.projection, CONTEXT, 4),
-    "plus": lambda encoder: Resampler(encoder.config.width, 128, 2, 256, 2, 16, CONTEXT),
-}  # plus: 128 wide, 2 heads of 64, 256 in its MLP, 2 layers, 16 tokens
+    "plus": lambda encoder: Resampler(
+        encoder.config.width, LayerSizes(width=128, heads=2, ff_width=256, depth=2), 16, CONTEXT
+    ),
+}
 
 
 def cross_attentions(model: nn.Module) -> dict[Block, nn.Module]:

@@ -1,4 +1,4 @@
-"""The networks that turn image features into image tokens, one in each file.
+"""The networks that turn image features into image tokens, one kind in each file.
 
 Each has `from_shapes(sd, ops=, device=, dtype=)`, which counts its sizes in the tensors of a file, `feature_widths`
 (one for each feature that it reads), `context_width`, `num_tokens` and `count_tokens(*features)`. Its attributes are
@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from .linear import LinearProjection
 from .mlp import TokenMLP
-from .resampler import Resampler
+from .resampler import LayerSizes, Resampler
 
-__all__ = ["PROJECTIONS", "LinearProjection", "Projection", "Resampler", "TokenMLP"]
+__all__ = ["PROJECTIONS", "LayerSizes", "LinearProjection", "Projection", "Resampler", "TokenMLP"]
 
 Projection = LinearProjection | TokenMLP | Resampler
 

@@ -7,6 +7,7 @@ Source: Flamingo, https://arxiv.org/abs/2204.14198, as used by tencent-ailab/IP-
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -58,16 +59,47 @@ class ResamplerLayer(nn.Module):
         return x.view(*x.shape[:2], self.heads, HEAD_WIDTH).transpose(1, 2)
 
 
+@dataclass(frozen=True)
+class LayerSizes:
+    """M, H, the width of the feed-forward and the number of layers of a resampler."""
+
+    width: int
+    heads: int
+    ff_width: int
+    depth: int
+
+    @classmethod
+    def of(cls, sd: StateDict, name: str = "layers") -> LayerSizes:
+        """The sizes of the layers whose keys begin with `name`.
+
+        Raises:
+            ValueError: the first layer is incomplete or damaged.
+        """
+        inner, width = shape_of(sd, f"{name}.0.to_q.weight", 2)
+        ff_width, _ = shape_of(sd, f"{name}.0.ff.1.weight", 2)
+        depth = sum(bool(re.fullmatch(rf"{re.escape(name)}\.\d+\.to_q\.weight", key)) for key in sd)
+        return cls(width, divide(inner, HEAD_WIDTH, f"{name}.0.to_q.weight"), ff_width, depth)
+
+    def build(
+        self, *, ops: Ops = nn, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> nn.ModuleList:
+        """Layers of these sizes, all of them `ResamplerLayer`."""
+        return nn.ModuleList(
+            ResamplerLayer(self.width, self.heads, self.ff_width, ops=ops, device=device, dtype=dtype)
+            for _ in range(self.depth)
+        )
+
+
 class Resampler(nn.Module):
-    """Hidden states (B, N, W) -> image tokens (B, T, C). Plus, plus-face, composition and Kolors Plus have it."""
+    """Hidden states (B, N, W), or one embedding (B, W), -> image tokens (B, T, C).
+
+    Plus, plus-face, composition, Kolors Plus, FaceID portrait unnorm and InstantID have it.
+    """
 
     def __init__(
         self,
         feature_width: int,
-        width: int,
-        heads: int,
-        ff_width: int,
-        depth: int,
+        layers: LayerSizes,
         num_tokens: int,
         context_width: int,
         *,
@@ -79,12 +111,10 @@ class Resampler(nn.Module):
         self.feature_widths = (feature_width,)
         self.context_width = context_width
         self.num_tokens = num_tokens
-        self.latents = nn.Parameter(torch.empty(1, num_tokens, width, device=device, dtype=dtype))
-        self.proj_in = ops.Linear(feature_width, width, device=device, dtype=dtype)
-        self.layers = nn.ModuleList(
-            ResamplerLayer(width, heads, ff_width, ops=ops, device=device, dtype=dtype) for _ in range(depth)
-        )
-        self.proj_out = ops.Linear(width, context_width, device=device, dtype=dtype)
+        self.latents = nn.Parameter(torch.empty(1, num_tokens, layers.width, device=device, dtype=dtype))
+        self.proj_in = ops.Linear(feature_width, layers.width, device=device, dtype=dtype)
+        self.layers = layers.build(ops=ops, device=device, dtype=dtype)
+        self.proj_out = ops.Linear(layers.width, context_width, device=device, dtype=dtype)
         self.norm_out = ops.LayerNorm(context_width, device=device, dtype=dtype)
 
     @classmethod
@@ -96,20 +126,17 @@ class Resampler(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> Resampler:
-        _, num_tokens, width = shape_of(sd, "latents", 3)
+        _, num_tokens, _ = shape_of(sd, "latents", 3)
         _, features = shape_of(sd, "proj_in.weight", 2)
         context, _ = shape_of(sd, "proj_out.weight", 2)
-        inner, _ = shape_of(sd, "layers.0.to_q.weight", 2)
-        ff_width, _ = shape_of(sd, "layers.0.ff.1.weight", 2)
-        heads = divide(inner, HEAD_WIDTH, "layers.0.to_q.weight")
-        depth = sum(bool(re.fullmatch(r"layers\.\d+\.to_q\.weight", key)) for key in sd)
-        return cls(features, width, heads, ff_width, depth, num_tokens, context, ops=ops, device=device, dtype=dtype)
+        return cls(features, LayerSizes.of(sd), num_tokens, context, ops=ops, device=device, dtype=dtype)
 
     def count_tokens(self, features: Tensor) -> int:
         return self.num_tokens
 
     def forward(self, features: Tensor) -> Tensor:
-        image = self.proj_in(features)  # (B, N, W) -> (B, N, M)
+        states = features.unsqueeze(1) if features.ndim == 2 else features  # an embedding is one position
+        image = self.proj_in(states)  # (B, N, W) -> (B, N, M)
         latents = self.latents.to(image).expand(len(image), -1, -1)  # (B, T, M)
         for layer in self.layers:
             latents = layer(image, latents)
