@@ -27,9 +27,10 @@ PREFIXES = {
         "image_proj.",
         "image_proj_model.",
         "ip_adapter_proj_model.",
+        "id_adapter.",  # PuLID
         "encoder_hid_proj.image_projection_layers.0.",
     ),
-    "ip_adapter": ("ip_adapter.", "adapter_modules."),
+    "ip_adapter": ("ip_adapter.", "adapter_modules.", "id_adapter_attn_layers."),
 }
 
 # keys in the files of trainers and diffusers that do not belong to the adapter
@@ -44,17 +45,24 @@ LAYER_KEY = re.compile(r"(\d+)\.to_([kv])_ip\.(weight|bias)")
 # key names of single programs and families -> our names. The keys begin with a part of `PREFIXES`, or with none
 SPELLINGS = (
     (r"ip_adapter\.(\d+)\.to_(q|k|v|out)_lora\.", r"lora.\1.to_\2."),
+    (r"ip_adapter\.(\d+)\.id_to_([kv])\.", r"ip_adapter.\1.to_\2_ip."),  # PuLID
     (r"(content|style)_image_proj\.", r"image_proj.\1."),  # CSGO
     (r"double_blocks\.(\d+)\.processor\.ip_adapter_double_stream_([kv])_proj\.", r"ip_adapter.\1.to_\2_ip."),  # XLabs
 )
+
+# what precedes the number of a layer: a projection may have two resamplers (CSGO) or three kinds of layers (Instruct)
+LAYERS = r"(?:perceiver_resampler\.)?((?:content\.|style\.|prompt_|new_input_)?layers)"
 
 PROJECTION_KEYS = (
     (r"image_embeds\.", "proj."),  # diffusers: linear
     (r"ff\.net\.0\.proj\.", "proj.0."),  # diffusers: MLP
     (r"ff\.net\.2\.", "proj.2."),
+    (r"proj\.net\.0\.proj\.", "proj.0."),  # diffusers: FaceID plus
+    (r"proj\.net\.2\.", "proj.2."),
     (r"proj\.3\.", "norm."),  # original: full-face
-    (r"layers\.(\d+)\.0\.", r"layers.\1."),  # original: resampler
-    (r"layers\.(\d+)\.1\.", r"layers.\1.ff."),
+    (r"perceiver_resampler\.(proj_in|proj_out|norm_out)\.", r"\1."),  # original: FaceID plus
+    (rf"{LAYERS}\.(\d+)\.0\.", r"\1.\2."),  # original: resamplers
+    (rf"{LAYERS}\.(\d+)\.1\.", r"\1.\2.ff."),
     (r"layers\.(\d+)\.ln0\.", r"layers.\1.norm1."),  # diffusers: resampler
     (r"layers\.(\d+)\.ln1\.", r"layers.\1.norm2."),
     (r"layers\.(\d+)\.attn\.to_out\.0\.", r"layers.\1.to_out."),

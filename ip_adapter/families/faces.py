@@ -7,6 +7,7 @@ from .family import EVA_FACE, FACE, FACE_BOX, FACE_CROP, RAW_FACE, Family
 
 ID_TOKENS = ("image_proj.proj.2.weight", "image_proj.norm.weight")  # their rows are in the ratio of the tokens
 IDENTITY = size("image_proj.proj.0.weight", -1, 512)  # reads an identity, which full-face adapters do not
+LOOKING_IDENTITY = holds("image_proj", "proj.0.weight", "proj_in.weight")  # an identity and a resampler
 
 FACES = (  # specific first
     Family(
@@ -55,7 +56,7 @@ FACES = (  # specific first
         id="kolors-faceid-plus",
         name="Kolors FaceID plus",
         files="Kolors-IP-Adapter-FaceID-Plus",
-        detect=(has(r"image_proj\.perceiver_resampler\."), size("image_proj.norm.weight", 0, 4096)),
+        detect=(LOOKING_IDENTITY, size("image_proj.norm.weight", 0, 4096)),
         base_model="Kolors",
         purposes=("FaceID plus",),
         reads=(RAW_FACE, FACE_BOX),
@@ -67,7 +68,7 @@ FACES = (  # specific first
         id="faceid-plus",
         name="FaceID plus",
         files="ip-adapter-faceid-plus_sd15",
-        detect=(has(r"image_proj\.perceiver_resampler\."),),
+        detect=(LOOKING_IDENTITY,),
         optional=("lora",),
         purposes=("FaceID plus",),
         reads=(FACE, FACE_CROP),

@@ -7,16 +7,22 @@ named like the keys of a file after `containers.PROJECTION_KEYS` has renamed the
 
 from collections.abc import Mapping
 
+from .content_and_style import ContentAndStyle
+from .identity import IdentityMLP, IdentityPerceiver, ShortcutPerceiver
 from .linear import LinearProjection
 from .mlp import TokenMLP
 from .resampler import LayerSizes, Resampler
 
 __all__ = ["PROJECTIONS", "LayerSizes", "LinearProjection", "Projection", "Resampler", "TokenMLP"]
 
-Projection = LinearProjection | TokenMLP | Resampler
+Projection = LinearProjection | TokenMLP | Resampler | IdentityMLP | IdentityPerceiver | ContentAndStyle
 
 PROJECTIONS: Mapping[str, type[Projection]] = {  # `Family.projection` -> the network
     "linear": LinearProjection,
     "mlp": TokenMLP,
     "resampler": Resampler,
+    "identity mlp": IdentityMLP,
+    "identity perceiver": IdentityPerceiver,
+    "identity perceiver with shortcut": ShortcutPerceiver,
+    "content and style": ContentAndStyle,
 }
