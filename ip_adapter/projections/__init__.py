@@ -11,11 +11,21 @@ from .content_and_style import ContentAndStyle
 from .identity import IdentityMLP, IdentityPerceiver, ShortcutPerceiver
 from .linear import LinearProjection
 from .mlp import TokenMLP
+from .pulid import PulidEncoder, PulidFormer
 from .resampler import LayerSizes, Resampler
 
 __all__ = ["PROJECTIONS", "LayerSizes", "LinearProjection", "Projection", "Resampler", "TokenMLP"]
 
-Projection = LinearProjection | TokenMLP | Resampler | IdentityMLP | IdentityPerceiver | ContentAndStyle
+Projection = (
+    LinearProjection
+    | TokenMLP
+    | Resampler
+    | IdentityMLP
+    | IdentityPerceiver
+    | PulidEncoder
+    | PulidFormer
+    | ContentAndStyle
+)
 
 PROJECTIONS: Mapping[str, type[Projection]] = {  # `Family.projection` -> the network
     "linear": LinearProjection,
@@ -24,5 +34,7 @@ PROJECTIONS: Mapping[str, type[Projection]] = {  # `Family.projection` -> the ne
     "identity mlp": IdentityMLP,
     "identity perceiver": IdentityPerceiver,
     "identity perceiver with shortcut": ShortcutPerceiver,
+    "pulid": PulidEncoder,
+    "pulid former": PulidFormer,
     "content and style": ContentAndStyle,
 }
