@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from .content_and_style import ContentAndStyle
 from .identity import IdentityMLP, IdentityPerceiver, ShortcutPerceiver
+from .instruct import InstructResampler
 from .linear import LinearProjection
 from .mlp import TokenMLP
 from .pulid import PulidEncoder, PulidFormer
@@ -24,6 +25,7 @@ Projection = (
     | IdentityPerceiver
     | PulidEncoder
     | PulidFormer
+    | InstructResampler
     | ContentAndStyle
 )
 
@@ -36,5 +38,6 @@ PROJECTIONS: Mapping[str, type[Projection]] = {  # `Family.projection` -> the ne
     "identity perceiver with shortcut": ShortcutPerceiver,
     "pulid": PulidEncoder,
     "pulid former": PulidFormer,
+    "instruct": InstructResampler,
     "content and style": ContentAndStyle,
 }
