@@ -238,7 +238,10 @@ class IPAdapter(nn.Module):
         Several references may be joined in one row, one after the other.
         """
         span = self.span(layer)
-        return tokens if span == ALL else tokens.unflatten(1, (-1, self.num_tokens))[:, :, span].flatten(1, 2)
+        if span == ALL:
+            return tokens
+        each = tokens.view(len(tokens), -1, self.num_tokens, tokens.shape[-1])  # (B, R, T, C)
+        return each[:, :, span].flatten(1, 2)
 
     def span(self, layer: int) -> slice:
         """Which tokens of a reference a layer takes."""

@@ -13,7 +13,7 @@ import pytest
 from image_prompt.devtools.stages import ROOT
 from image_prompt.nodes import NODES
 
-PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "migration", "model_files", "service")
+PACKAGES = ("tensor_files", "clip_vision", "faces", "ip_adapter", "migration", "model_files", "service")
 ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors"}
 READERS = (  # what opens files, or writes them, by `tensor_files`, or takes its words for devices and dtypes
     "model_files/",
@@ -35,6 +35,11 @@ MORE = {  # four files ask the cores what a file is, what it is called and wheth
     "model_files/cli/migrate.py": {"...migration"},
     "model_files/folders/extra_paths.py": {"yaml"},
     "clip_vision/images.py": {"PIL"},
+    "faces/drawing.py": {"PIL", "numpy"},
+    **{
+        f"faces/{name}.py": {"numpy"}
+        for name in ("alignment", "analyser", "detection", "face", "recognition", "sampling")
+    },
 }
 
 
