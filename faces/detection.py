@@ -74,9 +74,10 @@ class Detector:
     def _decoded(self, outputs: Sequence[Array], size: int) -> list[tuple[Array, Array, Array]]:
         """Scores, boxes and points of the anchors that are faces, for each stride."""
         count = len(self.strides)
+        starts = range(0, 3 * count, count)
         return [
-            decoded(*(outputs[number + part * count] for part in range(3)), size // stride, stride, self.anchors)
-            for number, stride in enumerate(self.strides)
+            decoded(scores, boxes, points, size // stride, stride, self.anchors)
+            for scores, boxes, points, stride in zip(*(outputs[part : part + count] for part in starts), self.strides)
         ]
 
 
