@@ -86,16 +86,80 @@ def resampler(
     context: int, width: int = 1280, dim: int = 64, heads: int = 1, depth: int = 4, tokens: int = 16
 ) -> Shapes:
     """The shapes of the projection of a plus adapter; heads are 64 wide."""
-    inner = 64 * heads
     found: Shapes = {"latents": (1, tokens, dim), **linear("proj_in", dim, width)}
     found |= linear("proj_out", context, dim) | norm("norm_out", context)
-    for attention, mlp in ((f"layers.{number}.0", f"layers.{number}.1") for number in range(depth)):
+    return found | resampler_layers("layers", dim, heads, depth)
+
+
+def resampler_layers(name: str, dim: int, heads: int, depth: int, times: int = 4) -> Shapes:
+    """The shapes of the layers of a resampler, whose feed-forwards are `times` as wide as its latents."""
+    found: Shapes = {}
+    inner = 64 * heads
+    for attention, mlp in ((f"{name}.{number}.0", f"{name}.{number}.1") for number in range(depth)):
         found |= norm(f"{attention}.norm1", dim) | norm(f"{attention}.norm2", dim)
         found |= linear(f"{attention}.to_q", inner, dim, bias=False)
         found |= linear(f"{attention}.to_kv", 2 * inner, dim, bias=False)
         found |= linear(f"{attention}.to_out", dim, inner, bias=False)
-        found |= norm(f"{mlp}.0", dim) | linear(f"{mlp}.1", 4 * dim, dim, bias=False)
-        found |= linear(f"{mlp}.3", dim, 4 * dim, bias=False)
+        found |= norm(f"{mlp}.0", dim) | linear(f"{mlp}.1", times * dim, dim, bias=False)
+        found |= linear(f"{mlp}.3", dim, times * dim, bias=False)
+    return found
+
+
+def identity(context: int, tokens: int = 4) -> Shapes:
+    """The shapes of the projection of a FaceID adapter; portrait adapters make 16 tokens."""
+    return linear("proj.0", 1024, 512) | linear("proj.2", tokens * context, 1024) | norm("norm", context)
+
+
+def identity_perceiver(context: int, width: int = 1280, heads: int = 1, tokens: int = 4, depth: int = 4) -> Shapes:
+    """The shapes of the projection of a FaceID plus adapter."""
+    looking = resampler(context, width, context, heads, depth)
+    del looking["latents"]  # the tokens of the identity take their place
+    return identity(context, tokens) | {f"perceiver_resampler.{key}": shape for key, shape in looking.items()}
+
+
+def content_and_style(context: int, width: int = 1664, dim: int = 64, heads: int = 1, depth: int = 1) -> Shapes:
+    """The shapes of the two projections of CSGO."""
+    found: Shapes = {}
+    for name, tokens in (("content", 4), ("style", 32)):
+        shapes = resampler(context, width, dim, heads, depth, tokens)
+        found |= {f"{name}.{key}": shape for key, shape in shapes.items()}
+    return found
+
+
+def instruct(context: int, dim: int = 64, heads: int = 1, depth: int = 2) -> Shapes:
+    """The shapes of the projection of IP-Adapter-Instruct."""
+    found = resampler(context, 1280, dim, heads, depth)
+    for name in ("proj_new_input", "proj_prompt_input"):
+        found |= linear(name, dim, 768)
+    for name in ("prompt_layers", "new_input_layers"):
+        found |= resampler_layers(name, dim, heads, depth, times=2)
+    return found
+
+
+def mapping(name: str, *widths: int) -> Shapes:
+    """The shapes of three linear layers of PuLID, with norms between them."""
+    found: Shapes = {}
+    for number, (before, after) in enumerate(zip(widths, widths[1:])):
+        found |= linear(f"{name}.{3 * number}", after, before)
+        found |= norm(f"{name}.{3 * number + 1}", after) if number < 2 else {}
+    return found
+
+
+def pulid(context: int, hidden: int = 1024) -> Shapes:
+    """The shapes of the projection of PuLID v1. hidden: between its layers."""
+    found = mapping("body", 1280, hidden, hidden, 5 * context)
+    for number in range(5):
+        found |= mapping(f"mapping_{number}", 1024, hidden, hidden, context)
+        found |= mapping(f"mapping_patch_{number}", 1024, hidden, hidden, context)
+    return found
+
+
+def pulid_former(context: int, dim: int = 64, heads: int = 1, tokens: int = 32, hidden: int = 1024) -> Shapes:
+    """The shapes of the projection of PuLID v1.1. hidden: between the layers of its mappings."""
+    found: Shapes = {"latents": (1, tokens, dim), "proj_out": (dim, context)}
+    found |= resampler_layers("layers", dim, heads, 10) | mapping("id_embedding_mapping", 1280, hidden, hidden, 5 * dim)
+    for number in range(5):
+        found |= mapping(f"mapping_{number}", 1024, hidden, hidden, dim)
     return found
 
 

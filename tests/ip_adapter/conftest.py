@@ -16,6 +16,11 @@ PROJECTIONS: dict[str, Callable[..., Shapes]] = {
     "full-face": published.full_face,
     "plus": lambda context, **sizes: published.resampler(context, **{"heads": 2, **sizes}),
     "Kolors plus": lambda context: published.resampler(context, width=1024, dim=2048, heads=12, depth=1),
+    "FaceID": published.identity,
+    "FaceID plus": published.identity_perceiver,
+    "PuLID": lambda context: published.pulid(context, hidden=24),
+    "PuLID v1.1": lambda context, **sizes: published.pulid_former(context, **{"hidden": 24, **sizes}),
+    "Instruct": published.instruct,
 }
 UNETS = {"SD1.5": (768, "ip-adapter_sd15"), "SDXL": (2048, "ip-adapter_sdxl")}
 
