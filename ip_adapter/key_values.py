@@ -128,7 +128,7 @@ class Picked:
     heads: int
     combine: Combine = "add"
 
-    def __call__(self, q: Tensor, out: Tensor, weights: Weights) -> None:
+    def __call__(self, q: Tensor, out: Tensor, weights: Weights, text: Tensor | None = None) -> None:
         for start in range(0, len(self.references), WINDOW):
             some = slice(start, start + WINDOW)
             references = self.references[some]
@@ -137,4 +137,4 @@ class Picked:
             mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[some]
             rows = slice(first, first + len(references))
             attended = Attended(rows, key, value, mask, self.number, self.combine)
-            image_attention(q, [attended], self.heads, out, weights)
+            image_attention(q, [attended], self.heads, out, weights, text)

@@ -2,6 +2,8 @@
 
     out = attend(q, K_text, V_text) + weight * attend(q, K_image, V_image)
 
+orthogonal.py has two other ways of joining the text attention.
+
 Letters in this folder: B rows of a call, L latent tokens of a row, T image tokens, I inner width, H heads, D = I / H,
 R references (1: all rows share it), P prompts. Rows that attend to the same keys form one of S sequences, of N queries.
 """
@@ -10,32 +12,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 from torch import Tensor
 
-from .attended import Attended, Step, Weights, scale_key
+from .attended import Attended, ReadingStep, Step, Weights, scale_key
 from .few_tokens import FEW_TOKENS, SCORES, few_token_steps
 from .fused import Fused
+from .orthogonal import Orthogonal
 
 __all__ = ["Attended", "Plan", "Step", "Weights", "image_attention", "plan_attention", "scale_key"]
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The steps of one layer for all calls with queries of the same shape, dtype and device. From `plan_attention`."""
+    """The steps of one layer for all calls with queries of the same shape, dtype and device. From `plan_attention`.
+
+    reading: the steps that depend on the text's output. They come first, and each of them sees the text alone
+    """
 
     steps: Sequence[Step]
+    reading: Sequence[ReadingStep] = ()
 
-    def __call__(self, q: Tensor, out: Tensor, weights: Weights) -> None:
+    def __call__(self, q: Tensor, out: Tensor, weights: Weights, text: Tensor | None = None) -> None:
         """Add the attention to the image prompts to the result of the text attention.
 
         Args:
             q: the query, (B, L, I)
             out: the result of the text attention, (B, L, I), contiguous; it is changed in place
             weights: the weights of the image prompts, of any sign, indexed by `Attended.number`
+            text: the result of the text attention, (B, L, I), if `out` is something else
         """
+        if text is None and self._read_twice:
+            text = out.clone()
+        for step in self.reading:
+            step(q, out, weights, text)
         for step in self.steps:
             step(q, out, weights)
+
+    @cached_property
+    def _read_twice(self) -> bool:
+        """Whether a step reads rows to which another one that reads has added."""
+        rows = sorted((step.rows.start, step.rows.stop) for step in self.reading)
+        return any(start < stop for (_, stop), (start, _) in pairwise(rows))
 
 
 def plan_attention(q: Tensor, attended: Sequence[Attended], heads: int) -> Plan:
@@ -55,16 +75,24 @@ def plan_attention(q: Tensor, attended: Sequence[Attended], heads: int) -> Plan:
                 f"{each.key.shape[0]} image prompts for {each.rows.stop - each.rows.start} pictures: give one, or one "
                 "for each picture"
             )
+    reading = [Orthogonal(each, heads) for each in attended if each.combine != "add"]
+    adding = [each for each in attended if each.combine == "add"]
     possible = q.device.type == "cpu" and q.dtype in SCORES
-    few = [each for each in attended if possible and each.key.shape[1] <= FEW_TOKENS]
-    return Plan([*few_token_steps(q, few, heads), *(Fused(each, heads) for each in attended if each not in few)])
+    few = [each for each in adding if possible and each.key.shape[1] <= FEW_TOKENS]
+    steps = [*few_token_steps(q, few, heads), *(Fused(each, heads) for each in adding if each not in few)]
+    return Plan(steps, reading)
 
 
 def image_attention(
-    q: Tensor, attended: Sequence[Attended], heads: int, out: Tensor, weights: Weights = (1.0,)
+    q: Tensor,
+    attended: Sequence[Attended],
+    heads: int,
+    out: Tensor,
+    weights: Weights = (1.0,),
+    text: Tensor | None = None,
 ) -> None:
     """Plan the attention to image prompts and add it to `out`, for a single call.
 
     Arguments and errors are those of `plan_attention` and `Plan`.
     """
-    plan_attention(q, attended, heads)(q, out, weights)
+    plan_attention(q, attended, heads)(q, out, weights, text)

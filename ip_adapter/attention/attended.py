@@ -8,6 +8,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from ..families import Combine
+
 Weights = Sequence[float]
 
 
@@ -19,6 +21,7 @@ class Attended:
     key, value: (R, T, I), where R is 1 or the number of rows; the key comes from `scale_key`
     mask: (1 or the number of rows, L), how much of it each latent token takes, from 0 to 1; None: all of it
     number: the index of its weight among the weights of a call
+    combine: how it joins the text attention; orthogonal.py says what others than "add" do
     """
 
     rows: slice
@@ -26,12 +29,22 @@ class Attended:
     value: Tensor
     mask: Tensor | None = None
     number: int = 0
+    combine: Combine = "add"
 
 
 class Step(Protocol):
     """A part of a `Plan`. It is called like the plan, and adds the attention to some of the image prompts."""
 
     def __call__(self, q: Tensor, out: Tensor, weights: Weights) -> None: ...
+
+
+class ReadingStep(Protocol):
+    """A part of a `Plan` that depends on the text's output. `rows`: the rows of the call whose output it reads."""
+
+    @property
+    def rows(self) -> slice: ...
+
+    def __call__(self, q: Tensor, out: Tensor, weights: Weights, text: Tensor | None = None) -> None: ...
 
 
 def scale_key(key: Tensor, heads: int) -> Tensor:

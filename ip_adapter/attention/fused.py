@@ -32,8 +32,13 @@ def add_attention(out: Tensor, q: Tensor, key: Tensor, value: Tensor, mask: Tens
 
     Shapes: out (S, N, I), q (S, H, N, D), key and value (S, H, T, D), mask (S, N) or None.
     """
-    image = F.scaled_dot_product_attention(q, key, value, scale=1.0).transpose(-2, -3).flatten(-2)
+    image = attend(q, key, value)
     if mask is None:
         out.add_(image, alpha=weight)
     else:
         out.addcmul_(image, mask.unsqueeze(-1), value=weight)
+
+
+def attend(q: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Queries (S, H, N, D) attend to keys and values (S, H, T, D): (S, N, I)."""
+    return F.scaled_dot_product_attention(q, key, value, scale=1.0).transpose(-2, -3).flatten(-2)

@@ -147,9 +147,10 @@ class Joint:
         entries = [entry for _, entry in self._entries(q, acting, cast, weights, call)]
         attended = [entry for entry in entries if isinstance(entry, Attended)]
         picked = [entry for entry in entries if isinstance(entry, Picked)]
-        reading = [entry for entry in picked if entry.combine != "add"]  # the text's output, before others add to it
+        plan = plan_attention(q, attended, self.heads)
+        reading = [entry for entry in picked if entry.combine != "add"]
         adding = [entry for entry in picked if entry.combine == "add"]
-        return Plan([*reading, *plan_attention(q, attended, self.heads).steps, *adding])
+        return Plan([*plan.steps, *adding], [*plan.reading, *reading])
 
     def _contributions(
         self,
@@ -169,10 +170,9 @@ class Joint:
             if rows.side != side:
                 continue
             for reference, one in _by_reference(rows, entry):
-                out = text.clone() if one.combine != "add" else torch.zeros_like(q)
+                added = torch.zeros_like(q)
                 plan = plan_attention(q, [one], self.heads) if isinstance(one, Attended) else one
-                plan(q, out, cast.at_call(weights))
-                added = out - text if one.combine != "add" else out
+                plan(q, added, cast.at_call(weights), text)
                 yield Contribution(rows.part.prompt, reference, rows.side, rows.group, added[rows.group.rows])
 
     def _entries(

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from image_prompt.ip_adapter import Attended, Constant, image_attention, scale_key
+from image_prompt.ip_adapter import Attended, Constant, Picked, Plan, image_attention, plan_attention, scale_key
 from image_prompt.ip_adapter.attention.few_tokens import FEW_TOKENS
 
 HEADS, WIDTH = 4, 32
 
 
-def all_rows(key, value, mask=None, number=0, rows=3):
-    return Attended(slice(0, rows), scale_key(key, HEADS), value, mask, number)
+def all_rows(key, value, mask=None, number=0, rows=3, combine="add"):
+    return Attended(slice(0, rows), scale_key(key, HEADS), value, mask, number, combine)
 
 
 def expected(q, key, value, text, weight, mask):
@@ -112,3 +112,88 @@ def test_positive_and_negative_rows_are_as_each_alone(dtype, length, tokens, mas
         image_attention(q, group, HEADS, alone, weights)
     near = 1e-5 if dtype == torch.float32 else 0.05
     torch.testing.assert_close(together, alone, rtol=near, atol=near)
+
+
+def orthogonal(q, key, value, text, weight, mask, combine):
+    """text + weight * mask * (i - shared), or with the identity's attention a, (i + (a - 1) * shared)"""
+    q, key, value, text = (t.float() for t in (q, key, value, text))
+    image = expected(q, key, value, torch.zeros_like(text), 1.0, None)
+    shared = torch.empty_like(text)
+    for row in range(text.shape[0]):
+        for channel in range(text.shape[2]):
+            t, i = text[row, :, channel], image[row, :, channel]
+            shared[row, :, channel] = t.dot(i) / t.dot(t) * t
+    if combine == "orthogonal v2":
+        q, key = (t.unflatten(-1, (HEADS, -1)).transpose(1, 2) for t in (q, key))
+        identity = (q @ key.mT).softmax(-1).mean(1)[..., :5].sum(-1, keepdim=True)
+        image = image + identity * shared
+    return text + weight * (1.0 if mask is None else mask.unsqueeze(-1)) * (image - shared)
+
+
+@pytest.mark.parametrize("combine", ["orthogonal", "orthogonal v2"])
+@pytest.mark.parametrize(("references", "masks", "weight"), [(1, 0, 1.0), (3, 1, 0.6), (1, 3, -0.5), (3, 3, 0.6)])
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-5), (torch.bfloat16, 0.02)])
+def test_an_orthogonal_prompt_is_pulids_formula(combine, references, masks, weight, dtype, near):
+    q, text = torch.randn(2, 3, 20, 64).to(dtype)  # heads 16 wide: the scale is a power of 2, exact in every dtype
+    key, value = torch.randn(2, references, 18, 64).to(dtype)
+    mask = torch.rand(masks, 20).to(dtype) if masks else None
+    out = text.clone()
+    image_attention(q, [all_rows(key, value, mask, combine=combine)], HEADS, out, [weight])
+    formula = orthogonal(q, key, value, text, weight, mask, combine)
+    torch.testing.assert_close(out.float(), formula, rtol=near, atol=near)
+
+
+def test_scores_without_their_scale_do_not_overflow():
+    q, key, value, text = (torch.randn(1, 20, WIDTH).half() * factor for factor in (300, 300, 1, 1))
+    out = text.clone()
+    image_attention(q, [all_rows(key, value, rows=1, combine="orthogonal v2")], HEADS, out)
+    torch.testing.assert_close(
+        out.float(), orthogonal(q, key, value, text, 1.0, None, "orthogonal v2"), rtol=0.02, atol=0.02
+    )
+
+
+def test_each_orthogonal_prompt_sees_the_text_alone():
+    """Whatever the order, and also beside prompts that are added, of all rows or of some."""
+    q, text = torch.randn(2, 3, 20, WIDTH)
+    combines = ("add", "orthogonal", "orthogonal v2", "orthogonal")
+    prompts = [
+        Attended(rows, *torch.randn(2, 1, 8, WIDTH), None, number, combine)
+        for number, combine in enumerate(combines)
+        for rows in (slice(0, 2), slice(2, 3))
+    ]
+    out, weights = text.clone(), (0.5, 0.6, -0.7, 0.8)
+    image_attention(q, prompts, HEADS, out, weights)
+    added = torch.zeros_like(text)
+    for prompt in prompts:
+        image_attention(q, [prompt], HEADS, added, weights, text)
+    torch.testing.assert_close(out, text + added, rtol=1e-5, atol=1e-5)
+
+
+def test_without_text_an_orthogonal_prompt_shares_nothing_with_it():
+    q, key, value = torch.randn(3, 1, 20, WIDTH)
+    out, added = torch.zeros(2, 1, 20, WIDTH)
+    image_attention(q, [all_rows(key, value, rows=1, combine="orthogonal")], HEADS, out)
+    image_attention(q, [all_rows(key, value, rows=1)], HEADS, added)
+    torch.testing.assert_close(out, added, rtol=1e-5, atol=1e-5)
+
+
+def test_pictures_with_references_of_their_own_are_orthogonal_too():
+    """More of them than a step projects at a time, beside another one that reads the same text."""
+    q, text = torch.randn(2, 20, 6, WIDTH)
+    (key, value), other = torch.randn(2, 5, 8, WIDTH), torch.randn(2, 1, 8, WIDTH)
+    numbers = torch.arange(20) % 5
+    picked = Picked(
+        lambda references, like: (scale_key(key[references], HEADS), value[references]),
+        slice(0, 20),
+        numbers,
+        None,
+        0,
+        HEADS,
+        "orthogonal v2",
+    )
+    both = [all_rows(key[numbers], value[numbers], rows=20, combine="orthogonal v2")]
+    both.append(all_rows(*other, number=1, rows=20, combine="orthogonal"))
+    out, together = text.clone(), text.clone()
+    Plan([], [*plan_attention(q, both[1:], HEADS).reading, picked])(q, out, (0.7, 0.5))
+    image_attention(q, both, HEADS, together, (0.7, 0.5))
+    torch.testing.assert_close(out, together, rtol=1e-5, atol=1e-5)
