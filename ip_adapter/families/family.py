@@ -33,7 +33,7 @@ STYLE = Reads("image_embeds", 2, "zeros", encoder="CSD ViT-L/14")
 FACE = Reads("face_embeds", 2, "zeros")
 RAW_FACE = Reads("face_embeds_raw", 2, "zeros")
 FACE_CROP = Reads("face_penultimate", 3, "encoded zeros")
-FACE_BOX = Reads("face_box_penultimate", 3, "encoded zeros")
+FACE_BOX = Reads("face_box_penultimate", 3, "zeros")
 EVA_FACE = (Reads("face_eva_embeds", 2, "zeros"), Reads("face_eva_hidden", 3, "zeros"))
 INSTRUCTIONS = (Reads("instruction", 3, "empty text"), Reads("prompt", 3, "empty text"))
 
