@@ -34,7 +34,6 @@ OTHER_FILES = {  # key of the file -> words of the message
     "id_encoder.qformer_perceiver.token_norm.weight": "PhotoMaker v2",
     "redux_up.weight": "FLUX.1 Redux.*StyleModelLoader",
     "feature_embedder.0.weight": "USO.*USOStyleReference",
-    "content_image_proj.latents": "CSGO",
     "ip_gate.0": "an IP-Adapter for Anima",
     "ip_adapter.0.norm_ip_q.weight": "InstantCharacter",
 }
