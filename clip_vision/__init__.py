@@ -1,4 +1,4 @@
-"""Image encoders: pictures to features, in plain torch. CLIP and SigLIP vision transformers in their published layouts.
+"""Image encoders: pictures to features, in plain torch. The vision transformers of CLIP, SigLIP and EVA02-CLIP.
 
 encoder = load("clip_vision_h.safetensors")
 features = encode(encoder, "photo.jpg", want=("image_embeds", "penultimate"))
@@ -8,11 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .checkpoint import describe, load_encoder, to_transformers
+    from .checkpoint import describe, load_encoder
     from .combining import COMBINE_BY_NUMBERS, COMBINE_METHODS, COMBINE_ROWS, combine
     from .config import VisionConfig
     from .dtypes import best_dtype
     from .encoding import encode, encode_pixels
+    from .export import to_published, to_transformers
     from .features import FEATURES, VisionFeatures
     from .from_file import load
     from .masking import clear_outside, crop_to_mask, mask_box
@@ -53,16 +54,18 @@ __all__ = [
     "tile_boxes",
     "load_features",
     "save_features",
+    "to_published",
     "to_transformers",
     "unpack_weights",
 ]
 
 EXPORTS = {  # module -> its names that the package gives
-    "checkpoint": ("describe", "load_encoder", "to_transformers"),
+    "checkpoint": ("describe", "load_encoder"),
     "combining": ("COMBINE_BY_NUMBERS", "COMBINE_METHODS", "COMBINE_ROWS", "combine"),
     "config": ("VisionConfig",),
     "dtypes": ("best_dtype",),
     "encoding": ("encode", "encode_pixels"),
+    "export": ("to_published", "to_transformers"),
     "features": ("FEATURES", "VisionFeatures"),
     "from_file": ("load",),
     "masking": ("clear_outside", "crop_to_mask", "mask_box"),

@@ -12,9 +12,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from .config import VisionConfig
+from .config import TRAITS, Kind, VisionConfig
 from .description import DESCRIPTION, described
-from .key_names import recognise, rename, transformers_name
+from .key_names import Layout, recognise, rename, transformers_name
 from .layers import Ops
 from .model import VisionEncoder
 from .packing import expect_packed
@@ -33,6 +33,7 @@ from .presets import (
 OPENAI_ARCHIVE = "context_length"  # only the original OpenAI files carry this number
 
 RANKS = (  # our name of a weight -> its dimensions
+    (r".*\.batched", (3,)),  # (1, N, W)
     (r"patch_embedding\.weight", (4, 2)),  # (W, 3, P, P); NaFlex SigLIP2, which has (W, 3 P P), is refused by name
     (r"head\.probe", (3,)),
     (r"class_embedding|.*bias|.*norm[12]?\.weight", (1,)),
@@ -54,11 +55,11 @@ def load_encoder(
 ) -> VisionEncoder:
     """Build the image encoder that a flat state dict holds, in evaluation mode and without gradients.
 
-    The layout may be that of transformers, OpenCLIP or OpenAI; a text model beside it is left out. Every other key
-    has to be used. Sizes come from the tensors; heads, activation, mean and std from a row of `presets.PRESETS`:
-    `variant` names it, "auto" finds it by shape and, where rows share a shape, by `name`: the name of the file, with
-    its folders if these say what it is ("CLIP-ViT-L-14-laion2B/model.safetensors").
-    An encoder in no row has heads 64 wide and gelu (OpenAI archives quick-gelu, SigLIP tanh gelu). Whatever
+    The layout may be that of transformers, OpenCLIP, OpenAI, EVA-CLIP or timm's EVA02-CLIP; a text model beside it is
+    left out. Every other key has to be used. Sizes come from the tensors; heads, activation, mean and std from a row of
+    `presets.PRESETS`: `variant` names it, "auto" finds it by shape and, where rows share a shape, by `name`: the name
+    of the file, with its folders if these say what it is ("CLIP-ViT-L-14-laion2B/model.safetensors"). An encoder in no
+    row has heads 64 wide and gelu (OpenAI archives quick-gelu, SigLIP tanh gelu, EVA02-CLIP silu). Whatever
     `metadata["vision_config"]` says in JSON ({"heads", "activation", "mean", "std", "image_size", "name"}) comes
     before a row found by "auto".
 
@@ -68,9 +69,10 @@ def load_encoder(
     ValueError: not such a file (says what it looks like), missing or unknown weights, wrong shapes, a variant of
     another shape, metadata that cannot be read.
     """
-    steps = _steps(_renamed(sd))
+    layout = _layout(sd)
+    steps = _steps(_renamed(sd, layout))
     shapes = _shapes(steps, sd)
-    config = _examine(shapes, variant, metadata, name, OPENAI_ARCHIVE in sd)
+    config = _examine(shapes, layout, variant, metadata, name, OPENAI_ARCHIVE in sd)
     if variant == "auto":
         log_guess(config, name)
     encoder = VisionEncoder(config, ops, device="meta")
@@ -90,41 +92,36 @@ def describe(sd: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = N
 
     Raises the same ValueErrors as `load_encoder`.
     """
-    return _examine(_shapes(_steps(_renamed(sd)), sd), "auto", metadata, name, OPENAI_ARCHIVE in sd)
-
-
-def to_transformers(encoder: VisionEncoder) -> dict[str, Tensor]:
-    """The weights under the keys of transformers' CLIPVisionModelWithProjection or SiglipVisionModel."""
-    renamed: dict[str, Tensor] = {}
-    for name, tensor in encoder.state_dict().items():
-        if match := re.fullmatch(r"(layers\.\d+\.attention\.)qkv(\.\w+)", name):
-            for letter, part in zip("qkv", tensor.chunk(3), strict=True):
-                renamed[transformers_name(f"{match[1]}{letter}{match[2]}")] = part.contiguous()
-        elif not name.startswith(("head.q.", "head.kv.")):
-            renamed[transformers_name(name)] = tensor
-    if encoder.head is not None:
-        own = encoder.head.state_dict()
-        for kind in ("weight", "bias"):
-            renamed[transformers_name(f"head.in_proj.{kind}")] = torch.cat((own[f"q.{kind}"], own[f"kv.{kind}"]))
-    return renamed
+    layout = _layout(sd)
+    shapes = _shapes(_steps(_renamed(sd, layout)), sd)
+    return _examine(shapes, layout, "auto", metadata, name, OPENAI_ARCHIVE in sd)
 
 
 def _examine(
-    ours: Mapping[str, Tensor], variant: str, metadata: Mapping[str, str] | None, name: str, openai: bool
+    ours: Mapping[str, Tensor],
+    layout: Layout,
+    variant: str,
+    metadata: Mapping[str, str] | None,
+    name: str,
+    openai: bool,
 ) -> VisionConfig:
-    config = _configure(_measure(ours), variant, described(metadata), name, openai)
+    config = _configure(_measure(ours, layout.kind), variant, described(metadata), name, openai)
     _check_shapes(VisionEncoder(config, device="meta"), ours)  # a host's layers may have no weights before loading
     return config
 
 
-def _renamed(sd: Mapping[str, Tensor]) -> dict[str, str]:
-    """{our name: key in the file} of the image tower, whose tensors are such as a weight may be."""
+def _layout(sd: Mapping[str, Tensor]) -> Layout:
     _check_state_dict(sd)
     if not sd:
         raise ValueError("The state dict is empty: choose a CLIP or SigLIP vision file.")
     if odd := [key for key in cast("Mapping[Any, Tensor]", sd) if not isinstance(key, str)]:
         raise ValueError(f"A state dict has names for keys, not {odd[0]!r}: choose a CLIP or SigLIP vision file.")
-    names = rename(sd, recognise(sd))
+    return recognise(sd)
+
+
+def _renamed(sd: Mapping[str, Tensor], layout: Layout) -> dict[str, str]:
+    """{our name: key in the file} of the image tower, whose tensors are such as a weight may be."""
+    names = rename(sd, layout)
     for key, name in names.items():
         _check_tensor(key, sd[key], _rank(name))
     return {name: key for key, name in names.items()}
@@ -186,6 +183,18 @@ def _transposed(tensor: Tensor) -> tuple[Tensor]:
     return (tensor.t().contiguous(),)
 
 
+def _unbatched(positions: Tensor) -> tuple[Tensor]:
+    return (positions.flatten(0, -2),)
+
+
+def _flattened(token: Tensor) -> tuple[Tensor]:
+    return (token.flatten(),)
+
+
+def _around_zeros(q_bias: Tensor, v_bias: Tensor) -> tuple[Tensor]:
+    return _stacked(q_bias, torch.zeros_like(q_bias), v_bias)
+
+
 def _unchanged(tensor: Tensor) -> tuple[Tensor]:
     return (tensor,)
 
@@ -193,6 +202,10 @@ def _unchanged(tensor: Tensor) -> tuple[Tensor]:
 # Name of a weight -> names beside it, of which one is made; names in our modules; how.
 FUSED = (
     (r"(layers\.\d+\.attention\.)q(\.\w+)", (r"\1k\2", r"\1v\2"), (r"\1qkv\2",), _stacked),
+    (r"(layers\.\d+\.attention\.)q_bias", (r"\1v_bias",), (r"\1qkv.bias",), _around_zeros),
+    (r"(layers\.\d+\.mlp\.)gate(\.\w+)", (r"\1value\2",), (r"\1fc1\2",), _stacked),
+    (r"class_embedding\.batched", (), ("class_embedding",), _flattened),
+    (r"position_embedding\.batched", (), ("position_embedding",), _unbatched),
     (r"head\.in_proj(\.\w+)", (), (r"head.q\1", r"head.kv\1"), _first_third),
     (r"projection\.transposed", (), ("projection.weight",), _transposed),
 )
@@ -207,7 +220,7 @@ def _steps(keys: Mapping[str, str]) -> list[Step]:
         for pattern, beside, names, make in FUSED:
             if match := re.fullmatch(pattern, name):
                 parts = (name, *(match.expand(each) for each in beside))
-                found = tuple(_there(left.pop(part, None), name) for part in parts)
+                found = tuple(_there(left.pop(part, None), part, name) for part in parts)
                 steps.append(Step(found, tuple(match.expand(each) for each in names), make))
     steps += (Step((key,), (name,), _unchanged) for name, key in left.items())
     place = {key: number for number, key in enumerate(keys.values())}
@@ -227,18 +240,18 @@ def _shapes(steps: Iterable[Step], sd: Mapping[str, Tensor]) -> dict[str, Tensor
 def _check_alike(keys: Sequence[str], parts: Sequence[Tensor]) -> None:
     if len(shapes := {tuple(part.shape) for part in parts}) > 1:
         raise ValueError(
-            f"{keys[0]} and the k and v beside it have shapes {sorted(shapes)}, not one and the same: "
+            f"{' and '.join(keys)} have shapes {sorted(shapes)}, not one and the same: "
             "the file is damaged. Download it again."
         )
 
 
-def _there(key: str | None, name: str) -> str:
+def _there(key: str | None, part: str, name: str) -> str:
     if key is None:
-        raise ValueError(f"The image encoder is incomplete: {name} has no k or v beside it. Download the file again.")
+        raise ValueError(f"The image encoder is incomplete: no {part} beside {name}. Download the file again.")
     return key
 
 
-def _measure(sd: Mapping[str, Tensor]) -> Sizes:
+def _measure(sd: Mapping[str, Tensor], kind: Kind | None) -> Sizes:
     """The sizes that tensors show. ValueError for anything but a ViT with a square grid of patches."""
     patches = _weight(sd, "patch_embedding.weight")
     if patches.ndim != 4:
@@ -248,9 +261,10 @@ def _measure(sd: Mapping[str, Tensor]) -> Sizes:
         )
     width, _, patch, _ = patches.shape
     tokens = len(_weight(sd, "position_embedding"))
-    is_clip = "class_embedding" in sd
-    grid = math.isqrt(tokens - is_clip)
-    if not grid or grid**2 != tokens - is_clip or tuple(patches.shape) != (width, 3, patch, patch):
+    kind = kind or ("clip" if "class_embedding" in sd else "siglip")
+    places = tokens - TRAITS[kind].class_token
+    grid = math.isqrt(max(places, 0))
+    if not grid or grid**2 != places or tuple(patches.shape) != (width, 3, patch, patch):
         raise ValueError(
             f"{tokens} position embeddings and patches of shape {tuple(patches.shape)} are no square "
             "grid of square RGB patches. Choose an encoder for square pictures."
@@ -262,10 +276,10 @@ def _measure(sd: Mapping[str, Tensor]) -> Sizes:
             f"{len(layers)}. Download the file again."
         )
     return Sizes(
-        kind="clip" if is_clip else "siglip",
+        kind=kind,
         width=width,
         depth=len(layers),
-        mlp_width=len(_weight(sd, "layers.0.mlp.fc1.weight")),
+        mlp_width=len(_weight(sd, "layers.0.mlp.fc1.weight")) // (1 + TRAITS[kind].rotary),  # gate and values
         patch=patch,
         grid=grid,
         projection=len(sd["projection.weight"]) if "projection.weight" in sd else None,
@@ -323,10 +337,10 @@ def _of_row(row: Preset, sizes: Sizes) -> dict[str, Any]:
 
 
 def _of_rule(sizes: Sizes, openai: bool) -> dict[str, Any]:
-    mean, std = (OPENAI_MEAN, OPENAI_STD) if sizes.kind == "clip" else (HALF, HALF)
-    title = {"clip": "CLIP", "siglip": "SigLIP"}[sizes.kind]
+    traits = TRAITS[sizes.kind]
+    mean, std = (OPENAI_MEAN, OPENAI_STD) if traits.class_token else (HALF, HALF)
     return {
-        "name": f"{title} ViT {sizes.width}x{sizes.depth}/{sizes.patch}",
+        "name": f"{traits.title} ViT {sizes.width}x{sizes.depth}/{sizes.patch}",
         "heads": 0 if sizes.width % HEAD_WIDTH else sizes.width // HEAD_WIDTH,
         "image_size": sizes.grid * sizes.patch,
         "activation": "quick_gelu" if openai else DEFAULT_ACTIVATION[sizes.kind],

@@ -3,6 +3,7 @@
 "transformers": `vision_model.*`, or without that prefix as transformers 5 names a vision model that stands alone.
 "openclip": `visual.*`, which OpenAI's original files share. Both may be part of a file with a text model; the image
 tower that was saved alone has no `visual.`.
+"eva-clip": `visual.blocks.*` of EVA-CLIP's own files; "timm": the same as timm names it, alone or within OpenCLIP.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from .config import Kind
 
 Rules = tuple[tuple[str, str], ...]
 
@@ -20,6 +23,7 @@ class Layout:
     signature: str  # a key that has to be there matches this
     rules: Rules  # whole key -> our name
     dropped: tuple[str, ...]  # parts of the file that an image encoder has no use for
+    kind: Kind | None = None  # of every encoder in this layout; None: its tensors tell
 
 
 _HF = r"(?:vision_model\.)?"
@@ -89,7 +93,61 @@ OPENCLIP_TOWER = Layout(
     dropped=(),
 )
 
-LAYOUTS = (TRANSFORMERS, OPENCLIP, OPENCLIP_TOWER)
+
+def _eva(name: str, prefix: str, inside: Rules, norm: str, dropped: tuple[str, ...]) -> Layout:
+    """A layout of EVA02-CLIP. inside: the names within an attention and an mlp; norm: that of its attention's norm"""
+    block = prefix + r"blocks\.(\d+)\."
+    return Layout(
+        name,
+        signature=block + norm + r"\.weight",
+        rules=(
+            (prefix + r"cls_token", "class_embedding.batched"),
+            (prefix + r"pos_embed", "position_embedding.batched"),
+            (prefix + r"patch_embed\.proj\." + _PARAMETER, r"patch_embedding.\1"),
+            (prefix + r"norm\." + _PARAMETER, r"post_norm.\1"),
+            (prefix + r"head\." + _PARAMETER, r"projection.\1"),
+            (block + r"norm([12])\." + _PARAMETER, r"layers.\1.norm\2.\3"),
+            (block + norm + r"\." + _PARAMETER, r"layers.\1.attention.norm.\2"),
+            (block + r"attn\.([qkv])_proj\.weight", r"layers.\1.attention.\2.weight"),
+            (block + r"attn\.proj\." + _PARAMETER, r"layers.\1.attention.out.\2"),
+            *((block + pattern, rf"layers.\1.{ours}") for pattern, ours in inside),
+        ),
+        dropped=dropped,
+        kind="eva",
+    )
+
+
+_TEXT = OPENCLIP.dropped
+
+EVA_CLIP = _eva(
+    "eva-clip",
+    r"(?:visual\.)?",
+    (
+        (r"attn\.([qv])_bias", r"attention.\2_bias"),
+        (r"mlp\.w1\." + _PARAMETER, r"mlp.gate.\2"),
+        (r"mlp\.w2\." + _PARAMETER, r"mlp.value.\2"),
+        (r"mlp\.ffn_ln\." + _PARAMETER, r"mlp.norm.\2"),
+        (r"mlp\.w3\." + _PARAMETER, r"mlp.fc2.\2"),
+    ),
+    norm=r"attn\.inner_attn_ln",
+    dropped=(*_TEXT, r"(?:visual\.)?(?:blocks\.\d+\.attn\.)?rope\.freqs_(?:cos|sin)"),  # tables that are computed here
+)
+
+TIMM_EVA = _eva(
+    "timm",
+    r"(?:visual\.trunk\.)?",
+    (
+        (r"attn\.([qv])_proj\.bias", r"attention.\2_bias"),
+        (r"mlp\.fc1_g\." + _PARAMETER, r"mlp.gate.\2"),
+        (r"mlp\.fc1_x\." + _PARAMETER, r"mlp.value.\2"),
+        (r"mlp\.norm\." + _PARAMETER, r"mlp.norm.\2"),
+        (r"mlp\.fc2\." + _PARAMETER, r"mlp.fc2.\2"),
+    ),
+    norm=r"attn\.norm",
+    dropped=_TEXT,
+)
+
+LAYOUTS = (TRANSFORMERS, OPENCLIP, OPENCLIP_TOWER, EVA_CLIP, TIMM_EVA)
 
 # (a key of a file that is something else, what the file is and what to do), specific first
 FOREIGN: Rules = (
@@ -108,7 +166,10 @@ FOREIGN: Rules = (
         "a LLaVA model with a projector, which is not supported. Choose the CLIP file that it was made from",
     ),
     (r"visual\.trunk\..*", "an OpenCLIP model with a timm image tower. Choose the transformers version of the encoder"),
-    (r"visual\.(blocks|patch_embed)\..*", "an EVA-CLIP encoder, which is not supported. Choose CLIP or SigLIP"),
+    (
+        r"visual\.(blocks|patch_embed)\..*",
+        "an EVA-CLIP encoder that is not supported. Choose EVA02-CLIP-L-336 (EVA02_CLIP_L_336_psz14_s6B.pt)",
+    ),
     (r"visual\.(layer\d|attnpool)\..*", "a ResNet CLIP, which is not supported. Choose a ViT"),
     (
         r"(.*\.)?(embeddings\.cls_token|embeddings\.patch_embeddings\..*|cls_token|layer_scale\d?\..*)",

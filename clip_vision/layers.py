@@ -34,6 +34,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "quick_gelu": quick_gelu,
     "gelu_pytorch_tanh": gelu_tanh,
+    "silu": F.silu,
 }
 
 

@@ -1,4 +1,6 @@
-"""The vision transformer of CLIP and SigLIP. Letters: B images, N patches, W width, D width of image_embeds, S pixels.
+"""The vision transformer of CLIP, SigLIP and their kin.
+
+Letters: B images, N patches, W width, D width of image_embeds, S pixels.
 
 CLIP: https://arxiv.org/abs/2103.00020, SigLIP: https://arxiv.org/abs/2303.15343.
 """
@@ -6,16 +8,18 @@ CLIP: https://arxiv.org/abs/2103.00020, SigLIP: https://arxiv.org/abs/2303.15343
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from .config import VisionConfig
+from .eva import EvaLayer
 from .features import FEATURES, VisionFeatures
 from .layers import Layer, Ops, PoolingHead
 
-# Of CLIP:
+# Where there is a class token:
 FROM_CLASS_TOKEN = {"image_embeds", "cls"}  # for these alone the last layer computes no other token
 FROM_PROJECTION = {"image_embeds", "projected_patches"}
 FROM_NORM = {"cls", *FROM_PROJECTION}
@@ -26,16 +30,19 @@ class VisionEncoder(nn.Module):
 
     def __init__(self, config: VisionConfig, ops: Ops = nn, **factory: Any):
         super().__init__()
-        c = config
+        c, has = config, config.traits
         self.config = c
         block = (c.width, c.heads, c.mlp_width, c.activation, c.norm_eps, ops)
-        self.patch_embedding = ops.Conv2d(3, c.width, c.patch, stride=c.patch, bias=not c.has_class_token, **factory)
+        layer = partial(EvaLayer, grid=c.grid) if has.rotary else Layer
+        self.patch_embedding = ops.Conv2d(3, c.width, c.patch, stride=c.patch, bias=has.patch_bias, **factory)
         self.position_embedding = nn.Parameter(torch.empty(c.tokens, c.width, **factory))
-        self.class_embedding = nn.Parameter(torch.empty(c.width, **factory)) if c.has_class_token else None
-        self.pre_norm = ops.LayerNorm(c.width, eps=c.norm_eps, **factory) if c.has_class_token else nn.Identity()
-        self.layers = nn.ModuleList(Layer(*block, **factory) for _ in range(c.depth))
+        self.class_embedding = nn.Parameter(torch.empty(c.width, **factory)) if has.class_token else None
+        self.pre_norm = ops.LayerNorm(c.width, eps=c.norm_eps, **factory) if has.pre_norm else nn.Identity()
+        self.layers = nn.ModuleList(layer(*block, **factory) for _ in range(c.depth))
         self.post_norm = ops.LayerNorm(c.width, eps=c.norm_eps, **factory)
-        self.projection = ops.Linear(c.width, c.projection, bias=False, **factory) if c.projection else None
+        self.projection = (
+            ops.Linear(c.width, c.projection, bias=has.projection_bias, **factory) if c.projection else None
+        )
         self.head = PoolingHead(*block, **factory) if c.pooling_head else None
 
     @property
@@ -85,10 +92,10 @@ class VisionEncoder(nn.Module):
 
     def _finish(self, x: Tensor, want: Collection[str]) -> dict[str, Tensor]:
         """The output of the last layer (B, N [+ 1], W), or its first token alone, -> the features made of it."""
-        finish = self._finish_clip if self.config.has_class_token else self._finish_siglip
+        finish = self._finish_class_token if self.config.has_class_token else self._finish_siglip
         return finish(x, want) if want else {}
 
-    def _finish_clip(self, x: Tensor, want: Collection[str]) -> dict[str, Tensor]:
+    def _finish_class_token(self, x: Tensor, want: Collection[str]) -> dict[str, Tensor]:
         made = {"last": x, "patches": x[:, 1:]}
         if not FROM_NORM.isdisjoint(want):
             normed = self.post_norm(x if "projected_patches" in want else x[:, :1])  # (B, N + 1 or 1, W)
@@ -127,23 +134,23 @@ class VisionEncoder(nn.Module):
 
     def _lack(self, feature: str) -> str:
         """Why this encoder has no such feature; empty if it has."""
-        config = self.config
-        if feature in FROM_PROJECTION and config.kind == "clip" and config.projection is None:
+        config, title = self.config, self.config.traits.title
+        if feature in FROM_PROJECTION and config.has_class_token and config.projection is None:
             return (
                 f"its file holds no visual projection. Hidden states and cls are there; for {feature} use a file "
                 "saved with the projection (transformers' CLIPVisionModelWithProjection or CLIPModel)."
             )
-        if feature in ("image_embeds", "pooled") and config.kind == "siglip" and not config.pooling_head:
+        if feature in ("image_embeds", "pooled") and not config.has_class_token and not config.pooling_head:
             return (
                 "its file holds no pooling head (head.*). Hidden states are there; use a file saved with the "
                 "whole vision model."
             )
-        if feature == "pooled" and config.kind == "clip":
-            return "CLIP has no pooling head. Ask for cls or image_embeds."
-        if feature == "cls" and config.kind == "siglip":
-            return "SigLIP has no class token. Ask for pooled."
-        if feature == "projected_patches" and config.kind == "siglip":
-            return "SigLIP has no visual projection. Ask for patches."
+        if feature == "pooled" and config.has_class_token:
+            return f"{title} has no pooling head. Ask for cls or image_embeds."
+        if feature == "cls" and not config.has_class_token:
+            return f"{title} has no class token. Ask for pooled."
+        if feature == "projected_patches" and not config.has_class_token:
+            return f"{title} has no visual projection. Ask for patches."
         return ""
 
     def _check_pixels(self, pixel_values: Tensor) -> None:

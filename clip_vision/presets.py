@@ -1,6 +1,6 @@
 """The table of known encoders: what shapes cannot tell (heads, activation, mean and std).
 
-Sources: the configuration files of openai/CLIP, OpenCLIP (`model_configs/`, `pretrained.py`) and transformers.
+Sources: the configuration files of openai/CLIP, OpenCLIP (`model_configs/`, `pretrained.py`), transformers and timm.
 Rows of the same shape differ in how the weights were trained; the first of them is the default, another is taken when
 its `hint` is found in the file name, or when the user names it.
 """
@@ -24,7 +24,11 @@ NAMES_ENCODER = re.compile(r"clip|vit", re.IGNORECASE)
 REPOSITORY = re.compile(r"models--")  # in the Hugging Face cache
 
 HEAD_WIDTH = 64  # of every encoder that is not in the table
-DEFAULT_ACTIVATION: dict[Kind, str] = {"clip": "gelu", "siglip": "gelu_pytorch_tanh"}
+DEFAULT_ACTIVATION: dict[Kind, str] = {
+    "clip": "gelu",
+    "siglip": "gelu_pytorch_tanh",
+    "eva": "silu",
+}
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,11 @@ def _clip(
     return Preset(f"CLIP ViT-{name}", "clip", width, depth, mlp_width, patch, size, heads, activation, mean, std, hint)
 
 
+def _eva(name: str, trunk: tuple[int, int, int, int, int], size: int) -> Preset:
+    width, depth, mlp_width, patch, heads = trunk
+    return Preset(f"EVA02-CLIP-{name}", "eva", width, depth, mlp_width, patch, size, heads, "silu")
+
+
 def _siglip(family: str, name: str, trunk: tuple[int, int, int, int, int], size: int) -> Preset:
     width, depth, mlp_width, patch, heads = trunk
     hint = r"siglip.?2" if family == "SigLIP2" else ""
@@ -112,6 +121,7 @@ def _siglip(family: str, name: str, trunk: tuple[int, int, int, int, int], size:
 # width, depth, mlp, patch, heads
 B32, B16, L14 = (768, 12, 3072, 32, 12), (768, 12, 3072, 16, 12), (1024, 24, 4096, 14, 16)
 H14, G14, BIGG14 = (1280, 32, 5120, 14, 16), (1408, 40, 6144, 14, 16), (1664, 48, 8192, 14, 16)
+EVA_B16, EVA_L14 = (768, 12, 2048, 16, 12), (1024, 24, 2730, 14, 16)
 L16, GIANT16 = (1024, 24, 4096, 16, 16), (1536, 40, 6144, 16, 16)
 SO400M14, SO400M16 = (1152, 27, 4304, 14, 16), (1152, 27, 4304, 16, 16)
 
@@ -141,6 +151,9 @@ PRESETS: tuple[Preset, ...] = (
     *(_siglip("SigLIP2", "so400m/14", SO400M14, size) for size in (224, 384)),
     *(_siglip("SigLIP2", "so400m/16", SO400M16, size) for size in (256, 384, 512)),
     *(_siglip("SigLIP2", "giant/16", GIANT16, size) for size in (256, 384)),
+    _eva("B-16", EVA_B16, 224),
+    _eva("L-14", EVA_L14, 224),
+    _eva("L-336", EVA_L14, 336),
 )
 
 

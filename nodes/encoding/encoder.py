@@ -26,7 +26,7 @@ from ...clip_vision import (
     fit,
     load,
     pack_weights,
-    to_transformers,
+    to_published,
     unpack_weights,
 )
 from ...clip_vision.preprocessing import normalise
@@ -109,7 +109,7 @@ class ImageEncoder:
         return self.patcher.is_dynamic()
 
     def get_sd(self) -> dict[str, torch.Tensor]:
-        return to_transformers(self.model)
+        return to_published(self.model)
 
     def encode_image(self, image: torch.Tensor, crop: bool = True) -> ImageFeatures:
         """Features of images (B, H, W, 3) in 0..1, as core nodes ask for them: cropped to the centre, or squashed."""

@@ -18,6 +18,7 @@ CONFIG = (
 )
 RENAMED = "transformers has no loader for files in this layout: this pack has renamed the weights for it."
 PREFIX = "vision_model."
+THERE = ("clip", "siglip")  # kinds of encoders
 
 
 def compare_encoder(file: str, picture: str | None = None) -> Comparison:
@@ -41,6 +42,8 @@ def _ours(file: str, picture: str | None) -> tuple[Tensor, Outputs, VisionConfig
     encoder = load(file, "cpu", torch.float32, pack=False)
     named = _is_named_as_there(read_header(file))
     config = encoder.config
+    if config.kind not in THERE:
+        raise ValueError(f"transformers has no encoder like {config.name}, with which this one could be compared.")
     shown = synthetic(config.image_size + 32) if picture is None else picture
     pixels = preprocess(shown, config.image_size, config.mean, config.std)
     head = ("image_embeds",) if config.projection is not None else ("pooled",) if config.pooling_head else ()

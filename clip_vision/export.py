@@ -1,0 +1,97 @@
+"""The weights of an encoder under the names of published files. Letters: N tokens, W width."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from .config import Kind
+from .key_names import transformers_name
+from .model import VisionEncoder
+
+
+def to_transformers(encoder: VisionEncoder) -> dict[str, Tensor]:
+    """The weights under the keys of transformers' CLIPVisionModelWithProjection or SiglipVisionModel.
+
+    ValueError: transformers has no such encoder.
+    """
+    if encoder.config.kind in PUBLISHED:
+        raise ValueError(
+            f"transformers has no {encoder.config.traits.title} encoder. `to_published` names the weights."
+        )
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in encoder.state_dict().items():
+        if match := re.fullmatch(r"(layers\.\d+\.attention\.)qkv(\.\w+)", name):
+            for letter, part in zip("qkv", tensor.chunk(3), strict=True):
+                renamed[transformers_name(f"{match[1]}{letter}{match[2]}")] = part.contiguous()
+        elif not name.startswith(("head.q.", "head.kv.")):
+            renamed[transformers_name(name)] = tensor
+    if encoder.head is not None:
+        own = encoder.head.state_dict()
+        for kind in ("weight", "bias"):
+            renamed[transformers_name(f"head.in_proj.{kind}")] = torch.cat((own[f"q.{kind}"], own[f"kv.{kind}"]))
+    return renamed
+
+
+def to_published(encoder: VisionEncoder) -> dict[str, Tensor]:
+    """The weights under the keys of files that load as this encoder: transformers', or those of its own project."""
+    rules = PUBLISHED.get(encoder.config.kind)
+    if rules is None:
+        return to_transformers(encoder)
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in encoder.state_dict().items():
+        pattern, keys, split = next(rule for rule in rules if re.fullmatch(rule[0], name))
+        parts = (part.contiguous() for part in split(tensor))
+        renamed.update(zip((re.sub(pattern, key, name) for key in keys), parts, strict=True))
+    return renamed
+
+
+def _whole(tensor: Tensor) -> Sequence[Tensor]:
+    return (tensor,)
+
+
+def _token(tensor: Tensor) -> Sequence[Tensor]:
+    return (tensor[None, None],)  # (1, 1, W)
+
+
+def _batch(tensor: Tensor) -> Sequence[Tensor]:
+    return (tensor[None],)  # (1, N, W)
+
+
+def _halves(tensor: Tensor) -> Sequence[Tensor]:
+    return tensor.chunk(2)
+
+
+def _thirds(tensor: Tensor) -> Sequence[Tensor]:
+    return tensor.chunk(3)
+
+
+def _outer_thirds(tensor: Tensor) -> Sequence[Tensor]:
+    return tensor.chunk(3)[::2]
+
+
+Rule = tuple[str, tuple[str, ...], Callable[[Tensor], Sequence[Tensor]]]
+
+_BLOCK = r"visual.blocks.\1."
+
+# Our name of a weight -> keys of the tensors that are made of it; how
+EVA_CLIP: tuple[Rule, ...] = (
+    (r"class_embedding", ("visual.cls_token",), _token),
+    (r"position_embedding", ("visual.pos_embed",), _batch),
+    (r"patch_embedding\.(\w+)", (r"visual.patch_embed.proj.\1",), _whole),
+    (r"post_norm\.(\w+)", (r"visual.norm.\1",), _whole),
+    (r"projection\.(\w+)", (r"visual.head.\1",), _whole),
+    (r"layers\.(\d+)\.(norm[12]\.\w+)", (_BLOCK + r"\2",), _whole),
+    (r"layers\.(\d+)\.attention\.qkv\.weight", tuple(f"{_BLOCK}attn.{x}_proj.weight" for x in "qkv"), _thirds),
+    (r"layers\.(\d+)\.attention\.qkv\.bias", tuple(f"{_BLOCK}attn.{x}_bias" for x in "qv"), _outer_thirds),
+    (r"layers\.(\d+)\.attention\.norm\.(\w+)", (_BLOCK + r"attn.inner_attn_ln.\2",), _whole),
+    (r"layers\.(\d+)\.attention\.out\.(\w+)", (_BLOCK + r"attn.proj.\2",), _whole),
+    (r"layers\.(\d+)\.mlp\.fc1\.(\w+)", (_BLOCK + r"mlp.w1.\2", _BLOCK + r"mlp.w2.\2"), _halves),
+    (r"layers\.(\d+)\.mlp\.norm\.(\w+)", (_BLOCK + r"mlp.ffn_ln.\2",), _whole),
+    (r"layers\.(\d+)\.mlp\.fc2\.(\w+)", (_BLOCK + r"mlp.w3.\2",), _whole),
+)
+
+PUBLISHED: dict[Kind, tuple[Rule, ...]] = {"eva": EVA_CLIP}
