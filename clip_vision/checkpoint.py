@@ -55,11 +55,11 @@ def load_encoder(
 ) -> VisionEncoder:
     """Build the image encoder that a flat state dict holds, in evaluation mode and without gradients.
 
-    The layout may be that of transformers, OpenCLIP, OpenAI, EVA-CLIP or timm's EVA02-CLIP; a text model beside it is
-    left out. Every other key has to be used. Sizes come from the tensors; heads, activation, mean and std from a row of
-    `presets.PRESETS`: `variant` names it, "auto" finds it by shape and, where rows share a shape, by `name`: the name
-    of the file, with its folders if these say what it is ("CLIP-ViT-L-14-laion2B/model.safetensors"). An encoder in no
-    row has heads 64 wide and gelu (OpenAI archives quick-gelu, SigLIP tanh gelu, EVA02-CLIP silu). Whatever
+    The layout may be that of transformers, OpenCLIP, OpenAI, EVA-CLIP, timm's EVA02-CLIP or CSD; a text model beside it
+    is left out. Every other key has to be used. Sizes come from the tensors; heads, activation, mean and std from a row
+    of `presets.PRESETS`: `variant` names it, "auto" finds it by shape and, where rows share a shape, by `name`: the
+    name of the file, with its folders if these say what it is ("CLIP-ViT-L-14-laion2B/model.safetensors"). An encoder
+    in no row has heads 64 wide and gelu (OpenAI archives quick-gelu, SigLIP tanh gelu, EVA02-CLIP silu). Whatever
     `metadata["vision_config"]` says in JSON ({"heads", "activation", "mean", "std", "image_size", "name"}) comes
     before a row found by "auto".
 

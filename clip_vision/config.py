@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["clip", "siglip", "eva"]
+Kind = Literal["clip", "siglip", "eva", "csd"]
 Rgb = tuple[float, float, float]
 
 
@@ -18,6 +18,7 @@ class Traits:
     pre_norm: a norm before the first layer
     projection_bias: the projection of the class token has a bias
     rotary: the layers are those of `eva`, which turn queries and keys by their place
+    normalised: image_embeds are L2-normalised
     """
 
     title: str
@@ -27,12 +28,14 @@ class Traits:
     pre_norm: bool = False
     projection_bias: bool = False
     rotary: bool = False
+    normalised: bool = False
 
 
 TRAITS: dict[Kind, Traits] = {
     "clip": Traits("CLIP", 1e-5, pre_norm=True),
     "siglip": Traits("SigLIP", 1e-6, class_token=False, patch_bias=True),
     "eva": Traits("EVA02-CLIP", 1e-6, patch_bias=True, projection_bias=True, rotary=True),
+    "csd": Traits("CSD", 1e-5, pre_norm=True, normalised=True),
 }
 
 
@@ -41,8 +44,8 @@ class VisionConfig:
     """One image encoder: sizes counted in the state dict, the rest from a row of `presets.PRESETS`.
 
     `kind` is a key of TRAITS: "clip" has a class token, a norm before the first layer and (usually) a projection;
-    "siglip" has neither but (usually) an attention pooling head; "eva" is CLIP with the layers of EVA-02.
-    `activation` is a key of `layers.ACTIVATIONS`. `mean` and `std` are per RGB channel
+    "siglip" has neither but (usually) an attention pooling head; "eva" is CLIP with the layers of EVA-02; "csd" is a
+    CLIP that was tuned for styles. `activation` is a key of `layers.ACTIVATIONS`. `mean` and `std` are per RGB channel
     of a picture in 0..1.
     """
 

@@ -53,6 +53,10 @@ def _whole(tensor: Tensor) -> Sequence[Tensor]:
     return (tensor,)
 
 
+def _transposed(tensor: Tensor) -> Sequence[Tensor]:
+    return (tensor.t(),)
+
+
 def _token(tensor: Tensor) -> Sequence[Tensor]:
     return (tensor[None, None],)  # (1, 1, W)
 
@@ -94,4 +98,19 @@ EVA_CLIP: tuple[Rule, ...] = (
     (r"layers\.(\d+)\.mlp\.fc2\.(\w+)", (_BLOCK + r"mlp.w3.\2",), _whole),
 )
 
-PUBLISHED: dict[Kind, tuple[Rule, ...]] = {"eva": EVA_CLIP}
+_RESBLOCK = r"backbone.transformer.resblocks.\1."
+
+CSD: tuple[Rule, ...] = (
+    (r"class_embedding", ("backbone.class_embedding",), _whole),
+    (r"position_embedding", ("backbone.positional_embedding",), _whole),
+    (r"patch_embedding\.weight", ("backbone.conv1.weight",), _whole),
+    (r"(pre|post)_norm\.(\w+)", (r"backbone.ln_\1.\2",), _whole),
+    (r"projection\.weight", ("last_layer_style",), _transposed),
+    (r"layers\.(\d+)\.norm([12])\.(\w+)", (_RESBLOCK + r"ln_\2.\3",), _whole),
+    (r"layers\.(\d+)\.attention\.qkv\.(\w+)", (_RESBLOCK + r"attn.in_proj_\2",), _whole),
+    (r"layers\.(\d+)\.attention\.out\.(\w+)", (_RESBLOCK + r"attn.out_proj.\2",), _whole),
+    (r"layers\.(\d+)\.mlp\.fc1\.(\w+)", (_RESBLOCK + r"mlp.c_fc.\2",), _whole),
+    (r"layers\.(\d+)\.mlp\.fc2\.(\w+)", (_RESBLOCK + r"mlp.c_proj.\2",), _whole),
+)
+
+PUBLISHED: dict[Kind, tuple[Rule, ...]] = {"eva": EVA_CLIP, "csd": CSD}

@@ -22,7 +22,8 @@ class VisionFeatures:
 
     The tokens of CLIP are the class token, then N patches row by row; SigLIP has patches only.
 
-    image_embeds (B, D): CLIP's projection of `cls`; for SigLIP the same as `pooled`.
+    image_embeds (B, D): CLIP's projection of `cls`, which CSD, the encoder of styles, L2-normalises; for SigLIP the
+        same as `pooled`.
     cls (B, W): CLIP's class token after the last layer and its norm (transformers' `pooler_output`).
     patches (B, N, W): `last` without the class token.
     projected_patches (B, N + 1, D): CLIP's last norm and projection of `last`, class token first: row 0 equals

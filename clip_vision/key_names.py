@@ -3,6 +3,7 @@
 "transformers": `vision_model.*`, or without that prefix as transformers 5 names a vision model that stands alone.
 "openclip": `visual.*`, which OpenAI's original files share. Both may be part of a file with a text model; the image
 tower that was saved alone has no `visual.`.
+"csd": OpenAI's image tower as `backbone.*`, with a projection for styles and one for contents.
 "eva-clip": `visual.blocks.*` of EVA-CLIP's own files; "timm": the same as timm names it, alone or within OpenCLIP.
 """
 
@@ -93,6 +94,19 @@ OPENCLIP_TOWER = Layout(
     dropped=(),
 )
 
+_CSD = r"(?:module\.)?"  # torch's DataParallel
+
+CSD = Layout(
+    "csd",
+    signature=_CSD + r"last_layer_style",
+    rules=(
+        *((_CSD + pattern.replace(r"visual\.", r"backbone\."), name) for pattern, name in OPENCLIP.rules[:-1]),
+        (_CSD + r"last_layer_style", "projection.transposed"),
+    ),
+    dropped=(_CSD + r"last_layer_content.*",),
+    kind="csd",
+)
+
 
 def _eva(name: str, prefix: str, inside: Rules, norm: str, dropped: tuple[str, ...]) -> Layout:
     """A layout of EVA02-CLIP. inside: the names within an attention and an mlp; norm: that of its attention's norm"""
@@ -147,7 +161,7 @@ TIMM_EVA = _eva(
     dropped=_TEXT,
 )
 
-LAYOUTS = (TRANSFORMERS, OPENCLIP, OPENCLIP_TOWER, EVA_CLIP, TIMM_EVA)
+LAYOUTS = (TRANSFORMERS, OPENCLIP, OPENCLIP_TOWER, EVA_CLIP, TIMM_EVA, CSD)
 
 # (a key of a file that is something else, what the file is and what to do), specific first
 FOREIGN: Rules = (

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import VisionConfig
@@ -102,6 +103,8 @@ class VisionEncoder(nn.Module):
             made["cls"] = normed[:, 0]
             if not FROM_PROJECTION.isdisjoint(want) and self.projection is not None:
                 projected = self.projection(normed)  # (B, N + 1 or 1, D)
+                if self.config.traits.normalised:
+                    projected = F.normalize(projected, dim=-1)
                 made["projected_patches"], made["image_embeds"] = projected, projected[:, 0]
         return {name: made[name] for name in want}
 

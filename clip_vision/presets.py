@@ -28,6 +28,7 @@ DEFAULT_ACTIVATION: dict[Kind, str] = {
     "clip": "gelu",
     "siglip": "gelu_pytorch_tanh",
     "eva": "silu",
+    "csd": "quick_gelu",
 }
 
 
@@ -94,9 +95,9 @@ def _clip(
     return Preset(f"CLIP ViT-{name}", "clip", width, depth, mlp_width, patch, size, heads, activation, mean, std, hint)
 
 
-def _eva(name: str, trunk: tuple[int, int, int, int, int], size: int) -> Preset:
+def _other(name: str, kind: Kind, trunk: tuple[int, int, int, int, int], size: int) -> Preset:
     width, depth, mlp_width, patch, heads = trunk
-    return Preset(f"EVA02-CLIP-{name}", "eva", width, depth, mlp_width, patch, size, heads, "silu")
+    return Preset(name, kind, width, depth, mlp_width, patch, size, heads, DEFAULT_ACTIVATION[kind])
 
 
 def _siglip(family: str, name: str, trunk: tuple[int, int, int, int, int], size: int) -> Preset:
@@ -151,9 +152,10 @@ PRESETS: tuple[Preset, ...] = (
     *(_siglip("SigLIP2", "so400m/14", SO400M14, size) for size in (224, 384)),
     *(_siglip("SigLIP2", "so400m/16", SO400M16, size) for size in (256, 384, 512)),
     *(_siglip("SigLIP2", "giant/16", GIANT16, size) for size in (256, 384)),
-    _eva("B-16", EVA_B16, 224),
-    _eva("L-14", EVA_L14, 224),
-    _eva("L-336", EVA_L14, 336),
+    _other("EVA02-CLIP-B-16", "eva", EVA_B16, 224),
+    _other("EVA02-CLIP-L-14", "eva", EVA_L14, 224),
+    _other("EVA02-CLIP-L-336", "eva", EVA_L14, 336),
+    _other("CSD ViT-L/14", "csd", L14, 224),
 )
 
 
