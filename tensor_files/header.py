@@ -20,6 +20,7 @@ from .torch_index import read_archive, read_legacy
 
 HEAD_BYTES = 512
 TENSOR = "torch tensor"
+WRAPPERS = ("state_dict.", "model_state_dict.")  # of trainers, who put optimisers beside them
 KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -54,8 +55,11 @@ Value = TypeVar("Value")
 
 def unwrapped(table: Mapping[str, Value]) -> Mapping[str, Value]:
     """The state dict inside a trainer's checkpoint; any other table is returned as it is."""
-    inner = {key.removeprefix("state_dict."): value for key, value in table.items() if key.startswith("state_dict.")}
-    return inner or table
+    inside = (
+        {key.removeprefix(wrapper): value for key, value in table.items() if key.startswith(wrapper)}
+        for wrapper in WRAPPERS
+    )
+    return next(filter(None, inside), table)
 
 
 def read_header(path: str | os.PathLike[str], one_tensor: bool = False) -> Header:

@@ -15,6 +15,12 @@ MAX_BYTES = 16 << 20  # published pickles are below 1 MB
 MAX_NAME = 256
 MAX_ARGUMENTS = 16
 
+SAFE = "Use a .safetensors version of the file."
+INSTEAD = {  # class of a published file that is a whole module -> what to use instead
+    "CSD_CLIP": "It is the style encoder CSD as a module (csd_clip.pth of IP-Adapter-Art): use the checkpoint of CSD "
+    "itself, pytorch_model.bin of tomg-group-umd/CSD-ViT-L, or save the state_dict() of the module as safetensors.",
+}
+
 
 class Table:
     """A dict or an OrderedDict as a list of pairs, because its keys may be of any kind and are not compared."""
@@ -73,7 +79,7 @@ class Machine:
             raise TypeError("a name that is not a text")
         full = f"{module}.{name}"
         if full not in self.names:
-            raise more_than_tensors(f"asks for {quoted(full)[1:-1]}")
+            raise more_than_tensors(f"asks for {quoted(full)[1:-1]}", INSTEAD.get(name, SAFE))
         return self.names[full]
 
 
@@ -84,8 +90,8 @@ def call(name: Any, arguments: Any) -> Any:
     return name.stand_in(*arguments)
 
 
-def more_than_tensors(what_it_does: str) -> UnusableFile:
+def more_than_tensors(what_it_does: str, instead: str = SAFE) -> UnusableFile:
     return UnusableFile(
-        "is a pickle that holds more than tensors; reading it could run code, so it was not read. Use a .safetensors "
-        f"version of the file. (It {what_it_does}.)"
+        "is a pickle that holds more than tensors; reading it could run code, so it was not read. "
+        f"{instead} (It {what_it_does}.)"
     )

@@ -139,7 +139,7 @@ NAMES: Mapping[str, Any] = {
     "torch._tensor._rebuild_from_type_v2": Name(_tensor_with_attributes),
     "collections.OrderedDict": Name(_table),
     "torch.Size": Name(_same),
-    # What checkpoints that ComfyUI reads hold besides tensors.
+    # What checkpoints that ComfyUI reads hold besides tensors, and the options of a training.
     **dict.fromkeys(
         (
             "torch.Tensor",
@@ -149,6 +149,7 @@ NAMES: Mapping[str, Any] = {
             "__builtin__.set",
             "collections.Counter",
             "_codecs.encode",
+            "argparse.Namespace",
             "numpy.dtype",
             "numpy.core.multiarray.scalar",
             "numpy._core.multiarray.scalar",

@@ -5,12 +5,14 @@ The file is not memory-mapped: once the tensors that are needed have been read, 
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import re
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, BinaryIO, Protocol, cast
 
 import torch
@@ -42,6 +44,8 @@ DTYPES = {
     "C128": torch.complex128,
 }
 PACKED = torch.uint8  # for dtypes that torch cannot compute with: several numbers in a byte, or powers of two
+
+NUMPY_NUMBERS = ("numpy.core.multiarray", "numpy._core.multiarray")  # where files say that numbers of numpy are made
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
@@ -198,6 +202,7 @@ class _Reader:
 
 @contextmanager
 def _torch(path: Path, header: Header, before: State) -> Generator[Read]:
+    cast(Any, torch.serialization).add_safe_globals(_options())  # for good: another thread may be reading a file
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except MemoryError:
@@ -211,6 +216,22 @@ def _torch(path: Path, header: Header, before: State) -> Generator[Read]:
     tensors = dict(unwrapped(dict(_leaves(loaded, ""))))
     del loaded
     yield lambda name, dtype=None: tensors.pop(name).to(dtype)
+
+
+@cache
+def _options() -> list[Any]:
+    """What trainers put beside tensors: the options of a training, and numbers of numpy. All of it is data."""
+    import numpy  # needed for torch files alone
+
+    def number(module: str) -> object:
+        def scalar(kind: Any, data: bytes) -> Any:
+            return cast(Any, numpy).frombuffer(data, kind)[0]
+
+        scalar.__module__, scalar.__qualname__ = module, "scalar"
+        return scalar
+
+    kinds = (type(numpy.dtype(word)) for word in ("bool", "int32", "int64", "float32", "float64"))
+    return [argparse.Namespace, numpy.dtype, *kinds, *map(number, NUMPY_NUMBERS)]
 
 
 def _leaves(table: object, prefix: str) -> Iterator[tuple[str, Tensor]]:

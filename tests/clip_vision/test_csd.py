@@ -1,11 +1,20 @@
 """CSD, the style encoder: OpenAI's ViT-L/14 tuned for styles, with a projection for styles and one for contents."""
 
+import argparse
+import re
+import sys
+import zipfile
+from types import ModuleType
+
+import numpy
 import pytest
 import torch
 import witness
 from witness import ROWS
 
-from image_prompt.clip_vision import load_encoder, to_published, to_transformers
+from image_prompt.clip_vision import load, load_encoder, to_published, to_transformers
+from image_prompt.tensor_files import read_header
+from image_prompt.tensor_files.weights import open_weights
 
 CLIP, ROW = ROWS["CLIP ViT-L/14"], ROWS["CSD ViT-L/14"]
 
@@ -69,3 +78,37 @@ def test_a_missing_style_or_an_unknown_weight_is_refused(file):
         ours({key: tensor for key, tensor in file.items() if key != "last_layer_style"})
     with pytest.raises(ValueError, match=r"does not know: .*backbone\.proj"):
         ours(file | {"backbone.proj": torch.zeros(128, 24)})
+
+
+@pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])  # older files have the former
+def test_its_checkpoint_is_read_without_the_optimisers_and_options_beside_it(file, tmp_path, core):
+    training = {
+        "model_state_dict": {f"module.{key}": tensor for key, tensor in file.items()},
+        "opt_bb": {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 0.1}]},
+        "iter": numpy.int64(3),
+        "args": argparse.Namespace(arch="vit_large", lr=numpy.float64(0.1), clip=None),
+    }
+    torch.save(training, tmp_path / "saved.bin")
+    with (
+        zipfile.ZipFile(tmp_path / "saved.bin") as saved,
+        zipfile.ZipFile(tmp_path / "checkpoint.bin", "w") as checkpoint,
+    ):
+        for entry in saved.namelist():
+            checkpoint.writestr(entry, re.sub(rb"numpy\._?core(?=\.multiarray\n)", core, saved.read(entry)))
+    header = read_header(tmp_path / "checkpoint.bin")
+    assert "module.last_layer_style" in header.state_dict and len(header.state_dict) == len(file)
+    with open_weights(tmp_path / "checkpoint.bin") as weights:
+        found = {key: weights.read(key) for key in weights.tensors}
+    assert all(torch.equal(found[f"module.{key}"], tensor) for key, tensor in file.items())
+    assert ours(found).config.name == ROW.name
+
+
+def test_a_pickled_module_is_refused_with_what_to_get_instead(tmp_path, monkeypatch):
+    module = ModuleType("csd_clip")
+    module.CSD_CLIP = type("CSD_CLIP", (torch.nn.Linear,), {"__module__": "csd_clip"})
+    monkeypatch.setitem(sys.modules, "csd_clip", module)
+    torch.save(module.CSD_CLIP(2, 3), tmp_path / "csd_clip.pth")
+    with pytest.raises(
+        ValueError, match=r"csd_clip.pth is a pickle .* was not read. .* tomg-group-umd/CSD-ViT-L, or save"
+    ):
+        load(tmp_path / "csd_clip.pth", "cpu")
