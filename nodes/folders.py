@@ -22,9 +22,11 @@ from .activity import count, timed
 ADAPTER_FOLDER = "ipadapter"
 ENCODER_FOLDER = "clip_vision"
 FEATURES_FOLDER = "image_prompts"
+FACE_FOLDER = "insightface"
 OWN_FOLDERS = {  # which ComfyUI does not know -> the extensions of the files in them
     ADAPTER_FOLDER: folder_paths.supported_pt_extensions,
     FEATURES_FOLDER: MODEL_TYPES[FEATURES_FOLDER].extensions,
+    FACE_FOLDER: MODEL_TYPES[FACE_FOLDER].extensions,
 }
 
 

@@ -34,7 +34,9 @@ class Entry:
     encoder: str  # the encoder that an adapter needs, or that this is, as `ip_adapter.ENCODERS` names it
     purposes: tuple[str, ...]  # "light", "standard", "plus", "plus face", "composition", "FaceID" ...
     folder: str  # the name of a folder in models/
-    files: tuple[str, ...]  # names that programs give it, with folders where a name alone is not enough
+    # Names that programs give it, with folders where a name alone is not enough. Of a face pack: the archive, then what
+    # is in it, the file that finds faces and the one that recognises them first.
+    files: tuple[str, ...]
     companion: str = ""  # id of the LoRA that belongs to it
     size: int | None = None  # bytes
     sha256: str = ""

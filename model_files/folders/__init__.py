@@ -1,5 +1,6 @@
 """Know which folders hold models of which type, and list the files in them. Needs no torch."""
 
+from .face_packs import face_packs
 from .installation import INDEX, SYSTEM_USER, Installation, user_catalogues
 from .listing import Listing
 from .model_folders import ModelFile, ModelFolders, NotInstalled
@@ -16,6 +17,7 @@ __all__ = [
     "ModelFile",
     "ModelFolders",
     "NotInstalled",
+    "face_packs",
     "modified",
     "numbered_names",
     "user_catalogues",

@@ -37,13 +37,14 @@ def model_files(folder: str, extensions: Collection[str], seen: set[Hashable]) -
                 if entry.is_dir():
                     if entry.name not in SKIPPED:
                         (linked if entry.is_symlink() else folders).append((entry.path, f"{name}/"))
-                elif _is_model(entry.name, extensions) and entry.is_file():
+                elif is_model(entry.name, extensions) and entry.is_file():
                     yield name, entry.stat()
             except OSError:  # gone, or a link that leads to itself
                 continue
 
 
-def _is_model(name: str, extensions: Collection[str]) -> bool:
+def is_model(name: str, extensions: Collection[str]) -> bool:
+    """Whether a file of this name may be a model."""
     return os.path.splitext(name)[1].lower() in extensions and not name.startswith(APPLE_DOUBLE)
 
 

@@ -2,6 +2,7 @@
 
 from .checks import Matcher, full_name
 from .explanation import about, explain, named
+from .face_packs import pack_folder, pack_names
 from .report import Report, Row, table
 from .requirement import HOMES, Need, Resolution
 from .resolution import PATIENCE, glance, resolve
@@ -24,6 +25,8 @@ __all__ = [
     "glance",
     "identity_words",
     "named",
+    "pack_folder",
+    "pack_names",
     "resolve",
     "table",
 ]

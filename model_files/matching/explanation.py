@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...tensor_files import printable
 from ..catalogue import Entry
+from ..folders.face_packs import BELOW
 from ..index import IndexedFile
 from .requirement import Resolution, short
 from .support import APPLIED_TO, refusal
@@ -67,8 +68,21 @@ def advice(entry: Entry, place: str = "") -> str:
     """What to do about a published file that is missing. `place` is the folder that is searched first."""
     if why_not := refusal(entry):
         return f"{entry.title} is published ({entry.page or entry.url}), but this pack does not apply it. {why_not}"
-    source = entry.url or entry.page or "its author"
-    return f"Get {entry_words(entry)} from {source} and put it into {place or f'models/{entry.folder}'}."
+    source, folder = entry.url or entry.page or "its author", place or f"models/{entry.folder}"
+    what_to_do = unpack_it(entry, folder) if is_archive(entry) else f"put it into {folder}"
+    return f"Get {entry_words(entry)} from {source} and {what_to_do}."
+
+
+def is_archive(entry: Entry) -> bool:
+    """Whether an entry is published as an archive that has to be unpacked."""
+    return entry.files[0].endswith(".zip")
+
+
+def unpack_it(entry: Entry, folder: str) -> str:
+    """What to do with the archive of a face pack. folder: that of all face packs"""
+    names = [file.rpartition("/")[2] for file in entry.files[1:3]]
+    inside = f", so that {' and '.join(names)} are in it" if names else ""
+    return f"unpack it into {folder}/{BELOW}/{entry.files[0].removesuffix('.zip')}{inside}"
 
 
 def _searched(resolution: Resolution) -> str:

@@ -1,0 +1,32 @@
+"""The face packs in ComfyUI's folders: the models with which faces are found and recognised."""
+
+from pathlib import Path
+
+import folder_paths
+
+from ...model_files.catalogue import BrokenCatalogue, Catalogue
+from ...model_files.matching import pack_folder, pack_names
+from ..folders import FACE_FOLDER
+from .model_library import catalogue
+
+
+def face_pack_names() -> list[str]:
+    """The names of the face packs that are there, then those of the others that are published."""
+    try:
+        known = catalogue()
+    except BrokenCatalogue:  # whoever looks for a missing pack is told
+        known = Catalogue.load()
+    return pack_names(_roots(), known)
+
+
+def face_pack_folder(name: str) -> Path:
+    """The folder with the files of a face pack.
+
+    Raises:
+        ValueError: it is not there. The text says which files to get, from where, into which folder, and their licence.
+    """
+    return pack_folder(name, _roots(), catalogue())
+
+
+def _roots() -> list[Path]:
+    return [Path(path) for path in folder_paths.get_folder_paths(FACE_FOLDER)]
