@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import Any, SupportsIndex, cast
 
 import torch
@@ -11,6 +12,18 @@ from torch import Tensor
 
 from ..tensor_files.placement import DTYPES, find_device, find_dtype
 
+OTHERS: Mapping[str, int] = MappingProxyType(  # features of faces and texts -> how many dimensions they have
+    {
+        "face_embeds": 2,
+        "face_embeds_raw": 2,
+        "face_penultimate": 3,
+        "face_box_penultimate": 3,
+        "face_eva_embeds": 2,
+        "face_eva_hidden": 3,
+        "instruction": 3,
+        "prompt": 3,
+    }
+)
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 Pick = SupportsIndex | slice | Sequence[int] | Sequence[bool] | Tensor
@@ -34,6 +47,7 @@ class VisionFeatures:
     hidden {index: (B, N [+ 1], W)}: transformers' `hidden_states[index]`, never normed: 0 is the input of the first
         layer, -1 or `depth` the output of the last. Keys are the indices that were asked for.
     pooled (B, W): SigLIP's attention pooling (transformers' `pooler_output`).
+    others {name: (B, ...)}: what else is known of the pictures, such as the face in each, by the names of `OTHERS`.
     encoder: the name of the encoder; empty if it is not known.
 
     They act as a batch of B pictures: `len`, iteration, and an index, a slice, a list or a tensor of indices give
@@ -48,6 +62,7 @@ class VisionFeatures:
     last: Tensor | None = None
     pooled: Tensor | None = None
     hidden: Mapping[int, Tensor] | None = None
+    others: Mapping[str, Tensor] | None = None
     encoder: str = ""
 
     def select(self, name: str) -> Tensor:
@@ -61,7 +76,7 @@ class VisionFeatures:
         return [name for name in FEATURES if getattr(self, name) is not None]
 
     def as_dict(self) -> dict[str, Tensor]:
-        """The features that are there, by name, without `hidden`."""
+        """The features that are there, by name, without `hidden` and `others`."""
         return {name: self.select(name) for name in self.names()}
 
     def to(
@@ -80,7 +95,7 @@ class VisionFeatures:
         return self._each(lambda tensor: tensor.to(found, None if dtype is None else find_dtype(dtype, torch.float32)))
 
     def __len__(self) -> int:
-        return len(next(iter((*self.as_dict().values(), *(self.hidden or {}).values())), ()))
+        return len(next(iter((*self.as_dict().values(), *self._hidden_and_others().values())), ()))
 
     def __getitem__(self, pictures: Pick) -> VisionFeatures:
         rows = _rows(pictures, len(self))
@@ -90,7 +105,7 @@ class VisionFeatures:
         return (self[number] for number in range(len(self)))
 
     def __repr__(self) -> str:
-        tensors = {**self.as_dict(), **{f"hidden {index}": state for index, state in (self.hidden or {}).items()}}
+        tensors = {**self.as_dict(), **self._hidden_and_others()}
         shapes = [f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items()]
         count = f"{len(self)} picture{'' if len(self) == 1 else 's'}"
         return f"VisionFeatures({', '.join([self.encoder or 'unknown encoder', count, *shapes])})"
@@ -98,10 +113,14 @@ class VisionFeatures:
     def _each(self, change: Callable[[Tensor], Tensor]) -> VisionFeatures:
         named: dict[str, Any] = {name: change(tensor) for name, tensor in self.as_dict().items()}
         hidden = {index: change(state) for index, state in (self.hidden or {}).items()}
-        return replace(self, **named, hidden=hidden or None)
+        others = {name: change(tensor) for name, tensor in (self.others or {}).items()}
+        return replace(self, **named, hidden=hidden or None, others=others or None)
+
+    def _hidden_and_others(self) -> dict[str, Tensor]:
+        return {**{f"hidden {index}": state for index, state in (self.hidden or {}).items()}, **(self.others or {})}
 
 
-FEATURES = tuple(field.name for field in fields(VisionFeatures) if field.name not in ("hidden", "encoder"))
+FEATURES = tuple(field.name for field in fields(VisionFeatures) if field.name not in ("hidden", "others", "encoder"))
 
 
 def concatenate(parts: Sequence[VisionFeatures]) -> VisionFeatures:

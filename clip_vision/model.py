@@ -82,6 +82,7 @@ class VisionEncoder(nn.Module):
             **self._finish(x, final),
             penultimate=states[depth - 1] if "penultimate" in want else None,
             hidden={index: states[number] for index, number in indices.items()} or None,
+            others=None,
             encoder=self.config.name,
         )
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from ..tensor_files import PassingTrouble, UnusableFile, printable
 from ..tensor_files.weights import Weights, checked_path, named_weights
 from ..tensor_files.writing import write_tensors
-from .features import VisionFeatures
+from .features import FEATURES, OTHERS, VisionFeatures
 from .images import Pictures
 from .old_embeds import read_old
 from .saved_checks import RANKS, by_name, check_features, check_layout, rank
@@ -31,6 +31,7 @@ from .sources import is_thumbnail, pixel_digests, thumbnail, unpacked
 
 FORMAT = "image_prompt_features"  # key of the metadata; its text is the version of the format
 VERSION = 1
+WITH_OTHERS = 2  # of files with features of faces or texts, which the first version does not know
 SUFFIX = ".safetensors"
 HIDDEN = re.compile(r"hidden\.(-?(?:0|[1-9]\d{0,3}))")
 EMPTY = "empty."  # before the names of what an empty picture gives
@@ -51,7 +52,7 @@ class SavedFeatures:
 
     features: of B pictures
     empty: what adapters read of an empty picture, for their unconditional rows: `penultimate` of pixel values that are
-        zero, `image_embeds` of a black picture; a field is None if it is not known
+        zero, `image_embeds` of a black picture, `instruction` of an empty text; a field is None if it is not known
     negative: what an old file holds as the features of its negative, or None
     kept_for: name of the only adapter whose features were kept; empty if all were
     pixel_shape: of the pixel values of one picture as the encoder read it, (3, S, S); empty if it is not known
@@ -140,7 +141,7 @@ def load_features(path: str | os.PathLike[str], *, name: str = "") -> SavedFeatu
 
 def _metadata(saved: SavedFeatures) -> dict[str, str]:
     metadata = {
-        FORMAT: str(VERSION),
+        FORMAT: str(WITH_OTHERS if saved.features.others else VERSION),
         "encoder": printable(saved.features.encoder, LONGEST),
         "widths": json.dumps(_widths(saved.features)),
         "kept_for": printable(saved.kept_for, LONGEST),
@@ -182,16 +183,18 @@ def _read(weights: Weights) -> SavedFeatures:
 
 
 def _check_version(version: str) -> None:
-    if version != str(VERSION):
+    if version not in (str(VERSION), str(WITH_OTHERS)):
         raise ValueError(
-            f"It was saved in version {printable(version, 20)} of the format, and this is version {VERSION}: update "
-            "Image Prompt, or encode the picture again."
+            f"It was saved in version {printable(version, 20)} of the format, and this is version {WITH_OTHERS}: "
+            "update Image Prompt, or encode the picture again."
         )
 
 
 def _fields(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     hidden = {int(found[1]): tensor for name, tensor in tensors.items() if (found := HIDDEN.fullmatch(name))}
-    return {**{name: tensor for name, tensor in tensors.items() if name in RANKS}, "hidden": hidden or None}
+    others = {name: tensor for name, tensor in tensors.items() if name in OTHERS}
+    named = {name: tensor for name, tensor in tensors.items() if name in FEATURES}
+    return {**named, "hidden": hidden or None, "others": others or None}
 
 
 def _table(metadata: Mapping[str, str], key: str) -> Any:

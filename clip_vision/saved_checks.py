@@ -7,15 +7,15 @@ from typing import cast
 
 from torch import Tensor
 
-from .features import FEATURES, VisionFeatures
+from .features import FEATURES, OTHERS, VisionFeatures
 
-RANKS = {**dict.fromkeys(FEATURES, 3), "image_embeds": 2, "cls": 2, "pooled": 2}  # (B, D) or (B, N, W)
+RANKS = {**dict.fromkeys(FEATURES, 3), "image_embeds": 2, "cls": 2, "pooled": 2, **OTHERS}  # (B, D) or (B, N, W)
 
 
 def by_name(features: VisionFeatures) -> dict[str, Tensor]:
     """All tensors of features, those of `hidden` as "hidden.INDEX"."""
     hidden = {f"hidden.{index}": states for index, states in (features.hidden or {}).items()}
-    return {**features.as_dict(), **hidden}
+    return {**features.as_dict(), **hidden, **(features.others or {})}
 
 
 def check_features(features: VisionFeatures) -> VisionFeatures:

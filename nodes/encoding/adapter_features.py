@@ -11,7 +11,9 @@ from ...ip_adapter import Features, IPAdapter, Reads
 from ...model_files.index import encoder_word
 from .. import input_checks
 from ..loading.model_library import encoder_need, explained
-from .features import FIELDS, NEGATIVES
+from .features import FIELDS, NEGATIVES, OF_FACES, OF_TEXTS
+
+ENCODE_FACE = "Encode Face Prompt"
 
 
 def reference_features(adapter: IPAdapter, features: Output, name: str = "features") -> Features:
@@ -89,10 +91,27 @@ def _advice(adapter: IPAdapter, field: str) -> str:
     return f"encode the image with Encode Image Prompt and {adapter.encoder_name}"
 
 
+def _way_to_make(adapter: IPAdapter, features: Output, field: str) -> str:
+    """What to do to get a field that the features lack, as words that follow a colon."""
+    if field in OF_TEXTS:
+        return "connect clip to Encode Image Prompt, and write there what to take from the image as the instruction"
+    if field in OF_FACES:
+        encoder = adapter.encoder_name and f", with {adapter.encoder_name} as clip_vision"
+        return f"encode the face with {ENCODE_FACE}{encoder}"
+    if any(isinstance(getattr(features, each, None), torch.Tensor) for each in OF_FACES):
+        return f"they are of a face. Encode the whole image with Encode Image Prompt and {adapter.encoder_name}"
+    return f"encode the image with {adapter.encoder_name}"
+
+
 def _by_rule(reads: Reads, features: Output, references: torch.Tensor, name: str) -> torch.Tensor:
     if reads.negative == "zeros":
         return torch.zeros_like(references[:1])
     found = getattr(features, NEGATIVES[reads.negative], None)
+    if found is None and reads.name in OF_TEXTS:
+        raise ValueError(
+            f"This adapter needs the text encoder's answer to an empty text as well, which the {name} do not have: "
+            "connect clip to Encode Image Prompt, or connect a negative."
+        )
     if found is None:
         raise ValueError(
             f"This adapter needs the encoder's answer to an empty image as well, which the {name} do not have: use "

@@ -6,7 +6,7 @@ Letters: B pictures, S the side of the square picture that an encoder reads, N p
 import copy
 import logging
 import weakref
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Mapping
 from functools import partial
 from typing import Any
 
@@ -36,12 +36,14 @@ from ...tensor_files.placement import DTYPES
 from .. import input_checks
 from ..activity import count
 from ..folders import ENCODER_FOLDER, file_state, listed_name
-from .features import FIELDS, ImageFeatures
+from .features import ENCODED, ImageFeatures
 
 CPU = torch.device("cpu")
 CORE_TYPES = ("clip_vision_model", "siglip_vision_model")  # others have no hidden states or no fixed picture size
-FEATURES = {field: feature for feature, field in FIELDS.items()}
+FEATURES = {field: feature for feature, field in ENCODED.items()}
 EVERY_LAYER = "all_hidden_states"  # core's field, (B, layers, N, W)
+SOME_LAYERS = "some_hidden_states"  # those of `LAYERS`, one after the other, (B, len(LAYERS) * N, W)
+LAYERS: Mapping[str, tuple[int, ...]] = {"eva": (4, 8, 12, 16, 20)}  # by kind of encoder, those that PuLID reads
 
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -65,6 +67,7 @@ class ImageEncoder:
         self.config = {"model_type": f"{config.kind}_vision_model", "image_size": config.image_size}
         has_embeds = config.projection is not None or config.pooling_head
         self.fields = tuple(name for name in FEATURES if has_embeds or name != "image_embeds")
+        self.layers = LAYERS.get(config.kind, ())
         self.patcher = comfy.model_patcher.CoreModelPatcher(
             module, load_device=load_device, offload_device=comfy.model_management.text_encoder_offload_device()
         )
@@ -130,7 +133,8 @@ class ImageEncoder:
         chunk: pictures in one forward pass; None: as many as are fast
         on_chunk: called after each pass with the number of its pictures
         """
-        layers = range(1, self.model.config.depth + 1) if EVERY_LAYER in want else ()
+        every = range(1, self.model.config.depth + 1)
+        layers = every if EVERY_LAYER in want else self.layers if SOME_LAYERS in want else ()
         features = [FEATURES[field] for field in want if field in FEATURES]
         found = encode_pixels(
             self.model,
@@ -142,8 +146,10 @@ class ImageEncoder:
             keep_on=comfy.model_management.intermediate_device(),
         )
         fields = {field: found.select(FEATURES[field]) for field in want if field in FEATURES}
-        if found.hidden:
-            fields[EVERY_LAYER] = torch.stack([found.hidden[number] for number in layers], dim=1)
+        if found.hidden and SOME_LAYERS in want:
+            fields[SOME_LAYERS] = torch.cat([found.hidden[number] for number in self.layers], dim=1)
+        if found.hidden and EVERY_LAYER in want:
+            fields[EVERY_LAYER] = torch.stack([found.hidden[number] for number in every], dim=1)
             fields["penultimate_hidden_states"] = fields[EVERY_LAYER][:, -2]  # held once, as core does
         return fields
 
@@ -155,6 +161,7 @@ class CoreEncoder:
         self.model = clip_vision.model
         self.key = weakref.ref(clip_vision.model)
         self.name = ""  # core does not keep the name of what it loaded
+        self.layers = ()
         self.fields = tuple(FEATURES)
         self.load_device = clip_vision.load_device
         self.image_size, self.image_mean, self.image_std = (
@@ -203,7 +210,7 @@ def encode_picture(encoder: Encoder, picture: torch.Tensor, want: Collection[str
 
     want: names of fields of core's output; by default all that the encoder gives
     """
-    pixels = _pixel_values(encoder, picture)
+    pixels = pixel_values(encoder, picture)
     fields: dict[str, Any] = encode_pixel_values(encoder, pixels, want or encoder.fields)
     return ImageFeatures(
         **empty_picture(encoder),
@@ -249,10 +256,10 @@ def _zero_pixels(encoder: Encoder) -> torch.Tensor:
 
 
 def _black_pixels(encoder: Encoder) -> torch.Tensor:
-    return _pixel_values(encoder, torch.zeros(1, encoder.image_size, encoder.image_size, 3))
+    return pixel_values(encoder, torch.zeros(1, encoder.image_size, encoder.image_size, 3))
 
 
-def _pixel_values(encoder: Encoder, picture: torch.Tensor) -> torch.Tensor:
+def pixel_values(encoder: Encoder, picture: torch.Tensor) -> torch.Tensor:
     """Normalise a picture as the encoder needs it: (B, S, S, 3) in 0..1 -> (B, 3, S, S)."""
     mean, std = ((r, g, b) for r, g, b in (encoder.image_mean, encoder.image_std))  # core's encoders have lists
     return normalise(picture, mean, std)

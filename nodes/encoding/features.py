@@ -13,17 +13,30 @@ from comfy.model_patcher import ModelPatcher
 
 from ...clip_vision import combine
 
-FIELDS: Mapping[str, str] = MappingProxyType(  # feature, as encoders and adapters call it -> core's field, batch first
+ENCODED: Mapping[str, str] = MappingProxyType(  # feature, as encoders and adapters call it -> core's field, batch first
     {
         "image_embeds": "image_embeds",
         "last": "last_hidden_state",
         "penultimate": "penultimate_hidden_states",
     }
 )
-READ_BY_CORE = (*FIELDS.values(), "all_hidden_states")
-NEGATIVES = {  # `Reads.negative`: rule for the unconditional rows -> field with the feature of an empty picture
+OF_FACES = (
+    "face_embeds",
+    "face_embeds_raw",
+    "face_penultimate",
+    "face_box_penultimate",
+    "face_eva_embeds",
+    "face_eva_hidden",
+)
+OF_TEXTS = ("instruction", "prompt")
+FIELDS: Mapping[str, str] = MappingProxyType(  # the same of all features: those that core does not know keep their name
+    {**ENCODED, **{feature: feature for feature in (*OF_FACES, *OF_TEXTS)}}
+)
+READ_BY_CORE = (*ENCODED.values(), "all_hidden_states")
+NEGATIVES = {  # `Reads.negative`: rule for the unconditional rows -> field with the feature of an empty picture or text
     "encoded zeros": "negative_penultimate",
     "encoded black": "negative_image_embeds",
+    "empty text": "negative_instruction",
 }
 
 
@@ -58,18 +71,21 @@ class ImageFeatures(Output):
 
     negative_penultimate: (1, N, W), penultimate hidden states of a picture that is zero after normalisation, or None
     negative_image_embeds: (1, D), image_embeds of a black picture, or None
+    negative_instruction: (1, N, W), last hidden states of an empty text, or None
     encoder: name of the encoder; empty if it is not known
     kept_for: name of the only adapter whose features were kept; empty if all fields were kept
     """
 
     negative_penultimate = MadeWhenRead()
     negative_image_embeds = MadeWhenRead()
+    negative_instruction = MadeWhenRead()
 
     def __init__(
         self,
         *,
         negative_penultimate: torch.Tensor | Deferred | None,
         negative_image_embeds: torch.Tensor | Deferred | None = None,
+        negative_instruction: torch.Tensor | Deferred | None = None,
         encoder: str,
         kept_for: str = "",
         **fields: object,
@@ -77,6 +93,7 @@ class ImageFeatures(Output):
         self.mm_projected = None
         self.negative_penultimate = negative_penultimate
         self.negative_image_embeds = negative_image_embeds
+        self.negative_instruction = negative_instruction
         self.encoder = encoder
         self.kept_for = kept_for
         for name, value in fields.items():

@@ -16,9 +16,10 @@ from ...model_files.folders import numbered_names
 from ...tensor_files.writing import NameTaken
 from ..folders import FEATURES_FOLDER, digest, file_state, model_names, names_below
 from .encoder import EVERY_LAYER, Encoder, as_encoder, empty_picture
-from .features import FIELDS, NEGATIVES, ImageFeatures
+from .features import ENCODED, FIELDS, NEGATIVES, OF_FACES, OF_TEXTS, ImageFeatures
 
 EMPTY = {name.removeprefix("negative_"): name for name in NEGATIVES.values()}  # feature -> field of an empty picture
+NOT_OF_PICTURES = (*OF_FACES, *OF_TEXTS)
 OLD = frozenset((".ipadpt",))
 PLACES: Mapping[str, Callable[[], str]] = {  # where IPAdapter Plus saves its files, and where it loads them from
     "input": folder_paths.get_input_directory,
@@ -79,7 +80,7 @@ def image_features(saved: SavedFeatures, name: str, clip_vision: object = None) 
         fields[EVERY_LAYER] = torch.stack([*hidden.values()], dim=1)
     negatives = {} if clip_vision is None else dict(empty_picture(_same_encoder(clip_vision, found.encoder, name)))
     if saved.empty is not None:
-        known = {field: getattr(saved.empty, feature) for feature, field in EMPTY.items()}
+        known = {field: _kept(saved.empty, feature) for feature, field in EMPTY.items()}
         negatives |= {field: _on_device(tensor) for field, tensor in known.items() if tensor is not None}
     return ImageFeatures(
         **{field: negatives.get(field) for field in EMPTY.values()},
@@ -155,16 +156,22 @@ def _hidden(features: Output) -> dict[int, torch.Tensor] | None:
 
 
 def _vision_features(features: Output, fields: Mapping[str, str], encoder: str) -> VisionFeatures:
-    named: dict[str, Any] = dict(_tensors(features, fields))
-    return VisionFeatures(**named, encoder=encoder)
+    found = _tensors(features, fields)
+    named: dict[str, Any] = {name: tensor for name, tensor in found.items() if name not in NOT_OF_PICTURES}
+    others = {name: tensor for name, tensor in found.items() if name in NOT_OF_PICTURES}
+    return VisionFeatures(**named, others=others or None, encoder=encoder)
+
+
+def _kept(features: VisionFeatures, name: str) -> torch.Tensor | None:
+    return (features.others or {}).get(name) if name in NOT_OF_PICTURES else getattr(features, name)
 
 
 def _fields(features: VisionFeatures, name: str) -> dict[str, torch.Tensor]:
-    found = {field: getattr(features, feature) for feature, field in FIELDS.items()}
+    found = {field: _kept(features, feature) for feature, field in FIELDS.items()}
     fields = {field: tensor for field, tensor in found.items() if tensor is not None}
     if not fields:
         held = ", ".join([*features.names(), *(["hidden states"] if features.hidden else [])])
-        raise ValueError(f"{name} holds {held}, and nodes read {', '.join(FIELDS)}: save one of these as well.")
+        raise ValueError(f"{name} holds {held}, and nodes read {', '.join(ENCODED)}: save one of these as well.")
     return fields
 
 

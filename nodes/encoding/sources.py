@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from .encoder import Encoder, encode_pixel_values
-from .features import FIELDS
+from .features import ENCODED
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,5 +54,5 @@ def _encoded(field: str, given: Given) -> torch.Tensor:
 
 
 SOURCES: Mapping[str, Callable[[Given], torch.Tensor]] = {
-    feature: partial(_encoded, field) for feature, field in FIELDS.items()
+    feature: partial(_encoded, field) for feature, field in ENCODED.items()
 }

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,19 @@ def test_what_is_saved_comes_back_to_the_bit(tmp_path, features):
     same(found.empty, empty)
     assert (found.kept_for, found.pixel_shape, found.negative) == ("a.safetensors", (3, 32, 32), None)
     assert (found.thumbnail, found.sources) == (written.thumbnail, written.sources)
+
+
+def test_features_of_faces_and_texts_are_of_the_second_version(tmp_path, features):
+    """Programs that know the first one alone say that they are too old, instead of calling the file damaged."""
+    others = {"face_embeds": rand(3, 512), "face_eva_hidden": rand(3, 10, 8), "instruction": rand(3, 7, 6)}
+    empty = VisionFeatures(others={"instruction": rand(1, 7, 6)}, encoder=features.encoder)
+    save_features(tmp_path / "face.safetensors", replace(features, others=others), empty=empty)
+    found = load_features(tmp_path / "face.safetensors")
+    same(found.features, replace(features, others=others))
+    same(found.empty, empty)
+    assert torch.equal(found.features[1:].others["face_embeds"], others["face_embeds"][1:]) and len(found.empty) == 1
+    with safetensors.safe_open(tmp_path / "face.safetensors", "pt") as file:
+        assert file.metadata()[FORMAT] == "2"
 
 
 def test_other_programs_read_what_is_saved(tmp_path, features):
@@ -212,7 +226,7 @@ def cut(path, tensors, metadata):
 
 STRANGE = {
     "no features": (changed(**{FORMAT: None}), "It holds .*, and does not say that they are features. Expected are"),
-    "newer": (changed(**{FORMAT: "2"}), "saved in version 2 of the format, and this is version 1: update Image Prompt"),
+    "newer": (changed(**{FORMAT: "3"}), "saved in version 3 of the format, and this is version 2: update Image Prompt"),
     "other widths": (changed(widths='{"image_embeds": 7}'), "Its widths are not those of its features"),
     "no widths": (changed(widths=None), "Its widths are not those of its features"),
     "widths are no JSON": (changed(widths="{"), "Its widths is not as it is written here"),

@@ -17,7 +17,7 @@ from image_prompt.clip_vision import VisionFeatures, save_features
 from image_prompt.nodes.encoding import saved_features
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.encoder import known_features
-from image_prompt.nodes.encoding.features import FIELDS, NEGATIVES
+from image_prompt.nodes.encoding.features import ENCODED, ImageFeatures
 from image_prompt.nodes.encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
 from image_prompt.nodes.folders import register_folders
 from image_prompt.nodes.loading.files_used import with_files_used
@@ -47,7 +47,7 @@ def again(features):
 def with_core(encoder, picture):
     """Features of core's own class, without a name and without what an empty picture gives."""
     given, found = encoder.encode_image(picture), comfy.clip_vision.Output()
-    for name in (*FIELDS.values(), "image_sizes"):
+    for name in (*ENCODED.values(), "image_sizes"):
         found[name] = getattr(given, name)
     return found
 
@@ -68,10 +68,25 @@ def test_all_that_nodes_read_is_saved_also_of_an_empty_picture(encoder, pictures
     features = EncodeImagePrompt.execute(encoder, pictures).args[0]
     assert callable(vars(features)["negative_penultimate"])  # not made yet
     loaded = again(features)
-    for name in (*FIELDS.values(), *NEGATIVES.values()):
+    for name in (*ENCODED.values(), "negative_penultimate", "negative_image_embeds"):
         assert torch.equal(getattr(loaded, name), getattr(features, name)), name
     assert (loaded.encoder, loaded.image_sizes) == ("tiny CLIP", features.image_sizes)
     assert loaded.patcher is None  # the encoder may leave the memory
+
+
+def test_features_of_faces_and_of_texts_are_saved_combined_and_kept_apart_from_those_of_core(library):
+    shapes = {"face_embeds": (2, 512), "face_penultimate": (2, 5, 32), "instruction": (2, 7, 16)}
+    fields = {name: torch.rand(shape) for name, shape in shapes.items()}
+    empty = torch.rand(1, 5, 32), torch.rand(1, 7, 16)
+    given = ImageFeatures(negative_penultimate=empty[0], negative_instruction=empty[1], encoder="tiny CLIP", **fields)
+    loaded = again(given)
+    assert all(torch.equal(getattr(loaded, name), tensor) for name, tensor in fields.items())
+    assert torch.equal(loaded.negative_penultimate, empty[0]) and torch.equal(loaded.negative_instruction, empty[1])
+    average = CombineImagePrompts.execute(method="average", features_1=loaded).args[0]
+    assert all(torch.equal(getattr(average, name), tensor.mean(0, keepdim=True)) for name, tensor in fields.items())
+    assert torch.equal(average.negative_instruction, empty[1])
+    with pytest.raises(AttributeError, match="The features hold no image_embeds"):
+        average.image_embeds
 
 
 def test_core_nodes_find_every_layer_again(encoder, pictures):

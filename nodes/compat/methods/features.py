@@ -9,7 +9,7 @@ from ....ip_adapter import Features
 from ... import input_checks
 from ...applying.attach import attach
 from ...encoding.adapter_features import checked_features
-from ...encoding.features import FIELDS
+from ...encoding.features import ENCODED
 from ...loading.adapter import ImagePromptAdapter
 from ...loading.wires import IPADAPTER_ADVICE, as_adapter, encoder_of
 from ..encoders import encoder_for
@@ -100,7 +100,7 @@ def _divided(embeds: Any, rank: int, name: str) -> tuple[torch.Tensor, torch.Ten
 def _only_feature(adapter: ImagePromptAdapter) -> str:
     """The feature that the adapter reads, if it reads a single one that an image encoder gives."""
     names = [reads.name for reads in adapter.module.reads]
-    if len(names) > 1 or names[0] not in FIELDS:
+    if len(names) > 1 or names[0] not in ENCODED:
         raise ValueError(
             f"{adapter.name} reads {' and '.join(names)}, which EMBEDS do not carry: use a node that is "
             "given the picture, such as IPAdapter FaceID."

@@ -19,7 +19,7 @@ from image_prompt.ip_adapter.families import APPLIED
 from image_prompt.nodes.compat.methods import loaders
 from image_prompt.nodes.compat.node import Node, node_class
 from image_prompt.nodes.compat.table import NODES
-from image_prompt.nodes.encoding.features import FIELDS
+from image_prompt.nodes.encoding.features import ENCODED
 from image_prompt.nodes.encoding.sources import SOURCES
 
 from .calls import World
@@ -361,5 +361,5 @@ def test_excuses_are_for_inputs_that_there_are():
 
 def test_no_family_that_is_applied_reads_faces():
     """Once one does, an adapter of it has to be among those above, and the inputs for it lose their excuse."""
-    assert SOURCES.keys() == FIELDS.keys()
+    assert SOURCES.keys() == ENCODED.keys()
     assert not [family.id for family in APPLIED if any(each.startswith("FaceID") for each in family.purposes)]
