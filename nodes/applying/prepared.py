@@ -175,15 +175,10 @@ def _through(projection: Any, tokens: Tokens, scale: float, device: torch.device
 
     scale: factor on its weight and bias
     """
-    weight, bias = (
-        None if each is None else each.to(device, torch.float32) * scale for each in _parameters(projection)
-    )
+    weight = projection.weight.to(device, torch.float32) * scale
+    bias = None if projection.bias is None else projection.bias.to(device, torch.float32) * scale
     cond, uncond = (
         torch.nn.functional.linear(each.to(device), weight, bias).to(each.device)
         for each in (tokens.cond, tokens.uncond)
     )
     return Tokens(cond, uncond)
-
-
-def _parameters(projection: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-    return projection.weight, getattr(projection, "bias", None)
