@@ -29,6 +29,7 @@ from .presets import (
     find_preset,
     log_guess,
 )
+from .resolution import at_size, stretched
 
 OPENAI_ARCHIVE = "context_length"  # only the original OpenAI files carry this number
 
@@ -52,6 +53,7 @@ def load_encoder(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     pack: bool = False,
+    image_size: int | None = None,
 ) -> VisionEncoder:
     """Build the image encoder that a flat state dict holds, in evaluation mode and without gradients.
 
@@ -65,9 +67,10 @@ def load_encoder(
 
     The weights are moved and cast once, here, one by one; device and dtype None keep those of the file. `read` gives
     the values of a key, each once, where those in `sd` are on the meta device. `pack` packs the weights of layers from
-    `torch.nn` as they are read, for a CPU (`packing.pack_weights`).
+    `torch.nn` as they are read, for a CPU (`packing.pack_weights`). `image_size` makes it read pictures of so many
+    pixels along a side instead of its own size, a multiple of its patch: its position embeddings are interpolated.
     ValueError: not such a file (says what it looks like), missing or unknown weights, wrong shapes, a variant of
-    another shape, metadata that cannot be read.
+    another shape, metadata that cannot be read, an image size that is none for this encoder.
     """
     layout = _layout(sd)
     steps = _steps(_renamed(sd, layout))
@@ -75,6 +78,7 @@ def load_encoder(
     config = _examine(shapes, layout, variant, metadata, name, OPENAI_ARCHIVE in sd)
     if variant == "auto":
         log_guess(config, name)
+    config = at_size(config, image_size)
     encoder = VisionEncoder(config, ops, device="meta")
     dtype = dtype or _storage_dtype(shapes)
     read = read or sd.__getitem__
@@ -83,6 +87,7 @@ def load_encoder(
     for step in steps:
         made = step.run(read(key).to(device=device, dtype=dtype) for key in step.keys)
         weights.update((name, kept(name, made.pop(name))) for name in step.names)
+    weights["position_embedding"] = stretched(weights["position_embedding"], config)
     encoder.load_state_dict(weights, assign=True)
     return encoder.eval().requires_grad_(False)
 

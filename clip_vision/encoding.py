@@ -15,6 +15,7 @@ from .model import VisionEncoder
 from .preprocessing import BLACK, preprocess
 
 CHUNK = 8
+GPU_TOKENS = 8192  # in a chunk on a GPU at most: those of 8 pictures of 512 pixels with patches of 16
 CPU_TOKENS = 1024  # in a chunk on a CPU: fewer leave it idle, more are slower as activations outgrow the caches
 
 
@@ -90,7 +91,8 @@ def check_chunk_size(size: object, what: str = "chunk") -> None:
 def _chunk_size(encoder: VisionEncoder, at_most: int | None) -> int:
     if at_most is not None:
         check_chunk_size(at_most)
+    tokens = encoder.config.tokens
     if encoder.weight_device.type != "cpu":
-        return at_most or CHUNK
-    fast = max(1, CPU_TOKENS // encoder.config.tokens)
+        return min(at_most or CHUNK, max(1, GPU_TOKENS // tokens))
+    fast = max(1, CPU_TOKENS // tokens)
     return min(at_most or fast, fast)

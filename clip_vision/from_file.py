@@ -25,6 +25,7 @@ def load(
     name: str = "",
     ops: Ops = nn,
     pack: bool = True,
+    image_size: int | None = None,
 ) -> VisionEncoder:
     """Load the image encoder in a safetensors or torch file, with what its metadata say. No code in the file is run.
 
@@ -34,6 +35,8 @@ def load(
     variant, ops: as `load_encoder` takes them
     name: of the file, for errors and as a hint of what it is (`presets.find_preset`); by default its path
     pack: whether an encoder on the CPU gets its weights packed, which is faster there (`pack_weights`)
+    image_size: pixels along a side of the pictures that it reads, a multiple of its patch, for which its position
+        embeddings are interpolated; None is its own
 
     Raises:
         ValueError: the path, the device or the dtype is none; the file cannot be read; or as `load_encoder`.
@@ -52,4 +55,5 @@ def load(
             device=device,
             dtype=dtype,
             pack=pack and device.type == "cpu",
+            image_size=image_size,
         )

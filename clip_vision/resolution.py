@@ -1,0 +1,49 @@
+"""Encoders for pictures of another size than they were trained with. Letters: N positions, W width."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .config import VisionConfig
+
+LARGEST = 2048  # pixels; an encoder with patches of 14 makes 21,000 tokens of so many
+
+
+def at_size(config: VisionConfig, image_size: int | None) -> VisionConfig:
+    """The encoder for square pictures of so many pixels along a side; None keeps its own size.
+
+    ValueError: they are no whole patches, or too many.
+    """
+    if image_size is None or image_size == config.image_size:
+        return config
+    patch = config.patch
+    if type(image_size) is not int or not patch <= image_size <= LARGEST:
+        raise ValueError(
+            f"Pictures of {image_size!r:.80} pixels: give a whole number from {patch} to {LARGEST}, or none for the "
+            f"{config.image_size} of {config.name}."
+        )
+    if image_size % patch:
+        below = image_size // patch * patch
+        raise ValueError(
+            f"Pictures of {image_size} pixels are no whole number of the patches of {config.name}, which are {patch} "
+            f"pixels wide: give {below} or {below + patch}, or none for its own {config.image_size}."
+        )
+    return replace(config, image_size=image_size, grid=image_size // patch)
+
+
+def stretched(positions: Tensor, config: VisionConfig) -> Tensor:
+    """Position embeddings (N, W) as this encoder has them: interpolated to its grid, as transformers does it.
+
+    That of the class token stays as it is.
+    """
+    if len(positions) == config.tokens:
+        return positions
+    first = int(config.has_class_token)
+    side = round((len(positions) - first) ** 0.5)
+    grid = positions[first:].float().T.reshape(1, config.width, side, side)
+    wider = F.interpolate(grid, size=(config.grid, config.grid), mode="bicubic")[0]
+    return torch.cat((positions[:first], wider.flatten(1).T.to(positions.dtype)))
