@@ -7,6 +7,7 @@ from functools import partial
 from comfy_api.latest import io
 
 from ...clip_vision import PRESETS
+from ...ip_adapter import FAMILIES, alike
 from ...tensor_files import PassingTrouble, placement
 from .. import input_checks
 from ..display import show
@@ -17,7 +18,10 @@ from .adapter import ImagePromptAdapter
 from .files_used import adapter_file, encoder_file, note_files
 from .model_library import explained_file
 
-VARIANTS = ["auto", *(preset.name for preset in PRESETS)]
+AUTO = "auto"
+VARIANTS = [AUTO, *(preset.name for preset in PRESETS)]
+# name -> id of the families of which others have files of the same shapes
+FAMILY_CHOICES = {family.name: family.id for family in FAMILIES if not family.refusal and len(alike(family)) > 1}
 DTYPES = {"auto": None, **placement.DTYPES}
 
 
@@ -88,18 +92,27 @@ class LoadImagePromptAdapter(io.ComfyNode):
                     options=model_names(ADAPTER_FOLDER),
                     tooltip=f"File in models{os.sep}ipadapter, for example ip-adapter-plus_sd15.safetensors.",
                 ),
+                io.Combo.Input(
+                    "variant",
+                    options=[AUTO, *FAMILY_CHOICES],
+                    default=AUTO,
+                    optional=True,
+                    tooltip="Which family the file is of, where tensors of equal shapes leave a choice. 'auto' decides "
+                    "by the name of the file and the format of its numbers; say it yourself only for a renamed file.",
+                    advanced=True,
+                ),
             ],
             outputs=[Adapter.Output(display_name="adapter", tooltip="The IP-Adapter.")],
             hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
-    def fingerprint_inputs(cls, adapter_name: str | None = None) -> str:
+    def fingerprint_inputs(cls, adapter_name: str | None = None, **_: object) -> str:
         return fingerprint(ADAPTER_FOLDER, adapter_name)
 
     @classmethod
-    def execute(cls, adapter_name: str) -> io.NodeOutput:
-        adapter = load_adapter(adapter_name)
+    def execute(cls, adapter_name: str, variant: str = AUTO) -> io.NodeOutput:
+        adapter = load_adapter(adapter_name, variant)
         note_files(cls.hidden, adapter_file(adapter_name, adapter))
         return io.NodeOutput(adapter)
 
@@ -111,8 +124,10 @@ def load_encoder(name: str, variant: str = "auto", dtype: str = "auto") -> Image
     return _load(ENCODER_FOLDER, "encoder", name, (variant, dtype), build, lasting=variant == "auto")
 
 
-def load_adapter(name: str) -> ImagePromptAdapter:
-    return _load(ADAPTER_FOLDER, "adapter", name, None, ImagePromptAdapter.from_file)
+def load_adapter(name: str, variant: str = AUTO) -> ImagePromptAdapter:
+    input_checks.choice(variant, [AUTO, *FAMILY_CHOICES], "variant")
+    build = partial(ImagePromptAdapter.from_file, family=FAMILY_CHOICES.get(variant, ""))
+    return _load(ADAPTER_FOLDER, "adapter", name, variant, build, lasting=variant == AUTO)
 
 
 def _load(
