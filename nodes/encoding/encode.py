@@ -1,5 +1,6 @@
 """The nodes that encode reference images and combine references."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,10 +12,13 @@ from ...clip_vision.masking import MARGIN
 from ...clip_vision.tiling import ALONG
 from .. import input_checks
 from ..activity import count, timed
+from ..loading.adapter import ImagePromptAdapter
 from ..loading.wires import ADVICE, as_adapter
 from ..sockets import CATEGORY, AdapterInput
+from .adapter_features import ENCODE_FACE
 from .encoder import Encoder, as_encoder, encode_picture
-from .features import FIELDS, NEGATIVES, ImageFeatures, join
+from .features import ENCODED, NEGATIVES, OF_FACES, OF_TEXTS, ImageFeatures, join
+from .instruction import NO_TEXTS, Texts, add_texts, read_texts
 from .squares import (
     AROUND_MASK,
     BACKGROUNDS,
@@ -94,6 +98,29 @@ class EncodeImagePrompt(io.ComfyNode):
                     advanced=True,
                 ),
                 tiles_input(),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="For IP-Adapter-Instruct: the text encoder of the model, which reads the two texts below.",
+                ),
+                io.String.Input(
+                    "instruction",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    tooltip="For IP-Adapter-Instruct: what to take from the image, such as 'Use the style of the "
+                    "image' or 'Use everything from the image'. Other adapters need it left empty.",
+                    advanced=True,
+                ),
+                io.String.Input(
+                    "prompt",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    tooltip="For IP-Adapter-Instruct: the prompt of the picture to make, which it reads beside the "
+                    "instruction.",
+                    advanced=True,
+                ),
             ],
             outputs=[
                 io.ClipVisionOutput.Output(display_name="features", tooltip="Features; core nodes accept them too."),
@@ -113,8 +140,12 @@ class EncodeImagePrompt(io.ComfyNode):
         outside: str = OUTSIDE[0],
         margin: float = MARGIN,
         tiles: int = ALONG,
+        clip: Any = None,
+        instruction: str = "",
+        prompt: str = "",
     ) -> io.NodeOutput:
         encoder = as_encoder(clip_vision)
+        texts = read_texts(clip, instruction, prompt)
         input_checks.choice(crop, CROP_CHOICES, "crop")
         input_checks.choice(background, list(BACKGROUNDS), "background")
         input_checks.choice(outside, OUTSIDE, "outside")
@@ -126,25 +157,51 @@ class EncodeImagePrompt(io.ComfyNode):
                 seen = squares(encoder, one_by_one(image), crop, background, tiles)
             else:
                 seen = masked_squares(encoder, image, crop, background, tiles, mask, outside, margin)
-            features = encode_for(encoder, seen, adapter)
+            features = encode_for(encoder, seen, adapter, texts)
         count("pictures", len(seen))
         return io.NodeOutput(features, seen)
 
 
-def encode_for(encoder: Encoder, picture: torch.Tensor, adapter: Any) -> ImageFeatures:
+def encode_for(encoder: Encoder, picture: torch.Tensor, adapter: Any, texts: Texts = NO_TEXTS) -> ImageFeatures:
     """Features of a picture (B, S, S, 3), with only what the adapter reads, or with all of them without one.
 
     What the adapter reads of an empty picture is encoded at once, so that the encoder need not stay in memory.
+
+    texts: what is written beside the picture
+
+    Raises:
+        ValueError: the adapter reads other features than these.
     """
     if adapter is None:
-        return encode_picture(encoder, picture)
+        features = encode_picture(encoder, picture)
+        add_texts(features, texts, len(picture))
+        return features
     reader = as_adapter(adapter, advice=f"{ADVICE}, or nothing")
-    features = encode_picture(encoder, picture, [FIELDS[reads.name] for reads in reader.module.reads])
+    names = [reads.name for reads in reader.module.reads]
+    _check_reads(reader, names, texts)
+    features = encode_picture(encoder, picture, [ENCODED[name] for name in names if name in ENCODED])
+    add_texts(features, texts, len(picture))
     features.kept_for = reader.name
     read = {NEGATIVES.get(reads.negative) for reads in reader.module.reads}
     for name in NEGATIVES.values():
         setattr(features, name, getattr(features, name) if name in read else None)
     return features
+
+
+def _check_reads(reader: ImagePromptAdapter, names: Sequence[str], texts: Texts) -> None:
+    """Raise a ValueError if the adapter reads what a picture and these texts do not give, or not the texts."""
+    title = reader.module.title
+    if faces := [name for name in names if name in OF_FACES]:
+        raise ValueError(f"{title} reads {' and '.join(faces)}, which are made of faces: use {ENCODE_FACE}.")
+    if texts.is_empty and any(name in OF_TEXTS for name in names):
+        raise ValueError(
+            f"{title} reads an instruction, and none is given: connect clip to Encode Image Prompt, and write there "
+            "what to take from the image as the instruction, such as 'Use the style of the image'."
+        )
+    if not texts.is_empty and not any(name in OF_TEXTS for name in names):
+        raise ValueError(
+            f"{title} reads no instruction, and one is written: empty it, or use an adapter of IP-Adapter-Instruct."
+        )
 
 
 class CombineImagePrompts(io.ComfyNode):
