@@ -75,7 +75,7 @@ def masked_squares(
         left out
     margin: around the mask, as `clip_vision.crop_to_mask` takes it
     """
-    shown = _fitting(mask, image).unsqueeze(-1)
+    shown = fitting_mask(mask, image).unsqueeze(-1)
     color = BACKGROUNDS[background]
     cleared = outside == BACKGROUND_OUTSIDE
     pictures: Pictures = clear_outside(one_by_one(image), shown, color) if cleared else one_by_one(image)
@@ -88,7 +88,8 @@ def masked_squares(
     return squares(encoder, pictures, crop, background, tiles)
 
 
-def _fitting(mask: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+def fitting_mask(mask: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """A mask (M, H, W) that is as large as an image (B, H, W, C). Raises a ValueError if it is not."""
     mask = input_checks.mask(mask)
     (height, width), (high, wide) = image.shape[1:3], mask.shape[1:]
     if (height, width) != (high, wide):

@@ -1,0 +1,86 @@
+"""What finds faces in pictures: our analyser, and the FaceAnalysis of insightface that other packs load."""
+
+import hashlib
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...faces import Face, FaceAnalyser
+from .. import input_checks
+
+KEPT = 512  # pictures whose faces are remembered
+
+Picture = npt.NDArray[np.uint8]  # RGB, (H, W, 3)
+Find = Callable[[Picture, Sequence[int]], list[Face]]
+
+_known: OrderedDict[Hashable, list[Face]] = OrderedDict()
+
+
+class FaceFinder:
+    """Finds faces, and remembers those of the pictures that it has seen.
+
+    analyser: what a socket carries, which tells it from other finders
+    """
+
+    def __init__(self, analyser: Any, find: Find):
+        self.key = weakref.ref(analyser)
+        self._find = find
+
+    def find(self, picture: Picture, sizes: Sequence[int]) -> list[Face]:
+        """The faces of a picture, the most certain first.
+
+        sizes: sides of the square in which it is looked through, one after the other until there is a face
+        """
+        key = (self.key, hashlib.sha256(picture.tobytes()).digest(), picture.shape, tuple(sizes))
+        if key not in _known:
+            _known[key] = self._find(picture, sizes)
+        _known.move_to_end(key)
+        while len(_known) > KEPT:
+            _known.popitem(last=False)
+        return list(_known[key])
+
+
+def as_finder(value: Any, name: str = "insightface") -> FaceFinder:
+    """What finds faces with the face analyser on a wire, ours or that of another pack.
+
+    name: what to call the input in messages
+
+    Raises:
+        ValueError: it carries none.
+    """
+    if isinstance(value, FaceAnalyser):
+        return FaceFinder(value, value.find)
+    if callable(getattr(value, "get", None)) and hasattr(getattr(value, "det_model", None), "input_size"):
+        return FaceFinder(value, partial(_found_by_insightface, value))
+    raise ValueError(f"The {name} is {input_checks.described(value)}: connect Load Face Analyser.")
+
+
+def _found_by_insightface(analysis: Any, picture: Picture, sizes: Sequence[int]) -> list[Face]:
+    blue_first = np.ascontiguousarray(picture[..., ::-1])
+    with _input_size_restored(analysis.det_model):
+        for size in sizes:
+            analysis.det_model.input_size = (size, size)
+            if found := analysis.get(blue_first):
+                return [_face(each, size) for each in found]
+    return []
+
+
+@contextmanager
+def _input_size_restored(detector: Any) -> Iterator[None]:
+    """Leave a detector as it was: nodes of other packs use it too."""
+    before = detector.input_size
+    try:
+        yield
+    finally:
+        detector.input_size = before
+
+
+def _face(found: Any, size: int) -> Face:
+    box, points, embedding = (np.asarray(each, np.float32) for each in (found.bbox, found.kps, found.embedding))
+    return Face(box=box, score=float(found.det_score), points=points, embedding=embedding, looked_at=size)
