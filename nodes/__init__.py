@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..model_files.environment import pack_version
 from .applying.apply import ApplyImagePrompt
+from .applying.controlnet import ApplyInstantIDControlNet
 from .compat.middle import IPAdapterMiddleBlock
 from .compat.prompts import register_prompt_mender
 from .compat.registration import compat_rows, register_compat_nodes
@@ -15,11 +16,14 @@ from .controls.layer_weights import ImagePromptLayerWeights
 from .controls.reference import MakeReference
 from .controls.step_weights import ImagePromptStepWeights
 from .encoding.encode import CombineImagePrompts, EncodeImagePrompt
+from .encoding.encode_face import EncodeFacePrompt
 from .encoding.folder import EncodeFolder
 from .encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
 from .folders import register_folders
 from .influence.influence_map import InfluenceMap
 from .influence.record_influence import RecordInfluence
+from .loading.face_analyser import LoadFaceAnalyser
+from .loading.face_options import FaceAdapterOptions
 from .loading.files_used import register_prompt_handler
 from .loading.load import LoadImageEncoder, LoadImagePromptAdapter
 from .loading.models import LoadImagePromptModels, ModelPathsReport
@@ -29,7 +33,10 @@ NODES: list[type[io.ComfyNode]] = [
     LoadImagePromptModels,
     LoadImageEncoder,
     LoadImagePromptAdapter,
+    LoadFaceAnalyser,
+    FaceAdapterOptions,
     EncodeImagePrompt,
+    EncodeFacePrompt,
     EncodeFolder,
     CombineImagePrompts,
     SaveImagePromptFeatures,
@@ -38,6 +45,7 @@ NODES: list[type[io.ComfyNode]] = [
     MakeReference,
     ApplyReferences,
     ReferencesToConditioning,
+    ApplyInstantIDControlNet,
     ImagePromptLayerWeights,
     ImagePromptStepWeights,
     RecordInfluence,
