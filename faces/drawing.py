@@ -52,10 +52,10 @@ def draw_key_points(faces: Sequence[Face], width: int, height: int) -> Array:
 
 
 def _limb(start: Array, end: Array) -> list[tuple[float, float]]:
-    """The outline of an ellipse from one point to another."""
-    x, y = (float(each) for each in (start + end) / 2)
-    across, down = (float(each) for each in end - start)
-    half, angle = math.hypot(across, down) / 2, math.atan2(down, across)
+    """The outline of an ellipse from one point to another, on whole pixels and degrees as in the original."""
+    x, y = (int(each) for each in (start + end) / 2)
+    across, down = (float(each) for each in start - end)
+    half, angle = int(math.hypot(across, down) / 2), math.radians(int(math.degrees(math.atan2(down, across))))
     turns = (2 * math.pi * step / STEPS for step in range(STEPS))
     return [
         (
