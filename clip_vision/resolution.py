@@ -13,22 +13,26 @@ from .config import VisionConfig
 LARGEST = 2048  # pixels; an encoder with patches of 14 makes 21,000 tokens of so many
 
 
+class WrongSize(ValueError):
+    """An encoder cannot read pictures of this size. Another size is needed, not another file."""
+
+
 def at_size(config: VisionConfig, image_size: int | None) -> VisionConfig:
     """The encoder for square pictures of so many pixels along a side; None keeps its own size.
 
-    ValueError: they are no whole patches, or too many.
+    WrongSize: they are no whole patches, or too many.
     """
     if image_size is None or image_size == config.image_size:
         return config
     patch = config.patch
     if type(image_size) is not int or not patch <= image_size <= LARGEST:
-        raise ValueError(
+        raise WrongSize(
             f"Pictures of {image_size!r:.80} pixels: give a whole number from {patch} to {LARGEST}, or none for the "
             f"{config.image_size} of {config.name}."
         )
     if image_size % patch:
         below = image_size // patch * patch
-        raise ValueError(
+        raise WrongSize(
             f"Pictures of {image_size} pixels are no whole number of the patches of {config.name}, which are {patch} "
             f"pixels wide: give {below} or {below + patch}, or none for its own {config.image_size}."
         )

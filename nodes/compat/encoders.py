@@ -47,7 +47,8 @@ def fits(adapter: IPAdapter, encoder: Encoder) -> bool:
         return encoder_word(encoder.name) == wanted and all(widths[reads.name] for reads in adapter.reads)
     sizes = {preset.image_size for preset in PRESETS if encoder_word(preset.name) == wanted}
     as_wide = all(widths[reads.name] == width for reads, width in zip(adapter.reads, adapter.feature_widths))
-    return as_wide and (not sizes or encoder.image_size in sizes)
+    chosen = isinstance(encoder, ImageEncoder) and encoder.chosen_size
+    return as_wide and (chosen or not sizes or encoder.image_size in sizes)
 
 
 def described(encoder: Encoder) -> str:

@@ -54,15 +54,19 @@ class ImageEncoder:
     """Our image encoder on a CLIP_VISION socket. Core nodes use it like a `comfy.clip_vision.ClipVisionModel`.
 
     key: tells it from other encoders, to find the features that it gave before
+    chosen_size: whether somebody has chosen the size of the pictures that it reads, instead of its own
     """
 
-    def __init__(self, module: VisionEncoder, load_device: torch.device, key: Hashable = None):
+    def __init__(
+        self, module: VisionEncoder, load_device: torch.device, key: Hashable = None, chosen_size: bool = False
+    ):
         config = module.config
         self.model = module
         self.key = key or weakref.ref(module)
         self.name = config.name
         self.dtype = module.dtype
         self.load_device = load_device
+        self.chosen_size = chosen_size
         self.image_size, self.image_mean, self.image_std = config.image_size, list(config.mean), list(config.std)
         self.config = {"model_type": f"{config.kind}_vision_model", "image_size": config.image_size}
         has_embeds = config.projection is not None or config.pooling_head
@@ -74,11 +78,14 @@ class ImageEncoder:
         self.patcher.add_callback(CallbacksMP.ON_DETACH, _unpack)
 
     @classmethod
-    def from_file(cls, path: str, variant: str = "auto", dtype: torch.dtype | None = None) -> "ImageEncoder":
+    def from_file(
+        cls, path: str, variant: str = "auto", dtype: torch.dtype | None = None, image_size: int | None = None
+    ) -> "ImageEncoder":
         """Load the encoder in a file. Raises a ValueError with the file's name if it cannot be used.
 
         variant: name of a preset, or "auto"
         dtype: in which it computes; by default the fastest on the device
+        image_size: pixels along a side of the pictures that it reads; by default its own
         """
         device = comfy.model_management.text_encoder_device()
         name = listed_name(ENCODER_FOLDER, path)  # the folders in it may say what a model.safetensors is
@@ -93,8 +100,9 @@ class ImageEncoder:
             name=name,
             ops=comfy.ops.disable_weight_init,
             pack=False,
+            image_size=image_size,
         )
-        return cls(module, device, key=(state, module.config, dtype))
+        return cls(module, device, key=(state, module.config, dtype), chosen_size=image_size is not None)
 
     @property
     def kind(self) -> str:
@@ -102,8 +110,9 @@ class ImageEncoder:
 
     @property
     def summary(self) -> str:
-        """The name of the encoder, its dtype and its device, as text."""
-        return f"{self.name}, {DTYPE_NAMES[self.dtype]}, {self.load_device.type}"
+        """The name of the encoder, its dtype, its device and a size that was chosen, as text."""
+        size = f", {self.image_size} pixels" if self.chosen_size else ""
+        return f"{self.name}, {DTYPE_NAMES[self.dtype]}, {self.load_device.type}{size}"
 
     def get_models(self) -> list[ModelPatcher]:
         return [self.patcher]

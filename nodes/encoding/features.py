@@ -166,10 +166,15 @@ def _check_shapes(references: Sequence[Output], field: str) -> None:
     """Features of core's nodes do not say which encoder they are from, but their shapes often do."""
     shapes = [tuple(getattr(each, field).shape) for each in references]
     if len({shape[1:] for shape in shapes}) > 1:
-        names = (getattr(each, "encoder", "") or "an encoder without a name" for each in references)
-        given = (f"{shape} from {name}" for shape, name in zip(shapes, names))
+        names = [getattr(each, "encoder", "") for each in references]
+        given = ", ".join(f"{shape} from {name or 'an encoder without a name'}" for shape, name in zip(shapes, names))
+        if all(names) and len({*names}) == 1:
+            raise ValueError(
+                f"The references come from one encoder with different image sizes: their {field} are {given}. Encode "
+                "all with the same image_size of Load Image Encoder."
+            )
         raise ValueError(
-            f"The references come from different encoders: their {field} are {', '.join(given)}. Encode all with one."
+            f"The references come from different encoders: their {field} are {given}. Encode all with one."
         )
 
 

@@ -78,7 +78,7 @@ def image_features(saved: SavedFeatures, name: str, clip_vision: object = None) 
     hidden = dict(sorted((found.hidden or {}).items()))
     if hidden and [*hidden] == [*range(1, len(hidden) + 1)]:
         fields[EVERY_LAYER] = torch.stack([*hidden.values()], dim=1)
-    negatives = {} if clip_vision is None else dict(empty_picture(_same_encoder(clip_vision, found.encoder, name)))
+    negatives = {} if clip_vision is None else dict(empty_picture(_same_encoder(clip_vision, saved, name)))
     if saved.empty is not None:
         known = {field: _kept(saved.empty, feature) for feature, field in EMPTY.items()}
         negatives |= {field: _on_device(tensor) for field, tensor in known.items() if tensor is not None}
@@ -175,12 +175,17 @@ def _fields(features: VisionFeatures, name: str) -> dict[str, torch.Tensor]:
     return fields
 
 
-def _same_encoder(clip_vision: object, made_by: str, name: str) -> Encoder:
-    encoder = as_encoder(clip_vision)
+def _same_encoder(clip_vision: object, saved: SavedFeatures, name: str) -> Encoder:
+    encoder, made_by, shape = as_encoder(clip_vision), saved.features.encoder, saved.pixel_shape
     if made_by and encoder.name and made_by != encoder.name:
         raise ValueError(
             f"The features in {name} were made by {made_by}, and the clip_vision is {encoder.name}: connect the "
             "encoder that made them, or none."
+        )
+    if made_by and encoder.name and shape and shape[-1] != encoder.image_size:
+        raise ValueError(
+            f"The features in {name} were made of pictures of {shape[-1]} pixels, and the clip_vision reads "
+            f"{encoder.image_size}: load it with the image_size {shape[-1]}, or connect none."
         )
     return encoder
 

@@ -7,6 +7,7 @@ from functools import partial
 from comfy_api.latest import io
 
 from ...clip_vision import PRESETS
+from ...clip_vision.resolution import LARGEST, WrongSize
 from ...ip_adapter import FAMILIES, alike
 from ...tensor_files import PassingTrouble, placement
 from .. import input_checks
@@ -32,8 +33,8 @@ class LoadImageEncoder(io.ComfyNode):
             node_id="ImagePromptLoadEncoder",
             display_name="Load Image Encoder",
             category=CATEGORY,
-            description="Loads a CLIP or SigLIP image encoder from models/clip_vision. It knows more encoders than the "
-            "core loader, loads them exactly, and is faster. Core nodes accept the result.",
+            description="Loads a CLIP, SigLIP, EVA02-CLIP or CSD image encoder from models/clip_vision. It knows more "
+            "encoders than the core loader, loads them exactly, and is faster. Core nodes accept the result.",
             search_aliases=["clip vision", "load clip vision", "siglip", "image encoder"],
             inputs=[
                 io.Combo.Input(
@@ -59,6 +60,16 @@ class LoadImageEncoder(io.ComfyNode):
                     "fp32 is the most exact.",
                     advanced=True,
                 ),
+                io.Int.Input(
+                    "image_size",
+                    default=0,
+                    min=0,
+                    max=LARGEST,
+                    optional=True,
+                    tooltip="Pixels along a side of the square that it reads of an image, such as 448; a multiple of "
+                    "its patch (14, 16 or 32). 0 is the size that it was trained with.",
+                    advanced=True,
+                ),
             ],
             outputs=[io.ClipVision.Output(display_name="clip_vision", tooltip="The image encoder.")],
             hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
@@ -69,8 +80,10 @@ class LoadImageEncoder(io.ComfyNode):
         return fingerprint(ENCODER_FOLDER, encoder_name)
 
     @classmethod
-    def execute(cls, encoder_name: str, variant: str = "auto", dtype: str = "auto") -> io.NodeOutput:
-        encoder = load_encoder(encoder_name, variant, dtype)
+    def execute(
+        cls, encoder_name: str, variant: str = "auto", dtype: str = "auto", image_size: int = 0
+    ) -> io.NodeOutput:
+        encoder = load_encoder(encoder_name, variant, dtype, image_size)
         show(encoder.summary, getattr(cls.hidden, "unique_id", None))
         note_files(cls.hidden, encoder_file(encoder_name, encoder))
         return io.NodeOutput(encoder)
@@ -117,11 +130,12 @@ class LoadImagePromptAdapter(io.ComfyNode):
         return io.NodeOutput(adapter)
 
 
-def load_encoder(name: str, variant: str = "auto", dtype: str = "auto") -> ImageEncoder:
+def load_encoder(name: str, variant: str = "auto", dtype: str = "auto", image_size: int = 0) -> ImageEncoder:
     input_checks.choice(variant, VARIANTS, "variant")
     input_checks.choice(dtype, list(DTYPES), "dtype")
-    build = partial(ImageEncoder.from_file, variant=variant, dtype=DTYPES[dtype])
-    return _load(ENCODER_FOLDER, "encoder", name, (variant, dtype), build, lasting=variant == "auto")
+    input_checks.number(image_size, 0, LARGEST, "image_size")
+    build = partial(ImageEncoder.from_file, variant=variant, dtype=DTYPES[dtype], image_size=image_size or None)
+    return _load(ENCODER_FOLDER, "encoder", name, (variant, dtype, image_size), build, lasting=variant == "auto")
 
 
 def load_adapter(name: str, variant: str = AUTO) -> ImagePromptAdapter:
@@ -141,5 +155,7 @@ def _load(
     try:
         return shared(folder, name, options, build)
     except ValueError as error:
+        if isinstance(error.__cause__, WrongSize):
+            raise
         lasting = lasting and not isinstance(error, PassingTrouble)
         raise explained_file(error, kind, name, lasting) from error

@@ -287,6 +287,15 @@ BAD_INPUTS = (
     Bad(L, {"encoder_name": NOTHING}, "The encoder is nothing: give the name of a file in models/clip_vision"),
     Bad(L, {"dtype": "fp8"}, "The input dtype is the text 'fp8': choose one of auto, fp32, bf16, fp16"),
     Bad(L, {"variant": torch.zeros(2)}, r"The input variant is a tensor of shape \(2,\): choose one of auto, CLIP"),
+    Bad(
+        L,
+        {"image_size": 44},
+        "^tiny.safetensors: Pictures of 44 pixels are no whole .* give 40 or 48, or none for .* 32.$",
+    ),
+    Bad(L, {"image_size": 40.5}, "^tiny.safetensors: Pictures of 40.5 pixels: give a whole number from 8 to 2048"),
+    Bad(
+        L, {"image_size": torch.zeros(2)}, r"The image_size is a tensor of shape \(2,\): it must be a number between 0"
+    ),
     Bad(N, {"adapter_name": LIST}, "The adapter is a list of 2: give the name of a file in models/ipadapter"),
     Bad(M, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5, SDXL, Kolors or Flux model"),
     Bad(M, {"purpose": "faces"}, "The input purpose is the text 'faces': choose one of auto, plus, standard"),
