@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .families import Family
 from .families.base_models import BaseModel
-from .features import DIMENSIONS, Feature, Features, Negative, Reads
+from .features import DIMENSIONS, POOLED, Feature, Features, Negative, Reads
 from .loading import Ops, StateDict
 from .projections import PROJECTIONS
 
@@ -115,6 +115,11 @@ class IPAdapter(nn.Module):
     def layer_sets(self) -> str:
         """The name in `LAYER_SETS` of the sets of blocks that carry style and composition."""
         return self.family.layer_sets or self.base_model
+
+    @property
+    def needs_projection(self) -> bool:
+        """Whether its image encoder must have the projection that gives image_embeds."""
+        return any(reads.name in POOLED for reads in self.reads)
 
     @property
     def feature(self) -> Feature:

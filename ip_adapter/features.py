@@ -69,6 +69,7 @@ ENCODERS: Mapping[tuple[str, int], str] = MappingProxyType(
         ("face_eva_hidden", 1024): "EVA02-CLIP-L-336",
     }
 )
+POOLED = ("image_embeds", "face_eva_embeds")  # features that come of the projection of an image encoder
 NOT_ENCODED = ("face_embeds", "face_embeds_raw", "instruction", "prompt")  # features that no image encoder gives
 
 

@@ -45,6 +45,17 @@ def size(key: str, axis: int, wanted: int) -> Check:
     return objection
 
 
+def sized(pattern: str, wanted: int) -> Check:
+    """Check that every tensor whose key begins with this pattern has a side of the size `wanted`."""
+    find = re.compile(pattern).match
+
+    def objection(sd: StateDict) -> str:
+        odd = (key for key, tensor in sd.items() if find(key) and wanted not in tensor.shape)
+        return next((f"{key} is {list(sd[key].shape)}, no side of it {wanted}" for key in odd), "")
+
+    return objection
+
+
 def ratio(key: str, by: str, *, least: int, most: int | None = None) -> Check:
     """Check that the tensor `key` has `least` times as many rows as the tensor `by`, or more, up to `most` times."""
 

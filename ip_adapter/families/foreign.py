@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 from ..loading import StateDict
 from . import APPLIED, APPLIED_TO, FAMILIES, Family
-from .detection import Check, has, lacks, why_not
+from .detection import Check, has, lacks, sized, why_not
+
+FACE_LORA = r"lora_unet_\w+_attn[12]_to_(q|k|v|out_0)\.lora_(down|up)\.weight$"
+FACE_LORA_RANK = 128
 
 REMEDIES = {  # Family.refusal or Foreign.id -> what to do
     "faces": "It is for Flux; for faces this pack applies FaceID, InstantID and PuLID to SD1.5 and SDXL.",
@@ -20,9 +23,13 @@ REMEDIES = {  # Family.refusal or Foreign.id -> what to do
     "style model": "Put it in models/style_models; ComfyUI's own StyleModelLoader and StyleModelApply use it.",
     "model patch": "Put it in models/model_patches; ComfyUI's own ModelPatchLoader and USOStyleReference use it.",
     "photomaker": "Put it in models/photomaker; ComfyUI's own PhotoMakerLoader and PhotoMakerEncode use it.",
-    "photomaker v2": "ComfyUI's own PhotoMakerLoader reads version 1 only.",
+    "photomaker v2": "ComfyUI's own PhotoMakerLoader reads version 1 only, photomaker-v1.bin; for faces in SDXL this "
+    "pack applies FaceID plus v2, InstantID and PuLID.",
+    "faceid-lora": "Load the FaceID adapter: the same weights are in its file, and act with it. A LoRA is loaded from "
+    "models/loras with LoraLoader.",
     "lora": "Put it in models/loras and load it with LoraLoader.",
-    "controlnet": "Put it in models/controlnet and load it with ControlNetLoader.",
+    "controlnet": "Put it in models/controlnet and load it with ControlNetLoader; that of InstantID goes on to Apply "
+    "InstantID ControlNet.",
     "checkpoint": "Put it in models/checkpoints and load it with CheckpointLoaderSimple; an IP-Adapter is a separate "
     "file.",
     "vae": "Put it in models/vae and load it with VAELoader.",
@@ -59,7 +66,12 @@ class ForeignFile(ValueError):
         super().__init__(f"This file is {self.kind}, not a supported IP-Adapter. {self.remedy}")
 
 
-FOREIGN = (
+FOREIGN = (  # specific first
+    Foreign(  # without alphas, unlike other LoRAs
+        "faceid-lora",
+        "the LoRA of a FaceID adapter",
+        (has(FACE_LORA), lacks(rf"(?!{FACE_LORA})"), sized(FACE_LORA, FACE_LORA_RANK)),
+    ),
     Foreign(
         "lora",
         "a LoRA",
@@ -95,7 +107,10 @@ FOREIGN = (
         "image-encoder",
         "an image encoder (CLIP vision or SigLIP)",
         (
-            has(r"(clip\.)?(vision_model\.(encoder|embeddings)|visual\.(transformer|conv1|class_embedding))"),
+            has(
+                r"(clip\.)?(vision_model\.(encoder|embeddings)|visual\.(transformer|conv1|class_embedding|trunk|blocks))"
+                r"|blocks\.\d+\.attn\.(inner_attn_ln|norm)\.|(.*\.)?last_layer_style$"  # EVA02-CLIP alone, CSD
+            ),
             lacks(r"image_proj\."),
         ),
     ),

@@ -10,8 +10,8 @@ from ...clip_vision import PRESETS, VisionConfig, describe
 from ...clip_vision.key_names import LAYOUTS
 from ...ip_adapter import BASE_MODELS, ENCODERS, ForeignFile, encoder_name, load_adapter
 from ...ip_adapter.containers import PREFIXES
-from ...ip_adapter.families import Family, Hints, hint_of, told_apart
-from ...ip_adapter.families.foreign import Foreign
+from ...ip_adapter.families import Family
+from ...ip_adapter.families.foreign import FACE_LORA, FACE_LORA_RANK, Foreign
 from ...tensor_files import Header, TensorInfo, printable
 from ...tensor_files.weights import on_meta
 from .encoders import encoder_word
@@ -21,18 +21,17 @@ Tensors = Mapping[str, TensorInfo]
 
 MAX_TENSORS = 100_000  # more than any model has; it would take seconds to look at a million
 
-
+PROJECTIONS = (*PREFIXES["image_proj"], "content_image_proj.", "style_image_proj.")  # keys of adapters begin so
 NUMBER = re.compile(r"\d+")
-# The LoRA that belongs to a FaceID adapter changes every attention of the UNet, at one rank and without alphas.
-FACE_LORA = re.compile(r"lora_unet_\w+_attn[12]_to_(q|k|v|out_0)\.lora_(down|up)\.weight")
+LORAS = ("faceid-lora", "lora")
+# The LoRA that belongs to a FaceID adapter changes every attention of the UNet.
 FACE_LORA_COUNTS = {base.layers * 2 * 4 * 2 for base in BASE_MODELS if base.host == "unet"}
-FACE_LORA_RANK = 128
 # A weight that reads the text context, and so is as wide as the context of the base model.
-CONTEXT = re.compile(r"(ip_adapter|adapter_modules)\.1\.to_k_ip\.weight|lora_unet_\w+_attn2_to_k\.lora_down\.weight")
+CONTEXT = re.compile(r"lora_unet_\w+_attn2_to_k\.lora_down\.weight")
 
 
-def identify(header: Header, name: str = "") -> Identity:
-    """What a file is, by its header. `name`, with its folders, is a hint where shapes do not decide."""
+def identify(header: Header, name: str = "", path: str = "") -> Identity:
+    """What a file is, by its header: see `identity.identify`."""
     tensors = header.state_dict
     if len(tensors) > MAX_TENSORS:
         return Identity(
@@ -42,7 +41,7 @@ def identify(header: Header, name: str = "") -> Identity:
             "more than any adapter or encoder has. Choose another file.",
         )
     try:
-        return _shown(_identify(tensors, header.metadata, name))
+        return _shown(_identify(tensors, header.metadata, name, path or name))
     except (RuntimeError, OverflowError, MemoryError):  # from torch
         return Identity(
             "other",
@@ -51,13 +50,13 @@ def identify(header: Header, name: str = "") -> Identity:
         )
 
 
-def _identify(tensors: Tensors, metadata: Mapping[str, str], name: str) -> Identity:
+def _identify(tensors: Tensors, metadata: Mapping[str, str], name: str, path: str) -> Identity:
     sample = _one_of_each_row(tensors)
-    if any(key.startswith(PREFIXES["image_proj"]) for key in sample):
-        return _adapter(tensors, name, "adapter", "unknown-adapter")
+    if any(key.startswith(PROJECTIONS) for key in sample):
+        return _adapter(tensors, path, "adapter", "unknown-adapter")
     if any(re.fullmatch(layout.signature, key) for layout in LAYOUTS for key in sample):
         return _encoder(tensors, metadata, name)
-    return _adapter(sample, name, "other", "unknown", whole=tensors)
+    return _adapter(sample, path, "other", "unknown", whole=tensors)
 
 
 def _shown(identity: Identity) -> Identity:
@@ -78,16 +77,16 @@ def _one_of_each_row(tensors: Tensors) -> Tensors:
     return {key: tensors[key] for key in rows.values()}
 
 
-def _adapter(tensors: Tensors, name: str, kind: str, family: str, whole: Tensors | None = None) -> Identity:
+def _adapter(tensors: Tensors, path: str, kind: str, family: str, whole: Tensors | None = None) -> Identity:
     """What `load_adapter` says of the tensors.
 
     kind, family: what a file is called that it does not recognise
     whole: all tensors, if `tensors` is a sample
     """
     try:
-        adapter = load_adapter(on_meta(tensors))
+        adapter = load_adapter(on_meta(tensors), path=path)
     except ForeignFile as error:
-        return _foreign(error.row, str(error), whole or tensors, name)
+        return _foreign(error.row, str(error), whole or tensors)
     except ValueError as error:
         return Identity(kind, family, problem=str(error))
     return Identity(
@@ -95,25 +94,23 @@ def _adapter(tensors: Tensors, name: str, kind: str, family: str, whole: Tensors
         adapter.family.id,
         adapter.base_model,
         adapter.encoder_name,
-        projection=adapter.feature == "image_embeds",
+        projection=adapter.needs_projection,
     )
 
 
-def _foreign(row: Family | Foreign, problem: str, tensors: Tensors, name: str) -> Identity:
-    if row.id == "lora":
+def _foreign(row: Family | Foreign, problem: str, tensors: Tensors) -> Identity:
+    if row.id in LORAS:
         if _is_face_lora(tensors):
             return Identity("lora", "faceid-lora", _base_model(tensors))
-        return Identity("lora", row.id, problem=problem)
+        return Identity("lora", "lora", problem=problem)
     if isinstance(row, Family) and row.refusal == "faces":
-        base_model = row.base_model or _base_model(tensors)
-        hints = Hints(hint_of(name), base_model, frozenset(info.dtype for info in tensors.values()))
-        return Identity("face adapter", told_apart(row, hints).id, base_model, problem=problem)
+        return Identity("face adapter", row.id, row.base_model, problem=problem)
     return Identity("other", row.id, problem=problem)
 
 
 def _is_face_lora(tensors: Tensors) -> bool:
     return len(tensors) in FACE_LORA_COUNTS and all(
-        FACE_LORA.fullmatch(key) and FACE_LORA_RANK in info.shape for key, info in tensors.items()
+        re.fullmatch(FACE_LORA, key) and FACE_LORA_RANK in info.shape for key, info in tensors.items()
     )
 
 

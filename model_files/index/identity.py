@@ -35,8 +35,11 @@ class Identity:
         return asdict(replace(self, family=family, problem=""))
 
 
-def identify(header: Header, name: str = "") -> Identity:
-    """What a file is, by its header. `name`, with its folders, is a hint where shapes do not decide.
+def identify(header: Header, name: str = "", path: str = "") -> Identity:
+    """What a file is, by its header.
+
+    name: with its folders in a model folder, a hint where shapes do not decide which encoder a file holds
+    path: by default the name, a hint where shapes do not decide which family an adapter is of, as for `load_adapter`
 
     Raises:
         ImportError: torch cannot be imported.
@@ -45,4 +48,4 @@ def identify(header: Header, name: str = "") -> Identity:
         from .identification import identify
     except OSError as error:  # a library that torch needs is missing
         raise ImportError(f"torch cannot be imported: {error}") from error
-    return identify(header, name)
+    return identify(header, name, path)

@@ -91,7 +91,7 @@ class Index:
         folders: ModelFolders,
         cache_file: Path | None = None,
         read: Callable[[Path], Header] = read_header,
-        identify: Callable[[Header, str], Identity] = identify,
+        identify: Callable[[Header, str, str], Identity] = identify,
         types: Sequence[str] = TYPES,
         cached: CachedFiles | None = None,
     ):
@@ -277,7 +277,11 @@ class Index:
     def _look_into(self, file: ModelFile) -> Known | None:
         """Read a file: what it is, or why that is not known; None if it no longer exists."""
         try:
-            identity = ONNX if file.path.suffix.lower() == ".onnx" else self._identify(self._read(file.path), file.name)
+            identity = (
+                ONNX
+                if file.path.suffix.lower() == ".onnx"
+                else self._identify(self._read(file.path), file.name, str(file.path))
+            )
         except (FileNotFoundError, NotADirectoryError):
             return None
         except ImportError:  # says nothing about this file

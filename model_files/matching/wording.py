@@ -13,8 +13,9 @@ OTHERS = {  # id -> completes "This file is ..."
     "unknown": "an unknown kind of file",
     "many-tensors": "a file of very many tensors",
     "damaged": "a damaged model file",
+    "InsightFace": "an ONNX file, such as those of which a face pack consists",
 }
-COMPANIONS = {"faceid-lora": "FaceID LoRA"}
+COMPANIONS = {"faceid-lora": "FaceID LoRA"}  # names of kinds that needs and files are called by
 
 
 def family_name(family: str) -> str:
@@ -33,8 +34,8 @@ def identity_words(identity: Identity) -> str:
     """What a file is, to complete "This file is ..."."""
     base = f" for {identity.base_model}" if identity.base_model else ""
     name = family_name(identity.family)
-    if identity.kind == "adapter" and identity.encoder:
-        return f"an IP-Adapter ({name}){base} that reads {identity.encoder}"
+    if identity.kind == "adapter" and (reads := _reads(identity)):
+        return f"an IP-Adapter ({name}){base} that reads {reads}"
     if identity.kind == "face adapter":
         return f"a face adapter ({name}){base}"
     if identity.kind == "encoder" and identity.encoder:
@@ -42,6 +43,13 @@ def identity_words(identity: Identity) -> str:
     if identity.kind == "lora" and base:
         return f"a {name}{base}"
     return kind_words(identity.family)
+
+
+def _reads(identity: Identity) -> str:
+    """What an adapter reads: faces, by the name of the face pack, and the features of an encoder."""
+    packs = {row.id: row.face_pack for row in FAMILIES}
+    pack = packs.get(identity.family, "")
+    return " and ".join(filter(None, (f"faces ({pack})" if pack else "", identity.encoder)))
 
 
 def entry_words(entry: Entry) -> str:

@@ -76,7 +76,7 @@ def _private() -> Path:
 
 def encoder_need(adapter: IPAdapter) -> Need:
     """The need for the encoder that an adapter was made for."""
-    return Need("encoder", encoder=adapter.encoder_name, needs_projection=adapter.feature == "image_embeds")
+    return Need("encoder", encoder=adapter.encoder_name, needs_projection=adapter.needs_projection)
 
 
 def companion_need(adapter: Resolution, known: Catalogue | None = None) -> Need | None:

@@ -23,15 +23,19 @@ OTHER_FILES = {  # key of the file -> words of the message
     "blocks.0.self_attn.q.weight": "a diffusion model",
     "vision_model.encoder.layers.0.mlp.fc1.weight": "an image encoder.*clip_vision",
     "visual.transformer.resblocks.0.ln_1.weight": "an image encoder",
+    "visual.blocks.0.attn.inner_attn_ln.weight": "an image encoder",
+    "visual.trunk.blocks.0.attn.norm.weight": "an image encoder",
+    "visual.cls_token": "a vision transformer",
+    "model_state_dict.module.last_layer_style": "an image encoder",
     "text_model.encoder.layers.0.mlp.fc1.weight": "a text encoder.*CLIPLoader",
     "encoder.block.0.layer.0.SelfAttention.q.weight": "a text encoder",
     "embeddings.cls_token": "a vision transformer that is not a CLIP.*SigLIP",
-    "control_model.input_hint_block.0.weight": "a ControlNet.*ControlNetLoader",
+    "control_model.input_hint_block.0.weight": "a ControlNet.*ControlNetLoader.*Apply InstantID ControlNet",
     "controlnet_cond_embedding.conv_in.weight": "a ControlNet",
     "hidden.-2": "saved features of pictures.*models/image_prompts",
     "emb_params": "a textual inversion",
     "id_encoder.fuse_module.mlp1.fc1.weight": "PhotoMaker, .*PhotoMakerLoader",
-    "id_encoder.qformer_perceiver.token_norm.weight": "PhotoMaker v2",
+    "id_encoder.qformer_perceiver.token_norm.weight": "PhotoMaker v2.*version 1 only, photomaker-v1.bin; .* InstantID",
     "redux_up.weight": "FLUX.1 Redux.*StyleModelLoader",
     "feature_embedder.0.weight": "USO.*USOStyleReference",
     "ip_gate.0": "an IP-Adapter for Anima",
@@ -43,6 +47,24 @@ def test_a_file_of_another_kind_is_named_with_its_place():
     for key, words in OTHER_FILES.items():
         with pytest.raises(ValueError, match=f"This file is {words}"):
             load_adapter({key: T})
+
+
+DOWN, UP = (
+    f"lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q.lora_{x}.weight" for x in ("down", "up")
+)
+
+
+def test_the_lora_of_a_faceid_adapter_is_told_from_others():
+    lora = {DOWN: torch.zeros(128, 320), UP: torch.zeros(320, 128)}
+    with pytest.raises(ValueError, match="is the LoRA of a FaceID adapter.*weights are in its file.*LoraLoader"):
+        load_adapter(lora)
+    others = {
+        "with alphas": {DOWN.replace("lora_down.weight", "alpha"): T},
+        "of another rank": {DOWN: torch.zeros(64, 320)},
+    }
+    for other in (*others.values(), {DOWN.replace("attn1_to_q", "ff_net_2"): torch.zeros(128, 320)}):
+        with pytest.raises(ValueError, match="This file is a LoRA"):
+            load_adapter(lora | other)
 
 
 def test_a_recognised_file_says_what_it_is_and_what_to_do_with_it_apart():

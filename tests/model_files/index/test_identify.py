@@ -9,7 +9,7 @@ import torch
 from published import LAYOUTS, VIT_H, VIT_L, bigger, header_of, headless, shapes
 
 from image_prompt.clip_vision import load_encoder
-from image_prompt.ip_adapter import ENCODERS, load_adapter
+from image_prompt.ip_adapter import APPLIED, ENCODERS, load_adapter
 from image_prompt.model_files.catalogue import word_of
 from image_prompt.model_files.index import Identity, identify
 from image_prompt.model_files.index.identification import MAX_TENSORS
@@ -24,20 +24,10 @@ ENCODER_FILES = {
     "sigclip_vision_patch14_384": "SigLIP so400m/14-384",
 }
 FACES = {  # layout -> family, base model
-    "Kolors-IP-Adapter-FaceID-Plus": ("kolors-faceid-plus", "Kolors"),
     "infiniteyou-image_proj_model": ("infiniteyou", "Flux"),
-    "ip-adapter-faceid_sd15": ("faceid", "SD1.5"),
-    "ip-adapter-faceid_sdxl": ("faceid", "SDXL"),
-    "ip-adapter-faceid-plus_sd15": ("faceid-plus", "SD1.5"),
-    "ip-adapter-faceid-plusv2_sdxl": ("faceid-plus-v2", "SDXL"),
-    "ip-adapter-faceid-portrait_sd15": ("faceid-portrait", "SD1.5"),
-    "ip-adapter-faceid-portrait_sdxl": ("faceid-portrait", "SDXL"),
-    "ip-adapter-faceid-portrait_sdxl_unnorm": ("faceid-portrait-unnorm", "SDXL"),
-    "ip-adapter_pulid_sdxl_fp16": ("pulid-sdxl", "SDXL"),
-    "pulid_v1": ("pulid-sdxl", "SDXL"),
-    "pulid_v1.1": ("pulid-sdxl", "SDXL"),
     "pulid_flux_v0.9.1": ("pulid-flux", "Flux"),
 }
+SHORT = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 LORAS = {"ip-adapter-faceid_sd15_lora": "SD1.5", "ip-adapter-faceid_sdxl_lora": "SDXL"}
 
 
@@ -54,7 +44,7 @@ def test_an_adapter_is_identified_as_it_loads(name):
         load_adapter(meta(name)).family.id,
         layout["base_model"],
         layout["encoder"],
-        projection=layout["feature"] == "image_embeds",
+        projection=layout["feature"] in ("image_embeds", "face_eva_embeds"),
     )
 
 
@@ -106,6 +96,41 @@ def test_each_published_file_is_in_a_test():
 )
 def test_the_name_decides_where_shapes_are_equal(name, file, dtype, family):
     assert identify(published.published(name, dtype), file).family == family
+
+
+SECTION_10 = {  # name of a published file -> family; all others are those of the layout in tests/checkpoints
+    "ip-adapter-faceid-plusv2_sd15.bin": "faceid-plus-v2",
+    "instantid-ip-adapter.bin": "instantid",
+}
+
+
+@pytest.mark.parametrize("name", [file for layout in ADAPTERS for file in LAYOUTS[layout]["files"]])
+def test_every_published_name_is_of_the_family_that_its_file_has(name):
+    """By the layout, the dtypes and the name of the file together, as the index has them."""
+    (layout,) = (each for each in ADAPTERS if name in LAYOUTS[each]["files"])
+    dtype = LAYOUTS[layout]["files"][name]["dtype"]
+    by_part = dtype if isinstance(dtype, dict) else dict.fromkeys(LAYOUTS[layout]["tensors"], dtype)
+    tensors = {
+        f"{part}.{key}" if part else key: TensorInfo(SHORT[by_part[part]], tuple(shape))
+        for part, each in LAYOUTS[layout]["tensors"].items()
+        for key, shape in each.items()
+    }
+    found = identify(Header("torch archive", tensors, {}), name, f"/models/ipadapter/{name}")
+    expected = next(family.id for family in APPLIED if family.name == LAYOUTS[layout]["family"])
+    assert (found.family, found.problem) == (SECTION_10.get(name, expected), "")
+
+
+def test_a_renamed_file_is_known_by_its_folder_and_dtypes():
+    unnorm, v2 = "ip-adapter-faceid-portrait_sdxl_unnorm", "ip-adapter-faceid-plus_sd15"
+    cases = {
+        (unnorm, "F16", "/data/instantid/mine.bin"): "instantid",
+        (unnorm, "F32", "/data/ipadapter/mine.bin"): "instantid",
+        (unnorm, "F16", "/instant/ipadapter/mine.bin"): "faceid-portrait-unnorm",
+        (v2, "F16", "/data/v2/mine.bin"): "faceid-plus-v2",
+        (v2, "F16", "/v2/ipadapter/mine.bin"): "faceid-plus",
+    }
+    for (layout, dtype, path), family in cases.items():
+        assert identify(published.published(layout, dtype), "mine.bin", path).family == family, path
 
 
 def stretched():
@@ -267,7 +292,7 @@ def test_a_checkpoint_of_very_many_tensors_is_decided_by_one_of_each_row(monkeyp
     made = []
     monkeypatch.setattr(
         "image_prompt.model_files.index.identification.load_adapter",
-        lambda sd: made.append(len(sd)) or load_adapter(sd),
+        lambda sd, **options: made.append(len(sd)) or load_adapter(sd, **options),
     )
     assert identify(header_of(tensors)).family == "diffusion-model"
     assert made == [1]

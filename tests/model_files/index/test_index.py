@@ -47,7 +47,7 @@ class Reader:
         return self.paths.total()
 
 
-def named(header, name):
+def named(header, name, path):
     return Identity("other", header.metadata["is"])
 
 
@@ -158,13 +158,15 @@ def test_an_unusable_file_stays_with_its_reason(put, open_index):
 
 def test_a_file_that_this_pack_cannot_use_has_the_reason_of_its_identity(put, open_index):
     put("ipadapter/a.safetensors")
-    (found,) = open_index(identify=lambda header, name: Identity("other", "a VAE", problem="a VAE.")).files("ipadapter")
+    (found,) = open_index(identify=lambda header, name, path: Identity("other", "a VAE", problem="a VAE.")).files(
+        "ipadapter"
+    )
     assert (found.identity.family, found.problem) == ("a VAE", "a VAE.")
 
 
 def test_a_name_is_passed_on_as_a_hint(put, open_index):
     put("clip_vision/SD1.5/model.safetensors")
-    index = open_index(identify=lambda header, name: Identity("other", name))
+    index = open_index(identify=lambda header, name, path: Identity("other", name))
     assert families(index, "clip_vision") == {"SD1.5/model.safetensors": "SD1.5/model.safetensors"}
 
 
@@ -472,7 +474,7 @@ import sys, time, torch
 from image_prompt.model_files.index import Identity, Index
 from image_prompt.model_files import ModelFolders
 
-def identify(header, name):
+def identify(header, name, path):
     end = time.monotonic() + 0.5
     while time.monotonic() < end:
         torch.empty(2, device="meta")
@@ -556,10 +558,11 @@ def test_identities_survive_as_they_are(tmp_path, cache):
     write(tmp_path / "clip_vision" / "tiny.safetensors", encoder, vision_config='{"heads": 4}')
     write(tmp_path / "clip_vision" / "h.safetensors", shapes(VIT_H))
     write(tmp_path / "clip_vision" / "a.safetensors", shapes("ip-adapter-faceid_sd15"))
+    write(tmp_path / "clip_vision" / "b.safetensors", shapes("pulid_flux_v0.9.1"))
     folders = ModelFolders({"clip_vision": [tmp_path / "clip_vision"]})
     first = Index(folders, cache)
     expected = first.files("clip_vision")
-    assert {found.identity.kind for found in expected} == {"encoder", "face adapter"}
+    assert {found.identity.kind for found in expected} == {"encoder", "adapter", "face adapter"}
     first.close()
     again = Index(folders, cache, read=lambda path: pytest.fail("read again"))
     assert again.files("clip_vision") == expected

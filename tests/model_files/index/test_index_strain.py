@@ -32,7 +32,7 @@ def folder(tmp_path):
 def open_index(folder):
     made = []
 
-    def open_index(*cache, read=lambda path: HEADER, identify=lambda header, name: Identity("other", "known")):
+    def open_index(*cache, read=lambda path: HEADER, identify=lambda header, name, path: Identity("other", "known")):
         folders = ModelFolders({"ipadapter": [folder]})
         made.append(Index(folders, *cache, read=read, identify=identify, types=("ipadapter",)))
         return made[-1]
@@ -47,7 +47,7 @@ def listed(index):
 
 
 def fails_for_bad(error):
-    def look(subject, name=None):
+    def look(subject, name=None, path=None):
         if "bad" in str(name or subject):
             raise error
         return HEADER if name is None else Identity("other", "known")
