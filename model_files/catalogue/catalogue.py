@@ -1,4 +1,4 @@
-"""The published adapters, image encoders, LoRAs and face packs, from `catalogue.json` and from files of users.
+"""The published adapters, encoders, LoRAs, ControlNets and face packs, from `catalogue.json` and from files of users.
 
 A user's file is JSON too, {"entries": [...]}: an entry with a known id replaces the fields that it gives, an entry with
 a new id is added. Sizes and SHA-256 are those of the file behind `url`, as public repositories state them (the download
@@ -19,6 +19,8 @@ from .repositories import place_in
 OWN = Path(__file__).with_name("catalogue.json")
 ALIKE = (".safetensors", ".sft", ".bin")  # containers in which the same file is published
 
+REFERENCES = {"companion": ("lora", "controlnet"), "face_pack": ("face pack",)}  # field -> kinds of what it names
+
 Key = tuple[str, ...]
 
 
@@ -28,7 +30,7 @@ class Entry:
 
     id: str  # the stem of the published file name
     title: str
-    kind: str  # "adapter", "encoder", "lora", "face pack"
+    kind: str  # "adapter", "encoder", "lora", "controlnet", "face pack"
     family: str  # the id, as in `model_files.index.identification`
     base_model: str
     encoder: str  # the encoder that an adapter needs, or that this is, as `ip_adapter.ENCODERS` names it
@@ -37,7 +39,8 @@ class Entry:
     # Names that programs give it, with folders where a name alone is not enough. Of a face pack: the archive, then what
     # is in it, the file that finds faces and the one that recognises them first.
     files: tuple[str, ...]
-    companion: str = ""  # id of the LoRA that belongs to it
+    companion: str = ""  # id of the LoRA or ControlNet that belongs to it
+    face_pack: str = ""  # id of the face pack that an adapter needs
     size: int | None = None  # bytes
     sha256: str = ""
     url: str = ""  # direct link to the file
@@ -154,7 +157,7 @@ def _key(name: str) -> Key:
 def _add(path: Path, known: dict[str, Entry]) -> None:
     for entry_id, given in read_entries(path).items():
         known[entry_id] = _entry(path, given, known.get(entry_id))
-    _check_companions(path, known)
+    _check_references(path, known)
 
 
 def _entry(path: Path, given: Fields, known: Entry | None) -> Entry:
@@ -172,8 +175,9 @@ def _with_id(entry: Entry) -> Entry:
     return replace(entry, family=id_of(entry.family, entry.base_model))
 
 
-def _check_companions(path: Path, known: dict[str, Entry]) -> None:
-    loras = {entry.id for entry in known.values() if entry.kind == "lora"}
-    for entry in known.values():
-        if entry.companion and entry.companion not in loras:
-            raise broken(path, vars(entry), "companion", f"is {shown(entry.companion)}")
+def _check_references(path: Path, known: dict[str, Entry]) -> None:
+    for field, kinds in REFERENCES.items():
+        ids = {entry.id for entry in known.values() if entry.kind in kinds} | {""}
+        for entry in map(vars, known.values()):
+            if entry[field] not in ids:
+                raise broken(path, entry, field, f"is {shown(entry[field])}")

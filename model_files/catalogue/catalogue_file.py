@@ -59,7 +59,10 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "id": Rule("a name of letters, digits and . _ -, used once in a file", text(r"[A-Za-z0-9][\w.-]*")),
         "title": Rule("a line of text", LINE),
-        "kind": Rule("'adapter', 'encoder', 'lora' or 'face pack'", text("adapter|encoder|lora|face pack")),
+        "kind": Rule(
+            "'adapter', 'encoder', 'lora', 'controlnet' or 'face pack'",
+            text("adapter|encoder|lora|controlnet|face pack"),
+        ),
         "family": Rule("a line of text", LINE),
         "base_model": Rule("a line of text, or '' for none", text()),
         "encoder": Rule("a line of text, or '' for none", text()),
@@ -68,7 +71,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "files": Rule(
             "a list of file names, with / after a folder and without .., the first without folders", _are_file_names
         ),
-        "companion": Rule("the id of an entry of kind 'lora', or ''", text(r"[\w.-]*")),
+        "companion": Rule("the id of an entry of kind 'lora' or 'controlnet', or ''", text(r"[\w.-]*")),
+        "face_pack": Rule("the id of an entry of kind 'face pack', or ''", text(r"[\w.-]*")),
         "size": Rule("a number of bytes, or null", _is_size),
         "sha256": Rule("64 hexadecimal digits, or ''", text("([0-9a-fA-F]{64})?")),
         "url": Rule("an https:// link, or ''", LINK),

@@ -26,6 +26,7 @@ WORDS: Mapping[str, str] = MappingProxyType(  # id -> word
         "kolors-faceid-plus": "Kolors FaceID plus",
         "instantid": "InstantID",
         "pulid-sdxl": "PuLID",
+        "pulid-sdxl-v1.1": "PuLID",  # told apart later
         "pulid-flux": "PuLID",
         "infiniteyou": "InfiniteYou",
         # other relatives
@@ -61,7 +62,7 @@ WORDS: Mapping[str, str] = MappingProxyType(  # id -> word
     }
 )
 _IDS = {word: frozenset(family_id for family_id in WORDS if WORDS[family_id] == word) for word in WORDS.values()}
-_OF_A_MODEL = {("PuLID", "SDXL"): "pulid-sdxl", ("PuLID", "Flux"): "pulid-flux"}
+_OF_A_MODEL = {("PuLID", "Flux"): "pulid-flux"}
 
 
 def word_of(family_id: str) -> str:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from ..catalogue import Catalogue, Entry
 from .terminal import Answer, described, section, size_text
 
-KINDS = {"adapter": "Adapters", "encoder": "Image encoders", "lora": "LoRAs", "face pack": "Face packs"}
+KINDS = {
+    "adapter": "Adapters",
+    "encoder": "Image encoders",
+    "lora": "LoRAs",
+    "controlnet": "ControlNets",
+    "face pack": "Face packs",
+}
 USE = {
     True: "commercial use is allowed",
     False: "NON-COMMERCIAL USE ONLY",

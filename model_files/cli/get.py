@@ -139,6 +139,7 @@ def _belongings(entry: Entry, folders: ModelFolders, catalogue: Catalogue) -> li
         lines += wrapped(f"It is an archive: unpack its files into the folder models/{archive.stem} beside it.")
     for entries in (
         [each for each in catalogue.entries if each.id == entry.companion],
+        [each for each in catalogue.entries if each.id == entry.face_pack],
         catalogue.find(kind="encoder", encoder=entry.encoder) if entry.kind == "adapter" else [],
     ):
         if entries and not any(_is_here(each, folders, catalogue) for each in entries):

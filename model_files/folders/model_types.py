@@ -25,6 +25,8 @@ MODEL_TYPES = {
     "style_models": ModelType(("style_models",)),
     "model_patches": ModelType(("model_patches",)),
     "photomaker": ModelType(("photomaker",)),
+    "instantid": ModelType(("instantid",), core=False),
+    "pulid": ModelType(("pulid",), core=False),
     "checkpoints": ModelType(("checkpoints",)),
     "diffusion_models": ModelType(("unet", "diffusion_models")),
     "text_encoders": ModelType(("text_encoders", "clip")),
@@ -33,6 +35,7 @@ MODEL_TYPES = {
     "controlnet": ModelType(("controlnet", "t2i_adapter")),
 }
 
+ADAPTER_TYPES = ("ipadapter", "instantid", "pulid")  # other packs keep adapters that they apply in the last two
 OLD_NAMES = {"unet": "diffusion_models", "clip": "text_encoders"}  # of types; ComfyUI accepts both
 MEANT = {  # words for a type that are near in meaning, but not in spelling
     "adapter": "ipadapter",

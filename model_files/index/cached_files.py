@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 
 from ..catalogue import Catalogue, Entry
-from ..folders import MODEL_TYPES, ModelFile
+from ..folders import ADAPTER_TYPES, MODEL_TYPES, ModelFile
 from ..folders.hugging_face import hub_folder, repository_folder, snapshots
 from ..folders.scan import model_files
 
 KINDS = ("adapter", "encoder")
-TYPES = ("ipadapter", "clip_vision")
+TYPES = (*ADAPTER_TYPES, "clip_vision")
 
 
 class CachedFiles:

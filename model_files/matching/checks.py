@@ -13,6 +13,10 @@ from .requirement import Need
 from .wording import identity_words
 
 KINDS = {"face adapter": "adapter"}  # kind of an identity -> kind of a need, where they differ
+UNNAMED = {  # kind of a need of whose files the content says too little -> what is wrong with a file of another name
+    "controlnet": "is a ControlNet for something else, going by its name",
+    "face pack": "belongs to another face pack, or to none, going by its name",
+}
 
 Choice = tuple[list[IndexedFile], list[tuple[IndexedFile, str]]]
 Verdict = tuple[int, str]  # how many checks a file passed, and what is wrong with it; "" if nothing is
@@ -71,7 +75,7 @@ class Matcher:
         return "" if fits else file.problem or _what(identity)
 
     def check_problem(self, file: IndexedFile, _: Identity) -> str:
-        return file.problem
+        return "" if self.need.kind == "controlnet" else file.problem  # ComfyUI loads those, and nothing here does
 
     @property
     def _is_specific(self) -> bool:
@@ -116,8 +120,8 @@ class Matcher:
             entry for entry in self.catalogue.named(full_name(file)) if self._is_content_of(entry, identity)
         ]:
             return f"is {of_others[0].title}, going by its name"
-        if self.need.kind == "face pack":
-            return "belongs to another face pack, or to none, going by its name"
+        if self.need.kind in UNNAMED:
+            return UNNAMED[self.need.kind]
         said = self._said_purpose(file, identity)
         if self.need.purpose and said not in ("", self.need.purpose):
             return f"is for the purpose {said!r}, going by its name"
@@ -155,6 +159,8 @@ class Matcher:
     def _is_like_it(self, file: IndexedFile) -> bool:
         """Whether a rejected file is worth a mention: its name or kind is right, or its folder holds few files."""
         identity = file.identity
+        if self.need.kind == "controlnet":
+            return self._named(file)
         if identity and (file.file.type == "loras" or self.need.kind == "face pack"):  # there may be thousands
             return any(
                 may_be_one(family, identity.family)

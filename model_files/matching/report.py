@@ -8,15 +8,16 @@ from dataclasses import dataclass
 
 from ...tensor_files import printable
 from ..catalogue import Catalogue, Entry
+from ..folders import ADAPTER_TYPES
 from ..index import Index, IndexedFile, Progress
 from .checks import Matcher, full_name, is_content_of, is_ours
 from .explanation import about, advice, named, put_it, reason
-from .requirement import Need, file_as_dict
+from .requirement import Need, file_as_dict, homes_of
 from .support import is_of_use
 
 STATUSES = ("found", "misplaced", "unusable", "missing")
 SHOWN = ("misplaced", "unusable", "found", "missing")
-HOMES = ("ipadapter", "clip_vision")  # types of which every file is listed
+LISTED = (*ADAPTER_TYPES, "clip_vision")  # types of which every file is listed
 
 Files = Mapping[str, Sequence[IndexedFile]]  # by type; "" for those that cannot be used from where they are
 
@@ -100,14 +101,14 @@ def table(
     told = {row.file for row in rows if row.file}
     return Report(
         [row for row in rows if row.status != "missing" or is_of_use(row.entry, catalogue)],
-        [file for model_type in HOMES for file in files.get(model_type, ()) if not (file in told or file.file.cached)],
+        [file for model_type in LISTED for file in files.get(model_type, ()) if not (file in told or file.file.cached)],
         [model_type for model_type in index.types if index.has_no_view(model_type)],
     )
 
 
 def _row(entry: Entry, files: Files, catalogue: Catalogue) -> Row:
-    matcher = Matcher(Need.for_entry(entry), [entry], catalogue)
-    good, rejected = matcher.choose(files.get(entry.folder, ()))
+    matcher, homes = Matcher(Need.for_entry(entry), [entry], catalogue), homes_of(entry)
+    good, rejected = matcher.choose([file for home in homes for file in files.get(home, ())])
     if good:
         nodes = f"ComfyUI's nodes need it in models/{entry.folder}: copy or link it there."
         return Row(entry, "found", good[0], nodes if good[0].file.cached else "")
@@ -115,9 +116,7 @@ def _row(entry: Entry, files: Files, catalogue: Catalogue) -> Row:
         named_for = catalogue.named(full_name(file))
         if entry in named_for or file.problem and not named_for and _is_its_content(entry, file):
             return Row(entry, "unusable", file, reason(file, why))
-    elsewhere = [
-        file for model_type in files if model_type != entry.folder for file in files[model_type] if is_ours(file)
-    ]
+    elsewhere = [file for model_type in files if model_type not in homes for file in files[model_type] if is_ours(file)]
     misplaced, _ = matcher.choose(elsewhere)
     if misplaced:
         return Row(entry, "misplaced", misplaced[0], put_it(misplaced[0], entry.folder))

@@ -8,11 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..catalogue import Catalogue, Entry, id_of
+from ..folders import ADAPTER_TYPES
 from ..index import Identity, IndexedFile
 from .support import refusal
 from .wording import family_name
 
-HOMES = {"adapter": "ipadapter", "encoder": "clip_vision", "lora": "loras", "face pack": "insightface"}
+HOMES = {
+    "adapter": "ipadapter",
+    "encoder": "clip_vision",
+    "lora": "loras",
+    "controlnet": "controlnet",
+    "face pack": "insightface",
+}
 BY_WIDTH = re.compile(r"an encoder whose \w+ is \d+ wide")  # as adapters name an encoder that no table lists
 
 
@@ -20,7 +27,7 @@ BY_WIDTH = re.compile(r"an encoder whose \w+ is \d+ wide")  # as adapters name a
 class Need:
     """A model file that is needed. A field that is left empty may be anything.
 
-    kind: "adapter", "encoder", "lora" or "face pack"
+    kind: "adapter", "encoder", "lora", "controlnet" or "face pack"
     family: an id, or a word of `family_words`
     purpose: what an adapter is for, as the catalogue says it: "standard", "plus", "plus face" ...
     encoder: the encoder that it is, or that an adapter reads, as `ip_adapter.ENCODERS` names it
@@ -78,6 +85,7 @@ class Need:
             "adapter": f"{name} IP-Adapter" if self.family and not self.purpose else "IP-Adapter",
             "encoder": encoder if BY_WIDTH.fullmatch(encoder) else f"image encoder {encoder}".rstrip(),
             "lora": name or "LoRA",
+            "controlnet": "ControlNet",
             "face pack": "face pack",
         }[self.kind]
         parts = [
@@ -104,6 +112,11 @@ class Resolution:
     searched: Sequence[Path]  # their folders
     published: Sequence[str] = ()  # purposes that published adapters for the base model have
     unread: Sequence[str] = ()  # types whose files are still being read: it may be among them
+
+
+def homes_of(entry: Entry) -> list[str]:
+    """The types of the folders from which a file can be used: that in which programs look for it, and our own."""
+    return list(dict.fromkeys([entry.folder, *(ADAPTER_TYPES[:1] if entry.folder in ADAPTER_TYPES else ())]))
 
 
 def file_as_dict(indexed: IndexedFile) -> dict[str, object]:

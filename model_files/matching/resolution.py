@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ..catalogue import Catalogue, Entry
 from ..index import Index, IndexedFile, Progress
 from .checks import Choice, Matcher, is_ours
-from .requirement import HOMES, Need, Resolution
+from .requirement import HOMES, Need, Resolution, homes_of
 
 OnProgress = Callable[[Progress], None] | None
 
@@ -67,7 +67,7 @@ def glance(need: Need, index: Index, catalogue: Catalogue, patience: float) -> R
 
 
 def _homes(need: Need, wanted: Sequence[Entry]) -> list[str]:
-    return list(dict.fromkeys([entry.folder for entry in wanted] or [HOMES[need.kind]]))
+    return list(dict.fromkeys(home for entry in wanted for home in homes_of(entry))) or [HOMES[need.kind]]
 
 
 def _files(

@@ -22,11 +22,12 @@ def refusal(entry: Entry) -> str:
     reasons = {family.refusal for family in FAMILIES if family.id in ids_of(entry.family)}
     if entry.kind != "adapter" or "" in reasons:
         return ""
-    return REMEDIES[next((reason for reason in ("faces", "flux") if reason in reasons), "architecture")]
+    return REMEDIES[min(reasons, default="architecture")]
 
 
 def is_of_use(entry: Entry, catalogue: Catalogue) -> bool:
-    """Whether this pack can use an entry: an adapter that it applies, a LoRA that belongs to one, or an encoder."""
-    if entry.kind == "lora":
-        return any(each.companion == entry.id and not refusal(each) for each in catalogue.entries)
-    return entry.kind in ("adapter", "encoder") and not refusal(entry)
+    """Whether this pack can use an entry: an adapter that it applies, what belongs to one, or an encoder."""
+    if entry.kind in ("adapter", "encoder"):
+        return not refusal(entry)
+    needed_by = [each for each in catalogue.entries if entry.id in (each.companion, each.face_pack)]
+    return any(not refusal(each) for each in needed_by)

@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[3]
 CATALOGUE = Catalogue.load()
 ENTRIES = {entry.id: entry for entry in CATALOGUE.entries}
 H, BIG_G = "CLIP-ViT-H-14-laion2B-s32B-b79K", "CLIP-ViT-bigG-14-laion2B-39B-b160k"
+CONTROLNET = "instantid-controlnet"
+EVA = "eva02_large_patch14_clip_336.merged2b_s6b_b61k"
 
 PURPOSES = {
     "light",
@@ -31,9 +33,13 @@ PURPOSES = {
     "FaceID plus v2",
     "FaceID portrait",
     "FaceID portrait unnorm",
+    "InstantID",
+    "PuLID",
+    "style",
+    "style and content",
+    "instruct",
 }
-# no encoder (a face pack alone, or their own), and encoders that no CLIP loader reads
-NOT_IN_THE_CATALOGUE = {"", "EVA02-CLIP-L-336", "CSD ViT-L", "Chinese-CLIP H"}
+NOT_IN_THE_CATALOGUE = {"", "Chinese-CLIP H"}  # none, because a face pack is all that they read, or their own
 
 NAMES = {
     # the authors' repositories
@@ -57,6 +63,11 @@ NAMES = {
     "ip_adapter_plus_general.bin": "Kolors-IP-Adapter-Plus",
     "ipa-faceid-plus.bin": "Kolors-IP-Adapter-FaceID-Plus",
     "InstantID/ip-adapter.bin": "instantid-ip-adapter",
+    "InstantID/ControlNetModel/diffusion_pytorch_model.safetensors": "instantid-controlnet",
+    "EVA02_CLIP_L_336_psz14_s6B.pt": "EVA02_CLIP_L_336_psz14_s6B",
+    "eva02_large_patch14_clip_336.merged2b_s6b_b61k/open_clip_model.safetensors": EVA,
+    "eva02_large_patch14_clip_336.merged2b_s6b_b61k/open_clip_pytorch_model.bin": EVA,
+    "CSD-ViT-L/pytorch_model.bin": "CSD-ViT-L",
     "flux-ip-adapter-v2/ip_adapter.safetensors": "flux-ip-adapter-v2",
     "flux-ip-adapter/ip_adapter.safetensors": "flux-ip-adapter",
     "models/image_encoder/model.safetensors": H,
@@ -96,6 +107,8 @@ NAMES = {
     # Comfy-Org
     "clip_vision_h.safetensors": "clip_vision_h",
     # Forge, the A1111 extension, InvokeAI
+    "ip-adapter_instant_id_sdxl.bin": "instantid-ip-adapter",
+    "control_instant_id_sdxl.safetensors": "instantid-controlnet",
     "CLIP-ViT-H-14.safetensors": H,
     "CLIP-ViT-bigG.safetensors": BIG_G,
     "clip_h.pth": H,
@@ -193,8 +206,9 @@ def test_every_adapter_needs_an_encoder_that_is_in_the_catalogue():
     encoders = {entry.encoder for entry in CATALOGUE.find(kind="encoder")}
     adapters = CATALOGUE.find(kind="adapter")
     assert {entry.encoder for entry in adapters} - encoders == NOT_IN_THE_CATALOGUE
+    given = {reads.encoder for family in APPLIED for reads in family.reads}
     usable = {entry.encoder for entry in adapters if entry.family in {family.id for family in APPLIED}}
-    assert usable <= set(ENCODERS.values())
+    assert usable <= {*ENCODERS.values(), *given}
 
 
 def test_families_and_base_models_have_the_words_of_the_two_cores():
@@ -205,12 +219,29 @@ def test_families_and_base_models_have_the_words_of_the_two_cores():
     assert used == {base.name for base in BASE_MODELS}
 
 
-def test_face_adapters_carry_their_lora_and_are_not_for_commerce():
-    with_lora = [entry for entry in CATALOGUE.entries if entry.companion]
-    assert len(with_lora) == len(CATALOGUE.find(kind="lora")) == 5
-    assert all(ENTRIES[entry.companion].base_model == entry.base_model for entry in with_lora)
-    faces = [entry for entry in CATALOGUE.entries if entry.kind == "face pack" or "faceid" in entry.family]
+def test_face_adapters_carry_what_belongs_to_them_and_are_not_for_commerce():
+    whole = [entry for entry in CATALOGUE.entries if entry.companion]
+    assert len(whole) == len({entry.companion for entry in whole}) == 6
+    assert {entry.companion for entry in whole} == set(ids([*CATALOGUE.find(kind="lora"), ENTRIES[CONTROLNET]]))
+    assert all(ENTRIES[entry.companion].base_model == entry.base_model for entry in whole)
+    assert ENTRIES["instantid-ip-adapter"].companion == CONTROLNET
+    faces = [entry for entry in CATALOGUE.entries if entry.kind == "face pack" or entry.face_pack]
     assert [entry.id for entry in faces if entry.commercial is not False] == []
+
+
+def test_adapters_name_the_face_pack_and_the_lora_that_their_family_says():
+    for family in APPLIED:
+        entries = [entry for entry in CATALOGUE.find(kind="adapter") if entry.family == family.id]
+        assert entries and {entry.face_pack for entry in entries} == {family.face_pack}, family.id
+        with_lora = {bool(entry.companion) and ENTRIES[entry.companion].kind == "lora" for entry in entries}
+        assert with_lora == {family.has_lora}, family.id
+
+
+def test_a_face_pack_begins_with_its_archive_and_the_two_files_that_are_needed():
+    for pack in CATALOGUE.find(kind="face pack"):
+        archive, *files = pack.files
+        assert archive == f"{pack.id}.zip" and {file.split("/")[0] for file in files} == {pack.id}
+        assert re.search("det_|scrfd_", files[0]) and re.search("w600k|glint", files[1])
 
 
 def test_every_own_entry_is_complete():
@@ -338,6 +369,7 @@ WRONG = {  # a value for each part of the field's rule
         ["a\n.bin"],
     ],
     "companion": [None, "nobody", "ip-adapter_sd15", "mine", "a b"],
+    "face_pack": [None, "nobody", "ip-adapter-faceid_sd15_lora", "mine", "a b"],
     "size": [0, -1, 1.5, "1", True, 1 << 60, 10**400],
     "sha256": [None, "0" * 63, "0" * 65, "g" * 64],
     "url": [

@@ -8,7 +8,7 @@ from published import LAYOUTS, published, shapes, write
 
 from image_prompt.ip_adapter import FAMILIES, normalise, purposes
 from image_prompt.ip_adapter.families import foreign as foreign_files
-from image_prompt.model_files.catalogue import Catalogue
+from image_prompt.model_files.catalogue import Catalogue, id_of, may_be_one
 from image_prompt.model_files.catalogue.old_family_words import WORDS
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.index import Index, identify
@@ -56,8 +56,8 @@ OTHERS = ("lora_unet_a.lora_down.weight", "decoder.conv_in.weight", "control_mod
 
 def test_every_id_is_of_one_row_and_has_the_word_it_always_had():
     rows = [*FAMILIES, *foreign_files.FOREIGN]
-    ids = [row.id for row in rows] + [*wording.OTHERS, *wording.COMPANIONS]
-    assert len(ids) == len(set(ids))
+    ids = [row.id for row in rows] + [*wording.OTHERS]
+    assert len(ids) == len(set(ids)) and set(wording.COMPANIONS) <= set(ids)
     assert set(WORDS) <= set(ids)
     assert {each.like for each in FAMILIES} - {""} <= {each.id for each in FAMILIES if each.detect}
 
@@ -74,9 +74,15 @@ def test_a_file_of_a_user_may_call_a_family_by_its_old_word(tmp_path, word):
     entries = [OWN[id] for id in OLD[word].split()]
     path.write_text(json.dumps({"entries": [{**entry.to_dict(), "id": f"my-{entry.id}"} for entry in entries]}))
     mine = Catalogue.load(path).entries[-len(entries) :]
-    assert [entry.family for entry in mine] == [entry.family for entry in entries]
+    assert all(may_be_one(*(entry.family for entry in pair)) for pair in zip(mine, entries, strict=True))
     assert [refusal(entry) for entry in mine] == [refusal(entry) for entry in entries]
     assert CATALOGUE.find(family=word) == entries
+
+
+def test_a_word_says_which_family_is_meant_as_far_as_there_is_one(tmp_path):
+    assert {word: id_of(word, "SD1.5") for word in OLD if word != "PuLID"} == {
+        word: OWN[OLD[word].split()[0]].family for word in OLD if word != "PuLID"
+    }
 
 
 def test_a_word_of_two_families_means_the_one_of_the_base_model(tmp_path):
@@ -85,7 +91,8 @@ def test_a_word_of_two_families_means_the_one_of_the_base_model(tmp_path):
     bases = ("SDXL", "Flux", "")
     path.write_text(json.dumps({"entries": [{**pulid, "id": f"mine{base}", "base_model": base} for base in bases]}))
     loaded = Catalogue.load(path)
-    assert [entry.family for entry in loaded.entries[-3:]] == ["pulid-sdxl", "pulid-flux", "PuLID"]
+    assert [entry.family for entry in loaded.entries[-3:]] == ["PuLID", "pulid-flux", "PuLID"]
+    assert [entry.id for entry in loaded.find(family="pulid-sdxl-v1.1")] == ["pulid_v1.1", "mineSDXL", "mine"]
     assert [entry.id for entry in loaded.find(family="pulid-flux")][-2:] == ["mineFlux", "mine"]
 
 
@@ -94,16 +101,16 @@ def test_a_word_that_nobody_knows_is_kept(tmp_path):
     path.write_text(json.dumps({"entries": [{**OWN["csgo"].to_dict(), "id": "mine", "family": "something new"}]}))
     mine = Catalogue.load(path).entries[-1]
     assert mine.family == mine.to_dict()["family"] == "something new"
-    assert refusal(mine) == refusal(OWN["csgo"])
+    assert refusal(mine) == refusal(OWN["SD3.5-Large-IP-Adapter"])
 
 
 def test_files_are_answered_with_the_old_words():
-    refused_before = {"XLabs": "an XLabs IP-Adapter for Flux"}
+    before = {"XLabs": "an XLabs IP-Adapter for Flux", "PuLID v1.1": "PuLID"}
     for name, layout in LAYOUTS.items():
         found = identify(published(name))
         word, family = found.to_dict()["family"], layout.get("family")
         if found.kind in ("adapter", "other"):
-            assert word in (refused_before.get(family, family), layout.get("refused")), name
+            assert word in (before.get(family, family), layout.get("refused")), name
         elif found.kind == "face adapter":
             assert word in OLD, name
 
@@ -158,7 +165,7 @@ def reworded(monkeypatch):
 def test_no_sentence_decides_anything(models, reworded):
     before = results(models)
     reworded()
-    assert "nonsense" in identify(published("ip-adapter-faceid_sd15")).problem
+    assert "nonsense" in identify(published("pulid_flux_v0.9.1")).problem
     assert results(models) == before
     assert {identity.family for identity in before[0].values()} >= {"plus", "faceid", "flux-xlabs", "lora", "vae"}
 
@@ -171,15 +178,13 @@ def test_purposes_are_those_of_the_catalogue():
 
 
 def test_a_family_with_loras_gets_them_as_a_part(monkeypatch):
-    """FaceID, if it were applied, would need no more than a row in the table."""
-    row = replace(next(family for family in FAMILIES if family.id == "faceid"), refusal="")
-    monkeypatch.setattr(foreign_files, "ROWS", (row,))
+    row = next(family for family in FAMILIES if family.id == "faceid")
     file = published("ip-adapter-faceid_sd15").state_dict
     parts = normalise(on_meta(file))
     assert parts.family is row and len(parts.lora) == 256 and not parts.others
     assert {"0.to_q.down.weight", "31.to_out.up.weight"} <= parts.lora.keys()
     assert set(parts.ip_adapter) == {f"{n}.to_{x}_ip.weight" for n in range(1, 32, 2) for x in "kv"}
-    monkeypatch.setattr(foreign_files, "ROWS", (replace(row, parts=("image_proj", "ip_adapter")),))
+    monkeypatch.setattr(foreign_files, "ROWS", (replace(row, optional=()),))
     with pytest.raises(ValueError, match="keys that no known IP-Adapter has: lora.0.to_q.down.weight"):
         normalise(on_meta(file))
 

@@ -11,11 +11,12 @@ import pytest
 from published import VIT_H, VIT_L, bigger, headless, shapes, write
 
 from image_prompt.devtools.published import encoder
-from image_prompt.model_files.catalogue import Catalogue
+from image_prompt.model_files.catalogue import Catalogue, may_be_one
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.index import Identity, Index
 from image_prompt.model_files.matching import HOMES, Need, explain, resolve, table
 from image_prompt.model_files.matching.requirement import short
+from image_prompt.model_files.matching.support import refusal
 from image_prompt.tensor_files import read_header
 
 CATALOGUE = Catalogue.load()
@@ -33,6 +34,9 @@ CONTENT = {  # short names for what the files hold
     "FaceID plus": shapes("ip-adapter-faceid-plus_sd15"),
     "FaceID LoRA": shapes("ip-adapter-faceid_sd15_lora"),
     "xlabs": shapes("xlabs-flux-ip-adapter"),
+    "InstantX": shapes("instantx-flux-ip-adapter"),
+    "unnorm": shapes("ip-adapter-faceid-portrait_sdxl_unnorm"),
+    "ControlNet": {"controlnet_cond_embedding.conv_in.weight": (4,)},
     "LoRA": {"lora_unet_a.lora_down.weight": (4, 4), "lora_unet_a.alpha": ()},
     "checkpoint": {"model.diffusion_model.a": (4,), "first_stage_model.decoder.conv_in.weight": (4,)},
     "VAE": {"decoder.conv_in.weight": (4,)},
@@ -45,6 +49,13 @@ CONTENT = {  # short names for what the files hold
     "SigLIP": shapes("sigclip_vision_patch14_384"),
 }
 H, BIGG, L = "CLIP ViT-H/14", "CLIP ViT-bigG/14", "CLIP ViT-L/14"
+UNETS = ("SD1.5", "SDXL", "Kolors")
+REFUSED = {  # family -> the words of its refusal
+    "pulid-flux": "It is for Flux; for faces this pack applies FaceID, InstantID and PuLID",
+    "redux": "Put it in models/style_models; ComfyUI's own StyleModelLoader",
+    "photomaker-v2": "PhotoMakerLoader reads version 1 only",
+    "anima": "Use an adapter for SD1.5, SDXL, Kolors or Flux",
+}
 ENCODER_H = Need("encoder", encoder=H, needs_projection=True)
 
 
@@ -123,7 +134,8 @@ def krita(root, put):
             "lora", base_model="SD1.5", file_name="ip-adapter-faceid-plusv2_sd15_lora.safetensors"
         ): "ip-adapter-faceid-plusv2_sd15_lora.safetensors",
         adapter("plus"): None,
-        adapter("FaceID plus v2"): None,
+        adapter("FaceID plus v2"): "ip-adapter-faceid-plusv2_sd15.bin",
+        adapter("FaceID plus"): None,
     }
 
 
@@ -402,7 +414,16 @@ def test_what_is_missing_comes_with_its_row_and_its_folder(put, root, open_index
         ("ip-adapter-plus_sd15", "", "is empty: the download was cut short"),
         ("ip-adapter-plus-face_sd15", "plus", "is IP-Adapter plus face for SD1.5, going by its name"),
         ("my plus face", "plus", "is for the purpose 'plus face', going by its name"),
-        ("face", "FaceID plus", "This file is a FaceID plus adapter, not a supported IP-Adapter. It needs face"),
+        (
+            "face",
+            "FaceID plus",
+            r"is an IP-Adapter \(FaceID plus\) for SD1.5 that reads faces \(buffalo_l\) and CLIP ViT-H",
+        ),
+        (
+            "instantx",
+            "InstantX",
+            "This file is InstantX's IP-Adapter for Flux, not a supported IP-Adapter. For Flux use",
+        ),
         ("flux", "xlabs", r"is an IP-Adapter \(XLabs\) for Flux that reads CLIP ViT-L/14, not for SD1.5"),
     ],
 )
@@ -570,14 +591,46 @@ def test_a_licence_that_forbids_commercial_use_is_named(open_index):
 
 def test_what_this_pack_does_not_apply_is_not_recommended(put, open_index):
     index = open_index()
-    text = explain(resolve(adapter("FaceID"), index, CATALOGUE))
-    assert "is published (https://huggingface.co/h94/IP-Adapter-FaceID), but this pack does not apply it" in text
-    assert "for faces use ip-adapter-plus-face" in text
-    assert "Get " not in text
+    for family, words in REFUSED.items():
+        text = explain(resolve(Need("adapter", family=family), index, CATALOGUE))
+        assert re.search(rf"is published \(https://.*\), but this pack does not apply it\. .*{words}", text), text
+        assert "Get " not in text
     missing = {row.entry.id for row in table(index, CATALOGUE).rows}
-    assert missing.isdisjoint(
-        {"ip-adapter-faceid_sd15", "ip-adapter-faceid_sd15_lora", "buffalo_l", "FLUX.1-dev-IP-Adapter"}
-    )
+    refused = {entry.id for entry in CATALOGUE.entries if may_be_one(entry.family, "pulid-flux")} | {"flux1-redux-dev"}
+    assert missing.isdisjoint(refused - {"pulid_v1", "pulid_v1.1", "ip-adapter_pulid_sdxl_fp16"})
+
+
+def test_no_adapter_for_sd15_sdxl_or_kolors_is_refused_but_those_that_edit_the_text():
+    refused = {entry.id for entry in CATALOGUE.find(kind="adapter") if refusal(entry) and entry.base_model in UNETS}
+    assert refused == {"photomaker-v1", "photomaker-v2"}
+
+
+def test_what_belongs_to_an_adapter_is_in_the_table(open_index):
+    rows = {row.entry.id for row in table(open_index(), CATALOGUE).rows}
+    assert rows >= {"ip-adapter-faceid_sd15_lora", "instantid-controlnet", "buffalo_l", "antelopev2", "CSD-ViT-L"}
+
+
+@pytest.mark.parametrize("folder", ["instantid", "ipadapter/InstantID"])
+def test_instantid_is_found_in_its_folder_and_in_that_of_all_adapters(put, open_index, folder):
+    put({f"{folder}/ip-adapter.bin": "unnorm"})
+    index = open_index()
+    assert resolve(adapter("InstantID", "SDXL"), index, CATALOGUE).found.file.type == folder.partition("/")[0]
+    assert {row.entry.id: row.status for row in table(index, CATALOGUE).rows}["instantid-ip-adapter"] == "found"
+
+
+def test_a_controlnet_is_that_of_instantid_if_its_name_says_so(put, open_index):
+    put({"controlnet/diffusion_pytorch_model.safetensors": "ControlNet", "controlnet/canny.safetensors": "ControlNet"})
+    need = Need.for_entry(next(entry for entry in CATALOGUE.entries if entry.id == "instantid-controlnet"))
+    resolution = resolve(need, open_index(), CATALOGUE)
+    assert resolution.found is None and not resolution.rejected
+    assert "Get instantid-controlnet.safetensors (2.5 GB" in explain(resolution)
+    put({"controlnet/instantid/diffusion_pytorch_model.safetensors": "ControlNet"})
+    assert found(need, open_index()) == "instantid/diffusion_pytorch_model.safetensors"
+
+
+def test_a_face_pack_that_is_missing_is_to_be_unpacked(open_index):
+    text = explain(resolve(Need("face pack", file_name="buffalo_l.zip"), open_index(), CATALOGUE))
+    assert "unpack it into models/insightface/models/buffalo_l, so that det_10g.onnx and w600k_r50.onnx are" in text
 
 
 def test_a_lora_is_recommended_where_its_adapter_can_be_applied(open_index):
@@ -658,6 +711,7 @@ def test_the_table_has_every_row_with_its_status(put, open_index):
             "loras/full.safetensors": "full",
             "clip_vision/clip-vision_vit-h.safetensors": "H",
             "ipadapter/ip-adapter-faceid_sd15.bin": "FaceID",
+            "ipadapter/ip-adapter_flux_1_dev.bin": "InstantX",
             "ipadapter/flux-ip-adapter.safetensors": "xlabs",
             "ipadapter/vae.safetensors": "VAE",
             "clip_vision/mine.safetensors": "SigLIP",
@@ -672,7 +726,7 @@ def test_the_table_has_every_row_with_its_status(put, open_index):
         "ip-adapter-full-face_sd15": ("misplaced", "full.safetensors"),
         "CLIP-ViT-H-14-laion2B-s32B-b79K": ("found", "clip-vision_vit-h.safetensors"),
         "clip_vision_h": ("found", "clip-vision_vit-h.safetensors"),
-        "ip-adapter-faceid_sd15": ("unusable", "ip-adapter-faceid_sd15.bin"),
+        "ip-adapter-faceid_sd15": ("found", "ip-adapter-faceid_sd15.bin"),
         "flux-ip-adapter": ("found", "flux-ip-adapter.safetensors"),
         "sigclip_vision_patch14_384": ("found", "mine.safetensors"),
         "siglip-so400m-patch14-384": ("found", "mine.safetensors"),
@@ -682,15 +736,15 @@ def test_the_table_has_every_row_with_its_status(put, open_index):
     assert rows["ip-adapter_sd15"].status == "missing"
     assert rows["ip-adapter_sd15"].why.startswith("Get ip-adapter_sd15.safetensors (45 MB, licence Apache-2.0")
     assert "InstantCharacter" not in rows
-    assert [file.file.name for file in report.others] == ["vae.safetensors"]
-    assert report.counts() == {"found": 6, "misplaced": 1, "unusable": 2, "missing": len(rows) - 9}
+    assert [file.file.name for file in report.others] == ["ip-adapter_flux_1_dev.bin", "vae.safetensors"]
+    assert report.counts() == {"found": 7, "misplaced": 1, "unusable": 1, "missing": len(rows) - 9}
     counts, *lists = str(report).split("\n\n")
-    assert counts == f"6 found, 1 misplaced, 2 unusable, {len(rows) - 9} missing"
+    assert counts == f"7 found, 1 misplaced, 1 unusable, {len(rows) - 9} missing"
     shown = {title: lines for title, *lines in (each.splitlines() for each in lists)}
     assert list(shown) == ["Misplaced:", "Unusable:", "Found:", "Missing:", "Other files:"]
     assert "- ip-adapter-plus_sd15: ipadapter/ip-adapter-plus_sd15.safetensors" in shown["Found:"]
-    assert re.fullmatch(r"- ipadapter/vae\.safetensors: This file is a VAE.*", shown["Other files:"][0])
-    assert sum(map(len, shown.values())) == len(report.rows) + 1
+    assert re.fullmatch(r"- ipadapter/vae\.safetensors: This file is a VAE.*", shown["Other files:"][1])
+    assert sum(map(len, shown.values())) == len(report.rows) + 2
 
 
 def test_the_table_does_not_wait_if_told_so(put, open_index):
