@@ -172,6 +172,17 @@ def adapter(projection: Shapes, widths: Sequence[int], context: int) -> Shapes:
     return found
 
 
+def lora(widths: Sequence[int], context: int, rank: int = 128) -> Shapes:
+    """The shapes of the LoRA in a FaceID file, which is for all attentions. widths: as `adapter` takes them."""
+    found: Shapes = {}
+    for number, width in enumerate(widths):
+        for attention, read in ((2 * number, width), (2 * number + 1, context)):
+            for name, columns in (("q", width), ("k", read), ("v", read), ("out", width)):
+                key = f"ip_adapter.{attention}.to_{name}_lora"
+                found |= linear(f"{key}.down", rank, columns, bias=False) | linear(f"{key}.up", width, rank, bias=False)
+    return found
+
+
 def xlabs(projection: Shapes, widths: Sequence[int], context: int) -> Shapes:
     """A whole IP-Adapter for Flux; widths: of its double blocks."""
     found = {f"ip_adapter_proj_model.{key}": shape for key, shape in projection.items()}

@@ -58,6 +58,7 @@ SLOW = (  # not in `dev.py test --fast`
     "demo/test_train.py",
     "model_files/cli/test_verify.py",
     "nodes/test_diffusers.py",
+    "nodes/test_faceid.py",
     "server/test_demo.py",
     "server/test_files_used.py",
     "server/test_old_graphs.py",
