@@ -22,6 +22,7 @@ from .activity import count, timed
 ADAPTER_FOLDER = "ipadapter"
 ENCODER_FOLDER = "clip_vision"
 FEATURES_FOLDER = "image_prompts"
+LORA_FOLDER = "loras"
 FACE_FOLDER = "insightface"
 OWN_FOLDERS = {  # which ComfyUI does not know -> the extensions of the files in them
     ADAPTER_FOLDER: folder_paths.supported_pt_extensions,

@@ -12,11 +12,10 @@ import folder_paths
 
 from ...ip_adapter import FAMILIES, IPAdapter
 from ...model_files.matching import Need
-from ..folders import ADAPTER_FOLDER, ENCODER_FOLDER, digest, file_state, model_names
+from ..folders import ADAPTER_FOLDER, ENCODER_FOLDER, LORA_FOLDER, digest, file_state, model_names
 from ..loading.model_library import chosen_files, companion_need, encoder_need, indexed, is_by_content, look_for
 from ..loading.models import GLANCE, indexed_state, listed, required
 
-LORA_FOLDER = "loras"
 MODEL = r"\.(safetensors|bin)$"
 VIT_H = rf"(ViT.H.14.*s32B.b79K|ipadapter.*sd15|sd1.?5.*model){MODEL}"
 BIG_G = rf"(ViT.bigG.14.*39B.b160k|ipadapter.*sdxl|sdxl.*model){MODEL}"

@@ -16,6 +16,7 @@ from ..encoding.encoder import ImageEncoder
 from ..folders import ADAPTER_FOLDER, ENCODER_FOLDER, Loaded, fingerprint, model_names, shared
 from ..sockets import CATEGORY, Adapter
 from .adapter import ImagePromptAdapter
+from .companion import add_companion
 from .files_used import adapter_file, encoder_file, note_files
 from .model_library import explained_file
 
@@ -141,7 +142,9 @@ def load_encoder(name: str, variant: str = "auto", dtype: str = "auto", image_si
 def load_adapter(name: str, variant: str = AUTO) -> ImagePromptAdapter:
     input_checks.choice(variant, [AUTO, *FAMILY_CHOICES], "variant")
     build = partial(ImagePromptAdapter.from_file, family=FAMILY_CHOICES.get(variant, ""))
-    return _load(ADAPTER_FOLDER, "adapter", name, variant, build, lasting=variant == AUTO)
+    adapter = _load(ADAPTER_FOLDER, "adapter", name, variant, build, lasting=variant == AUTO)
+    add_companion(adapter, name)
+    return adapter
 
 
 def _load(
