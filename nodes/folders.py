@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,7 +14,7 @@ import comfy.utils  # tells torch which names in old checkpoints are safe  # noq
 import folder_paths
 from comfy.model_patcher import ModelPatcher
 
-from ..model_files.folders import MODEL_TYPES, Listing
+from ..model_files.folders import ADAPTER_TYPES, MODEL_TYPES, Listing
 from ..service import log_load
 from ..tensor_files import read_from
 from .activity import count, timed
@@ -24,8 +24,9 @@ ENCODER_FOLDER = "clip_vision"
 FEATURES_FOLDER = "image_prompts"
 LORA_FOLDER = "loras"
 FACE_FOLDER = "insightface"
+MORE_ADAPTERS = tuple(folder for folder in ADAPTER_TYPES if folder != ADAPTER_FOLDER)  # where other packs keep them
 OWN_FOLDERS = {  # which ComfyUI does not know -> the extensions of the files in them
-    ADAPTER_FOLDER: folder_paths.supported_pt_extensions,
+    **dict.fromkeys(ADAPTER_TYPES, folder_paths.supported_pt_extensions),
     FEATURES_FOLDER: MODEL_TYPES[FEATURES_FOLDER].extensions,
     FACE_FOLDER: MODEL_TYPES[FACE_FOLDER].extensions,
 }
@@ -59,6 +60,19 @@ def register_folders() -> None:
 def model_names(folder: str) -> list[str]:
     """The names that `folder_paths.get_filename_list` gives, found even if links lead in a circle."""
     return names_below(*folder_paths.folder_names_and_paths[folder], kind=folder)
+
+
+def adapter_names() -> list[str]:
+    """The adapters in models/ipadapter, then those in folders of other packs, each after the name of its folder."""
+    more = [f"{folder}/{name}" for folder in MORE_ADAPTERS for name in model_names(folder)]
+    return list(dict.fromkeys([*model_names(ADAPTER_FOLDER), *more]))
+
+
+def adapter_place(name: str) -> tuple[str, str]:
+    """(folder, name in it) of an adapter that is named as `adapter_names` does. What is in models/ipadapter counts."""
+    folder, _, inside = name.partition("/")
+    elsewhere = folder in MORE_ADAPTERS and folder_paths.get_full_path(ADAPTER_FOLDER, name) is None
+    return (folder, inside) if elsewhere else (ADAPTER_FOLDER, name)
 
 
 def names_below(folders: Sequence[str], extensions: Collection[str], kind: str) -> list[str]:
@@ -117,8 +131,16 @@ def digest(state: object) -> str:
 
 def fingerprint(folder: str, name: str | None) -> str:
     """A value that differs once the file of a loader does. If its name is linked (None), it covers all files."""
-    names = model_names(folder) if name is None else [name]
-    paths = (folder_paths.get_full_path(folder, each) for each in names)
+    return _fingerprint((folder, each) for each in (model_names(folder) if name is None else [name]))
+
+
+def adapter_fingerprint(name: str | None) -> str:
+    """As `fingerprint`, for an adapter that is named as `adapter_names` does."""
+    return _fingerprint(map(adapter_place, adapter_names() if name is None else [name]))
+
+
+def _fingerprint(places: Iterable[tuple[str, str]]) -> str:
+    paths = (folder_paths.get_full_path(*place) for place in places)
     return digest([file_state(path) for path in paths if path is not None])
 
 

@@ -8,23 +8,23 @@ from torch import Tensor
 from ...ip_adapter.lora import from_companion
 from ...model_files.matching import Need, explain
 from ...tensor_files.weights import named_weights
-from ..folders import ADAPTER_FOLDER, LORA_FOLDER, model_path
+from ..folders import LORA_FOLDER, model_path
 from .adapter import ImagePromptAdapter
 from .model_library import companion_need, indexed, look_for
 
 
-def add_companion(adapter: ImagePromptAdapter, name: str) -> None:
+def add_companion(adapter: ImagePromptAdapter, folder: str, name: str) -> None:
     """Give an adapter its LoRA, if one was trained together with it, from the folder of LoRAs if its file has none.
 
     Without one it acts as well, only weaker: that is logged, with the file to get.
 
-    name: of the adapter's file, as it is listed
+    folder, name: of the adapter's file, as it is listed
     """
     module = adapter.module
     if not module.family.has_lora or module.lora:
         return
     need = Need("adapter", family=module.family.id, base_model=module.base_model)
-    companion = companion_need(replace(look_for(need, patience=0), found=indexed(ADAPTER_FOLDER, name)))
+    companion = companion_need(replace(look_for(need, patience=0), found=indexed(folder, name)))
     if companion is None:
         return
     resolution = look_for(companion)

@@ -21,7 +21,7 @@ from ...model_files.environment import pack_version
 from ...model_files.index import Identity
 from ...model_files.pictures import CHUNK
 from ..encoding.encoder import ImageEncoder
-from ..folders import ADAPTER_FOLDER, ENCODER_FOLDER, FEATURES_FOLDER, listed_name, model_path, prompt_server
+from ..folders import ENCODER_FOLDER, FEATURES_FOLDER, adapter_place, listed_name, model_path, prompt_server
 from .adapter import ImagePromptAdapter
 from .model_library import catalogue
 
@@ -138,7 +138,7 @@ def note_files(hidden: Any, *files: UsedFile) -> None:
 def adapter_file(name: str, adapter: ImagePromptAdapter) -> UsedFile:
     module = adapter.module
     what = {"family": module.family.id, "base_model": module.base_model, "encoder": module.encoder_name}
-    return _file("adapter", ADAPTER_FOLDER, name, {**what, "dtype": _dtype(next(module.parameters()).dtype)})
+    return _file("adapter", *adapter_place(name), {**what, "dtype": _dtype(next(module.parameters()).dtype)})
 
 
 def encoder_file(name: str, encoder: ImageEncoder) -> UsedFile:

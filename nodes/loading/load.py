@@ -13,7 +13,17 @@ from ...tensor_files import PassingTrouble, placement
 from .. import input_checks
 from ..display import show
 from ..encoding.encoder import ImageEncoder
-from ..folders import ADAPTER_FOLDER, ENCODER_FOLDER, Loaded, fingerprint, model_names, shared
+from ..folders import (
+    ADAPTER_FOLDER,
+    ENCODER_FOLDER,
+    Loaded,
+    adapter_fingerprint,
+    adapter_names,
+    adapter_place,
+    fingerprint,
+    model_names,
+    shared,
+)
 from ..sockets import CATEGORY, Adapter
 from .adapter import ImagePromptAdapter
 from .companion import add_companion
@@ -103,8 +113,9 @@ class LoadImagePromptAdapter(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "adapter_name",
-                    options=model_names(ADAPTER_FOLDER),
-                    tooltip=f"File in models{os.sep}ipadapter, for example ip-adapter-plus_sd15.safetensors.",
+                    options=adapter_names(),
+                    tooltip=f"File in models{os.sep}ipadapter, for example ip-adapter-plus_sd15.safetensors. Files in "
+                    f"models{os.sep}instantid and models{os.sep}pulid are listed too, after the name of their folder.",
                 ),
                 io.Combo.Input(
                     "variant",
@@ -122,7 +133,7 @@ class LoadImagePromptAdapter(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, adapter_name: str | None = None, **_: object) -> str:
-        return fingerprint(ADAPTER_FOLDER, adapter_name)
+        return adapter_fingerprint(adapter_name)
 
     @classmethod
     def execute(cls, adapter_name: str, variant: str = AUTO) -> io.NodeOutput:
@@ -139,11 +150,14 @@ def load_encoder(name: str, variant: str = "auto", dtype: str = "auto", image_si
     return _load(ENCODER_FOLDER, "encoder", name, (variant, dtype, image_size), build, lasting=variant == "auto")
 
 
-def load_adapter(name: str, variant: str = AUTO) -> ImagePromptAdapter:
+def load_adapter(name: str, variant: str = AUTO, folder: str = "") -> ImagePromptAdapter:
+    """Load an adapter, named as `adapter_names` does, or by its name in a folder of ComfyUI."""
     input_checks.choice(variant, [AUTO, *FAMILY_CHOICES], "variant")
     build = partial(ImagePromptAdapter.from_file, family=FAMILY_CHOICES.get(variant, ""))
-    adapter = _load(ADAPTER_FOLDER, "adapter", name, variant, build, lasting=variant == AUTO)
-    add_companion(adapter, name)
+    input_checks.expect(name, str, "adapter", f"give the name of a file in models/{folder or ADAPTER_FOLDER}")
+    place = (folder, name) if folder else adapter_place(name)
+    adapter = _load(place[0], "adapter", place[1], variant, build, lasting=variant == AUTO)
+    add_companion(adapter, *place)
     return adapter
 
 
@@ -161,4 +175,4 @@ def _load(
         if isinstance(error.__cause__, WrongSize):
             raise
         lasting = lasting and not isinstance(error, PassingTrouble)
-        raise explained_file(error, kind, name, lasting) from error
+        raise explained_file(error, kind, folder, name, lasting) from error

@@ -15,7 +15,6 @@ from ...model_files.catalogue import BrokenCatalogue, Catalogue
 from ...model_files.folders import INDEX, SYSTEM_USER, ModelFolders, user_catalogues
 from ...model_files.index import TYPES, CachedFiles, Index, IndexedFile, Progress, take_over
 from ...model_files.matching import (
-    HOMES,
     PATIENCE,
     Matcher,
     Need,
@@ -148,12 +147,12 @@ def interruptible(_: Progress) -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
-def explained_file(error: ValueError, kind: str, name: str, lasting: bool = True) -> ValueError:
+def explained_file(error: ValueError, kind: str, folder: str, name: str, lasting: bool = True) -> ValueError:
     """The error, plus which file to use or to download, when a file cannot be loaded. It never suggests that file.
 
     lasting: whether the file cannot be used until it changes, whatever other options are chosen
     """
-    folder, said = HOMES[kind], str(error)
+    said = str(error)
     if lasting:
         index().refuse(folder_paths.get_full_path(folder, name) or "", kind, said.removeprefix(f"{name}: "))
     try:

@@ -16,7 +16,7 @@ from ...tensor_files.weights import named_weights
 from .. import input_checks
 from ..applying.hosts import base_model
 from ..display import show
-from ..folders import digest, model_path
+from ..folders import MORE_ADAPTERS, digest, model_path
 from ..sockets import CATEGORY, Adapter
 from .files_used import adapter_file, encoder_file, lora_file, note_files
 from .load import load_adapter, load_encoder
@@ -158,8 +158,9 @@ def indexed_state(found: IndexedFile) -> list[object]:
 
 
 def listed(found: IndexedFile) -> str:
-    """The name under which ComfyUI lists the file."""
-    return found.file.name.replace("/", os.sep)
+    """The name under which the node that loads it lists the file."""
+    name = found.file.name.replace("/", os.sep)
+    return f"{found.file.type}/{name}" if found.file.type in MORE_ADAPTERS else name
 
 
 def _short_names(files: Sequence[IndexedFile]) -> str:
