@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..families.base_models import LAYER_SETS
+from ..families.base_models import BASE_MODELS
 from ..layers import Block
 from ..strength import Share
 from ..weight_text import quoted, weight
@@ -48,7 +48,7 @@ class PresetWeights(LayerWeights):
     def shares(self, blocks: Sequence[Block], base_model: str) -> dict[Block, Share]:
         preset = PRESETS[self.preset]
         if not preset.fits(base_model):
-            named = [base for base in LAYER_SETS if preset.fits(base)]
+            named = [base.name for base in BASE_MODELS if preset.fits(base.name)]
             others = [name for name, each in PRESETS.items() if each.fits(base_model)]
             raise ValueError(
                 f"The preset {self.preset!r} is for {', '.join(named)}, the model is {base_model}: choose "
