@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+import comfy.model_management
 import comfy.sd
 import torch
 from comfy.model_patcher import ModelPatcher
@@ -15,10 +16,8 @@ from comfy.model_patcher import ModelPatcher
 from .. import input_checks
 from .features import OF_TEXTS, ImageFeatures
 
-WIDTH, TOKENS = 768, 77  # of CLIP-L
-TOKENS_OF_WORDS = 75
-WIDTHS = (WIDTH, 2048)  # of what the text encoders of SD1.5 and SDXL give, in which CLIP-L comes first
-LAST_LAYER = -100  # beyond the first layer of CLIP-L, which for ComfyUI means the output of the last, normed
+TOKENS, TOKENS_OF_WORDS = 77, 75  # that CLIP-L reads, and those between the first and the last of them
+LAST_LAYER = -100  # beyond the first layer, which for ComfyUI means the output of the last one, normed
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +53,10 @@ def read_texts(clip: Any, instruction: Any, prompt: Any) -> Texts:
     if clip is not None:
         input_checks.expect(clip, comfy.sd.CLIP, "clip", "connect the CLIP output of Load Checkpoint")
         if getattr(clip.cond_stage_model, "clip_l", None) is None:
-            raise _no_clip_l(type(clip.cond_stage_model).__name__)
+            raise ValueError(
+                f"The clip is a {type(clip.cond_stage_model).__name__}, and an instruction is read by CLIP-L: connect "
+                "the CLIP of a SD1.5 or SDXL checkpoint."
+            )
     return Texts(clip, instruction, prompt)
 
 
@@ -71,17 +73,23 @@ def add_texts(features: ImageFeatures, texts: Texts, references: int) -> None:
 
 
 def encode_text(clip: comfy.sd.CLIP, text: str) -> torch.Tensor:
-    """The last hidden states of CLIP-L for a text, normed, (1, N, W). Brackets in it are read as brackets."""
-    last = clip.clone()
-    last.clip_layer(LAST_LAYER)
-    states = cast(torch.Tensor, last.encode_from_tokens(last.tokenize(text, disable_weights=True)))
-    if states.shape[-1] not in WIDTHS:
-        raise _no_clip_l(f"an encoder whose states are {states.shape[-1]} wide")
+    """The last hidden states of CLIP-L for a text, normed, (1, N, W). Brackets in it are read as brackets.
+
+    ComfyUI's own call puts the CLIP-L of SDXL back to the layer that a prompt takes, so it is called here by itself.
+    """
+    comfy.model_management.load_models_gpu([clip.patcher])
+    clip_l = clip.cond_stage_model.clip_l
+    clip_l.reset_clip_options()
+    clip_l.set_clip_options({"layer": LAST_LAYER, "execution_device": clip.patcher.load_device})
+    try:
+        states = cast(torch.Tensor, clip_l.encode_token_weights(clip.tokenize(text, disable_weights=True)["l"])[0])
+    finally:
+        clip_l.reset_clip_options()
     if states.shape[1] > TOKENS:
         logging.getLogger(__name__).warning(
             "The text %r is longer than %d tokens: the rest is not read.", text[:40], TOKENS_OF_WORDS
         )
-    return states[:, :TOKENS, :WIDTH].float()
+    return states[:, :TOKENS].float()
 
 
 class EmptyText:
@@ -97,9 +105,3 @@ class EmptyText:
 
     def __call__(self) -> torch.Tensor:
         return encode_text(self.clip, "")
-
-
-def _no_clip_l(given: str) -> ValueError:
-    return ValueError(
-        f"The clip is {given}, and an instruction is read by CLIP-L: connect the CLIP of a SD1.5 or SDXL checkpoint."
-    )
