@@ -66,7 +66,7 @@ class LoadFaceAnalyser(io.ComfyNode):
     def execute(cls, face_pack: str, provider: str = AUTO) -> io.NodeOutput:
         input_checks.expect(face_pack, str, "face_pack", "give the name of a face pack, such as buffalo_l")
         input_checks.choice(provider, (AUTO, CPU, *_providers()), "provider")
-        analyser = FaceAnalyser.load(face_pack_folder(face_pack), _names(provider))
+        analyser = FaceAnalyser.load(face_pack_folder(face_pack), _names(provider), face_pack)
         show(f"{analyser.name}: SCRFD and ArcFace\nfor research only", getattr(cls.hidden, "unique_id", None))
         return io.NodeOutput(analyser)
 
