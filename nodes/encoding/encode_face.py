@@ -133,7 +133,7 @@ class EncodeFacePrompt(io.ComfyNode):
 
 
 def _choice(how: Any, index: Any) -> partial[list[Any]]:
-    input_checks.choice(how, CHOICES, "choose")
+    input_checks.choice(how, list(CHOICES), "choose")
     if not isinstance(index, int) or not 0 <= index <= MOST:
         raise ValueError(f"The index is {input_checks.described(index)}: give a whole number, 0 or more.")
     if index and how != BY_INDEX:
