@@ -39,7 +39,7 @@ def checked_features(adapter: IPAdapter, found: Features, name: str) -> Features
     try:
         adapter.check_features(found)
     except ValueError as error:
-        raise explained(ValueError(f"The {name} do not fit. {error}"), encoder_need(adapter)) from None
+        raise _explained(ValueError(f"The {name} do not fit. {error}"), adapter) from None
     return {feature: _finite(tensor, name) for feature, tensor in found.items()}
 
 
@@ -67,40 +67,36 @@ def negative_features(
 def _field(adapter: IPAdapter, features: Output, field: str, name: str) -> torch.Tensor:
     found = getattr(features, field, None)
     if found is None and (kept_for := getattr(features, "kept_for", "")):
+        maker = ENCODE_FACE if field in OF_FACES else "Encode Image Prompt"
         raise ValueError(
             f"This adapter reads {field}, which the {name} do not have: they were encoded for {kept_for} only. "
-            "Connect this adapter to Encode Image Prompt instead, or none. If they are from a file, encode the images "
-            "again and save the new features."
+            f"Connect this adapter to {maker} instead, or none. If they are from a file, encode the images again and "
+            "save the new features."
         )
     try:
         _check_encoder(adapter, features, name)
         if not isinstance(found, torch.Tensor):
-            raise ValueError(f"This adapter reads {field}, which the {name} do not have: {_advice(adapter, field)}.")
+            advice = _advice(adapter, features, field)
+            raise ValueError(f"This adapter reads {field}, which the {name} do not have: {advice}.")
     except ValueError as error:
-        raise explained(error, encoder_need(adapter)) from None
+        raise _explained(error, adapter) from None
     return found
 
 
-def _advice(adapter: IPAdapter, field: str) -> str:
+def _advice(adapter: IPAdapter, features: Output, field: str) -> str:
     """How to get a field that features do not have, as words that follow a colon."""
-    if field in ("instruction", "prompt"):
-        return "connect clip to Encode Image Prompt, and write the instruction there"
-    if adapter.family.reads_faces:
-        encoder = f", and {adapter.encoder_name} as clip_vision" if adapter.encoder_name else ""
-        return f"use Encode Face Prompt, with this adapter connected to it{encoder}"
-    return f"encode the image with Encode Image Prompt and {adapter.encoder_name}"
-
-
-def _way_to_make(adapter: IPAdapter, features: Output, field: str) -> str:
-    """What to do to get a field that the features lack, as words that follow a colon."""
     if field in OF_TEXTS:
-        return "connect clip to Encode Image Prompt, and write there what to take from the image as the instruction"
+        return "connect clip to Encode Image Prompt, and write the instruction there"
     if field in OF_FACES:
-        encoder = adapter.encoder_name and f", with {adapter.encoder_name} as clip_vision"
-        return f"encode the face with {ENCODE_FACE}{encoder}"
-    if any(isinstance(getattr(features, each, None), torch.Tensor) for each in OF_FACES):
-        return f"they are of a face. Encode the whole image with Encode Image Prompt and {adapter.encoder_name}"
-    return f"encode the image with {adapter.encoder_name}"
+        encoder = f", and {adapter.encoder_name} as clip_vision" if adapter.encoder_name else ""
+        return f"use {ENCODE_FACE}, with this adapter connected to it{encoder}"
+    of_a_face = any(isinstance(getattr(features, each, None), torch.Tensor) for each in OF_FACES)
+    return f"{'they are of a face; ' * of_a_face}encode the image with Encode Image Prompt and {adapter.encoder_name}"
+
+
+def _explained(error: ValueError, adapter: IPAdapter) -> ValueError:
+    """The error, plus which file holds the encoder that the adapter was made for, if it was made for one."""
+    return explained(error, encoder_need(adapter)) if adapter.encoder_name else ValueError(str(error))
 
 
 def _by_rule(reads: Reads, features: Output, references: torch.Tensor, name: str) -> torch.Tensor:
@@ -127,7 +123,7 @@ def _fitting(adapter: IPAdapter, negative: torch.Tensor, references: torch.Tenso
             f"The negative {name} have the shape {tuple(negative.shape)}, the {name} {tuple(references.shape)}: encode "
             "both with the same encoder."
         )
-        raise explained(ValueError(wrong), encoder_need(adapter))
+        raise _explained(ValueError(wrong), adapter)
     return _finite(negative, f"negative {name}")
 
 
@@ -148,7 +144,7 @@ def _check_same_encoder(adapter: IPAdapter, features: Output, negative: Output, 
     made_by, other = _encoder(features), _encoder(negative)
     if made_by and other and made_by != other:
         wrong = f"The {name} were made by {made_by}, the negative by {other}: encode both with the same encoder."
-        raise explained(ValueError(wrong), encoder_need(adapter))
+        raise _explained(ValueError(wrong), adapter)
 
 
 def _encoder(features: Output) -> str:
