@@ -10,8 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import comfy.sd
 import comfy.supported_models
+import face_tools
 import folder_paths
+import stand_ins
 import tiny
 import torch
 from comfy.clip_vision import ClipVisionModel, Output
@@ -20,17 +23,21 @@ from safetensors.torch import save_file
 
 from image_prompt.ip_adapter import Course, Keyframe, ListedWeights, PresetWeights, StepWeights
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
+from image_prompt.nodes.applying.controlnet import ApplyInstantIDControlNet
 from image_prompt.nodes.controls.apply_references import ApplyReferences
 from image_prompt.nodes.controls.conditioning import ReferencesToConditioning
 from image_prompt.nodes.controls.layer_weights import ImagePromptLayerWeights
 from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.controls.step_weights import ImagePromptStepWeights
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
+from image_prompt.nodes.encoding.encode_face import EncodeFacePrompt
 from image_prompt.nodes.encoding.folder import EncodeFolder
 from image_prompt.nodes.encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
 from image_prompt.nodes.influence.influence import Choice, Influence, Record
 from image_prompt.nodes.influence.influence_map import InfluenceMap
 from image_prompt.nodes.influence.record_influence import RecordInfluence
+from image_prompt.nodes.loading.face_analyser import LoadFaceAnalyser
+from image_prompt.nodes.loading.face_options import FaceAdapterOptions
 from image_prompt.nodes.loading.load import LoadImageEncoder, LoadImagePromptAdapter
 from image_prompt.nodes.loading.models import LoadImagePromptModels
 
@@ -159,6 +166,29 @@ def _influence_map() -> Inputs:
     return {"influence": influence, "latent": {"samples": samples}}
 
 
+def _load_analyser() -> Inputs:
+    (folder, *_), _ = folder_paths.folder_names_and_paths["insightface"]
+    stand_ins.write_pack(Path(folder) / "models")
+    return {"face_pack": "buffalo_l"}
+
+
+@cache
+def _face(kind: str, base: str = "SD1.5") -> Any:
+    return face_tools.adapter(_unet(base), kind)
+
+
+@cache
+def _face_features() -> Output:
+    return EncodeFacePrompt.execute(face_tools.two(), face_tools.pictures()).args[0]
+
+
+def _controlled() -> Inputs:
+    positive, negative = tiny.conditions("SDXL")
+    features, _, _, key_points = EncodeFacePrompt.execute(face_tools.two(), face_tools.pictures()).args
+    prompts = {"positive": positive, "negative": negative, "adapter": _face("instantid", "SDXL")}
+    return {**prompts, "control_net": face_tools.Control([]), "key_points": key_points, "features": features}
+
+
 GOOD: dict[type, Callable[[], Inputs]] = {
     MakeReference: lambda: {"features": _features()},
     ApplyReferences: _apply_references,
@@ -176,6 +206,10 @@ GOOD: dict[type, Callable[[], Inputs]] = {
     CombineImagePrompts: lambda: {"method": "average", "features_1": _features(), "features_2": _features()},
     SaveImagePromptFeatures: lambda: {"features": _features(), "name": "tiny"},
     LoadImagePromptFeatures: _load_features,
+    LoadFaceAnalyser: _load_analyser,
+    EncodeFacePrompt: lambda: {"insightface": face_tools.two(), "image": face_tools.pictures(2)},
+    FaceAdapterOptions: lambda: {"adapter": _face("faceid")},
+    ApplyInstantIDControlNet: _controlled,
 }
 
 
@@ -272,12 +306,29 @@ def _another_encoder(_: Inputs) -> Any:
     return found
 
 
+def _clip(name: str) -> Callable[[Inputs], Any]:
+    """A CLIP with a text encoder of this name alone."""
+
+    class FakeModel:
+        pass
+
+    def make(_: Inputs) -> Any:
+        made = comfy.sd.CLIP(no_init=True)
+        made.cond_stage_model = FakeModel()
+        setattr(made.cond_stage_model, name, object())
+        return made
+
+    return make
+
+
 A, C, E, F = ApplyImagePrompt, CombineImagePrompts, EncodeImagePrompt, EncodeFolder
 G, V = LoadImagePromptFeatures, SaveImagePromptFeatures
 L, M, N = LoadImageEncoder, LoadImagePromptModels, LoadImagePromptAdapter
 W, S = ImagePromptLayerWeights, ImagePromptStepWeights
 R, Q, X = MakeReference, ApplyReferences, ReferencesToConditioning
 D, H = RecordInfluence, InfluenceMap
+P, B = LoadFaceAnalyser, EncodeFacePrompt
+T, K = FaceAdapterOptions, ApplyInstantIDControlNet
 NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
 OF_THE_ENCODER = "(?s:.*)Not found: an encoder"  # and which file would do
 
@@ -704,4 +755,128 @@ BAD_INPUTS = (
     Bad(H, {"image": torch.zeros(0, 8, 8, 3)}, "There are 0 images and 2 pictures in the latent: connect the image th"),
     Bad(H, {"scale": "percent"}, "The input scale is the text 'percent': choose one of share of the maximum, share of"),
     Bad(H, {"opacity": 2.0}, r"The opacity is 2\.0: it must be a number between 0 and 1"),
+    # faces
+    Bad(P, {"face_pack": NOTHING}, "The face_pack is nothing: give the name of a face pack, such as buffalo_l"),
+    Bad(
+        P, {"face_pack": "antelopev2"}, "antelopev2 is not in models/insightface. Get antelopev2.zip .* licence non-com"
+    ),
+    Bad(P, {"provider": "Abacus"}, "The input provider is the text 'Abacus': choose one of auto, CPU"),
+    Bad(B, {"insightface": NOTHING}, r"The insightface is nothing: connect Load Face Analyser\."),
+    Bad(B, {"insightface": DICT}, "The insightface is a dict with image_proj, ip_adapter: connect Load Face Analyser"),
+    Bad(B, {"image": NOTHING}, "The image is nothing: connect an IMAGE output"),
+    Bad(
+        B,
+        {"insightface": face_tools.Analysis()},
+        "No face was found in pictures 1, 2 of 2, looked at in squares of 640, 576, 512, 448, 384, 320, 256 pixels",
+    ),
+    Bad(
+        B,
+        {"insightface": face_tools.Analysis(), "image": face_tools.pictures()},
+        "No face was found in the picture, looked at in squares of 640, .* which the face is larger",
+    ),
+    Bad(B, {"choose": "best"}, "The input choose is the text 'best': choose one of largest, by index, all, left to"),
+    Bad(
+        B,
+        {"choose": "by index", "index": 2},
+        "Picture 1: Face number 2 was asked for, and 2 faces were found: give an index from 0 to 1",
+    ),
+    Bad(B, {"choose": "by index", "index": 0.5}, "The index is 0.5: give a whole number, 0 or more"),
+    Bad(B, {"index": 1}, "The index is 1, and choose is 'largest', which reads none: choose 'by index', or 0"),
+    Bad(B, {"combine": "sum"}, "The input combine is the text 'sum': choose one of each, average"),
+    Bad(B, {"mask": torch.ones(1, 8, 8)}, "The mask is 8x8 pixels large, and the image 160x112: connect a mask of the"),
+    Bad(B, {"mask": torch.ones(3, 112, 160)}, "There are 3 masks for 2 pictures: connect one, or one for each"),
+    Bad(B, {"clip_vision": TEXT}, "The clip_vision is the text 'a word': connect Load Image Encoder"),
+    Bad(
+        B,
+        {"adapter": lambda _: _face("faceid-plus")},
+        "An image encoder makes face_penultimate, and none is connected: connect Load Image Encoder to clip_vision",
+    ),
+    Bad(
+        B,
+        {"adapter": lambda _: _face("pulid", "SDXL"), "clip_vision": lambda _: tiny.encoder()},
+        "EVA02-CLIP-L-336 makes face_eva_embeds, and the clip_vision is tiny CLIP: connect Load Image Encoder with EVA",
+    ),
+    Bad(
+        B,
+        {"adapter": lambda _: tiny.adapter(_unet("SD1.5"))},
+        r"\(base, SD1.5\) reads image_embeds, which faces alone do not give: use Encode Image Prompt\.",
+    ),
+    Bad(
+        E,
+        {"adapter": lambda _: _face("faceid")},
+        r"\(FaceID, SD1.5\) reads face_embeds, which are made of faces: use Encode Face Prompt\.",
+    ),
+    Bad(
+        A,
+        {"adapter": lambda _: _face("faceid")},
+        r"features do not have: use Encode Face Prompt, with this adapter connected to it\.$",
+    ),
+    Bad(
+        A,
+        {"features": lambda _: _face_features()},
+        "reads image_embeds, which the features do not have: they are of a face; encode the image with Enc",
+    ),
+    Bad(T, {"adapter": NOTHING}, "The adapter is nothing: connect the output of Load IP-Adapter"),
+    Bad(T, {"lora_strength": 11.0}, r"The lora_strength is 11\.0: it must be a number between -10 and 10"),
+    Bad(T, {"shortcut": -1.0}, r"The shortcut is -1\.0: it must be a number between 0 and 5"),
+    Bad(
+        T, {"method": "free"}, "The input method is the text 'free': choose one of as trained, fidelity, style, neutral"
+    ),
+    Bad(T, {"method": "style"}, r"\(FaceID, SD1\.5\) has no method, which is for PuLID: leave it as it was"),
+    Bad(
+        T, {"shortcut": 0.5}, r"\(FaceID, SD1\.5\) has no shortcut, which is for FaceID plus v2 and Kolors FaceID plus"
+    ),
+    Bad(
+        T,
+        {"adapter": lambda _: tiny.adapter(_unet("SD1.5")), "lora_strength": 0.5},
+        r"\(base, SD1\.5\) has no lora_strength, which is for FaceID: leave it as it was, or connect another",
+    ),
+    Bad(K, {"positive": TEXT}, "The positive is the text 'a word': connect a CONDITIONING"),
+    Bad(K, {"negative": NOTHING}, "The negative is nothing: connect a CONDITIONING"),
+    Bad(K, {"control_net": TEXT}, "The control_net is the text 'a word': connect core's Load ControlNet Model"),
+    Bad(K, {"key_points": LIST}, "The key_points is a list of 2: connect an IMAGE output"),
+    Bad(
+        K,
+        {"adapter": lambda _: _face("faceid", "SDXL")},
+        r"\(FaceID, SDXL\) is no InstantID adapter, and its tokens mean nothing to InstantID's ControlNet: load Inst",
+    ),
+    Bad(
+        K,
+        {"features": lambda _: _features()},
+        "reads face_embeds_raw, which the features do not have: use Encode Face Prompt",
+    ),
+    Bad(K, {"strength": 11.0}, r"The strength is 11\.0: it must be a number between 0 and 10"),
+    Bad(K, {"start": 0.6, "end": 0.5}, "start 0.6 lies after end 0.5: start must not be greater"),
+    Bad(K, {"mask": torch.zeros(8, 8)}, r"The mask is a tensor of shape \(8, 8\): connect a MASK output"),
+    # instructions
+    Bad(E, {"instruction": "all"}, "The input instruction is written, and no clip is connected: connect one, or empty"),
+    Bad(E, {"prompt": "a cat"}, "The input prompt is written, and no clip is connected: connect one, or empty it"),
+    Bad(E, {"instruction": NOTHING}, "The input instruction is nothing: type a text, or connect a STRING"),
+    Bad(E, {"clip": TEXT}, "The clip is the text 'a word': connect the CLIP output of Load Checkpoint"),
+    Bad(
+        E, {"clip": _clip("clip_h")}, "The clip is a FakeModel, and an instruction is read by CLIP-L: connect the CLIP"
+    ),
+    Bad(
+        E,
+        {"clip": _clip("clip_l"), "prompt": "a cat"},
+        "The prompt is written, and the instruction is empty: adapters that read the one read both",
+    ),
+    Bad(
+        E,
+        {"clip": _clip("clip_l"), "instruction": "all", "adapter": lambda _: tiny.adapter(_unet("SD1.5"))},
+        r"\(base, SD1\.5\) reads no instruction, and one is written: empty it, or use an adapter of IP-Adapter-Ins",
+    ),
+    Bad(
+        E,
+        {"adapter": lambda _: _face("instruct")},
+        "reads an instruction, and none is given: connect clip to Encode Image Prompt, and write there",
+    ),
+    Bad(
+        N,
+        {"variant": "FaceID"},
+        "The input variant is the text 'FaceID': choose one of auto, FaceID plus, FaceID plus v2",
+    ),
+    Bad(
+        N, {"variant": "InstantID"}, r"tiny\.safetensors is an IP-Adapter \(base\) by its shapes, so it cannot be inst"
+    ),
 )

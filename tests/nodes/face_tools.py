@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import comfy.controlnet
 import numpy as np
 import tiny
 import torch
@@ -57,3 +58,23 @@ def adapter(model, kind="faceid", seed=5):
         "instruct": lambda context: published.instruct(context, depth=1),
     }
     return tiny.wrapped(tiny.file_for(model, projections[kind], seed))
+
+
+class Control(comfy.controlnet.ControlBase):
+    """A ControlNet that takes down what it is given instead of the text, and changes nothing."""
+
+    def __init__(self, read):
+        super().__init__()
+        self.read = read
+
+    def copy(self):
+        made = Control(self.read)
+        self.copy_to(made)
+        return made
+
+    def get_control(self, x_noisy, t, cond, batched_number, transformer_options):
+        text = cond.get("crossattn_controlnet", cond["c_crossattn"])
+        self.read.append((transformer_options["cond_or_uncond"], text))
+
+    def get_models(self):
+        return []

@@ -94,8 +94,9 @@ def test_the_look_is_what_the_encoder_makes_of_the_aligned_face(encoder):
     assert found.encoder == encoder.name and not hasattr(found, "face_box_penultimate")
 
 
-def test_kolors_reads_the_square_around_the_box(encoder):
-    encoder.name, image = "CLIP ViT-L/14-336", pictures()
+def test_kolors_reads_the_square_around_the_box():
+    encoder, image = tiny.encoder(), pictures()
+    encoder.name = "CLIP ViT-L/14-336"
     found = features(two(), image, clip_vision=encoder)
     cut = crop_box(eight_bits(image)[0], two().faces[1].bbox, encoder.image_size)
     expected = EncodeImagePrompt.execute(encoder, torch.from_numpy(cut)[None].float() / 255).args[0]

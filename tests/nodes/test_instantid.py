@@ -1,6 +1,5 @@
 """InstantID's ControlNet is applied as core applies one, and reads the tokens of the face instead of the text."""
 
-import comfy.controlnet
 import face_tools
 import nodes
 import pytest
@@ -9,26 +8,6 @@ import torch
 
 from image_prompt.nodes.applying.controlnet import ApplyInstantIDControlNet
 from image_prompt.nodes.encoding.encode_face import EncodeFacePrompt
-
-
-class Control(comfy.controlnet.ControlBase):
-    """A ControlNet that takes down what it is given instead of the text, and changes nothing."""
-
-    def __init__(self, read):
-        super().__init__()
-        self.read = read
-
-    def copy(self):
-        made = Control(self.read)
-        self.copy_to(made)
-        return made
-
-    def get_control(self, x_noisy, t, cond, batched_number, transformer_options):
-        text = cond.get("crossattn_controlnet", cond["c_crossattn"])
-        self.read.append((transformer_options["cond_or_uncond"], text))
-
-    def get_models(self):
-        return []
 
 
 @pytest.fixture
@@ -43,7 +22,7 @@ def given(model):
     return {
         "positive": positive,
         "negative": negative,
-        "control_net": Control([]),
+        "control_net": face_tools.Control([]),
         "key_points": key_points,
         "adapter": face_tools.adapter(model, "instantid"),
         "features": features,
@@ -61,7 +40,7 @@ def expected_tokens(given):
 
 
 def test_the_prompts_carry_what_core_puts_there_and_the_tokens(given):
-    before = Control([])
+    before = face_tools.Control([])
     given["positive"][0][1]["control"] = given["negative"][0][1]["control"] = before
     ours = apply(given, strength=0.7, start=0.1, end=0.9)
     cores = nodes.ControlNetApplyAdvanced().apply_controlnet(
