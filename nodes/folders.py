@@ -14,7 +14,7 @@ import comfy.utils  # tells torch which names in old checkpoints are safe  # noq
 import folder_paths
 from comfy.model_patcher import ModelPatcher
 
-from ..model_files.folders import ADAPTER_TYPES, MODEL_TYPES, Listing
+from ..model_files.folders import MODEL_TYPES, Listing
 from ..service import log_load
 from ..tensor_files import read_from
 from .activity import count, timed
@@ -24,9 +24,13 @@ ENCODER_FOLDER = "clip_vision"
 FEATURES_FOLDER = "image_prompts"
 LORA_FOLDER = "loras"
 FACE_FOLDER = "insightface"
-MORE_ADAPTERS = tuple(folder for folder in ADAPTER_TYPES if folder != ADAPTER_FOLDER)  # where other packs keep them
+INSTANTID_FOLDER = "instantid"
+PULID_FOLDER = "pulid"
+MORE_ADAPTERS = (INSTANTID_FOLDER, PULID_FOLDER)  # where other packs keep adapters
 OWN_FOLDERS = {  # which ComfyUI does not know -> the extensions of the files in them
-    **dict.fromkeys(ADAPTER_TYPES, folder_paths.supported_pt_extensions),
+    ADAPTER_FOLDER: folder_paths.supported_pt_extensions,
+    INSTANTID_FOLDER: folder_paths.supported_pt_extensions,
+    PULID_FOLDER: folder_paths.supported_pt_extensions,
     FEATURES_FOLDER: MODEL_TYPES[FEATURES_FOLDER].extensions,
     FACE_FOLDER: MODEL_TYPES[FACE_FOLDER].extensions,
 }

@@ -79,11 +79,12 @@ def encoder_need(adapter: IPAdapter) -> Need:
 
 
 def companion_need(adapter: Resolution, known: Catalogue | None = None) -> Need | None:
-    """The need for the LoRA that belongs to an adapter that was found, or None if none belongs to it."""
+    """The need for the LoRA that belongs to an adapter that was found, or None if none does."""
     known = known or catalogue()
     alike = known.named(full_name(adapter.found)) if adapter.found else []
     entry = next((entry for entry in adapter.wanted if entry in alike), next(iter(adapter.wanted), None))
-    companion = next((each for each in known.entries if entry and each.id == entry.companion), None)
+    loras = known.find(kind="lora")
+    companion = next((each for each in loras if entry and each.id == entry.companion), None)
     return companion and Need.for_entry(companion)
 
 
@@ -128,7 +129,7 @@ def chosen_files(choices: Iterable[Sequence[Need]], patience: float) -> list[lis
         if adapter and adapter.found and adapter.found.identity:
             companion = companion_need(adapter, known)
             yield adapter.found
-            yield look(Need.encoder_of(adapter.found.identity)).found
+            yield look(Need.encoder_of(adapter.found.identity)).found if adapter.found.identity.encoder else None
             yield look(companion).found if companion else None
 
     return [list(filter(None, files(needs))) for needs in choices]

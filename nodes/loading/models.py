@@ -11,6 +11,7 @@ from ...ip_adapter import purposes
 from ...model_files.environment import broken_parts
 from ...model_files.index import IndexedFile
 from ...model_files.matching import APPLIED_TO, Need, Resolution, explain
+from ...model_files.matching.wording import licence_words
 from ...tensor_files import printable
 from ...tensor_files.weights import named_weights
 from .. import input_checks
@@ -18,13 +19,19 @@ from ..applying.hosts import base_model
 from ..display import show
 from ..folders import MORE_ADAPTERS, digest, model_path
 from ..sockets import CATEGORY, Adapter
+from .adapter import ImagePromptAdapter
 from .files_used import adapter_file, encoder_file, lora_file, note_files
 from .load import load_adapter, load_encoder
 from .model_library import catalogue, chosen_files, companion_need, encoder_need, index_file, look_for, report
 
 AUTO = "auto"
 AUTOMATIC = ("plus", "standard", "vit-G", "light")  # purposes that suit any picture, in the order in which 'auto' tries
-PURPOSES = tuple(dict.fromkeys((*AUTOMATIC, *purposes())))
+FIRST = (  # then the others, as the families have them
+    *AUTOMATIC,
+    *("composition", "plus face", "full face", "NoobAI"),
+    *("FaceID", "FaceID plus", "FaceID plus v2", "FaceID portrait", "FaceID portrait unnorm"),
+)
+PURPOSES = tuple(dict.fromkeys((*FIRST, *purposes())))
 GLANCE = 2.0  # seconds to wait at most until folders are read that are not in the index yet
 PATIENCE = 5.0  # seconds to wait at most until it is known which optional parts are broken
 
@@ -37,8 +44,10 @@ class LoadImagePromptModels(io.ComfyNode):
             display_name="Load Image Prompt Models",
             category=CATEGORY,
             description="Finds the IP-Adapter for a model and the image encoder that it reads, whatever the files are "
-            "called, and loads them. Where a LoRA belongs to the adapter, it is applied to the model. If a file is "
-            "missing, it says which to get, from where, and where to put it.",
+            "called, and loads them. Where a LoRA belongs to the adapter, and is not in its file, it is applied to the "
+            "model. If a file is missing, it says which to get, from where, and where to put it. Adapters for faces "
+            "(FaceID: buffalo_l; InstantID, PuLID and Kolors: antelopev2) need a face pack besides, for non-commercial "
+            "research alone, which Load Face Analyser loads.",
             search_aliases=["ip-adapter", "ipadapter unified loader", "image prompt", "preset", "find models"],
             inputs=[
                 io.Model.Input("model", tooltip="The model that the image prompt is to steer."),
@@ -48,13 +57,19 @@ class LoadImagePromptModels(io.ComfyNode):
                     default=AUTO,
                     optional=True,
                     tooltip="What the reference is for. 'plus' keeps much of it, 'standard' the gist, 'light' less, "
-                    "'composition' its layout, the face kinds a face. 'auto' takes the best that is there.",
+                    "'composition' its layout, 'style' its style, the face kinds a face. 'auto' takes the best that is "
+                    "there.",
                 ),
             ],
             outputs=[
-                io.Model.Output(display_name="model", tooltip="The model, with the adapter's LoRA where it has one."),
+                io.Model.Output(
+                    display_name="model", tooltip="The model, with the adapter's LoRA where that is a file of its own."
+                ),
                 Adapter.Output(display_name="adapter", tooltip="The IP-Adapter."),
-                io.ClipVision.Output(display_name="clip_vision", tooltip="The image encoder that the adapter reads."),
+                io.ClipVision.Output(
+                    display_name="clip_vision",
+                    tooltip="The image encoder that the adapter reads. Nothing with one that reads faces alone.",
+                ),
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
         )
@@ -75,18 +90,18 @@ class LoadImagePromptModels(io.ComfyNode):
         chosen = _adapter(base, purpose)
         found = required(chosen)
         adapter = load_adapter(listed(found))
-        needed = encoder_need(adapter.module)
-        given = f"{adapter.name} is an IP-Adapter for {base} that reads {needed.encoder}."
-        encoder = required(look_for(needed), given)
-        taken = [found, encoder]
-        if companion := companion_need(chosen):
-            lora = required(look_for(companion), f"{adapter.name} was trained with a LoRA.")
+        used, loaded = [adapter_file(listed(found), adapter)], None
+        encoder, lora = _encoder(adapter, base), _lora(adapter, chosen)
+        names = _short_names([file for file in (found, encoder, lora) if file])
+        said = "\n".join([f"{chosen.need.purpose}: {names}", *_face_pack(adapter.module.family.face_pack)])
+        show(said, getattr(cls.hidden, "unique_id", None))
+        if encoder:
+            loaded = load_encoder(listed(encoder))
+            used.append(encoder_file(listed(encoder), loaded))
+        if lora:
             model = with_lora(model, listed(lora))
-            taken.append(lora)
-        show(f"{chosen.need.purpose}: {_short_names(taken)}", getattr(cls.hidden, "unique_id", None))
-        loaded = load_encoder(listed(encoder))
-        used = [adapter_file(listed(found), adapter), encoder_file(listed(encoder), loaded)]
-        note_files(cls.hidden, *used, *(lora_file(listed(file), file.identity) for file in taken[2:]))
+            used.append(lora_file(listed(lora), lora.identity))
+        note_files(cls.hidden, *used)
         return io.NodeOutput(model, adapter, loaded)
 
 
@@ -141,6 +156,26 @@ def _adapter(base: str, purpose: str) -> Resolution:
     needs = _needs(base, purpose)
     found = (resolution for need in needs if (resolution := look_for(need, patience=0)).found)
     return next(found, None) or look_for(next((need for need in needs if need.wanted(catalogue())), needs[0]))
+
+
+def _encoder(adapter: ImagePromptAdapter, base: str) -> IndexedFile | None:
+    """The image encoder that an adapter reads; None if it reads none, but faces alone. ValueError: it is missing."""
+    needed = encoder_need(adapter.module)
+    if not needed.encoder:
+        return None
+    return required(look_for(needed), f"{adapter.name} is an IP-Adapter for {base} that reads {needed.encoder}.")
+
+
+def _lora(adapter: ImagePromptAdapter, chosen: Resolution) -> IndexedFile | None:
+    """The LoRA beside an adapter; None if there is none, or it is in the adapter's file. ValueError: it is missing."""
+    needed = None if adapter.module.lora else companion_need(chosen)
+    return needed and required(look_for(needed), f"{adapter.name} was trained with a LoRA.")
+
+
+def _face_pack(name: str) -> list[str]:
+    """A line about the face pack that an adapter needs, with its licence; none if it reads no face."""
+    packs = [entry for entry in catalogue().find(kind="face pack") if entry.id == name]
+    return [f"face pack {entry.id}, {licence_words(entry)}" for entry in packs]
 
 
 def _needs(base: str, purpose: str) -> list[Need]:

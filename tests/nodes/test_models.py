@@ -13,6 +13,7 @@ from own_files import OWN, put_adapter, put_catalogue, put_encoder, put_face_lor
 from safetensors.torch import save_file
 
 from image_prompt.clip_vision.packing import PackedLinear
+from image_prompt.devtools import published
 from image_prompt.model_files.environment import parts as environment
 from image_prompt.model_files.index import background_passes, index_cache
 from image_prompt.nodes import display
@@ -121,6 +122,84 @@ def test_the_lora_that_belongs_to_an_adapter_is_applied(folders, with_companion)
     (expected,) = LoraLoaderModelOnly().load_lora_model_only(plain, "companion.safetensors", 1.0)
     assert torch.equal(tiny.sample(model, "SD1.5"), tiny.sample(expected, "SD1.5"))
     assert not torch.equal(tiny.sample(model, "SD1.5"), tiny.sample(plain, "SD1.5"))
+
+
+FACEID = {
+    **OWN,
+    "family": "faceid",
+    "encoder": "",
+    "purposes": ["FaceID"],
+    "companion": "ip-adapter-faceid_sd15_lora",
+    "face_pack": "buffalo_l",
+}
+
+
+def put_faceid(folders, with_lora):
+    """A FaceID adapter as narrow as the model is, with its LoRA inside or without one."""
+    put_catalogue(folders, FACEID)
+    file = tiny.file_for(tiny.unet("SD1.5"), lambda context: published.identity(context))
+    widths = [file[f"ip_adapter.{number}.to_k_ip.weight"].shape[0] for number in range(1, 32, 2)]
+    lora = published.fill(published.lora(widths, 768), 7) if with_lora else {}
+    save_file(file | lora, folders / "ipadapter" / "tiny.safetensors")
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_an_adapter_for_faces_needs_no_encoder_and_names_its_face_pack(folders, shown, inside):
+    put_faceid(folders, inside)
+    plain = tiny.unet("SD1.5")
+    put_face_lora(folders, plain)
+    model, adapter, encoder = as_node(LoadImagePromptModels, "7").execute(plain, "FaceID").args
+    assert encoder is None and adapter.module.family.id == "faceid" and adapter.module.lora
+    assert model is plain  # its LoRA acts with it, in the nodes that apply it, wherever it is from
+    assert list(shown.values()) == [
+        "FaceID: tiny  \nface pack buffalo_l, licence non-commercial research (InsightFace), no commercial use"
+    ]
+
+
+def test_an_adapter_for_faces_without_its_lora_is_explained(folders):
+    put_faceid(folders, with_lora=False)
+    with pytest.raises(ValueError, match=r"(?s)trained with a LoRA.*Get ip-adapter-faceid_sd15_lora\.safetensors"):
+        LoadImagePromptModels.execute(tiny.unet("SD1.5"), "FaceID")
+
+
+def test_a_missing_adapter_for_faces_is_to_be_got(folders):
+    with pytest.raises(
+        ValueError, match=r"(?s)kind 'InstantID'\. Looked in .*instantid.*Get instantid-ip-adapter\.bin"
+    ):
+        LoadImagePromptModels.execute(tiny.unet("SDXL"), "InstantID")
+
+
+def instantid_file():
+    projection = lambda context: published.resampler(context, 512, dim=64, depth=1)  # noqa: E731
+    return tiny.file_for(tiny.unet("SDXL"), projection)
+
+
+def listed_adapters():
+    return LoadImagePromptAdapter.define_schema().inputs[0].options
+
+
+def test_adapters_in_the_folders_of_other_packs_are_listed_last_and_loaded(folders):
+    put_adapter(folders, "z.safetensors")
+    save_file(published.halves(instantid_file()), folders / "instantid" / "a.safetensors")
+    assert listed_adapters() == ["z.safetensors", "instantid/a.safetensors"]
+    adapter = LoadImagePromptAdapter.execute("instantid/a.safetensors").args[0]
+    assert (adapter.module.family.id, adapter.name) == ("instantid", "a.safetensors")  # by its folder: it is in fp16
+    assert LoadImagePromptModels.execute(tiny.unet("SDXL"), "InstantID").args[1] is adapter
+    before = LoadImagePromptAdapter.fingerprint_inputs("instantid/a.safetensors")
+    (folders / "instantid" / "a.safetensors").touch()
+    assert LoadImagePromptAdapter.fingerprint_inputs("instantid/a.safetensors") != before
+
+
+def test_what_is_in_models_ipadapter_keeps_its_name(folders):
+    put_adapter(folders, "pulid/a.safetensors")
+    put_adapter(folders, "../pulid/a.safetensors", "SDXL")
+    assert listed_adapters() == ["pulid/a.safetensors"]
+    assert LoadImagePromptAdapter.execute("pulid/a.safetensors").args[0].module.base_model == "SD1.5"
+
+
+def test_a_name_that_is_in_no_folder_of_adapters_is_refused(folders):
+    with pytest.raises(ValueError, match="gone.safetensors is not in models/pulid: choose a file"):
+        LoadImagePromptAdapter.execute("pulid/gone.safetensors")
 
 
 def test_a_missing_lora_is_explained(folders, with_companion):
@@ -245,6 +324,7 @@ def test_purposes_keep_their_order():
     assert PURPOSES == (
         *("plus", "standard", "vit-G", "light", "composition", "plus face", "full face", "NoobAI"),
         *("FaceID", "FaceID plus", "FaceID plus v2", "FaceID portrait", "FaceID portrait unnorm"),
+        *("PuLID", "InstantID", "style and content", "instruct", "style"),
     )
 
 
