@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -137,6 +138,11 @@ NO_MODELS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (
         lambda head: head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"),
         "is a web page, not a model: the link led to the page about the file, or to a login. Download the file itself.",
+    ),
+    (
+        lambda head: re.match(rb"\x08[\x01-\x7f][\x12\x3a\x42]", head) is not None,  # its version, then another field
+        "is an ONNX model, such as those of a face pack. The files of a face pack belong in a folder of its name in "
+        "models/insightface/models, from where Load Face Analyser loads them.",
     ),
     (
         lambda head: head.startswith(b"version https://git-lfs"),

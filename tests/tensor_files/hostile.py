@@ -31,6 +31,7 @@ CONTENTS: dict[str, tuple[Content, str]] = {
     "eight bytes": (bytes(8), "is not a model file: it begins with"),
     "web page behind blanks": (b"\xef\xbb\xbf\r\n\t <html>", "is a web page, not a model"),
     "web page with a brace": (b"<style> {" + b" " * 100, "is a web page, not a model"),
+    "ONNX model": (b"\x08\x06\x12\x07pytorch\x1a\x031.9:" + bytes(64), "is an ONNX model.*models/insightface/models"),
     "Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "is a Git LFS pointer"),
     "answer of a server": (b'{"error":"Unauthorized"}', r"is not a model file: it begins with b'\{\"error"),
     "GIF": (b"GIF89a" + bytes(100), "is not a model file: it begins with b'GIF89a"),
