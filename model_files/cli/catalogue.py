@@ -33,6 +33,8 @@ def licence_text(entry: Entry) -> str:
 
 def _about(entry: Entry) -> str:
     facts = [entry.title, size_text(entry.size), licence_text(entry)]
+    if entry.face_pack:
+        facts.append(f"Needs the face pack {entry.face_pack}")
     if not entry.url:
         facts.append(f"by hand only: {entry.page}")
     return ". ".join(filter(None, facts))

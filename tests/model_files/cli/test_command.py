@@ -355,7 +355,7 @@ def test_the_catalogue_tells_sizes_and_licences(comfyui, call):
     assert code == 0
     text = " ".join(out.split())
     assert "ip-adapter_sd15 IP-Adapter for SD1.5. 44.6 MB. Apache-2.0, commercial use is allowed" in text
-    assert "NON-COMMERCIAL USE ONLY" in text
+    assert "NON-COMMERCIAL USE ONLY. Needs the face pack buffalo_l" in text
     assert all(len(line) < 80 or len(line.split()) == 1 for line in out.splitlines())
 
 
@@ -578,6 +578,20 @@ def test_with_yes_the_file_is_fetched_and_what_belongs_to_it_told(call, comfyui,
     text = " ".join(out.split())
     assert f"Downloaded: {target}" in text
     assert "get ip-adapter-faceid_sd15_lora" in text and "bigG" in text
+
+
+def test_the_face_pack_of_an_adapter_is_told_unless_it_is_here(call, comfyui, offer):
+    offer(face_pack="antelopev2", companion="", encoder="")
+    assert "get antelopev2" in get(call, comfyui, "--yes")[1]
+    pack = comfyui / "models" / "insightface" / "models" / "antelopev2" / "antelopev2"
+    pack.mkdir(parents=True)
+    (pack / "glintr100.onnx").write_bytes(b"x")
+    assert "It needs" not in get(call, comfyui, "--yes")[1]
+
+
+def test_an_adapter_goes_into_the_folder_of_its_pack(call, comfyui):
+    said = " ".join(call("get", "instantid-ip-adapter", "--comfyui", comfyui, "--offline")[2].split())
+    assert f"{comfyui}/models/instantid/instantid-ip-adapter.bin" in said.replace(" /", "/")
 
 
 def test_what_is_here_already_is_not_asked_for(call, comfyui, offer, server):

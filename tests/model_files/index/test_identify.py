@@ -1,6 +1,7 @@
 """Headers are identified as what the loaders make of the files, and all other kinds of file by what they are."""
 
 import json
+import re
 from pathlib import Path
 
 import published
@@ -9,12 +10,13 @@ import torch
 from published import LAYOUTS, VIT_H, VIT_L, bigger, header_of, headless, shapes
 
 from image_prompt.clip_vision import load_encoder
+from image_prompt.devtools.published import linear, norm
 from image_prompt.ip_adapter import APPLIED, ENCODERS, load_adapter
 from image_prompt.model_files.catalogue import word_of
 from image_prompt.model_files.index import Identity, identify
 from image_prompt.model_files.index.identification import MAX_TENSORS
 from image_prompt.tensor_files import Header, TensorInfo, read_header
-from image_prompt.tensor_files.weights import DTYPES, PACKED
+from image_prompt.tensor_files.weights import DTYPES, PACKED, on_meta
 
 ADAPTERS = [name for name, layout in LAYOUTS.items() if "family" in layout]
 ENCODER_FILES = {
@@ -55,6 +57,61 @@ def test_an_encoder_is_identified_as_it_loads(name):
     assert found.encoder in ENCODERS.values()
     assert found.projection
     assert found.also == ()
+
+
+def timm_eva(width=1024, mlp=2730):
+    """EVA02-CLIP-L-336 as timm has it."""
+    found = {"cls_token": (1, 1, width), "pos_embed": (1, 577, width)} | linear("head", 768, width)
+    found |= {"patch_embed.proj.weight": (width, 3, 14, 14), "patch_embed.proj.bias": (width,)} | norm("norm", width)
+    for block in (f"blocks.{number}" for number in range(24)):
+        for name in ("q", "k", "v"):
+            found |= linear(f"{block}.attn.{name}_proj", width, width, bias=name != "k")
+        found |= linear(f"{block}.attn.proj", width, width) | norm(f"{block}.attn.norm", width)
+        found |= norm(f"{block}.norm1", width) | norm(f"{block}.norm2", width) | norm(f"{block}.mlp.norm", mlp)
+        found |= linear(f"{block}.mlp.fc1_g", mlp, width) | linear(f"{block}.mlp.fc1_x", mlp, width)
+        found |= linear(f"{block}.mlp.fc2", width, mlp)
+    return found
+
+
+ORIGINAL = {  # timm's words -> those of EVA-CLIP
+    **{"attn.q_proj.bias": "attn.q_bias", "attn.v_proj.bias": "attn.v_bias", "attn.norm": "attn.inner_attn_ln"},
+    **{"mlp.norm": "mlp.ffn_ln", "mlp.fc1_g": "mlp.w1", "mlp.fc1_x": "mlp.w2", "mlp.fc2": "mlp.w3"},
+}
+TEXT = {"text.token_embedding.weight": (49408, 768), "logit_scale": ()}
+
+
+def eva_clip():
+    """The same as EVA-CLIP's own file has it."""
+    words = re.compile("|".join(map(re.escape, ORIGINAL)))
+    return {f"visual.{words.sub(lambda found: ORIGINAL[found[0]], key)}": shape for key, shape in timm_eva().items()}
+
+
+def csd():
+    """CSD as its authors publish it, in the checkpoint of a trainer."""
+    tower = {key: shape for key, shape in shapes("open_clip_ViT-L-14_visual").items() if key != "visual.proj"}
+    heads = {"last_layer_style": (1024, 768), "last_layer_content": (1024, 768)}
+    named = {key.replace("visual.", "backbone."): shape for key, shape in tower.items()} | heads
+    return {f"model_state_dict.module.{key}": shape for key, shape in named.items()} | {
+        "optimizer.state.0.exp_avg": (3,)
+    }
+
+
+@pytest.mark.parametrize(
+    ("tensors", "encoder"),
+    [
+        ({f"visual.trunk.{key}": shape for key, shape in timm_eva().items()} | TEXT, "EVA02-CLIP-L-336"),
+        (timm_eva(), "EVA02-CLIP-L-336"),
+        (eva_clip() | TEXT, "EVA02-CLIP-L-336"),
+        (csd(), "CSD ViT-L/14"),
+    ],
+    ids=["timm in OpenCLIP", "timm", "EVA-CLIP", "CSD"],
+)
+def test_the_encoders_of_faces_and_styles_are_identified(tensors, encoder):
+    found = identify(Header("torch archive", header_of(tensors).tensors, {}), "model.bin")
+    assert found == Identity("encoder", encoder, encoder=encoder)
+    if not any(key.startswith("model_state_dict") for key in tensors):  # those are taken out of it when it is read
+        with pytest.raises(ValueError, match="This file is an image encoder.*Put it in models/clip_vision"):
+            load_adapter(on_meta(header_of(tensors).tensors))
 
 
 def test_every_other_published_file_is_called_what_the_loader_calls_it():
