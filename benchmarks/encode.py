@@ -7,6 +7,9 @@ core's time includes preprocessing. Core keeps fp16 weights and computes in fp32
 process, and medians are shown. "of matmul" is the share of the FLOP/s that torch.mm reaches beside them which the
 library reaches, "time of library" the time of Encode Image Prompt divided by that of the library, both packed.
 
+The second table is about EVA02-CLIP-L-336: the library and timm, image_embeds and the hidden states that PuLID reads of
+the same pixel values.
+
 The last line is about large references: the time of Encode Image Prompt for pictures of 1024x1024, divided by that of
 the library's encoder for their pixel values, which are ready.
 """
@@ -17,6 +20,7 @@ import gc
 import statistics
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import _host as host
@@ -29,6 +33,7 @@ SHAPES = {  # name: width, layers, heads, mlp, patch, projection
 }
 
 LARGE, LARGE_SIDE = "ViT-L/14", 1024
+EVA, EVA_SIDE, EVA_BLOCKS = "eva02_large_patch14_clip_336", 336, (4, 8, 12, 16, 20)
 
 
 def arguments():
@@ -45,6 +50,7 @@ host.start(OPTIONS, base_directory=FOLDER.name)
 
 import comfy.clip_vision  # noqa: E402
 import folder_paths  # noqa: E402
+import timm  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 import transformers  # noqa: E402
@@ -53,6 +59,7 @@ from safetensors.torch import save_file  # noqa: E402
 
 from image_prompt import clip_vision  # noqa: E402
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Candidates = dict[str, Callable[[torch.Tensor], object]]
 
 
@@ -141,11 +148,17 @@ def matmul_rate(dtype: torch.dtype) -> float:
     return 2 * 2056 * 1024 * 4096 / statistics.median(host.seconds(lambda: torch.mm(a, b)) for _ in range(7))
 
 
-def measure(functions: Candidates, batch: int, repeats: int) -> dict[str, float]:
+def pictures(batch: int) -> torch.Tensor:
+    return torch.rand(batch, 224, 224, 3)
+
+
+def measure(
+    functions: Candidates, batch: int, repeats: int, made: Callable[[int], torch.Tensor] = pictures
+) -> dict[str, float]:
     """Pictures per second of each, taking turns."""
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats):
-        images = torch.rand(batch, 224, 224, 3)  # new ones: the node does not encode known pictures again
+        images = made(batch)  # new ones: the node does not encode known pictures again
         for name, function in functions.items():
             times[name].append(host.seconds(lambda: function(images)))
     return {name: batch / statistics.median(each) for name, each in times.items()}
@@ -166,6 +179,51 @@ def large_references(node: Callable[[torch.Tensor], object], encoder: clip_visio
     )
 
 
+def eva_candidates() -> Candidates:
+    """EVA02-CLIP-L-336 as ours and as timm's."""
+    torch.manual_seed(0)
+    functions: Candidates = {}
+    for name, dtype in DTYPES.items():
+        reference = timm.create_model(EVA).eval().requires_grad_(False).to(dtype)
+        encoder = clip_vision.load_encoder(reference.state_dict(), dtype=dtype)
+        clip_vision.pack_weights(encoder)
+        functions[f"ours {name}"] = partial(
+            clip_vision.encode_pixels, encoder, want=("image_embeds",), hidden_layers=EVA_BLOCKS
+        )
+        functions[f"timm {name}"] = timm_features(reference, dtype)
+    return functions
+
+
+def timm_features(model: torch.nn.Module, dtype: torch.dtype) -> Callable[[torch.Tensor], object]:
+    states: list[torch.Tensor] = []
+    for number in EVA_BLOCKS:
+        model.blocks[number - 1].register_forward_hook(lambda block, args, output: states.append(output))
+
+    def run(pixel_values: torch.Tensor) -> object:
+        states.clear()
+        return model(pixel_values.to(dtype)), states
+
+    return run
+
+
+def eva_rows(batches: list[int]) -> None:
+    print("\n| images/s | batch | dtype | library | timm | library / timm |\n|---|---|---|---|---|---|", flush=True)
+    functions = eva_candidates()
+    measure(functions, 1, 1, eva_pixels)  # warm up
+    for batch in batches:
+        speed = measure(functions, batch, OPTIONS.repeats or 3, eva_pixels)
+        for dtype in DTYPES:
+            ours, theirs = speed[f"ours {dtype}"], speed[f"timm {dtype}"]
+            print(
+                f"| EVA02-CLIP-L-336 | {batch} | {dtype} | {ours:.2f} | {theirs:.2f} | {ours / theirs:.2f} |",
+                flush=True,
+            )
+
+
+def eva_pixels(batch: int) -> torch.Tensor:
+    return torch.randn(batch, 3, EVA_SIDE, EVA_SIDE)
+
+
 def repeats_for(name: str, batch: int) -> int:
     """How often to measure: less often where one round takes minutes."""
     work = flops(name) * batch / 1e12
@@ -175,7 +233,7 @@ def repeats_for(name: str, batch: int) -> int:
 def main() -> None:
     names = OPTIONS.shapes or list(SHAPES)[: 2 if OPTIONS.quick else 3]
     batches = OPTIONS.batches or ([1, 8] if OPTIONS.quick else [1, 8, 32])
-    rate = {"fp32": matmul_rate(torch.float32), "bf16": matmul_rate(torch.bfloat16)}
+    rate = {name: matmul_rate(dtype) for name, dtype in DTYPES.items()}
     print(
         f"{OPTIONS.threads} threads, torch {torch.__version__}; torch.mm: "
         + ", ".join(f"{dtype} {value / 1e9:.0f} GFLOP/s" for dtype, value in rate.items())
@@ -205,6 +263,7 @@ def main() -> None:
                 large = large_references(functions["node bf16"], half, 16 if OPTIONS.quick else 64)
             del functions, half
             gc.collect()
+        eva_rows(batches[:2])
     print(
         "\nLowest cosine similarity of bf16 to fp32 features: "
         + "; ".join(
