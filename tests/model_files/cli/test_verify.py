@@ -89,6 +89,15 @@ def test_every_layout_and_kind_of_encoder_agrees(told, tmp_path, kind):
     assert any("renamed" in note for note in compared["notes"]) == (kind == "OpenCLIP")
 
 
+@torch.no_grad()
+def test_an_encoder_that_transformers_does_not_know_is_not_compared(refused, tmp_path):
+    openclip = witness.to_openclip(witness.state_dict(witness.narrow(witness.ROWS["CLIP ViT-L/14"], layers=1)))
+    csd = {key.replace("visual.", "backbone."): tensor for key, tensor in openclip.items()}
+    csd["last_layer_style"] = csd.pop("backbone.proj")
+    save_file(csd, tmp_path / "e.safetensors", witness.description(witness.ROWS["CSD ViT-L/14"]))
+    assert "transformers has no encoder like CSD ViT-L/14" in refused(tmp_path / "e.safetensors")
+
+
 def test_a_wrong_weight_shows_from_its_layer_on(told, monkeypatch):
     load = verify_encoder.load
 
