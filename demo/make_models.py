@@ -1,5 +1,5 @@
-"""Write the stand-ins: a small image encoder and three small IP-Adapters, in the layouts of the published files, and
-features of one picture as Save Image Prompt Features writes them.
+"""Write the stand-ins: small image encoders and IP-Adapters, in the layouts of the published files, and features of one
+picture as Save Image Prompt Features writes them.
 
     python -m demo.make_models MODELS_FOLDER
 
@@ -17,12 +17,33 @@ from devtools.published import Shapes
 ENCODER_WIDTH, PROJECTION = 64, 32
 POSITIONS = 257  # of patches of 14 pixels, and one of the whole picture
 VISION_CONFIG = {"name": "demo ViT", "heads": 4, "activation": "gelu"}
+EVA_WIDTH, EVA_PROJECTION = 32, 24
+EVA_CONFIG = {"name": "demo EVA", "heads": 4, "image_size": 56}
 SD15_LAYERS = [32] * 2 + [64] * 2 + [128] * 5 + [64] * 3 + [32] * 3 + [128]  # down, up, middle block last
 SDXL_LAYERS = [32] * 4 + [64] * 50 + [32] * 6 + [64] * 10
 
 
 def encoder(width: int = ENCODER_WIDTH) -> Shapes:
     return published.encoder(width, depth=3, mlp=128, projection=PROJECTION, patch=14)
+
+
+def eva() -> Shapes:
+    """It has as many layers as the published one, since PuLID reads some of them by their numbers."""
+    return published.eva(EVA_WIDTH, depth=24, mlp=64, projection=EVA_PROJECTION, patch=14, size=56)
+
+
+def faceid_plus_v2(context: int, layers: list[int]) -> Shapes:
+    projection = published.identity_perceiver(context, ENCODER_WIDTH, depth=1, hidden=32, times=1)
+    return published.adapter(projection, layers, context) | published.lora(layers, context, rank=2)
+
+
+def instantid(context: int, layers: list[int]) -> Shapes:
+    return published.adapter(published.resampler(context, width=512), layers, context)
+
+
+def pulid(context: int, layers: list[int]) -> Shapes:
+    projection = published.pulid_former(context, hidden=32, width=EVA_WIDTH, embeds=EVA_PROJECTION)
+    return published.adapter(projection, layers, context)
 
 
 def plus(context: int, layers: list[int]) -> Shapes:
@@ -45,6 +66,10 @@ FILES = {
             "widths": json.dumps({"penultimate": ENCODER_WIDTH}),
         },
     ),
+    "clip_vision/demo-eva.safetensors": (eva(), {"vision_config": json.dumps(EVA_CONFIG)}),
+    "ipadapter/demo-faceid-plusv2_sdxl.safetensors": (faceid_plus_v2(2048, SDXL_LAYERS), None),
+    "ipadapter/demo-instantid_sdxl.safetensors": (instantid(2048, SDXL_LAYERS), None),
+    "ipadapter/demo-pulid_sdxl.safetensors": (pulid(2048, SDXL_LAYERS), None),
 }
 
 

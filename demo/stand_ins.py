@@ -13,6 +13,10 @@ FILES = {  # published name -> small file with seeded random weights, written by
     "clip_vision_h.safetensors": "demo-encoder.safetensors",
     "ip-adapter-plus_sd15.safetensors": "demo-ip-adapter-plus_sd15.safetensors",
     "ip-adapter-plus_sdxl_vit-h.safetensors": "demo-ip-adapter-plus_sdxl.safetensors",
+    "ip-adapter-faceid-plusv2_sdxl.bin": "demo-faceid-plusv2_sdxl.safetensors",
+    "instantid-ip-adapter.bin": "demo-instantid_sdxl.safetensors",
+    "pulid_v1.1.safetensors": "demo-pulid_sdxl.safetensors",
+    "EVA02_CLIP_L_336_psz14_s6B.pt": "demo-eva.safetensors",
     "image_prompt_00001_.safetensors": "demo-features.safetensors",  # that a user has saved
 }
 CHECKPOINTS = {  # published name -> what the demo node builds
@@ -20,17 +24,21 @@ CHECKPOINTS = {  # published name -> what the demo node builds
     "sd_xl_base_1.0.safetensors": "SDXL",
 }
 PHOTOGRAPHS = ("grace_hopper.jpg", "astronaut.jpg")  # for ComfyUI's example.png, in turn, in the order of the nodes
+FACES = ("face.png",)  # the same where faces are looked for: the tests draw what their face analyser finds
 
 
 def with_stand_ins(workflow: dict, size: int = 256, steps: int = 8) -> dict:
     """A copy of an API-format workflow with small models, photographs, a small picture and few steps."""
     workflow = copy.deepcopy(workflow)
-    photographs = itertools.cycle(PHOTOGRAPHS)
+    has_faces = any(node["class_type"] == "ImagePromptFaceAnalyserLoader" for node in workflow.values())
+    photographs = itertools.cycle(FACES if has_faces else PHOTOGRAPHS)
     for node in workflow.values():
         inputs = node["inputs"]
         if node["class_type"] == "CheckpointLoaderSimple":
             base_model = CHECKPOINTS[inputs["ckpt_name"]]
             node["class_type"], node["inputs"] = "ImagePromptDemoCheckpoint", {"base_model": base_model, "seed": 0}
+        elif node["class_type"] == "ControlNetLoader":
+            node["class_type"], node["inputs"] = "ImagePromptDemoControlNet", {"seed": 0}
         elif node["class_type"] == "LoadImage":
             inputs["image"] = next(photographs)
         elif node["class_type"] == "EmptyLatentImage":

@@ -105,16 +105,25 @@ def resampler_layers(name: str, dim: int, heads: int, depth: int, times: int = 4
     return found
 
 
-def identity(context: int, tokens: int = 4) -> Shapes:
+def identity(context: int, tokens: int = 4, hidden: int = 1024) -> Shapes:
     """The shapes of the projection of a FaceID adapter; portrait adapters make 16 tokens."""
-    return linear("proj.0", 1024, 512) | linear("proj.2", tokens * context, 1024) | norm("norm", context)
+    return linear("proj.0", hidden, 512) | linear("proj.2", tokens * context, hidden) | norm("norm", context)
 
 
-def identity_perceiver(context: int, width: int = 1280, heads: int = 1, tokens: int = 4, depth: int = 4) -> Shapes:
+def identity_perceiver(
+    context: int,
+    width: int = 1280,
+    heads: int = 1,
+    tokens: int = 4,
+    depth: int = 4,
+    hidden: int = 1024,
+    times: int = 4,
+) -> Shapes:
     """The shapes of the projection of a FaceID plus adapter."""
     looking = resampler(context, width, context, heads, depth)
+    looking |= resampler_layers("layers", context, heads, depth, times)
     del looking["latents"]  # the tokens of the identity take their place
-    return identity(context, tokens) | {f"perceiver_resampler.{key}": shape for key, shape in looking.items()}
+    return identity(context, tokens, hidden) | {f"perceiver_resampler.{key}": shape for key, shape in looking.items()}
 
 
 def content_and_style(context: int, width: int = 1664, dim: int = 64, heads: int = 1, depth: int = 1) -> Shapes:
@@ -154,12 +163,25 @@ def pulid(context: int, hidden: int = 1024) -> Shapes:
     return found
 
 
-def pulid_former(context: int, dim: int = 64, heads: int = 1, tokens: int = 32, hidden: int = 1024) -> Shapes:
-    """The shapes of the projection of PuLID v1.1. hidden: between the layers of its mappings."""
+def pulid_former(
+    context: int,
+    dim: int = 64,
+    heads: int = 1,
+    tokens: int = 32,
+    hidden: int = 1024,
+    width: int = 1024,
+    embeds: int = 768,
+) -> Shapes:
+    """The shapes of the projection of PuLID v1.1.
+
+    hidden: between the layers of its mappings
+    width, embeds: of the hidden states and of the embeddings of its encoder
+    """
     found: Shapes = {"latents": (1, tokens, dim), "proj_out": (dim, context)}
-    found |= resampler_layers("layers", dim, heads, 10) | mapping("id_embedding_mapping", 1280, hidden, hidden, 5 * dim)
+    found |= resampler_layers("layers", dim, heads, 10)
+    found |= mapping("id_embedding_mapping", 512 + embeds, hidden, hidden, 5 * dim)
     for number in range(5):
-        found |= mapping(f"mapping_{number}", 1024, hidden, hidden, dim)
+        found |= mapping(f"mapping_{number}", width, hidden, hidden, dim)
     return found
 
 
@@ -207,6 +229,27 @@ def encoder(width: int, depth: int, mlp: int, projection: int, patch: int, size:
             found |= linear(f"{layer}.self_attn.{name}", width, width)
         found |= norm(f"{layer}.layer_norm1", width) | norm(f"{layer}.layer_norm2", width)
         found |= linear(f"{layer}.mlp.fc1", mlp, width) | linear(f"{layer}.mlp.fc2", width, mlp)
+    return found
+
+
+def eva(width: int, depth: int, mlp: int, projection: int, patch: int, size: int) -> Shapes:
+    """The shapes of the picture part of EVA-CLIP."""
+    found: Shapes = {
+        "visual.cls_token": (1, 1, width),
+        "visual.pos_embed": (1, (size // patch) ** 2 + 1, width),
+        "visual.patch_embed.proj.weight": (width, 3, patch, patch),
+        "visual.patch_embed.proj.bias": (width,),
+        **norm("visual.norm", width),
+        **linear("visual.head", projection, width),
+    }
+    for block in (f"visual.blocks.{number}" for number in range(depth)):
+        found |= {f"{block}.attn.q_bias": (width,), f"{block}.attn.v_bias": (width,)}
+        for name in ("q_proj", "k_proj", "v_proj"):
+            found |= linear(f"{block}.attn.{name}", width, width, bias=False)
+        found |= norm(f"{block}.attn.inner_attn_ln", width) | linear(f"{block}.attn.proj", width, width)
+        found |= norm(f"{block}.norm1", width) | norm(f"{block}.norm2", width) | norm(f"{block}.mlp.ffn_ln", mlp)
+        found |= linear(f"{block}.mlp.w1", mlp, width) | linear(f"{block}.mlp.w2", mlp, width)
+        found |= linear(f"{block}.mlp.w3", width, mlp)
     return found
 
 

@@ -31,6 +31,23 @@ class ImagePromptDemoCheckpoint(io.ComfyNode):
         return io.NodeOutput(make_unet(seed), make_text_encoder(seed), vae.autoencoder(seed))
 
 
+class ImagePromptDemoControlNet(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ImagePromptDemoControlNet",
+            display_name="Demo ControlNet (random weights)",
+            category="image prompt/demo",
+            description="A ControlNet for the narrow SDXL of Demo Checkpoint, with seeded random weights.",
+            inputs=[io.Int.Input("seed", default=0, min=0, max=2**31, tooltip="Seed of the random weights.")],
+            outputs=[io.ControlNet.Output()],
+        )
+
+    @classmethod
+    def execute(cls, seed) -> io.NodeOutput:
+        return io.NodeOutput(unet.sdxl_controlnet(seed))
+
+
 class ImagePromptDemoWorld(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -50,7 +67,7 @@ class ImagePromptDemoWorld(io.ComfyNode):
 
 class DemoExtension(ComfyExtension):
     async def get_node_list(self):
-        return [ImagePromptDemoCheckpoint, ImagePromptDemoWorld]
+        return [ImagePromptDemoCheckpoint, ImagePromptDemoControlNet, ImagePromptDemoWorld]
 
 
 def comfy_entrypoint():

@@ -1,8 +1,11 @@
 """Narrow UNets with the blocks, block names and context widths of SD1.5 and SDXL."""
 
+import comfy.cldm.cldm
+import comfy.controlnet
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
+import comfy.ops
 import comfy.supported_models
 import torch
 
@@ -37,6 +40,17 @@ def sdxl(seed: int):
     config = NarrowSDXL(unet_config("SDXL", 32, channel_mult=[1, 1, 2]))
     config.unet_config["num_head_channels"] = 16  # the class itself says 64
     return randomised(patcher(config), seed)
+
+
+def sdxl_controlnet(seed: int) -> comfy.controlnet.ControlNet:
+    """A ControlNet for `sdxl`, with 34 cross-attentions."""
+    config = unet_config("SDXL", 32, channel_mult=[1, 1, 2], num_head_channels=16)
+    device = comfy.model_management.unet_offload_device()
+    network = comfy.cldm.cldm.ControlNet(**config, hint_channels=3, device=device, operations=comfy.ops.manual_cast)
+    control = comfy.controlnet.ControlNet(network.eval(), load_device=comfy.model_management.get_torch_device())
+    weights = random_state_dict(network, seed, gain=0.7)
+    network.load_state_dict(weights, assign=control.control_model_wrapped.is_dynamic())
+    return control
 
 
 def randomised(patched, seed: int):

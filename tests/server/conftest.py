@@ -16,7 +16,7 @@ import websocket
 from PIL import Image
 
 from image_prompt.demo import make_models
-from image_prompt.demo.stand_ins import with_stand_ins
+from image_prompt.demo.stand_ins import FACES, with_stand_ins
 from image_prompt.devtools.comfyui import (
     DEMO_NODES,
     PACK,
@@ -27,6 +27,10 @@ from image_prompt.devtools.comfyui import (
     prepare_base,
 )
 from image_prompt.devtools.stages import ROOT
+
+sys.path.append(str(ROOT / "tests" / "faces"))
+
+import stand_ins  # noqa: E402
 
 WORKFLOWS = ROOT / "example_workflows"
 EMBEDS_FILE = "of a test.ipadpt"
@@ -50,6 +54,9 @@ def server(tmp_path_factory):
     other.mkdir()
     (other / "IPAdapterPlus.py").write_text("")
     shutil.copytree(ROOT / "demo" / "images", base / "input", dirs_exist_ok=True)
+    for pack in stand_ins.NAMES:
+        stand_ins.write_pack(base / "models" / "insightface" / "models", pack)
+    Image.fromarray(stand_ins.picture((300, 320, stand_ins.GREEN))).save(base / "input" / FACES[0])
     site = tmp_path_factory.mktemp("site-packages")
     (site / "insightface.py").write_text("raise ImportError(f'needs numpy<2, in {__file__}')")
     server = Server(
