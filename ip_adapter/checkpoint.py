@@ -112,9 +112,10 @@ def _chosen_family(parts: AdapterParts, base: BaseModel, path: str, wanted: str)
     possible = alike(parts.family)
     chosen = next((each for each in possible if each.id == wanted), None)
     if chosen is None:
+        choices = " or ".join(f"{each.name} ({each.id})" for each in possible)
         raise ValueError(
             f"{hint_of(path) or 'This adapter'} is {parts.family.kind} ({parts.family.name}) by its shapes, so it "
-            f"cannot be {wanted}: choose {' or '.join(each.id for each in possible)}, or leave the choice open."
+            f"cannot be {wanted}: choose {choices}, or leave the choice open."
         )
     return chosen
 
