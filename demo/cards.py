@@ -1,4 +1,5 @@
-"""The pictures of the example workflows in ComfyUI's list of templates, sampled in the demo world.
+"""The pictures of the example workflows in ComfyUI's list of templates: sampled in the demo world, or, as that has no
+faces, what adapters read of the face in a photograph.
 
 python dev.py demo                  once: it makes the environment, and draws the references
 .dev/venv/bin/python -m demo.cards  writes example_workflows/*.jpg, the same ones each time
@@ -13,10 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from devtools.comfyui import DEMO_NODES, PACK, Server, add_world, prepare_base
 from devtools.stages import DEV, ROOT, log_file
+from faces import Face, align, draw_key_points
 
 from .columns import COLUMNS, Workflow, node, reference, workflow
 
@@ -39,9 +42,19 @@ class Card:
     shown: tuple[tuple[str, int], ...] = (("saved", LAST),)
 
 
+PHOTOGRAPH = ROOT / "demo" / "images" / "astronaut.jpg"
+FACE = Face(  # placed by hand
+    box=np.array([180.0, 62.0, 272.0, 180.0]),
+    score=1.0,
+    points=np.array([[203.3, 100.8], [247.0, 103.0], [226.3, 126.3], [206.3, 142.0], [243.0, 142.5]]),
+    embedding=np.zeros(512),
+    looked_at=512,
+)
+
 SIDE, EDGE = 512, 28
 REFERENCE, RESULT, SMALL = 150, 240, 120  # sides of pictures; those of one result, and of one of three
 GROUND, INK, PALE = (32, 33, 36), (225, 225, 225), (150, 150, 150)
+SAMPLED, READ = "drawn by the toy models of the demo", "what is read of the face in a photograph"
 
 
 def together(*rows: int) -> Workflow:
@@ -84,18 +97,31 @@ CARDS = {
 }
 
 
-def card(references: Sequence[Image.Image], results: Sequence[Image.Image]) -> Image.Image:
-    """References on the left, an arrow, what was sampled on the right."""
+def of_face(photograph: np.ndarray) -> dict[str, Image.Image]:
+    """{example workflow for faces: what its adapter, or its ControlNet, reads of the photograph}"""
+    upright, whole = align(photograph, FACE.points, 224), align(photograph, FACE.points, 512, template="ffhq")
+    height, width, _ = photograph.shape
+    return {
+        "sdxl_faceid": Image.fromarray(upright),
+        "sdxl_instantid": Image.fromarray(draw_key_points([FACE], width, height)),
+        "sdxl_pulid": Image.fromarray(whole).convert("L"),
+    }
+
+
+def card(
+    references: Sequence[Image.Image], results: Sequence[Image.Image], result_name: str = "result", says: str = SAMPLED
+) -> Image.Image:
+    """References on the left, an arrow, what was sampled or read on the right."""
     image = Image.new("RGB", (SIDE, SIDE), GROUND)
     pen = ImageDraw.Draw(image)
     result = {1: RESULT, 2: REFERENCE, 3: SMALL}[len(results)]
     stack(image, references, "reference", EDGE, REFERENCE)
-    stack(image, results, "result", SIDE - EDGE - result, result)
+    stack(image, results, result_name, SIDE - EDGE - result, result)
     start, end = EDGE + REFERENCE + 14, SIDE - EDGE - result - 14
     middle = SIDE // 2
     pen.line([(start, middle), (end, middle)], fill=INK, width=5)
     pen.line([(end - 14, middle - 14), (end, middle), (end - 14, middle + 14)], fill=INK, width=5, joint="curve")
-    pen.text((SIDE // 2, SIDE - 16), "drawn by the toy models of the demo", PALE, ImageFont.load_default(18), "ms")
+    pen.text((SIDE // 2, SIDE - 16), says, PALE, ImageFont.load_default(18), "ms")
     return image
 
 
@@ -113,7 +139,15 @@ def enlarged(picture: Image.Image, side: int) -> Image.Image:
     return picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
 
 
+def draw_faces() -> None:
+    with Image.open(PHOTOGRAPH) as photograph:
+        for name, read in of_face(np.asarray(photograph)).items():
+            drawn = card([photograph], [read], "face", READ)
+            drawn.save(ROOT / "example_workflows" / f"{name}.jpg", quality=90)
+
+
 def main() -> None:
+    draw_faces()
     base = prepare_base(DEV / "demo", PACK | DEMO_NODES)
     add_world(base)
     comfyui = Path(os.environ.get("COMFYUI_PATH") or DEV / "comfyui")

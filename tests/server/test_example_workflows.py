@@ -1,16 +1,19 @@
 """Each example workflow exists twice, for the browser (UI format) and for the queue (API format): both say the same."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from image_prompt.devtools.stages import ROOT
+from image_prompt.model_files.catalogue import Catalogue
 
 FOLDER = ROOT / "example_workflows"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 FRONTEND_ONLY = {"MarkdownNote"}
-MODEL_INPUTS = {"ckpt_name", "encoder_name", "adapter_name"}
+MODEL_INPUTS = {"ckpt_name", "encoder_name", "adapter_name", "control_net_name"}
+DIRECTORIES = {"checkpoints", "clip_vision", "ipadapter", "controlnet"}
 OWN_FILES = {"image", "features_name"}  # inputs that name what a user has
 GROWING = "COMFY_AUTOGROW_V3"
 
@@ -81,7 +84,7 @@ def sockets(info: dict, connected: int) -> dict[str, str]:
 
 def test_every_example_exists_twice():
     assert NAMES == sorted(path.stem for path in (FOLDER / "api").glob("*.json"))
-    assert len(NAMES) == 7
+    assert len(NAMES) == 10
 
 
 def test_ui_and_api_format_agree(ui, api, object_info):
@@ -121,8 +124,18 @@ def test_every_model_file_says_where_it_comes_from(ui, api):
     files = {value for node in api.values() for key, value in node["inputs"].items() if key in MODEL_INPUTS}
     assert set(models) == files
     for model in models.values():
-        assert model["url"].startswith("https://huggingface.co/") and model["url"].endswith(".safetensors")
-        assert model["directory"] in {"checkpoints", "clip_vision", "ipadapter"}
+        assert model["url"].startswith("https://huggingface.co/") and model["directory"] in DIRECTORIES
+        assert Path(model["url"]).suffix == Path(model["name"]).suffix
+
+
+def test_published_files_are_those_of_the_catalogue(ui):
+    """The catalogue has all of them but the checkpoints."""
+    entries = {entry.url: entry for entry in Catalogue.load().entries}
+    models = [model for node in ui["nodes"] for model in node["properties"].get("models", [])]
+    for model in (model for model in models if model["directory"] != "checkpoints"):
+        entry = entries[model["url"]]
+        assert (model["hash_type"], model["hash"]) == ("SHA256", entry.sha256)
+        assert model["name"] in entry.files
 
 
 def test_the_note_names_every_file(ui):
@@ -130,3 +143,12 @@ def test_the_note_names_every_file(ui):
     for node in ui["nodes"]:
         for model in node["properties"].get("models", []):
             assert f"models/{model['directory']}/{model['name']}" in note
+
+
+def test_the_note_says_where_a_face_pack_comes_from_and_for_what_it_is(ui):
+    """ComfyUI downloads no archives."""
+    (note,) = (node["widgets_values"][0] for node in ui["nodes"] if node["type"] == "MarkdownNote")
+    packs = [node["widgets_values"][0] for node in ui["nodes"] if node["type"] == "ImagePromptFaceAnalyserLoader"]
+    for entry in (entry for pack in packs for entry in Catalogue.load().entries if entry.id == pack):
+        assert f"models/insightface/models/{entry.id}/" in note and entry.url in note and "research only" in note
+    assert ("pip install onnxruntime" in note) == bool(packs)
