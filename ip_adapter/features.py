@@ -71,8 +71,14 @@ ENCODERS: Mapping[tuple[str, int], str] = MappingProxyType(
 )
 POOLED = ("image_embeds", "face_eva_embeds")  # features that come of the projection of an image encoder
 NOT_ENCODED = ("face_embeds", "face_embeds_raw", "instruction", "prompt")  # features that no image encoder gives
+GIVEN = {  # features of faces -> what the encoder calls them, to which the face is a picture like any other
+    "face_penultimate": "penultimate",
+    "face_box_penultimate": "penultimate",
+    "face_eva_embeds": "image_embeds",
+    "face_eva_hidden": "penultimate",
+}
 
 
 def encoder_name(feature: str, width: int) -> str:
     """The name of the encoder that gives a feature of this width, or a description if no published one does."""
-    return ENCODERS.get((feature, width), f"an encoder whose {feature} is {width} wide")
+    return ENCODERS.get((feature, width), f"an encoder whose {GIVEN.get(feature, feature)} is {width} wide")
