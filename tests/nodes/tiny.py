@@ -101,8 +101,8 @@ def base_file(model: ModelPatcher, tokens: int = 4, embed: int = 24, seed: int =
     return file_for(model, lambda context: published.base(context, embed, tokens), seed)
 
 
-def wrapped(file: dict[str, torch.Tensor]) -> ImagePromptAdapter:
-    return ImagePromptAdapter(load_adapter(file, ops=comfy.ops.manual_cast), "tiny.safetensors")
+def wrapped(file: dict[str, torch.Tensor], family: str = "") -> ImagePromptAdapter:
+    return ImagePromptAdapter(load_adapter(file, family=family, ops=comfy.ops.manual_cast), "tiny.safetensors")
 
 
 def adapter(model: ModelPatcher, **options: Any) -> ImagePromptAdapter:
