@@ -27,6 +27,7 @@ FEATURES = {  # what an adapter reads of one picture
     "ip-adapter-plus_sd15": {"penultimate_hidden_states": (257, 1280)},
     "ip-adapter-full-face_sd15": {"penultimate_hidden_states": (257, 1280)},
     "ip-adapter-plus_sdxl_vit-h": {"penultimate_hidden_states": (257, 1280)},
+    "ip-adapter-faceid-plusv2_sdxl": {"face_embeds": (512,), "face_penultimate": (257, 1280)},
 }
 
 Work = Callable[[], float]

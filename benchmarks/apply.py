@@ -6,6 +6,9 @@
 fp32, which the known pack does in each Apply node and keeps. Files have the published keys and shapes, with random
 weights in fp16. Candidates take turns in one process; medians. The peak is that of all tensors that the node makes,
 besides the adapter's weights, and what is kept is part of it; every picture of the batch has its own reference.
+
+FaceID brings a LoRA, which Apply adds to the model too. It is no part of the whole module, because the known pack loads
+it in a node of its own, and is not counted as kept, because ComfyUI's patches share the tensors of the adapter.
 """
 
 import tempfile
@@ -29,6 +32,7 @@ ADAPTERS = {  # base, kind: published file
     ("SD1.5", "full-face"): "ip-adapter-full-face_sd15",
     ("SDXL", "base"): "ip-adapter_sdxl_vit-h",
     ("SDXL", "plus"): "ip-adapter-plus_sdxl_vit-h",
+    ("SDXL", "FaceID plus v2"): "ip-adapter-faceid-plusv2_sdxl",
 }
 REFERENCES = (1, 48, 240)
 
@@ -86,7 +90,8 @@ def times(adapters):
         models = [hollow_unet(base, dtype) for dtype in (torch.float32, torch.float16)]
         sides = features(name), features(name)
         sizes = [kept(applied(model, adapter, *sides)) for model in models]
-        tensors = load_file(folder_paths.get_full_path_or_raise("ipadapter", model_name(name)))
+        path = folder_paths.get_full_path_or_raise("ipadapter", model_name(name))
+        tensors = {key: tensor for key, tensor in load_file(path).items() if "_lora." not in key}
         whole = sum(t.numel() for t in tensors.values()) * 4 / 1e6
         functions = {
             "apply": lambda: applied(models[0], adapter, another(sides[0]), sides[1]),
