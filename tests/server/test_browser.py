@@ -28,6 +28,7 @@ WITH_PICTURES = {  # nodes that show one after a run
     "ImagePromptInfluenceMap",
 }
 TALLEST = {  # as a node is drawn
+    "ImagePromptEncode": 420,  # two texts
     "ImagePromptReference": 500,  # many inputs
     "ImagePromptInfluenceMap": 500,  # room for its picture
 }
