@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from image_prompt.devtools import published
-from image_prompt.ip_adapter import load_adapter
+from image_prompt.ip_adapter import load_adapter, prepare
 from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.controls.apply_references import ApplyReferences
 from image_prompt.nodes.controls.reference import MakeReference
@@ -347,6 +347,15 @@ def test_five_faces_in_a_portrait_share_a_softmax(apply):
 def test_each_picture_of_a_batch_has_its_reference(name, apply):
     patched = apply(unet(ROWS[name].base), adapter(name), features(name, 2), 0.7, batch="one per image")
     check(patched, as_trained(name, 2, by_picture=True))
+
+
+@pytest.mark.parametrize("name", ["PuLID v1.1", "CSGO", "Kolors FaceID plus"])
+def test_references_of_a_film_are_projected_as_they_are_needed(name, apply, monkeypatch):
+    """There are too many to keep the keys and values of all."""
+    monkeypatch.setattr(prepare, "MANY", 0)
+    patched = apply(unet(ROWS[name].base), adapter(name), features(name, 18), 0.7, batch="one per image")
+    expected = as_trained(name, 18, by_picture=True)
+    check(patched, replace(expected, cond=expected.cond[:BATCH]))
 
 
 MASK = torch.zeros(1, *SIZE)
