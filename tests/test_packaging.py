@@ -23,18 +23,26 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from image_prompt import ip_adapter
 from image_prompt.clip_vision import best_dtype
+from image_prompt.devtools import published
 from image_prompt.devtools.stages import ROOT
 from image_prompt.tensor_files.placement import find_device
 
+sys.path.append(str(ROOT / "tests" / "faces"))
+
+import stand_ins  # noqa: E402
+
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("tensor_files", "clip_vision", "ip_adapter", "migration", "model_files", "service")
+PACKAGES = ("tensor_files", "clip_vision", "faces", "ip_adapter", "migration", "model_files", "service")
 
 WORLD = ROOT / "demo" / "models"
 ENCODER = WORLD / "clip_vision" / "demo_world.safetensors"
 BASE, PLUS = (WORLD / "ipadapter" / f"ip-adapter{kind}_demo_world.safetensors" for kind in ("", "-plus"))
 
 # what is not there without ComfyUI
-ABSENT = ["comfy", "comfy_api", "comfy_extras", "diffusers", "folder_paths", "nodes", "server", "transformers"]
+ABSENT = [
+    *("comfy", "comfy_api", "comfy_extras", "diffusers", "folder_paths", "insightface", "nodes", "server", "timm"),
+    "transformers",
+]
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +255,7 @@ def test_the_python_lines_of_the_readme_run_as_they_are(python, comfyui):
     with Image.open(ROOT / "demo" / "images" / "astronaut.jpg") as image:
         image.crop((0, 0, 400, 300)).save(comfyui / "photo.jpg", exif=exif)
     blocks = [f"{number}.py" for number in range(3)]
-    for name, block in zip(blocks, BLOCKS, strict=True):
+    for name, block in zip(blocks, BLOCKS):
         (comfyui / name).write_text(block)
     said = python("-c", RUN, *blocks, folder=comfyui).stdout
     assert said.splitlines() == [f"{comfyui} {PLUS.name} {ENCODER.name}", "All files are here.", "{'count': 1}"]
@@ -260,6 +268,33 @@ def test_the_python_lines_of_the_readme_run_as_they_are(python, comfyui):
         close(features, expected.expand(count, -1, -1), tolerance)
         for ours, theirs in zip(layers, adapter.key_value(adapter.tokens(features)), strict=True):
             close(torch.stack(ours), torch.stack(theirs), 1e-5)
+
+
+# runs the block for faces, and keeps what it made
+RUN_FACES = """
+import runpy, sys, torch
+lines = runpy.run_path(sys.argv[1])
+torch.save([lines["identity"], lines["look"], lines["tokens"]], "kept.pt")
+"""
+
+
+@torch.no_grad()
+def test_the_python_lines_about_faces_run_as_they_are(python, comfyui):
+    shutil.copy(ENCODER, comfyui / "clip_vision_h.safetensors")
+    stand_ins.write_pack(comfyui / "models" / "insightface" / "models")
+    Image.fromarray(stand_ins.picture((300, 320, stand_ins.GREEN))).save(comfyui / "face.jpg")
+    width = load_file(ENCODER)["vision_model.embeddings.class_embedding"].numel()
+    projection = published.identity_perceiver(768, width, depth=1, hidden=32, times=1)
+    file = comfyui / "ip-adapter-faceid-plusv2_sd15.bin"
+    torch.save(published.nested(published.fill(published.adapter(projection, [32] * 16, 768), 0)), file)
+    (_, _, _, block) = BLOCKS
+    (comfyui / "faces.py").write_text(block)
+    python("-c", RUN_FACES, "faces.py", folder=comfyui)
+    identity, look, tokens = torch.load(comfyui / "kept.pt", map_location="cpu")
+    assert tokens.shape == (1, 4, 768)  # as the last line says
+    assert identity.norm() == pytest.approx(1.0, abs=1e-5)
+    features = {"face_embeds": identity, "face_penultimate": look}
+    close(tokens, ip_adapter.load(file, "cpu").tokens(features), 1e-5)
 
 
 def test_the_root_imports_without_comfyui(python):
