@@ -7,6 +7,7 @@ import { listen, open, run } from './page.mjs'
 const task = JSON.parse(await text(process.stdin))
 const PACK = 'image-prompt'
 const HELP_MS = 20000
+const LOOKS = 5 // a busy machine paints late
 
 const { browser, context, page } = await open(task)
 for (const [name, workflow] of Object.entries(task.templates))
@@ -84,9 +85,13 @@ async function save() {
 
 // {nodes, texts}: the pack's nodes with their heights in units of the graph, and what there is to read.
 async function look() {
-  await page.evaluate(() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView'))
-  await page.waitForTimeout(500) // the view glides there
-  return task.nodes2 ? lookAtElements() : lookAtCanvas()
+  let found
+  for (let time = 0; time < LOOKS && !found?.nodes.every((node) => node.drawn); time++) {
+    await page.evaluate(() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView'))
+    await page.waitForTimeout(500) // the view glides there
+    found = task.nodes2 ? await lookAtElements() : await lookAtCanvas()
+  }
+  return found
 }
 
 async function lookAtElements() {
