@@ -9,7 +9,7 @@ from .applying.apply import ApplyImagePrompt
 from .applying.controlnet import ApplyInstantIDControlNet
 from .compat.middle import IPAdapterMiddleBlock
 from .compat.prompts import register_prompt_mender
-from .compat.registration import compat_rows, register_compat_nodes
+from .compat.registration import counts, register_compat_nodes
 from .controls.apply_references import ApplyReferences
 from .controls.conditioning import ReferencesToConditioning
 from .controls.layer_weights import ImagePromptLayerWeights
@@ -64,10 +64,8 @@ class ImagePromptExtension(ComfyExtension):
         register_compat_nodes()
         register_prompt_mender()
         register_prompt_handler()
-        version, others = pack_version() or "of unknown version", len(compat_rows())
-        logging.getLogger(__name__).info(
-            "Image Prompt %s: %d nodes, and %d of IPAdapter_plus.", version, len(NODES), others
-        )
+        version = pack_version() or "of unknown version"
+        logging.getLogger(__name__).info("Image Prompt %s: %d nodes, and %s.", version, len(NODES), counts())
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

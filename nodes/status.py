@@ -7,7 +7,7 @@ import comfy.model_management
 
 from ..model_files.environment import optional_parts, versions
 from . import activity
-from .compat.registration import REGISTRATION
+from .compat.registration import REGISTRATIONS
 from .encoding.encoder import known_features
 from .folders import all_shared
 from .loading import model_library
@@ -16,7 +16,8 @@ PATIENCE = 3.0  # seconds to wait until it is known whether optional parts can b
 
 
 def status() -> dict[str, Any]:
-    """The state of the pack, for the status route."""
+    """The state of the pack, for the status route. `compatibility` is about IPAdapter_plus."""
+    first, *more = REGISTRATIONS
     return {
         "versions": versions(),
         "device": _device(),
@@ -25,7 +26,8 @@ def status() -> dict[str, Any]:
         "activity": activity.summary(),
         "known features": known_features.stats(),
         "index": model_library.index().stats(),
-        "compatibility": REGISTRATION.status(),
+        "compatibility": first.status(),
+        "other packs": {each.pack.name: each.status() for each in more},
     }
 
 

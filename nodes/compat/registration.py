@@ -1,14 +1,14 @@
-"""Register the nodes of cubiq/ComfyUI_IPAdapter_plus, unless that pack or another one has some of them itself.
+"""Register the nodes of other packs, those of each unless that pack or another one has some of them itself.
 
-A graph whose nodes come in part from one pack and in part from another would give pictures of neither: so all of these
-nodes are registered or none, whichever pack ComfyUI loads first.
+A graph whose nodes come in part from one pack and in part from another would give pictures of neither: so all nodes of
+a pack are registered or none, whichever pack ComfyUI loads first. What is installed of one says nothing of the others.
 """
 
 import importlib
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,16 @@ from comfy.cli_args import args
 
 from ..folders import prompt_server
 from .node import CompatNode, Node, node_class
-from .table import NODES
+from .table import PACKS, Pack
 
-PROJECT = re.compile(r"""^\s*name\s*=\s*["']comfyui_ipadapter_plus["']""", re.IGNORECASE | re.MULTILINE)
-FILE = "IPAdapterPlus.py"  # forks have it under any name
 MODULE = f"custom_nodes.{Path(__file__).absolute().parents[2].name}"  # as ComfyUI calls this pack
 
 
 class Registration:
-    """Which of the nodes are registered, and which pack has them if none is."""
+    """Which of the nodes of a pack are registered, and which pack has them if none is."""
 
-    def __init__(self, rows: Sequence[Node]):
-        self.rows = rows
+    def __init__(self, pack: Pack):
+        self.pack = pack
         self.classes: dict[str, type[CompatNode]] = {}
         self.yields_to = ""
 
@@ -38,14 +36,14 @@ class Registration:
         ComfyUI gives an id to the pack that it loads last. Packs that come later are looked for in their folders, and,
         once all are loaded, among the ids.
         """
-        found = known_pack() or self.owner()
+        found = folder_of(self.pack) or self.owner()
         if found:
             self._yield_to(found)
             return
-        self.classes = {row.id: node_class(row, MODULE) for row in self.rows}
+        self.classes = {row.id: node_class(row, MODULE) for row in self.pack.rows}
         comfyui = _comfyui()
         comfyui.NODE_CLASS_MAPPINGS.update(self.classes)
-        comfyui.NODE_DISPLAY_NAME_MAPPINGS.update({row.id: row.title for row in self.rows})
+        comfyui.NODE_DISPLAY_NAME_MAPPINGS.update({row.id: row.title for row in self.pack.rows})
         app = getattr(prompt_server(), "app", None)
         if app is not None and not app.on_startup.frozen:  # if it is, the server runs, and all packs are loaded
             app.on_startup.append(self.look_again)
@@ -60,7 +58,7 @@ class Registration:
     def owner(self) -> str:
         """The pack, or the part of ComfyUI, that has one of the ids and is not this pack; empty if there is none."""
         there = _comfyui().NODE_CLASS_MAPPINGS
-        kinds = (there[row.id] for row in self.rows if row.id in there)
+        kinds = (there[row.id] for row in self.pack.rows if row.id in there)
         modules = (getattr(kind, "RELATIVE_PYTHON_MODULE", "ComfyUI itself") for kind in kinds)
         return next((module for module in modules if module != MODULE), "")  # this pack may have been loaded before
 
@@ -79,30 +77,37 @@ class Registration:
     def _yield_to(self, name: str) -> None:
         self.yields_to = name
         logging.getLogger(__name__).warning(
-            "Image Prompt registers no node of IPAdapter_plus, because %s has such nodes. To use those of Image "
-            "Prompt, disable that pack and restart ComfyUI.",
+            "Image Prompt registers no node of %s, because %s has such nodes. To use those of Image Prompt, disable "
+            "that pack and restart ComfyUI.",
+            self.pack.name,
             name,
         )
 
 
-REGISTRATION = Registration(NODES)
+REGISTRATIONS = tuple(map(Registration, PACKS))
 
 
 def register_compat_nodes() -> None:
-    REGISTRATION.register()
+    for each in REGISTRATIONS:
+        each.register()
 
 
 def compat_rows() -> Mapping[str, Node]:
-    """The rows of the registered nodes, by id; empty if another pack has these nodes."""
-    return {id: kind.row for id, kind in REGISTRATION.classes.items()}
+    """The rows of the registered nodes, by id; without those of packs that have their nodes themselves."""
+    return {id: kind.row for each in REGISTRATIONS for id, kind in each.classes.items()}
 
 
-def known_pack() -> str:
-    """The folder of the other pack, if ComfyUI loads it, as `custom_nodes/name`; otherwise empty."""
-    return next((f"custom_nodes/{folder.name}" for folder in _packs() if _is_known_pack(folder)), "")
+def counts() -> str:
+    """How many nodes of each pack are registered, for the log."""
+    return ", ".join(f"{len(each.classes)} of {each.pack.name}" for each in REGISTRATIONS)
 
 
-def _packs() -> Iterator[Path]:
+def folder_of(pack: Pack) -> str:
+    """The folder of another pack, if ComfyUI loads it, as `custom_nodes/name`; otherwise empty."""
+    return next((f"custom_nodes/{folder.name}" for folder in _folders() if _holds(folder, pack)), "")
+
+
+def _folders() -> Iterator[Path]:
     """The folders that ComfyUI loads as packs."""
     for place in folder_paths.get_folder_paths("custom_nodes"):
         for name in sorted(os.listdir(place)) if os.path.isdir(place) else ():
@@ -111,9 +116,10 @@ def _packs() -> Iterator[Path]:
                 yield Path(place, name)
 
 
-def _is_known_pack(folder: Path) -> bool:
+def _holds(folder: Path, pack: Pack) -> bool:
+    project = re.compile(rf"""^\s*name\s*=\s*["']{pack.project}["']""", re.IGNORECASE | re.MULTILINE)
     try:
-        return (folder / FILE).is_file() or bool(PROJECT.search((folder / "pyproject.toml").read_text("utf-8")))
+        return (folder / pack.file).is_file() or bool(project.search((folder / "pyproject.toml").read_text("utf-8")))
     except (OSError, ValueError):  # no project file, or one that cannot be read
         return False
 

@@ -1,16 +1,42 @@
-"""All nodes of cubiq/ComfyUI_IPAdapter_plus, and those that it has removed."""
+"""The packs whose nodes this pack has as well, with all nodes of each, also those that the pack has removed."""
+
+from dataclasses import dataclass
 
 from .methods import apply, embeds, features, loaders, pictures, regions, simple, tiled, v1, weights
+from .node import Node
 
-NODES = (
-    *loaders.ROWS,
-    *simple.ROWS,
-    *apply.ROWS,
-    *features.ROWS,
-    *embeds.ROWS,
-    *tiled.ROWS,
-    *pictures.ROWS,
-    *weights.ROWS,
-    *regions.ROWS,
-    *v1.ROWS,
+
+@dataclass(frozen=True)
+class Pack:
+    """Another pack.
+
+    name: what people call it
+    project: its name in `pyproject.toml`
+    file: a file in its folder, which forks under any name have too
+    """
+
+    name: str
+    project: str
+    file: str
+    rows: tuple[Node, ...]
+
+
+IPADAPTER_PLUS = Pack(
+    "IPAdapter_plus",
+    "comfyui_ipadapter_plus",
+    "IPAdapterPlus.py",
+    (
+        *loaders.ROWS,
+        *simple.ROWS,
+        *apply.ROWS,
+        *features.ROWS,
+        *embeds.ROWS,
+        *tiled.ROWS,
+        *pictures.ROWS,
+        *weights.ROWS,
+        *regions.ROWS,
+        *v1.ROWS,
+    ),
 )
+PACKS = (IPADAPTER_PLUS,)
+NODES = IPADAPTER_PLUS.rows

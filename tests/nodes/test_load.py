@@ -23,7 +23,7 @@ from image_prompt.model_files import read_header
 from image_prompt.model_files.environment import pack_version
 from image_prompt.nodes import NODES, ImagePromptExtension
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
-from image_prompt.nodes.compat.registration import compat_rows
+from image_prompt.nodes.compat.registration import counts
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 from image_prompt.nodes.folders import register_folders
 from image_prompt.nodes.loading.load import LoadImageEncoder, LoadImagePromptAdapter
@@ -77,7 +77,7 @@ def test_each_load_is_one_line_at_debug_level_and_the_start_one_at_info(folders,
     ours = [record for record in caplog.records if record.name.startswith("image_prompt")]
     said = [(record.levelname, re.sub(r"\d+\.\d\d s", "0 s", record.getMessage())) for record in ours]
     assert said == [
-        ("INFO", f"Image Prompt {pack_version()}: {len(NODES)} nodes, and {len(compat_rows())} of IPAdapter_plus."),
+        ("INFO", f"Image Prompt {pack_version()}: {len(NODES)} nodes, and {counts()}."),
         ("DEBUG", "Loaded a.safetensors: base for SD1.5, float32, on cpu, in 0 s."),
         ("DEBUG", f"Loaded {name}: tiny CLIP, bfloat16, on cpu, in 0 s."),
     ]

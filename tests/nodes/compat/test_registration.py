@@ -1,4 +1,4 @@
-"""The nodes of the other pack are registered all or not at all, whatever else is installed, in any order of loading."""
+"""The nodes of another pack are registered all or not at all, whatever else is installed, in any order of loading."""
 
 import asyncio
 from types import SimpleNamespace
@@ -10,7 +10,8 @@ from aiohttp import web
 from image_prompt.nodes.compat import registration
 from image_prompt.nodes.compat.inputs import WEIGHT
 from image_prompt.nodes.compat.node import Node, Output
-from image_prompt.nodes.compat.registration import Registration
+from image_prompt.nodes.compat.registration import REGISTRATIONS, Registration
+from image_prompt.nodes.compat.table import PACKS, Pack
 
 
 def combine(self, weight=1.0):
@@ -22,6 +23,7 @@ ROWS = tuple(
     for id, title in {"IPAdapterOne": "One", "IPAdapterTwo": "Two"}.items()
 )
 IDS = {row.id for row in ROWS}
+PACK = Pack("IPAdapter_plus", "comfyui_ipadapter_plus", "IPAdapterPlus.py", ROWS)
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def packs(comfyui, tmp_path, monkeypatch):
 
 
 def registered() -> Registration:
-    registration = Registration(ROWS)
+    registration = Registration(PACK)
     registration.register()
     return registration
 
@@ -142,3 +144,35 @@ def test_they_stay_if_no_pack_that_comes_later_takes_one(comfyui, packs):
     comfyui.NODE_CLASS_MAPPINGS["Another"] = FOREIGN
     asyncio.run(status.look_again())
     assert comfyui.NODE_CLASS_MAPPINGS.keys() == {"KSampler", "Another", *IDS} and status.status()["registered"] == 2
+
+
+KNOWN = {  # pack -> its name in pyproject.toml, its file
+    "IPAdapter_plus": ("comfyui_ipadapter_plus", "IPAdapterPlus.py"),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("sign", ["project", "file", "id"])
+def test_each_pack_yields_by_itself(comfyui, packs, name, sign):
+    (pack,) = (each for each in PACKS if each.name == name)
+    project, file = KNOWN[name]
+    if sign == "id":
+        comfyui.NODE_CLASS_MAPPINGS[pack.rows[-1].id] = FOREIGN
+    else:
+        put(packs / "theirs", *(["pyproject.toml", f'name = "{project}"'] if sign == "project" else [file]))
+    found = {each.name: Registration(each) for each in PACKS}
+    for each in found.values():
+        each.register()
+    theirs = "custom_nodes.other" if sign == "id" else "custom_nodes/theirs"
+    assert {each: registration.status() for each, registration in found.items()} == {
+        each.name: {"registered": 0, "yields to": theirs}
+        if each is pack
+        else {"registered": len(each.rows), "yields to": ""}
+        for each in PACKS
+    }
+    assert [each.pack.name for each in REGISTRATIONS] == list(KNOWN)
+
+
+def test_no_id_is_of_two_packs():
+    ids = [row.id for pack in PACKS for row in pack.rows]
+    assert len(ids) == len(set(ids))
