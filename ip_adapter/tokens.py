@@ -35,10 +35,14 @@ class TokenOptions:
 
     shortcut: for FaceID plus v2 and Kolors FaceID plus, how much of the face's look is added to its identity
     zero_tokens: how many tokens of zeros follow those of a reference, which weaken it (PuLID)
+    noise: factor on uniform noise that is in these tokens instead of zeros
+    averaged: whether all references, and all negative images, become one, of the mean of their tokens
     """
 
     shortcut: float = 1.0
     zero_tokens: int = 0
+    noise: float = 0.0
+    averaged: bool = False
 
 
 AS_TRAINED = TokenOptions()
@@ -74,4 +78,12 @@ def image_tokens(
         some = slice(start, start + PICTURES)
         features = {name: torch.stack(each[some]).to(device, torch.float32) for name, each in rows.items()}
         tokens[some, :each] = adapter.tokens(features, shortcut=options.shortcut)
-    return Tokens(tokens[: count[0]], tokens[count[0] :])
+    if options.noise:
+        tokens[:, each:] = _noise(options.zero_tokens, adapter.token_width).to(keep_on) * options.noise
+    sides = tokens[: count[0]], tokens[count[0] :]
+    return Tokens(*(side.mean(0, keepdim=True) for side in sides) if options.averaged else sides)
+
+
+def _noise(count: int, width: int) -> Tensor:
+    """Uniform noise, always the same."""
+    return torch.rand(count, width, generator=torch.Generator().manual_seed(0))

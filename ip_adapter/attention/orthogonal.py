@@ -7,6 +7,9 @@ With the text's output t and that of the image i, the part that they share is, i
 "orthogonal" adds i - shared. "orthogonal v2" adds i + (a - 1) * shared, where a latent token that attends to the
 identity keeps what is shared: a is the attention to the first five tokens, the mean over the heads, in a softmax of the
 scores without their scale. Source: ToTheBeginning/PuLID.
+
+"orthogonal v2, one head" is the same, but the scores are those of all heads together, and a is the mean over the latent
+tokens of a row, so that all of them keep as much. Source: cubiq/PuLID_ComfyUI.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ class Orthogonal:
         self.key, self.value = by_head(each.key, heads), by_head(each.value, heads)  # (R, H, T, D)
         self.mask = None if each.mask is None else each.mask.unsqueeze(-1).float()  # (1 or rows, L, 1)
         # the scale is undone once, and in fp32, because scores without it are large
-        self.unscaled = self.key.float() * self.key.shape[-1] ** 0.5 if each.combine == "orthogonal v2" else None
+        self.unscaled = self.key.float() * self.key.shape[-1] ** 0.5 if each.combine != "orthogonal" else None
+        self.is_one_head = each.combine == "orthogonal v2, one head"
 
     def __call__(self, q: Tensor, out: Tensor, weights: Weights, text: Tensor | None = None) -> None:
         """Arguments are those of `Plan`, with which it is called."""
@@ -49,9 +53,12 @@ class Orthogonal:
         if self.unscaled is None:
             return image.addcmul_(shared, text, value=-1)
         identity = self._identity(q, self.unscaled).view(*text.shape[:2], 1)
+        identity = identity.mean(1, keepdim=True) if self.is_one_head else identity
         return image.addcmul_(shared * text, identity - 1)
 
     def _identity(self, q: Tensor, key: Tensor) -> Tensor:
         """How much each latent token attends to the identity, (R, N)."""
-        shares = (key @ q.float().mT).softmax(-2)  # (R, H, T, N): over dimension -2, which vectorises
+        scores = key @ q.float().mT  # (R, H, T, N)
+        scores = scores.sum(1, keepdim=True) if self.is_one_head else scores
+        shares = scores.softmax(-2)  # over dimension -2, which vectorises
         return shares[:, :, :IDENTITY_TOKENS].sum(-2).mean(1)

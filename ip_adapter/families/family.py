@@ -13,7 +13,7 @@ from .detection import Check
 
 Part = Literal["image_proj", "ip_adapter", "lora", "others"]
 FacePack = Literal["buffalo_l", "antelopev2"]
-Combine = Literal["add", "orthogonal", "orthogonal v2"]
+Combine = Literal["add", "orthogonal", "orthogonal v2", "orthogonal v2, one head"]
 Network = Literal[  # keys of `projections.PROJECTIONS`
     "linear",
     "mlp",

@@ -123,6 +123,8 @@ def orthogonal(q, key, value, text, weight, mask, combine):
         for channel in range(text.shape[2]):
             t, i = text[row, :, channel], image[row, :, channel]
             shared[row, :, channel] = t.dot(i) / t.dot(t) * t
+    if combine == "orthogonal v2, one head":
+        image = image + (q @ key.mT).softmax(-1).mean(1, keepdim=True)[..., :5].sum(-1, keepdim=True) * shared
     if combine == "orthogonal v2":
         q, key = (t.unflatten(-1, (HEADS, -1)).transpose(1, 2) for t in (q, key))
         identity = (q @ key.mT).softmax(-1).mean(1)[..., :5].sum(-1, keepdim=True)
@@ -130,7 +132,7 @@ def orthogonal(q, key, value, text, weight, mask, combine):
     return text + weight * (1.0 if mask is None else mask.unsqueeze(-1)) * (image - shared)
 
 
-@pytest.mark.parametrize("combine", ["orthogonal", "orthogonal v2"])
+@pytest.mark.parametrize("combine", ["orthogonal", "orthogonal v2", "orthogonal v2, one head"])
 @pytest.mark.parametrize(("references", "masks", "weight"), [(1, 0, 1.0), (3, 1, 0.6), (1, 3, -0.5), (3, 3, 0.6)])
 @pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-5), (torch.bfloat16, 0.02)])
 def test_an_orthogonal_prompt_is_pulids_formula(combine, references, masks, weight, dtype, near):
