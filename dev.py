@@ -10,7 +10,7 @@
                                        begin with "-", go to them. With --compare COMMIT, measure the nodes in
                                        turns with those of that commit
     python dev.py matrix               the demo on every ComfyUI that the pack supports, and on an older one
-    python dev.py help                 write the help pages of the nodes of IPAdapter_plus again, from their rows
+    python dev.py help                 write the help pages of the nodes of other packs again, from their rows
 
 Everything is made in .dev/, or where IMAGE_PROMPT_DEV says (delete it to start over): a virtual environment, the
 packages of tests/requirements.txt, and ComfyUI. With --comfyui PATH, or COMFYUI_PATH, an existing ComfyUI is used

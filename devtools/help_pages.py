@@ -1,4 +1,4 @@
-"""Write the help pages of the nodes of IPAdapter_plus, which come from their rows: `python dev.py help`."""
+"""Write the help pages of the nodes of other packs, which come from their rows: `python dev.py help`."""
 
 import importlib.util
 import os
@@ -32,9 +32,9 @@ def import_pack() -> None:
 def pages() -> dict[str, str]:
     """The page of each node, by its id."""
     from image_prompt.nodes.compat.help import help_page
-    from image_prompt.nodes.compat.table import NODES
+    from image_prompt.nodes.compat.table import PACKS
 
-    return {row.id: help_page(row) for row in NODES}
+    return {row.id: help_page(row) for pack in PACKS for row in pack.rows}
 
 
 def main() -> None:

@@ -123,7 +123,7 @@ def _remember(adapter: ImagePromptAdapter, used: Prepared) -> None:
         if (size := each.patcher.model_size()) <= room:
             recent.append(each)
             room -= size
-    adapter.recent = recent
+    adapter.recent[:] = recent  # which copies of the adapter with other options share
 
 
 def _digest(features: Features) -> tuple[Hashable, ...]:

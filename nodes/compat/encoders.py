@@ -15,6 +15,8 @@ from ..loading.model_library import encoder_need, look_for
 from ..loading.models import listed
 from ..loading.wires import IPADAPTER_ADVICE, as_adapter, encoder_of
 
+OF_FACES = {"face_penultimate": "penultimate", "face_box_penultimate": "penultimate"}  # what encoders give of a crop
+
 # encoders that were taken from the disk, for as long as the adapters that read them: nothing else holds them
 _taken: "weakref.WeakKeyDictionary[ImagePromptAdapter, Encoder]" = weakref.WeakKeyDictionary()
 
@@ -42,13 +44,19 @@ def encoder_for(ipadapter: Any, wired: Any = None) -> Encoder:
 
 def fits(adapter: IPAdapter, encoder: Encoder) -> bool:
     """Whether an encoder is what an adapter reads: by its name if that is known, else by its sizes."""
-    wanted, widths = adapter.encoder_name, _widths(encoder)
+    wanted, given, needed = adapter.encoder_name, _widths(encoder), _needed(adapter)
     if encoder.name in {preset.name for preset in PRESETS} and wanted in ENCODERS.values():
-        return encoder_word(encoder.name) == wanted and all(widths[reads.name] for reads in adapter.reads)
+        return encoder_word(encoder.name) == wanted and all(given[feature] for feature, _ in needed)
     sizes = {preset.image_size for preset in PRESETS if encoder_word(preset.name) == wanted}
-    as_wide = all(widths[reads.name] == width for reads, width in zip(adapter.reads, adapter.feature_widths))
+    as_wide = all(given[feature] == width for feature, width in needed)
     chosen = isinstance(encoder, ImageEncoder) and encoder.chosen_size
     return as_wide and (chosen or not sizes or encoder.image_size in sizes)
+
+
+def _needed(adapter: IPAdapter) -> list[tuple[str, int]]:
+    """The features that an adapter reads of an encoder, with their widths."""
+    every = zip(adapter.reads, adapter.feature_widths, strict=True)
+    return [(OF_FACES.get(reads.name, reads.name), width) for reads, width in every if reads.encoder_name(width)]
 
 
 def described(encoder: Encoder) -> str:

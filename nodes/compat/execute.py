@@ -1,4 +1,4 @@
-"""One application of an adapter, as cubiq/ComfyUI_IPAdapter_plus means it, as image prompts of ours.
+"""One application of an adapter, as nodes of other packs mean it, as image prompts of ours.
 
 Letters: t number of a block in the order of execution.
 """
@@ -60,6 +60,8 @@ def image_prompts(model: ModelPatcher, adapter: ImagePromptAdapter, given: Appli
     """
     matched = {site.block: layer for site, layer in matching_sites(model, adapter).items()}
     place = Place(given.mask, given.mask_resizing)
+    is_one = given.by_picture or adapter.options.averaged
+    names = _names(given.title, 1 if is_one else len(next(iter(given.cond.values()))))
     prompts = list[ImagePrompt]()
     for taken, weights in given.weights.items():
         shares = _shares(given, list(matched), adapter.module.base_model, taken)
@@ -84,7 +86,7 @@ def image_prompts(model: ModelPatcher, adapter: ImagePromptAdapter, given: Appli
                     arrangement="by picture" if given.by_picture else "together",
                     rules=THEIRS,
                     title=given.title,
-                    names=_names(given.title, 1 if given.by_picture else len(next(iter(cond.values())))),
+                    names=names,
                 )
             )
     return prompts

@@ -1,13 +1,20 @@
-"""The help pages and tooltips of the nodes of IPAdapter_plus, from their rows, `help_pages` and `help_texts`."""
+"""The help pages and tooltips of the nodes of other packs, from their rows and the modules that begin with `help_`."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .help_pages import PAGES, Page
-from .help_texts import BY_PICTURE, DIFFERENCES, FORMULAS, INPUTS, OUTPUTS
+from . import help_faces, help_pages, help_texts
+from .help_pages import Page
+from .help_texts import BY_PICTURE
 
 if TYPE_CHECKING:
     from .node import Node, Output
+
+PAGES = {**help_pages.PAGES, **help_faces.PAGES}
+INPUTS = {**help_texts.INPUTS, **help_faces.INPUTS}
+OUTPUTS = {**help_texts.OUTPUTS, **help_faces.OUTPUTS}
+FORMULAS = {**help_texts.FORMULAS, **help_faces.FORMULAS}
+DIFFERENCES = (*help_texts.DIFFERENCES, *help_faces.DIFFERENCES)
 
 
 def input_help(node: "Node", name: str) -> str:
@@ -33,13 +40,13 @@ def _page(node: "Node") -> Page:
 
 def _parts(node: "Node") -> Iterator[str]:
     page = _page(node)
-    yield f"# {node.title}\n\n{page.does} As in IPAdapter_plus, so that saved workflows run.\n\n{node.instead}\n"
+    yield f"# {node.title}\n\n{page.does} As in {node.pack}, so that saved workflows run.\n\n{node.instead}\n"
     yield f"## Inputs\n\n{_inputs(node)}"
     if node.outputs:
         yield f"## Outputs\n\n{_outputs(node)}"
     yield from (FORMULAS[about] for about in page.about if about in FORMULAS)
-    if table := _differences(page):
-        yield f"## As in IPAdapter_plus, or repaired\n\n{table}"
+    if table := _differences(page, node.pack):
+        yield f"## As in {node.pack}, or repaired\n\n{table}"
 
 
 def _inputs(node: "Node") -> str:
@@ -53,6 +60,6 @@ def _outputs(node: "Node") -> str:
     return "".join(f"- **{each.name or each.type}**: {output_help(node, each)}\n" for each in node.outputs)
 
 
-def _differences(page: Page) -> str:
+def _differences(page: Page, pack: str) -> str:
     rows = [f"| {each.there} | {each.here} |\n" for each in DIFFERENCES if each.about in page.about]
-    return "".join(["| IPAdapter_plus | here |\n|---|---|\n", *rows]) if rows else ""
+    return "".join([f"| {pack} | here |\n|---|---|\n", *rows]) if rows else ""

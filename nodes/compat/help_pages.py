@@ -21,7 +21,6 @@ class Page:
 
 _APPLY = ("layers", "scaling", "combining", "sampling")
 _APPLY_BATCH = ("layers", "scaling", "batch", "sampling")
-_FACES = " It says so where the adapter is one for faces (FaceID), which this pack does not apply."
 _TWO_IMAGES = {"model": "The SDXL or Kolors model that the references steer."}
 _SCALING = {
     "weight_type": "What the weight multiplies: only the values (original), or the keys as well.",
@@ -39,9 +38,9 @@ PAGES: Mapping[str, Page] = {
     ),
     "IPAdapterAdvanced": Page("Lets reference images steer a model.", _APPLY),
     "IPAdapterBatch": Page("Lets each reference image steer the picture of its number.", _APPLY_BATCH),
-    "IPAdapterFaceID": Page(f"Lets the faces in reference images steer a model.{_FACES}", _APPLY),
-    "IPAAdapterFaceIDBatch": Page(f"Lets each face steer the picture of its number.{_FACES}", _APPLY_BATCH),
-    "IPAdapterFaceIDKolors": Page(f"Lets the faces in reference images steer a Kolors model.{_FACES}", _APPLY),
+    "IPAdapterFaceID": Page("Lets the faces in reference images steer a model.", (*_APPLY, "faces")),
+    "IPAAdapterFaceIDBatch": Page("Lets each face steer the picture of its number.", (*_APPLY_BATCH, "faces")),
+    "IPAdapterFaceIDKolors": Page("Lets the faces in reference images steer a Kolors model.", (*_APPLY, "faces")),
     "IPAdapterTiled": Page(
         "Cuts reference images into tiles, each of which steers its part of the picture.",
         (*_APPLY[:2], "tiles", *_APPLY[2:]),
@@ -103,8 +102,8 @@ PAGES: Mapping[str, Page] = {
         },
     ),
     "IPAdapterUnifiedLoaderFaceID": Page(
-        f"Finds and loads a FaceID adapter, its LoRA, its encoder and the face detector.{_FACES}",
-        ("loader", "v2", "file"),
+        "Finds and loads a FaceID adapter, its LoRA, its encoder and the face detector.",
+        ("loader", "v2", "file", "insightface"),
         {
             "model": "The model for which the adapter is. It comes out with the LoRA.",
             "ipadapter": "What another loader has loaded already. The same files are not loaded again.",
@@ -120,7 +119,7 @@ PAGES: Mapping[str, Page] = {
         },
     ),
     "IPAdapterModelLoader": Page("Loads an adapter from a file.", ("v2", "file")),
-    "IPAdapterInsightFaceLoader": Page(f"Loads the face detector that FaceID adapters need.{_FACES}"),
+    "IPAdapterInsightFaceLoader": Page("Loads the face detector that FaceID adapters need.", ("insightface",)),
     "IPAdapterEncoder": Page(
         "Turns images into the features that an adapter reads.",
         ("encoder",),
@@ -180,7 +179,7 @@ PAGES: Mapping[str, Page] = {
         _V1,
     ),
     "IPAdapterApplyFaceID": Page(
-        f"Lets the faces in reference images steer a model. It is in saved files of 2023.{_FACES}",
+        "Lets the faces in reference images steer a model. It is in saved files of 2023.",
         ("v1", "sampling"),
         _V1,
     ),
@@ -191,7 +190,7 @@ PAGES: Mapping[str, Page] = {
     ),
     "IPAdapterBatchEmbeds": Page("Joins the features of several images. It is in saved files of 2023."),
     "InsightFaceLoader": Page(
-        f"Loads the face detector that FaceID adapters need. It is in saved files of 2023.{_FACES}"
+        "Loads the face detector that FaceID adapters need. It is in saved files of 2023.", ("insightface",)
     ),
     "PrepImageForInsightFace": Page(
         "Crops images to a square, as face detectors like them, and sharpens them. It is in saved files of 2023.",

@@ -1,4 +1,4 @@
-"""A node of cubiq/ComfyUI_IPAdapter_plus as a row, and the class that ComfyUI and other packs use.
+"""A node of another pack as a row, and the class that ComfyUI and other packs use.
 
 The classes have ComfyUI's older form, because other packs make instances of them and call their methods, and programs
 read their combo boxes as lists.
@@ -12,7 +12,12 @@ from ..sockets import CATEGORY
 from .help import input_help, output_help
 from .inputs import Input, today
 
-SUBCATEGORY = f"{CATEGORY}/z IPAdapter_plus"  # menus sort by name, so that it comes last
+FIRST_PACK = "IPAdapter_plus"
+
+
+def subcategory(pack: str) -> str:
+    """Where menus have the nodes of a pack: last, since they sort by name."""
+    return f"{CATEGORY}/z {pack}"
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -47,6 +52,7 @@ class Node:
     instead: which of our nodes to use in new graphs, as a sentence
     by_picture: whether each reference is for the picture of its number
     is_output: whether it is run although nothing reads its outputs
+    pack: the name of the pack that it is from
     is_changed: gives a value that differs once what the node reads has changed; None: its inputs say it
     """
 
@@ -58,6 +64,7 @@ class Node:
     instead: str
     by_picture: bool = False
     is_output: bool = False
+    pack: str = FIRST_PACK
     is_changed: Callable[..., Any] | None = None
 
     def input_types(self) -> dict[str, dict[str, tuple[Any, ...]]]:
@@ -106,8 +113,8 @@ def node_class(row: Node, module: str) -> type[CompatNode]:
         "OUTPUT_TOOLTIPS": tuple(output_help(row, each) for each in row.outputs),
         "FUNCTION": row.method.__name__,
         row.method.__name__: row.method,
-        "CATEGORY": SUBCATEGORY,
-        "DESCRIPTION": f"As in IPAdapter_plus, so that saved workflows run. {row.instead}",
+        "CATEGORY": subcategory(row.pack),
+        "DESCRIPTION": f"As in {row.pack}, so that saved workflows run. {row.instead}",
         "OUTPUT_NODE": row.is_output,
         "RELATIVE_PYTHON_MODULE": module,
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import folder_paths
 
-from ...ip_adapter import FAMILIES, IPAdapter
+from ...ip_adapter import IPAdapter
 from ...model_files.matching import Need
 from ..folders import ADAPTER_FOLDER, ENCODER_FOLDER, LORA_FOLDER, digest, file_state, model_names
 from ..loading.model_library import chosen_files, companion_need, encoder_need, indexed, is_by_content, look_for
@@ -51,11 +51,6 @@ class Preset:
     @property
     def reads_faces(self) -> bool:
         return self.begins.startswith("faceid")
-
-    @property
-    def is_applied(self) -> bool:
-        """Whether this pack applies adapters of its kind, whatever files there are."""
-        return any(self.purpose in family.purposes for family in FAMILIES if not family.refusal)
 
     def need(self, base: str) -> Need:
         return Need("adapter", self.purpose, self.made_for or base)
@@ -148,20 +143,13 @@ def check_base(preset: Preset, base: str) -> None:
 
 def adapter_of(preset: Preset, base: str) -> str:
     """The name of the adapter's file. ValueError: there is none that can be applied; the message says which to get."""
-    given = "" if preset.is_applied else f"No file helps with the preset {preset.text!r}. {without_faces()}"
-    return _first(ADAPTER_FOLDER, preset.adapters[base], preset.need(base)) or _searched(preset.need(base), given)
-
-
-def without_faces() -> str:
-    """What to use instead of adapters for faces; "" if this pack applies any."""
-    if any(row.reads_faces and row.is_applied for row in PRESETS):
-        return ""
-    instead = preset_named("plus face").text
-    return f"This pack does not apply FaceID adapters: take {instead!r} of IPAdapter Unified Loader instead."
+    return _first(ADAPTER_FOLDER, preset.adapters[base], preset.need(base)) or _searched(preset.need(base))
 
 
 def encoder_of(preset: Preset, adapter: IPAdapter) -> str:
-    """The name of the encoder's file, for the adapter that was loaded. ValueError: as `adapter_of`."""
+    """The name of the encoder's file, for the adapter that was loaded; "" if it reads none. Raises as `adapter_of`."""
+    if not adapter.encoder_name:
+        return ""
     need = encoder_need(adapter)
     return _first(ENCODER_FOLDER, (preset.encoder,), need) or _searched(
         need, f"The preset {preset.text!r} needs the image encoder that its adapter reads."

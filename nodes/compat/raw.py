@@ -13,30 +13,29 @@ from ...tensor_files.weights import named_weights, on_meta
 from ..folders import ADAPTER_FOLDER, model_path
 from ..loading.load import load_adapter
 from ..loading.model_library import catalogue
-from ..loading.wires import OURS, remember
+from ..loading.wires import FLAGS, OURS, family_of, remember
 
-FLAGS = {  # beside the tensors -> the family that it stands for, and what the names of files say of it
-    "faceidplusv2": ("faceid-plus-v2", "plusv2"),
-    "portraitunnorm": ("faceid-portrait-unnorm", "unnorm"),
-}
+WORDS = {"faceidplusv2": "plusv2", "portraitunnorm": "unnorm"}  # flag -> what the names of files say of it
 PART_OF = {"image_proj": "image_proj", "ip_adapter": "ip_adapter", "lora": "ip_adapter"}  # ours -> theirs
 
 
-def raw_adapter(name: str) -> dict[str, Any]:
-    """A file in models/ipadapter as other packs load it, with our adapter beside the tensors, whose memory it shares.
+def raw_adapter(name: str, folder: str = ADAPTER_FOLDER, family: str = "") -> dict[str, Any]:
+    """A file of a model folder as other packs load it, with our adapter beside the tensors, whose memory it shares.
+
+    family: id of that of the files in this folder; "": the catalogue and the name say which it is
 
     Raises:
         ValueError: it is not there, or this pack does not apply it. The message says what to use instead.
     """
-    adapter = load_adapter(name)
-    raw = {**_tensors(name, adapter.module.state_dict()), **_flags(name), OURS: adapter}
+    flags = {} if family else _flags(name)
+    adapter = load_adapter(name, folder=folder).as_family(family or family_of(flags))
+    raw = {**_tensors(model_path(folder, name), name, adapter.module.state_dict()), **flags, OURS: adapter}
     remember(raw, adapter)
     return raw
 
 
-def _tensors(name: str, loaded: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+def _tensors(path: str, name: str, loaded: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """The tensors of a file in their parts, under their keys in the file. loaded: what the adapter holds of them"""
-    path = model_path(ADAPTER_FOLDER, name)
     with read_from(name):
         planned = on_meta(read_header(path).state_dict)
     parts: dict[str, dict[str, Tensor]] = {part: {} for part in PART_OF.values()}
@@ -67,7 +66,7 @@ def _flags(name: str) -> dict[str, bool]:
     """The flags of a file, by the catalogue if it knows the name, else by what the name says: its folders do not."""
     families = _families(name)
     said = name.replace("\\", "/").rpartition("/")[2].lower()
-    return {flag: True for flag, (family, word) in FLAGS.items() if (family in families if families else word in said)}
+    return {flag: True for flag, family in FLAGS.items() if (family in families if families else WORDS[flag] in said)}
 
 
 def _families(name: str) -> frozenset[str]:

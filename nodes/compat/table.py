@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from .methods import apply, embeds, features, loaders, pictures, regions, simple, tiled, v1, weights
 from .node import Node
+from .other_packs import instantid, pulid
 
 
 @dataclass(frozen=True)
@@ -38,5 +39,7 @@ IPADAPTER_PLUS = Pack(
         *v1.ROWS,
     ),
 )
-PACKS = (IPADAPTER_PLUS,)
+INSTANTID = Pack(instantid.PACK, "comfyui_instantid", "InstantID.py", instantid.ROWS)
+PULID = Pack(pulid.PACK, "pulid_comfyui", "pulid.py", pulid.ROWS)
+PACKS = (IPADAPTER_PLUS, INSTANTID, PULID)
 NODES = IPADAPTER_PLUS.rows

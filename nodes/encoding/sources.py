@@ -4,33 +4,13 @@ Letters: B pictures, S the side of the square picture that an encoder reads.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 
 from .encoder import Encoder, encode_pixel_values
 from .features import ENCODED
-
-
-@dataclass(frozen=True, eq=False)
-class Faces:
-    """What adapters for faces read beside an image encoder.
-
-    finder: what finds faces in pictures, or None
-    settings: numbers that nodes were given for them, by the names of the inputs
-    found: the faces that were found, (1, side, side, 3) each, to which whoever finds one adds it
-    """
-
-    finder: Any = None
-    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    found: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
-
-    @property
-    def pictures(self) -> torch.Tensor | None:
-        """The faces that were found, as one batch; None if there are none."""
-        return torch.cat(self.found) if self.found else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +20,11 @@ class Given:
     encoder: the image encoder
     pixel_values: the pictures as it reads them, (B, 3, S, S)
     image: the pictures as the node was given them, (B, H, W, C) in 0..1
-    faces: what adapters for faces read besides
     """
 
     encoder: Encoder
     pixel_values: torch.Tensor
     image: torch.Tensor
-    faces: Faces
 
 
 def _encoded(field: str, given: Given) -> torch.Tensor:

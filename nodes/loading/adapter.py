@@ -2,6 +2,7 @@
 
 import copy
 import os
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import comfy.model_patcher
 import comfy.ops
 from comfy.model_patcher import ModelPatcher
 
-from ...ip_adapter import Combine, IPAdapter, TokenOptions, load, load_adapter
+from ...ip_adapter import Combine, IPAdapter, TokenOptions, alike, load, load_adapter
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class AdapterOptions:
     lora_strength: of the LoRA that was trained together with it
     shortcut: as `TokenOptions` has it
     combine, zero_tokens: instead of what its family says; None: as the family says
+    noise, averaged: as `TokenOptions` has them
     text_scale: factor on the model's own projection of text, where the tokens go through it
     """
 
@@ -28,6 +30,8 @@ class AdapterOptions:
     shortcut: float = 1.0
     combine: Combine | None = None
     zero_tokens: int | None = None
+    noise: float = 0.0
+    averaged: bool = False
     text_scale: float = 1.0
 
 
@@ -59,17 +63,36 @@ class ImagePromptAdapter:
         """Make the adapter of these tensors, as `load_adapter` takes them. It shares their memory. Raises as that."""
         return cls(load_adapter(sd, name=name, family=family, ops=comfy.ops.manual_cast, device="cpu"), name)
 
+    def as_family(self, family: str) -> "ImagePromptAdapter":
+        """The same adapter, its weights shared, as one of another family whose files have the same shapes.
+
+        family: its id. If files of it have other shapes, this adapter is returned
+        """
+        possible = {each.id for each in alike(self.module.family)} - {self.module.family.id}
+        if family not in possible:
+            return self
+        known = _as_others.setdefault(self.module, {})
+        if family not in known:
+            known[family] = ImagePromptAdapter.from_tensors(self.module.state_dict(), self.name, family)
+            known[family].module.lora = self.module.lora
+        return known[family].with_options(self.options)
+
     def with_options(self, options: AdapterOptions) -> "ImagePromptAdapter":
         """The same adapter, its weights shared, with other options."""
+        if options == self.options:
+            return self
         other = copy.copy(self)
         other.options = options
         return other
 
     @property
     def token_options(self) -> TokenOptions:
-        zero_tokens = self.options.zero_tokens
+        chosen, usual = self.options.zero_tokens, self.module.family.zero_tokens
         return TokenOptions(
-            self.options.shortcut, self.module.family.zero_tokens if zero_tokens is None else zero_tokens
+            shortcut=self.options.shortcut,
+            zero_tokens=usual if chosen is None else chosen,
+            noise=self.options.noise,
+            averaged=self.options.averaged,
         )
 
     @property
@@ -86,3 +109,7 @@ class ImagePromptAdapter:
 
     def is_dynamic(self) -> bool:
         return self.patcher.is_dynamic()
+
+
+# what `as_family` has made of adapters that are in use
+_as_others: weakref.WeakKeyDictionary[IPAdapter, dict[str, ImagePromptAdapter]] = weakref.WeakKeyDictionary()

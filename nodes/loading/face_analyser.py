@@ -66,9 +66,14 @@ class LoadFaceAnalyser(io.ComfyNode):
     def execute(cls, face_pack: str, provider: str = AUTO) -> io.NodeOutput:
         input_checks.expect(face_pack, str, "face_pack", "give the name of a face pack, such as buffalo_l")
         input_checks.choice(provider, (AUTO, CPU, *_providers()), "provider")
-        analyser = FaceAnalyser.load(face_pack_folder(face_pack), _names(provider), face_pack)
+        analyser = load_face_analyser(face_pack, provider)
         show(f"{analyser.name}: SCRFD and ArcFace\nfor research only", getattr(cls.hidden, "unique_id", None))
         return io.NodeOutput(analyser)
+
+
+def load_face_analyser(face_pack: str, provider: str = AUTO) -> FaceAnalyser:
+    """The face analyser of a pack. ValueError: its files or onnxruntime are missing; the message says what to get."""
+    return FaceAnalyser.load(face_pack_folder(face_pack), _names(provider), face_pack)
 
 
 def _names(provider: str) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from ...ip_adapter import alike, identify
 from .. import input_checks
 from .adapter import ImagePromptAdapter
 
@@ -22,6 +23,11 @@ MIDDLE = "middle_block"
 OURS = "image_prompt_adapter"  # our adapter in a raw dict that this pack has made; ComfyUI finds its model there too
 ADVICE = "connect the output of Load IP-Adapter"
 IPADAPTER_ADVICE = "connect the output of IPAdapter Unified Loader or IPAdapter Model Loader"  # where ours does not fit
+FLAGS = {  # beside the tensors -> the id of the family that it stands for
+    "faceidplusv2": "faceid-plus-v2",
+    "portraitunnorm": "faceid-portrait-unnorm",
+}
+UNFLAGGED = "faceid-plus"
 UNNAMED = "ipadapter of another pack"  # as the name of a file, which is not known
 
 Leaves = dict[tuple[str, str], Tensor]  # by part and key
@@ -106,14 +112,25 @@ def _of_raw(raw: Any, name: str, title: str, advice: str) -> ImagePromptAdapter:
         raise ValueError(f"The {name} is {input_checks.described(raw)}: {advice}.")
     known, adapter = _known.get(next(iter(tensors.values()))) or ({}, None)
     if adapter and known.keys() == tensors.keys() and all(known[key]() is each for key, each in tensors.items()):
-        return adapter
+        return adapter.as_family(family_of(raw))
     nested = {part: {key: each.detach() for (of, key), each in tensors.items() if of == part} for part in PARTS}
     try:
-        adapter = ImagePromptAdapter.from_tensors(nested, title)
+        adapter = ImagePromptAdapter.from_tensors(nested, title, _family(raw, nested))
     except ValueError as error:
         raise ValueError(f"The {name} cannot be applied. {error}") from error
     remember(raw, adapter)
     return adapter
+
+
+def family_of(flags: Mapping[str, Any]) -> str:
+    """The id of the family that flags stand for, among those whose files have the same shapes."""
+    return next((family for flag, family in FLAGS.items() if flags.get(flag)), UNFLAGGED)
+
+
+def _family(raw: Mapping[str, Any], nested: Mapping[str, Any]) -> str:
+    """What the flags of a raw dict say of its family; "" if files of that one have other shapes."""
+    family = family_of(raw)
+    return family if family in {each.id for each in alike(identify(nested))} else ""
 
 
 def _tensors(raw: Any) -> Leaves:

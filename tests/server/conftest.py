@@ -54,6 +54,9 @@ def server(tmp_path_factory):
     other.mkdir()
     (other / "IPAdapterPlus.py").write_text("")
     shutil.copytree(ROOT / "demo" / "images", base / "input", dirs_exist_ok=True)
+    for folder in ("instantid", "pulid"):
+        (base / "models" / folder).mkdir()
+        os.link(*(base / "models" / each / f"demo-{folder}_sdxl.safetensors" for each in ("ipadapter", folder)))
     for pack in stand_ins.NAMES:
         stand_ins.write_pack(base / "models" / "insightface" / "models", pack)
     Image.fromarray(stand_ins.picture((300, 320, stand_ins.GREEN))).save(base / "input" / FACES[0])

@@ -1,24 +1,26 @@
-"""Graphs with nodes of IPAdapter_plus, made from a table of its nodes: prompts of programs, and files of three eras.
+"""Graphs with nodes of other packs, made from tables of their nodes: prompts of programs, and files of three eras.
 
-The table says what the other pack has, apart from what this pack has. V1 is what it had until 22 March 2024. Inputs are
-[name, type or choices, optional, options].
+The tables say what the other packs have, apart from what this pack has. V1 is what IPAdapter_plus had until 22 March
+2024. Inputs are [name, type or choices, optional, options].
 """
 
 import json
 from pathlib import Path
 
+from image_prompt.demo.stand_ins import FACES as PICTURES_OF_FACES
+
 from .conftest import EMBEDS_FILE
 from .test_example_workflows import declared, is_widget, widget_names
 
 NODES: dict[str, dict] = json.loads(Path(__file__).with_name("ipadapter_plus.json").read_text())
+MORE_NODES: dict[str, dict] = json.loads(Path(__file__).with_name("other_packs.json").read_text())
 ENCODER_V1 = "ImagePromptEncoderV1"  # in files of its time it has the id of today's encoder
 ID_V1 = "IPAdapterEncoder"
 FACES = "INSIGHTFACE"
-FACE_LOADERS = {"IPAdapterInsightFaceLoader", "InsightFaceLoader", "IPAdapterUnifiedLoaderFaceID"}
-NEEDS_FACES = {*FACE_LOADERS, "IPAdapterApplyFaceID"}  # whatever else is given
-COMMUNITY = "IPAdapterUnifiedLoaderCommunity"  # for whose presets there is no small file
-ENDS_IN_WORDS = {*NEEDS_FACES, COMMUNITY}
-FOR_SDXL = {"IPAdapterStyleComposition", "IPAdapterStyleCompositionBatch"}
+FACE_LOADER = "IPAdapterUnifiedLoaderFaceID"  # for one of whose presets there is a small file
+COMMUNITY = "IPAdapterUnifiedLoaderCommunity"  # for whose presets there is none
+ENDS_IN_WORDS = {COMMUNITY}
+FOR_SDXL = {"IPAdapterStyleComposition", "IPAdapterStyleCompositionBatch", FACE_LOADER}
 MAY_LACK_PICTURES = {  # nodes whose IMAGE outputs hold none if they are given none, or if the adapter reads no faces
     *("IPAdapterWeights", "IPAdapterWeightsFromStrategy"),
     *("IPAdapterFaceID", "IPAdapterFaceIDKolors", "IPAAdapterFaceIDBatch"),
@@ -35,7 +37,9 @@ FIRST = {  # how many widgets a node had in its first days
     "IPAdapterWeights": 5,
     "IPAdapterInsightFaceLoader": 1,
 }
+(PICTURE_OF_FACE,) = PICTURES_OF_FACES
 SIDE = 64  # of a sampled picture
+FACE_FILE = "demo-faceid-plusv2_sdxl.safetensors"
 FILES = {"SD1.5": "demo-ip-adapter-plus_sd15.safetensors", "SDXL": "demo-ip-adapter-plus_sdxl.safetensors"}
 GIVEN = {  # values that are not the defaults, where a rule cannot give them
     "preset": "PLUS (high strength)",
@@ -88,6 +92,15 @@ def world(base: str = "SD1.5") -> dict:
         "positive": node("CLIPTextEncode", clip=["model", 1], text="a lighthouse"),
         "negative": node("CLIPTextEncode", clip=["model", 1], text="blurry"),
         "latent": node("EmptyLatentImage", width=SIDE, height=SIDE, batch_size=2),
+    }
+
+
+def world_with_faces() -> dict:
+    """A small model, an adapter that reads faces, and a picture of one."""
+    return {
+        **world("SDXL"),
+        "adapter": node("IPAdapterModelLoader", ipadapter_file=FACE_FILE),
+        "image": node("LoadImage", image=PICTURE_OF_FACE),
     }
 
 
@@ -161,6 +174,8 @@ def default(kind: object, options: dict) -> object:
 
 def other(id: str, name: str, kind: object, options: dict) -> object:
     """A value that is allowed and not the default."""
+    if id == FACE_LOADER and name == "preset":
+        return "FACEID PLUS V2"
     if kind == "FILES":
         return FILES[base_of(id)] if name == "ipadapter_file" else EMBEDS_FILE
     if name in GIVEN and (not isinstance(kind, list) or GIVEN[name] in kind):

@@ -8,9 +8,11 @@ import pytest
 from image_prompt.model_files.environment import pack_version
 
 from .conftest import WORKFLOWS
-from .old_graphs import NODES as COMPAT
+from .old_graphs import MORE_NODES
+from .old_graphs import NODES as IPADAPTER_PLUS
 from .test_example_workflows import widget_names
 
+COMPAT = {**IPADAPTER_PLUS, **MORE_NODES}
 NODES = {
     "ImagePromptLoadEncoder": ["CLIP_VISION"],
     "ImagePromptLoadAdapter": ["IMAGE_PROMPT_ADAPTER"],
@@ -98,7 +100,12 @@ def test_the_pack_loads_without_a_complaint(server):
     log = server.log.read_text(errors="replace")
     assert "custom_nodes/image-prompt" in log.replace("\\", "/")
     assert "IMPORT FAILED" not in log
-    assert log.count(f"Image Prompt {pack_version()}: {len(NODES)} nodes, and 44 of IPAdapter_plus.") == 1
+    assert (
+        log.count(
+            f"Image Prompt {pack_version()}: {len(NODES)} nodes, and 44 of IPAdapter_plus, 7 of InstantID, 5 of PuLID."
+        )
+        == 1
+    )
     assert "Error while calling comfy_entrypoint" not in log
     assert "Traceback" not in log
 
@@ -107,7 +114,12 @@ def test_the_pack_offers_exactly_its_nodes(server, object_info):
     """And those of another pack, whose folder here ends in `.disabled`, so that ComfyUI does not load it."""
     ours = {name for name, info in object_info.items() if info["python_module"] == "custom_nodes.image-prompt"}
     assert ours == {*NODES, *COMPAT}
-    assert server.get("/image-prompt/status")["compatibility"] == {"registered": len(COMPAT), "yields to": ""}
+    status = server.get("/image-prompt/status")
+    assert status["compatibility"] == {"registered": 44, "yields to": ""}
+    assert status["other packs"] == {
+        "InstantID": {"registered": 7, "yields to": ""},
+        "PuLID": {"registered": 5, "yields to": ""},
+    }
 
 
 @pytest.mark.parametrize("name", [*NODES, *COMPAT])

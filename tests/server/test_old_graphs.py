@@ -1,4 +1,4 @@
-"""Every node of IPAdapter_plus runs in the queue, with what old files and client programs send."""
+"""Every node of other packs runs in the queue, with what old files and client programs send."""
 
 import copy
 
@@ -12,10 +12,11 @@ from .old_graphs import (
     COMMUNITY,
     ENCODER_V1,
     ENDS_IN_WORDS,
+    FACE_FILE,
     FACES,
     FILES,
     ID_V1,
-    NEEDS_FACES,
+    MORE_NODES,
     NODES,
     SIDE,
     all_inputs,
@@ -23,7 +24,9 @@ from .old_graphs import (
     least,
     node,
     sampled,
+    shown,
     world,
+    world_with_faces,
 )
 from .test_boot import inputs
 from .test_example_workflows import is_widget
@@ -31,8 +34,7 @@ from .test_example_workflows import is_widget
 pytestmark = pytest.mark.usefixtures("embeds_file")
 
 RUNNING = [id for id in NODES if id not in ENDS_IN_WORDS]
-WITH_FACES = [id for id, about in NODES.items() if id in NEEDS_FACES or FACES in [each[1] for each in about["inputs"]]]
-EXPLAINED = "face"  # a word of the explanation
+WITH_FACES = [id for id, about in NODES.items() if FACES in [each[1] for each in about["inputs"]]]
 
 
 @pytest.mark.parametrize("id", RUNNING)
@@ -48,9 +50,10 @@ def test_a_node_runs_with_the_least_and_with_all_inputs(run, id):
 
 
 @pytest.mark.parametrize("id", WITH_FACES)
-def test_a_node_for_faces_says_what_is_missing(run, id):
-    with pytest.raises(ServerError, match=EXPLAINED):
-        run(graph(id, all_inputs(id, faces=True)))
+def test_a_node_for_faces_takes_them(run, id):
+    given = all_inputs(id, faces=True)
+    with_face, alone = run({**world_with_faces(), "it": node(id, **given), **shown(id)}), run(graph(id, given))
+    assert not np.array_equal(with_face.pictures[0], alone.pictures[0])
 
 
 @pytest.mark.parametrize("given", [{}, {"inputs": None}, {"inputs": {}}, {"inputs": []}, "null in each"], ids=str)
@@ -111,7 +114,7 @@ def krita_faces() -> dict:
     settings = {"weight": 0.7, "weight_faceidv2": 1.4, "weight_type": "linear", "combine_embeds": "concat"}
     window = {"start_at": 0.0, "end_at": 0.9, "attn_mask": None, "embeds_scaling": "V only"}
     return {
-        "loader": node("IPAdapterModelLoader", ipadapter_file=FILE),
+        "loader": node("IPAdapterModelLoader", ipadapter_file=FACE_FILE),
         "faces": node("IPAdapterInsightFaceLoader", provider="CPU", model_name="buffalo_l"),
         "it": node("IPAdapterFaceID", **links, **settings, **window),
     }
@@ -215,9 +218,68 @@ def test_what_a_program_sends_steers_the_picture(run, without, name):
 
 
 @pytest.mark.parametrize("name", PROGRAMS_WITH_FACES)
-def test_what_a_program_sends_for_faces_ends_in_words(run, name):
-    with pytest.raises(ServerError, match=EXPLAINED):
-        run({**WORLD, **PROGRAMS_WITH_FACES[name](), **sampled(["it", 0])})
+def test_what_a_program_sends_for_faces_steers_the_picture(run, name):
+    here = {**{name: each for name, each in world_with_faces().items() if name in TEXT_AND_LATENT}}
+    sent = PROGRAMS_WITH_FACES[name]()
+    with_face = run({**here, **sent, **sampled(["it", 0])})
+    assert with_face.executed | with_face.cached >= sent.keys()
+    assert not np.array_equal(with_face.pictures, run({**here, **sampled(["model", 0])}).pictures)
+
+
+def test_a_picture_without_a_face_is_refused_in_words(run):
+    here = {**world_with_faces(), "image": node("SolidMask", value=0.2, width=64, height=64)}
+    here["blank"] = node("MaskToImage", mask=["image", 0])
+    sent = krita_faces()
+    sent["it"]["inputs"]["image"] = ["blank", 0]
+    with pytest.raises(ServerError, match="No face was found in the image, looked at in squares of 640, 576"):
+        run({**here, **sent, **sampled(["it", 0])})
+
+
+# --------------------------------------------------------------------------------------------- InstantID and PuLID
+
+
+def test_instantid_and_its_control_net_steer_the_picture(run, server):
+    here = world_with_faces()
+    links = {"instantid": ["instantid", 0], "insightface": ["faces", 0], "image": ["image", 0], "model": ["model", 0]}
+    prompts = {name: [name, 0] for name in ("positive", "negative")}
+    here |= {
+        "instantid": node("InstantIDModelLoader", instantid_file="demo-instantid_sdxl.safetensors"),
+        "faces": node("InstantIDFaceAnalysis", provider="CPU"),
+        "control": node("ImagePromptDemoControlNet", seed=0),
+        "points": node("FaceKeypointsPreprocessor", faceanalysis=["faces", 0], image=["image", 0]),
+    }
+    control = {"control_net": ["control", 0], "image_kps": ["points", 0]}
+    whole = node("ApplyInstantID", **links, **prompts, **control, weight=0.8, start_at=0.0, end_at=1.0)
+    half = node("InstantIDAttentionPatch", **links, weight=0.8, start_at=0.0, end_at=1.0, noise=0.3)
+    other = node(
+        "ApplyInstantIDControlNet",
+        face_embeds=["half", 1],
+        **prompts,
+        **control,
+        strength=0.8,
+        start_at=0.0,
+        end_at=1.0,
+    )
+
+    def pictures(nodes, model, positive, negative):
+        prompt = {**here, **nodes, **sampled(model)}
+        prompt["sampler"]["inputs"] |= {"positive": positive, "negative": negative}
+        return run(prompt).pictures
+
+    plain = pictures({}, ["model", 0], ["positive", 0], ["negative", 0])
+    found = [
+        pictures({"it": whole}, ["it", 0], ["it", 1], ["it", 2]),
+        pictures({"half": half}, ["half", 0], ["positive", 0], ["negative", 0]),
+        pictures({"half": half, "other": other}, ["model", 0], ["other", 0], ["other", 1]),
+    ]
+    every = [each[0].tobytes() for each in (plain, *found)]
+    assert len(set(every)) == len(every)
+
+
+def test_pulid_says_which_encoder_to_get(run):
+    loader = node("PulidEvaClipLoader")
+    with pytest.raises(ServerError, match="Get EVA02_CLIP_L_336"):
+        run({"it": loader, "show": node("PreviewAny", source=["it", 0])})
 
 
 def test_a_mask_that_is_null_is_none(run):
@@ -245,10 +307,10 @@ def test_what_a_picture_says_of_its_prompt_can_be_queued(run, server):
 # --------------------------------------------------------------------------------------------- what programs read
 
 
-@pytest.mark.parametrize("id", NODES)
+@pytest.mark.parametrize("id", [*NODES, *MORE_NODES])
 def test_a_node_is_described_as_the_other_pack_describes_it(object_info, id):
     """Titles, the order of inputs and outputs, and choices as a list; programs and old files go by these."""
-    about, info = NODES[id], object_info[id]
+    about, info = {**NODES, **MORE_NODES}[id], object_info[id]
     assert (info["display_name"], info["output"], info["output_node"]) == (
         about["title"],
         about["outputs"],
@@ -267,14 +329,16 @@ def test_a_node_is_described_as_the_other_pack_describes_it(object_info, id):
 
 def test_the_nodes_are_found_in_one_place_at_the_end_of_the_menu(object_info):
     own = {info["category"] for info in object_info.values() if info["python_module"] == "custom_nodes.image-prompt"}
-    (place,) = {object_info[id]["category"] for id in NODES}
-    assert place == max(own) and place.startswith("image prompt/")
+    places = [{object_info[id]["category"] for id in some} for some in (NODES, MORE_NODES)]
+    assert [len(each) for each in places] == [1, 2]
+    last = set().union(*places)
+    assert sorted(own)[-3:] == sorted(last) and all(place.startswith("image prompt/z ") for place in last)
     assert not any(object_info[id].get("deprecated") for id in NODES)
 
 
 def test_every_value_that_a_node_requires_has_a_default(object_info):
     """Programs leave out what they do not know."""
-    for id in NODES:
+    for id in (*NODES, *MORE_NODES):
         for name, (kind, *rest) in object_info[id]["input"].get("required", {}).items():
             if is_widget(kind):
                 assert isinstance(kind, list) or "default" in rest[0], (id, name)

@@ -17,6 +17,7 @@ from image_prompt.devtools.comfyui import DEMO_NODES, PACK, Server, prepare_base
 from image_prompt.devtools.stages import ROOT
 
 from .conftest import WORKFLOWS, decode
+from .old_graphs import MORE_NODES as MORE
 from .old_graphs import NODES as COMPAT
 from .test_boot import NODES
 from .test_workflows import find
@@ -98,7 +99,10 @@ def test_the_log_and_the_status_say_so(beside):
     name, server = beside
     log = server.log.read_text(errors="replace")
     assert log.count("registers no node of IPAdapter_plus") == log.count(f"because {name} has such nodes") == 1
-    assert server.get("/image-prompt/status")["compatibility"] == {"registered": 0, "yields to": name}
+    status = server.get("/image-prompt/status")
+    assert status["compatibility"] == {"registered": 0, "yields to": name}
+    assert {pack: each["yields to"] for pack, each in status["other packs"].items()} == {"InstantID": "", "PuLID": ""}
+    assert server.get("/object_info").keys() >= MORE.keys()
 
 
 def test_our_nodes_take_what_its_loader_gives(beside):

@@ -111,3 +111,13 @@ def _resized(pixels: np.ndarray, size: tuple[int, int], interpolation: Image.Res
     grey = pixels.shape[-1] == 1
     picture = Image.fromarray(pixels[..., 0] if grey else pixels).resize((width, height), interpolation)
     return np.asarray(picture).reshape(height, width, -1)
+
+
+def colours(image: Tensor) -> Tensor:
+    """A picture without alpha, and grey in three channels."""
+    return image[..., :3] if image.shape[-1] >= 3 else image[..., :1].expand(*image.shape[:-1], 3)
+
+
+def eight_bits(image: Tensor) -> Tensor:
+    """Pictures (B, H, W, C) -> (B, H, W, 3) uint8, cut down, not rounded."""
+    return colours(image).float().mul(255.0).clamp(0, 255).to(torch.uint8).cpu()

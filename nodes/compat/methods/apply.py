@@ -76,8 +76,7 @@ def apply_ipadapter(
     `weight_faceidv2` and `weight_kolors` are for adapters that read faces, and `encode_batch_size` changes no value:
     the encoder takes as many pictures at a time as fit.
     """
-    settings = {"weight": weight, "weight_faceidv2": weight_faceidv2, "weight_kolors": weight_kolors}
-    wires = Wires(self, model, ipadapter, clip_vision, insightface, settings=settings)
+    wires = Wires(self, model, ipadapter, clip_vision, insightface, shortcut=weight_faceidv2, text_scale=weight_kolors)
     entry = {"image": image, "attn_mask": attn_mask, "weight": weight, "weight_type": weight_type}
     entry |= {"start_at": start_at, "end_at": end_at}
     boost, composition, names = style_boost, None, ("image", "weight")
@@ -160,7 +159,7 @@ TO_FACES = (*TO_MODEL, Output("IMAGE", "face_image"))
 REFERENCES = "In new graphs use Encode Image Prompt, Image Prompt Reference and Apply References"
 PER_PICTURE = f"{REFERENCES}, with the combining 'one per image'."
 PRECISE = f"{REFERENCES}, with the layers 'precise style'."
-FACE = "In new graphs use Load Image Prompt Models, Encode Image Prompt and Apply IP-Adapter."
+FACE = "In new graphs use Load Face Analyser, Encode Face Prompt and Apply IP-Adapter."
 
 ROWS = (
     Node(

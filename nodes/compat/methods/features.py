@@ -44,7 +44,7 @@ def encode(
     feature = _only_feature(adapter)
     encoder = encoder_for(adapter, clip_vision if clip_vision is not None else encoder_of(ipadapter))
     (factor,) = read_weights(weight, False)
-    cond = picture_features(adapter.module, encoder, image, mask=read_mask(mask, "mask"))
+    cond = picture_features(adapter.module, lambda: encoder, image, mask=read_mask(mask, "mask"))
     uncond = negative_features(adapter.module, lambda: encoder, cond)[feature]
     if adapter.module.reads[0].rank == 2:  # the other pack gives as many zeros as there are pictures
         uncond = uncond.expand_as(cond[feature]).clone()

@@ -1,31 +1,27 @@
-"""The loaders of IPAdapter_plus: adapters by name or by preset, and the face recognition of InsightFace."""
+"""The loaders of IPAdapter_plus: adapters by name or by preset, and what finds and recognises faces."""
 
-import importlib
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-import folder_paths
-
-from ....model_files.matching import Need, explain
+from ....ip_adapter import IPAdapter
 from ... import input_checks
 from ...applying.hosts import base_model
+from ...applying.image_prompt import AdapterLora
+from ...applying.lora import add_lora
 from ...folders import ADAPTER_FOLDER, ENCODER_FOLDER, fingerprint, model_names, model_path
 from ...loading.load import load_encoder
-from ...loading.model_library import look_for
 from ...loading.models import with_lora
 from ...loading.wires import MIDDLE, acts_in_middle, as_adapter, file_of
 from .. import presets
+from ..faces import PACKS, load_faces
 from ..inputs import IPADAPTER, MODEL, PROVIDERS, Input, choice, number, optional
 from ..node import Node, Output
 from ..presets import Preset
 from ..raw import raw_adapter
 
-FACE_FOLDER = "insightface"
-FACE_PACKS = ("buffalo_l", "antelopev2")
 MORE_PROVIDERS = (*PROVIDERS, "DirectML", "OpenVINO", "CoreML")
 STRONGEST = 100.0  # of a LoRA, as in ComfyUI's own loader
-DETECTION = (640, 640)  # pixels of the square in which faces are looked for
 
 
 def load_ipadapter_model(self: Any, ipadapter_file: str) -> tuple[dict[str, Any]]:
@@ -45,20 +41,38 @@ def load_models(
     presets.check_base(row, base)
     adapter_file = presets.adapter_of(row, base)
     adapter = _adapter(adapter_file, ipadapter)
-    encoder = _encoder(presets.encoder_of(row, as_adapter(adapter["model"]).module), ipadapter)
+    module = as_adapter(adapter["model"]).module
+    encoder = _encoder(presets.encoder_of(row, module), ipadapter)
     strength = input_checks.number(lora_strength, -STRONGEST, STRONGEST, "lora_strength")
-    lora = presets.lora_of(row, base, adapter_file) if strength > 0 else ""
-    steered = with_lora(model, lora, strength) if lora else model
+    steered = _with_lora(model, module, partial(presets.lora_of, row, base, adapter_file), strength)
     pipe = {"clipvision": encoder, "ipadapter": adapter, "insightface": _faces(row, provider, ipadapter)}
     return steered, {**pipe, MIDDLE: True} if acts_in_middle(ipadapter) else pipe
 
 
-def load_insightface(self: Any, provider: str = "CPU", model_name: str = FACE_PACKS[0]) -> tuple[Any]:
-    return (_face_analysis(provider, model_name),)
+def _with_lora(model: Any, adapter: IPAdapter, find: Callable[[], str], strength: float) -> Any:
+    """The model with the LoRA that belongs to an adapter, which has the same one in its own file, if any.
+
+    find: gives the name of the LoRA's file, "" if none belongs to it. ValueError: it is not there
+    """
+    if strength <= 0:
+        return model
+    try:
+        name = find()
+    except ValueError:
+        if not adapter.lora:
+            raise
+        steered = model.clone()
+        add_lora(steered, AdapterLora(adapter, strength))
+        return steered
+    return with_lora(model, name, strength) if name else model
+
+
+def load_insightface(self: Any, provider: str = "CPU", model_name: str = PACKS[0]) -> tuple[Any]:
+    return (load_faces(provider, model_name, MORE_PROVIDERS),)
 
 
 def load_insight_face(self: Any, provider: str = "CPU") -> tuple[Any]:
-    return (_face_analysis(provider, FACE_PACKS[0]),)
+    return (load_faces(provider, PACKS[0], MORE_PROVIDERS),)
 
 
 def _adapter(name: str, given: Any) -> dict[str, Any]:
@@ -67,6 +81,9 @@ def _adapter(name: str, given: Any) -> dict[str, Any]:
 
 
 def _encoder(name: str, given: Any) -> dict[str, Any]:
+    """The encoder of this name; where the adapter reads none, what the connected pipe has."""
+    if not name:
+        return {"file": None, "model": None, **_part(given, "clipvision")}
     path = model_path(ENCODER_FOLDER, name)
     return _of_same_file(given, "clipvision", path) or {"file": path, "model": load_encoder(name)}
 
@@ -78,57 +95,17 @@ def _of_same_file(given: Any, part: str, path: str) -> dict[str, Any] | None:
 
 
 def _faces(row: Preset, provider: str, given: Any) -> dict[str, Any]:
-    """The face recognition that a preset needs, or what the connected pipe has."""
-    part = given.get("insightface") if isinstance(given, Mapping) else None
-    known = {"provider": None, "model": None, **(part if isinstance(part, Mapping) else {})}
+    """What finds the faces that a preset needs, or what the connected pipe has."""
+    known = {"provider": None, "model": None, **_part(given, "insightface")}
     if not row.reads_faces or known["model"] is not None and known["provider"] == provider:
         return known
-    return {"provider": provider, "model": _face_analysis(provider, FACE_PACKS[0])}
+    return {"provider": provider, "model": load_faces(provider, PACKS[0], MORE_PROVIDERS)}
 
 
-def _face_analysis(provider: str, pack: str) -> Any:
-    """InsightFace's face recognition, from files that are there: nothing is downloaded.
-
-    Raises:
-        ValueError: InsightFace is not installed, or the files are missing. The message says what to get.
-    """
-    input_checks.choice(provider, MORE_PROVIDERS, "provider")
-    input_checks.choice(pack, FACE_PACKS, "model_name")
-    root = _face_root(pack)
-    try:
-        app = importlib.import_module("insightface.app")
-        onnx = importlib.import_module("onnxruntime")
-    except ImportError as error:
-        raise ValueError(
-            _only_for_faces(
-                f"Faces are recognised by InsightFace, which cannot be imported ({error}): install insightface and "
-                "onnxruntime into ComfyUI's Python."
-            )
-        ) from error
-    known = ["CPUExecutionProvider"] if provider == "CPU" else onnx.get_available_providers()
-    faces = app.FaceAnalysis(name=pack, root=root, providers=known)
-    faces.prepare(ctx_id=0, det_size=DETECTION)
-    return faces
-
-
-def _face_root(pack: str) -> str:
-    """The folder below which InsightFace finds models/PACK."""
-    known = FACE_FOLDER in folder_paths.folder_names_and_paths
-    roots = [
-        *(folder_paths.get_folder_paths(FACE_FOLDER) if known else ()),
-        os.path.join(folder_paths.models_dir, FACE_FOLDER),
-    ]
-    found = next((root for root in roots if os.path.isdir(os.path.join(root, "models", pack))), None)
-    if found is None:
-        need = Need("face pack", file_name=f"{pack}.zip")
-        given = f"InsightFace needs its files, unpacked, in models/{FACE_FOLDER}/models/{pack}."
-        raise ValueError(explain(look_for(need), _only_for_faces(given)))
-    return found
-
-
-def _only_for_faces(missing: str) -> str:
-    """What is missing, but before it what nobody need get it for."""
-    return " ".join(filter(None, (presets.without_faces(), missing)))
+def _part(given: Any, name: str) -> Mapping[str, Any]:
+    """A part of the connected pipe; empty if there is none."""
+    part = given.get(name) if isinstance(given, Mapping) else None
+    return part if isinstance(part, Mapping) else {}
 
 
 def _file_changed(ipadapter_file: str | None = None, **_: object) -> str:
@@ -147,7 +124,7 @@ def _preset(*begins: str) -> Input:
 
 
 INSTEAD = "In new graphs use Load Image Prompt Models."
-INSTEAD_FACES = f"{INSTEAD} For faces take its purpose 'plus face' or 'full face'."
+INSTEAD_FACES = "In new graphs use Load Face Analyser and Encode Face Prompt."
 
 ROWS = (
     Node(
@@ -195,7 +172,7 @@ ROWS = (
     Node(
         "IPAdapterInsightFaceLoader",
         "IPAdapter InsightFace Loader",
-        inputs=(choice("provider", *PROVIDERS), choice("model_name", *FACE_PACKS)),
+        inputs=(choice("provider", *PROVIDERS), choice("model_name", *PACKS)),
         outputs=(Output("INSIGHTFACE"),),
         method=load_insightface,
         instead=INSTEAD_FACES,

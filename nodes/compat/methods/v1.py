@@ -14,6 +14,7 @@ from ... import input_checks
 from ...applying.attach import attach
 from ...encoding.encoder import Encoder, as_encoder
 from ...encoding.sources import SOURCES
+from ..faces import MORE_SIZES, Faces
 from ..features import as_seen, black_feature, combined_pair, negative_features, picture_features
 from ..formulas.noise import v1_negative
 from ..inputs import (
@@ -37,6 +38,7 @@ from .features import embeds_pair
 
 SCALINGS = {"original": "V only", "linear": "K+V", "channel penalty": "K+mean(V) w/ C penalty"}  # by weight_type
 PLUS, BASE = "penultimate", "image_embeds"  # what adapters read that are plus, or not
+CROP = 256  # the side of the crops of faces, whatever the model
 ENCODER_V1 = "ImagePromptEncoderV1"  # today's pack has another node under the id that it had
 
 
@@ -60,11 +62,19 @@ def apply_ipadapter(
 ) -> tuple[ModelPatcher]:
     """The model. All layers act, also those of the middle block.
 
-    `faceid_v2` and `weight_v2` are for adapters that read faces.
+    `faceid_v2` and `weight_v2` are for adapters that read faces: the first says which kind it is, not the file.
     """
-    settings = {"weight": weight, "faceid_v2": faceid_v2, "weight_v2": weight_v2}
     wires = Wires(
-        self, model, ipadapter, clip_vision, insightface, settings=settings, middle=True, mask_resizing="bicubic"
+        self,
+        model,
+        ipadapter,
+        clip_vision,
+        insightface,
+        shortcut=weight_v2,
+        faces=Faces(sizes=MORE_SIZES, side=CROP),
+        family="faceid-plus-v2" if read_switch(faceid_v2, "faceid_v2") else "faceid-plus",
+        middle=True,
+        mask_resizing="bicubic",
     )
     scaling = SCALINGS[input_checks.choice(weight_type, list(SCALINGS), "weight_type")]
     cond, uncond = _features(wires, image, noise) if embeds is None else embeds_pair(wires, embeds)
@@ -76,11 +86,11 @@ def apply_ipadapter(
 
 def _features(wires: Wires, image: Any, noise: Any) -> tuple[Features, Features]:
     """The features of pictures, and those of the same pictures in noise, or of a black one."""
-    module, encoder = wires.adapter.module, wires.encoder()
+    module = wires.adapter.module
     noise = input_checks.number(noise, 0.0, 1.0, "noise")
-    cond = picture_features(module, encoder, image, faces=wires.faces)
-    noisy = v1_negative(input_checks.image(image), noise) if noise else None
-    return cond, negative_features(module, wires.encoder, cond, noisy, faces=wires.faces)
+    cond = picture_features(module, wires.encoder, image, faces=wires.faces)
+    seen = input_checks.image(image) if wires.faces.pictures is None else wires.faces.pictures
+    return cond, negative_features(module, wires.encoder, cond, v1_negative(seen, noise) if noise else None)
 
 
 def preprocess(
@@ -183,7 +193,7 @@ ROWS = (
         ),
         _TO_MODEL,
         apply_ipadapter,
-        "In new graphs use Load Image Prompt Models, Encode Image Prompt and Apply IP-Adapter.",
+        "In new graphs use Load Face Analyser, Encode Face Prompt and Apply IP-Adapter.",
     ),
     Node(
         "IPAdapterApplyEncoded",

@@ -209,15 +209,19 @@ SPECIAL = [
     (
         "IPAdapterInsightFaceLoader",
         lambda: {},
-        "does not apply FaceID .*InsightFace needs its files, unpacked, in models/insightface",
+        "The face pack buffalo_l is not in models/insightface.*Get buffalo_l.zip.*research",
     ),
     (
         "InsightFaceLoader",
         lambda: {},
-        "does not apply FaceID .*InsightFace needs its files, unpacked, in models/insightface",
+        "The face pack buffalo_l is not in models/insightface.*Get buffalo_l.zip.*research",
     ),
     ("IPAdapterUnifiedLoader", lambda: {"model": unet("SDXL")}, "LIGHT .*SD1.5"),
-    ("IPAdapterUnifiedLoaderFaceID", lambda: {}, "FaceID for SD1.5 is published .*, but this pack does not apply it"),
+    (
+        "IPAdapterUnifiedLoaderFaceID",
+        lambda: {},
+        "Not found: IP-Adapter for SD1.5 .*Get ip-adapter-faceid_sd15",
+    ),
     ("IPAdapterLoadEmbeds", lambda: {"embeds": "x.ipadpt"}, "'x.ipadpt' is not an .ipadpt file in ComfyUI's input or"),
     ("IPAdapterBatchEmbeds", lambda: {"embed2": torch.rand(2, 2, WIDTH)}, "Only the embed2 holds references and their"),
 ]

@@ -1,33 +1,31 @@
 """Every input of every node of IPAdapter_plus changes what the node gives, or stands in a table that says why not."""
 
-import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import folder_paths
 import pytest
+import stand_ins
 import tiny
 import torch
 from comfy.model_patcher import ModelPatcher
 from own_files import OWN, put_adapter, put_catalogue, put_encoder, put_face_lora
 
 from image_prompt.devtools import published
-from image_prompt.ip_adapter.families import APPLIED
+from image_prompt.faces import FaceAnalyser
 from image_prompt.nodes.compat.methods import loaders
 from image_prompt.nodes.compat.node import Node, node_class
 from image_prompt.nodes.compat.table import NODES
-from image_prompt.nodes.encoding.features import ENCODED
-from image_prompt.nodes.encoding.sources import SOURCES
+from image_prompt.nodes.loading import face_analyser
 
 from .calls import World
+from .face_world import PROJECTIONS, FaceWorld, Finder
 
-FACES = "no family that is applied reads faces"
 EXCUSES: Mapping[str, str] = {  # input -> why it changes nothing, in every node that has it
     "encode_batch_size": "it says how many pictures are encoded at a time, not what becomes of them",
-    **dict.fromkeys(("insightface", "weight_faceidv2", "weight_kolors", "faceid_v2", "weight_v2"), FACES),
+    "weight_kolors": "it is for Kolors FaceID, whose tokens go through the model's own projection of text",
 }
 EXCUSES_BY_PICTURE: Mapping[str, str] = {"combine_embeds": "each reference is for another picture"}
 
@@ -88,8 +86,7 @@ BY_NAME: Mapping[str, tuple[Any, ...]] = {  # input -> its base value, and other
     "encode_batch_size": (0, 1),
     "weight_faceidv2": (1.0, 0.5),
     "weight_kolors": (1.0, 0.5),
-    "insightface": (None, object()),
-    "faceid_v2": (False, True),
+    "faceid_v2": (True, False),
     "weight_v2": (1.0, 0.5),
     "layer_weights": ("", "3:0.5"),
     "style_boost": (1.0, 2.0),
@@ -130,7 +127,7 @@ BY_NAME: Mapping[str, tuple[Any, ...]] = {  # input -> its base value, and other
     # loaders
     "lora_strength": (0.6, 0.3, 0.0),
     "provider": ("CPU", "CUDA"),
-    "model_name": loaders.FACE_PACKS,
+    "model_name": ("buffalo_l", "antelopev2"),
     "ipadapter_file": ("tiny.safetensors", "another.safetensors"),
 }
 BY_ID: Mapping[str, Mapping[str, tuple[Any, ...]]] = {  # instead of these
@@ -154,9 +151,17 @@ def base_of(row: Node) -> str:
     return "SDXL" if row.id in SDXL else "SD1.5"
 
 
+def reads_faces(row: Node) -> bool:
+    return any(each.name == "insightface" for each in row.inputs)
+
+
 @cache
-def world(base: str) -> World:
-    return World(base, "plus")
+def world(base: str, faces: bool = False) -> World:
+    return FaceWorld(base, "plus") if faces else World(base, "plus")
+
+
+def world_of(row: Node) -> World:
+    return world(base_of(row), reads_faces(row))
 
 
 def pipe(raw: Any, encoder: Any) -> dict[str, Any]:
@@ -164,16 +169,20 @@ def pipe(raw: Any, encoder: Any) -> dict[str, Any]:
 
 
 @cache
-def connected(base: str) -> Mapping[str, tuple[Any, ...]]:
-    """What comes from other nodes: input -> its base value, and others."""
-    here = world(base)
+def connected(base: str, faces: bool = False) -> Mapping[str, tuple[Any, ...]]:
+    """What comes from other nodes: input -> its base value, and others. faces: whether the adapter reads them"""
+    here = world(base, faces)
     other = tiny.encoder(width=32, projection=25, patch=56, size=224, seed=8)
-    file = tiny.file_for(here.model, lambda context: published.resampler(context, 32, depth=1), seed=6)
-    pipes = [pipe(raw, here.encoder) for raw in (here.wire, published.nested(file))]
+    projection = PROJECTIONS["plus"] if faces else lambda context: published.resampler(context, 32, depth=1)
+    file = tiny.file_for(here.model, projection, seed=6)
+    version = {"faceidplusv2": True} if faces else {}
+    pipes = [pipe({**raw, **version}, here.encoder) for raw in (here.wire, published.nested(file))]
     features, others, nobody = (here.features(each) for each in (PICTURES, OTHERS, NEGATIVES))
     advanced = next(row for row in NODES if row.id == "IPAdapterAdvanced")
-    (patched, _) = result(advanced, model=here.model, ipadapter=pipes[0], image=OTHERS)
+    finders = Finder(), Finder(seed=1)
+    (patched, _) = result(advanced, model=here.model, ipadapter=pipes[0], image=OTHERS, insightface=finders[0])
     return {
+        "insightface": finders,
         "model": (here.model, patched),
         "ipadapter": tuple(pipes),
         "clip_vision": (None, other),  # beside that of the pipe
@@ -185,7 +194,7 @@ def connected(base: str) -> Mapping[str, tuple[Any, ...]]:
 
 def values(row: Node) -> dict[str, tuple[Any, ...]]:
     """The base value of each input, and others."""
-    wired, here = connected(base_of(row)), world(base_of(row))
+    wired, here = connected(base_of(row), reads_faces(row)), world_of(row)
     if row.id == "ImagePromptEncoderV1":  # which has no pipe
         wired = {"clip_vision": (here.encoder, wired["clip_vision"][1])}
     if row.id == "IPAdapterEncoder":  # for which all adapters that read the same are the same
@@ -212,7 +221,7 @@ def outcome(row: Node, inputs: Mapping[str, Any]) -> Any:
     if row.is_output:
         return _taken_files(Path(folder_paths.get_output_directory()))
     if isinstance(given[0], ModelPatcher) and row not in loaders.ROWS:
-        here = world(base_of(row))
+        here = world_of(row)
         return [each.out for each in here.calls(given[0], here.sigma(0.5), batch=2)]
     return [each for each, output in zip(given, row.outputs, strict=True) if output.type != "WEIGHTS_STRATEGY"]
 
@@ -274,23 +283,17 @@ def test_every_input_changes_what_a_node_gives(row, places):
 # ------------------------------------------------------------------------------------------------------------- loaders
 
 
-class FaceAnalysis(dict[str, Any]):
-    """InsightFace's, as what it was asked for."""
-
-    def prepare(self, **options: Any) -> None:
-        self.update(options)
-
-
 @pytest.fixture
-def insightface(folders, monkeypatch):
-    """InsightFace, with its files in their place."""
-    for pack in loaders.FACE_PACKS:
-        (folders / "insightface" / "models" / pack).mkdir(parents=True)
-    monkeypatch.setattr(folder_paths, "models_dir", str(folders))
-    monkeypatch.setitem(sys.modules, "insightface", SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "insightface.app", SimpleNamespace(FaceAnalysis=FaceAnalysis))
-    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(get_available_providers=lambda: providers))
+def face_packs(folders, monkeypatch):
+    """Face packs as they are loaded, which say what they were asked for."""
+
+    def load(cls, folder, providers, name=""):
+        return name, list(providers)
+
+    for pack in ("buffalo_l", "antelopev2"):
+        stand_ins.write_pack(folders / "insightface" / "models", pack)
+    monkeypatch.setattr(FaceAnalyser, "load", classmethod(load))
+    monkeypatch.setattr(face_analyser, "available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
 
 
 LORA = "ip-adapter-faceid_sd15_lora"
@@ -312,7 +315,7 @@ UNIFIED = {  # base model, preset, another if a tiny adapter can be of it, and t
 
 
 @pytest.fixture
-def shelf(folders, insightface):
+def shelf(folders, face_packs):
     entries = [
         {**OWN, "id": file, "purposes": [purpose], "base_model": base, "files": [file]}
         for file, (purpose, base) in SHELF.items()
@@ -357,9 +360,3 @@ def test_the_preset_for_kolors_looks_for_another_adapter(shelf):
 
 def test_excuses_are_for_inputs_that_there_are():
     assert set().union(*map(excused, NODES)) == EXCUSES.keys() | EXCUSES_BY_PICTURE.keys()
-
-
-def test_no_family_that_is_applied_reads_faces():
-    """Once one does, an adapter of it has to be among those above, and the inputs for it lose their excuse."""
-    assert SOURCES.keys() == ENCODED.keys()
-    assert not [family.id for family in APPLIED if any(each.startswith("FaceID") for each in family.purposes)]

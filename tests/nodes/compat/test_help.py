@@ -1,14 +1,24 @@
-"""Every node of IPAdapter_plus is explained: in tooltips, and on a help page."""
+"""Every node of another pack is explained: in tooltips, and on a help page."""
 
 import pytest
 
 from image_prompt.devtools.help_pages import FOLDER, pages
-from image_prompt.nodes.compat.help import help_page, input_help, output_help
-from image_prompt.nodes.compat.help_pages import PAGES
-from image_prompt.nodes.compat.help_texts import BY_PICTURE, DIFFERENCES, FORMULAS, INPUTS, OUTPUTS
+from image_prompt.nodes.compat.help import (
+    DIFFERENCES,
+    FORMULAS,
+    INPUTS,
+    OUTPUTS,
+    PAGES,
+    help_page,
+    input_help,
+    output_help,
+)
+from image_prompt.nodes.compat.help_texts import BY_PICTURE
 from image_prompt.nodes.compat.inputs import ATTN_MASK, IMAGE, WEIGHT, WEIGHT_TYPE
 from image_prompt.nodes.compat.node import Node, Output, node_class
-from image_prompt.nodes.compat.table import NODES
+from image_prompt.nodes.compat.table import PACKS
+
+NODES = [row for pack in PACKS for row in pack.rows]
 
 
 def make(id: str, **more) -> Node:

@@ -2,27 +2,33 @@
 
 import copy
 import sys
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import stand_ins
 import tiny
 import torch
 from nodes import LoraLoader
 from own_files import OWN, put_adapter, put_catalogue, put_encoder, put_face_lora
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from image_prompt.devtools import published
+from image_prompt.faces import FaceAnalyser
 from image_prompt.ip_adapter import IPAdapter
 from image_prompt.ip_adapter import load_adapter as load_tensors
-from image_prompt.nodes.compat import middle, presets
+from image_prompt.ip_adapter.lora import from_companion
+from image_prompt.nodes.compat import middle
 from image_prompt.nodes.compat import raw as raw_module
-from image_prompt.nodes.compat.methods import loaders
+from image_prompt.nodes.compat.methods import loaders, simple
 from image_prompt.nodes.compat.node import node_class
+from image_prompt.nodes.encoding.features import ImageFeatures
+from image_prompt.nodes.loading import face_analyser
 from image_prompt.nodes.loading.load import load_adapter, load_encoder
 from image_prompt.nodes.loading.wires import OURS, acts_in_middle, as_adapter
 
 ROWS = {row.id: row for row in loaders.ROWS}
+(SIMPLE,) = simple.ROWS
+PICTURE = torch.from_numpy(stand_ins.picture((200, 210, stand_ins.RED))).unsqueeze(0) / 255.0
 STANDARD = "STANDARD (medium strength)"
 
 
@@ -85,8 +91,8 @@ def test_a_published_file_is_divided_by_its_prefixes(folders, layout, monkeypatc
     published.write_header(folders / "ipadapter" / "a.safetensors", shapes)
     meta = load_tensors({key: torch.empty(shape, device="meta") for key, shape in shapes.items()}).state_dict()
     held = {key: torch.zeros(()).expand(tensor.shape) for key, tensor in meta.items()}  # without memory
-    adapter = SimpleNamespace(module=SimpleNamespace(state_dict=lambda: held))
-    monkeypatch.setattr(raw_module, "load_adapter", lambda _: adapter)
+    adapter = SimpleNamespace(module=SimpleNamespace(state_dict=lambda: held), as_family=lambda _: adapter)
+    monkeypatch.setattr(raw_module, "load_adapter", lambda _, folder: adapter)
     found = loaded("a.safetensors")
     for part, prefixes in (("image_proj", ["image_proj."]), ("ip_adapter", ["ip_adapter.", "adapter_modules."])):
         keys = {key.removeprefix(p): shape for p in prefixes for key, shape in shapes.items() if key.startswith(p)}
@@ -160,11 +166,25 @@ def test_a_broken_catalogue_hinders_no_loader(folders, file):
     assert loaded("plusv2.bin")["faceidplusv2"] is True
 
 
+@pytest.mark.parametrize(
+    ("name", "flags", "family"),
+    [
+        ("ip-adapter-faceid-plusv2_sd15.bin", {"faceidplusv2"}, "faceid-plus-v2"),
+        ("plusv2/ip-adapter-faceid-plus_sd15.bin", set(), "faceid-plus"),
+    ],
+)
+def test_which_family_a_file_is_of_is_told_as_its_flags_are(folders, model, name, flags, family):
+    file = tiny.file_for(model, lambda context: published.identity_perceiver(context, width=32, depth=1))
+    (folders / "ipadapter" / name).parent.mkdir(exist_ok=True)
+    as_nested(file, folders / "ipadapter" / name)
+    raw = loaded(name)
+    assert as_adapter(raw).module.family.id == family and raw.keys() & {"faceidplusv2"} == flags
+
+
 def test_what_is_not_applied_ends_in_the_explanation(folders):
-    layout = "ip-adapter-faceid_sd15"
-    published.write_header(folders / "ipadapter" / f"{layout}.bin", published.shapes(layout))
-    with pytest.raises(ValueError, match=r"(?s)This file is a FaceID adapter.*ip-adapter-plus-face"):
-        loaded(f"{layout}.bin")
+    published.write_header(folders / "ipadapter" / "a.bin", {"id_encoder.fuse_module.mlp1.fc1.weight": (4, 4)})
+    with pytest.raises(ValueError, match=r"(?s)This file is PhotoMaker"):
+        loaded("a.bin")
     with pytest.raises(ValueError, match=r"b\.bin is not in models/ipadapter"):
         loaded("b.bin")
 
@@ -242,56 +262,34 @@ def test_bad_input_is_named(files, model, options, words):
         instance("IPAdapterUnifiedLoader").load_models(**{"model": model, "preset": STANDARD, **options})
 
 
-class FaceAnalysis:
-    def __init__(self, **options):
-        self.options = options
-
-    def prepare(self, **options):
-        self.options |= options
-
-
 @pytest.fixture
-def insightface(folders, monkeypatch):
-    """InsightFace, with its files in their place."""
-    (folders / "insightface" / "models" / "buffalo_l").mkdir(parents=True)
-    monkeypatch.setattr(loaders.folder_paths, "models_dir", str(folders))
-    monkeypatch.setitem(sys.modules, "insightface", SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "insightface.app", SimpleNamespace(FaceAnalysis=FaceAnalysis))
-    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(get_available_providers=lambda: providers))
-    return {"name": "buffalo_l", "root": str(folders / "insightface"), "ctx_id": 0, "det_size": (640, 640)}
+def face_pack(folders):
+    """The files of buffalo_l."""
+    stand_ins.write_pack(folders / "insightface" / "models")
+    return folders
 
 
-def test_face_recognition_is_loaded_from_its_folder(insightface):
-    for provider, expected in (
-        ("CPU", ["CPUExecutionProvider"]),
-        ("CUDA", ["CUDAExecutionProvider", "CPUExecutionProvider"]),
-    ):
-        (faces,) = instance("IPAdapterInsightFaceLoader").load_insightface(provider=provider)
-        assert faces.options == {**insightface, "providers": expected}
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+def test_a_face_analyser_is_loaded_from_its_folder(face_pack, monkeypatch):
+    """All but the CPU stand for what is installed."""
     (old,) = instance("InsightFaceLoader").load_insight_face(provider="CPU")
-    assert old.options == {**insightface, "providers": ["CPUExecutionProvider"]}
+    assert isinstance(old, FaceAnalyser) and (old.name, old.providers) == ("buffalo_l", (CPU,))
+    monkeypatch.setattr(face_analyser, "available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(FaceAnalyser, "load", lambda folder, providers, name: (folder, providers))
+    for provider, expected in (("CPU", [CPU]), ("CUDA", [CUDA, CPU]), ("ROCM", [CUDA, CPU])):
+        (asked,) = instance("IPAdapterInsightFaceLoader").load_insightface(provider=provider)
+        assert asked == (face_pack / "insightface" / "models" / "buffalo_l", expected)
 
 
-def test_missing_face_recognition_is_explained(folders, insightface, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    instead = r"^This pack does not apply FaceID adapters: take 'PLUS FACE \(portraits\)' of .* instead\. "
-    with pytest.raises(
-        ValueError, match=f"{instead}.*InsightFace, which cannot be imported .*: install insightface and onnxruntime"
-    ):
-        instance("InsightFaceLoader").load_insight_face("CPU")
-    missing = rf"(?s){instead}.*unpacked, in models/insightface/models/antelopev2\..*Get antelopev2"
-    with pytest.raises(ValueError, match=missing):
+def test_what_is_missing_to_find_faces_is_said(face_pack, monkeypatch):
+    with pytest.raises(ValueError, match=r"(?s)antelopev2 is not in models/insightface.*Get antelopev2\.zip.*research"):
         instance("IPAdapterInsightFaceLoader").load_insightface("CPU", "antelopev2")
     with pytest.raises(ValueError, match="The input provider is the text 'TPU': choose one of CPU, CUDA"):
         instance("InsightFaceLoader").load_insight_face("TPU")
-
-
-def test_missing_face_recognition_is_worth_getting_once_adapters_for_faces_are_applied(folders, monkeypatch):
-    monkeypatch.setattr(loaders.folder_paths, "models_dir", str(folders))
-    faces = [replace(each, refusal="") if "FaceID" in each.purposes else each for each in presets.FAMILIES]
-    monkeypatch.setattr(presets, "FAMILIES", faces)
-    with pytest.raises(ValueError, match="^InsightFace needs its files"):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ValueError, match="onnxruntime"):
         instance("InsightFaceLoader").load_insight_face("CPU")
 
 
@@ -299,12 +297,10 @@ FACE, LORA = "ip-adapter-faceid_sd15.bin", "ip-adapter-faceid_sd15_lora.safetens
 
 
 @pytest.fixture
-def as_if_faces_were_read(folders, insightface):
-    """A tiny adapter that the catalogue calls FaceID, so that there is one which can be applied, and its encoder."""
-    put_catalogue(folders, {**OWN, "purposes": ["FaceID"], "files": [FACE], "companion": "ip-adapter-faceid_sd15_lora"})
-    put_adapter(folders, FACE)
-    put_encoder(folders)
-    return folders
+def with_faces(face_pack, model):
+    """A tiny FaceID adapter without a LoRA inside."""
+    save_file(tiny.file_for(model, published.identity), face_pack / "ipadapter" / FACE)
+    return face_pack
 
 
 def for_faces(model, lora_strength, **options):
@@ -312,23 +308,53 @@ def for_faces(model, lora_strength, **options):
     return instance("IPAdapterUnifiedLoaderFaceID").load_models(model, lora_strength=lora_strength, **row)
 
 
-def test_the_lora_is_applied_with_its_strength_and_faces_are_recognised(as_if_faces_were_read, model):
-    put_face_lora(as_if_faces_were_read, model, f"0-{LORA}")
-    put_face_lora(as_if_faces_were_read, model, LORA)
+def test_the_lora_is_applied_with_its_strength_and_faces_are_found(with_faces, model):
+    put_face_lora(with_faces, model, f"0-{LORA}")
+    put_face_lora(with_faces, model, LORA)
     steered, pipe = for_faces(model, 0.6)
     expected, _ = LoraLoader().load_lora(model, None, f"0-{LORA}", 0.6, 0.0)
     assert torch.equal(tiny.sample(steered, "SD1.5"), tiny.sample(expected, "SD1.5"))
     assert not torch.equal(tiny.sample(steered, "SD1.5"), tiny.sample(model, "SD1.5"))
+    assert pipe["clipvision"] == {"file": None, "model": None}
     faces = pipe["insightface"]
-    assert faces["provider"] == "CPU" and isinstance(faces["model"], FaceAnalysis)
+    assert faces["provider"] == "CPU" and isinstance(faces["model"], FaceAnalyser)
     assert for_faces(model, 0.0, ipadapter=pipe)[1]["insightface"]["model"] is faces["model"]
     assert for_faces(model, 0.0, ipadapter=pipe, provider="CUDA")[1]["insightface"]["model"] is not faces["model"]
 
 
-def test_without_strength_no_lora_is_needed(as_if_faces_were_read, model):
+def test_without_strength_no_lora_is_needed(with_faces, model):
     assert for_faces(model, 0.0)[0] is model
     with pytest.raises(ValueError, match=rf"(?s)^{FACE} was trained with a LoRA\..*Get ip-adapter-faceid_sd15_lora"):
         for_faces(model, 0.6)
+
+
+def test_without_a_file_of_its_own_the_lora_is_that_in_the_adapters_file(with_faces, model):
+    put_face_lora(with_faces, model, LORA)
+    expected = tiny.sample(for_faces(model, 0.6)[0], "SD1.5")
+    inner = from_companion(load_file(with_faces / "loras" / LORA))
+    file = tiny.file_for(model, published.identity)
+    file |= {
+        f"ip_adapter.{key.replace('.down', '_lora.down').replace('.up', '_lora.up')}": each
+        for key, each in inner.items()
+    }
+    save_file(file, with_faces / "ipadapter" / FACE)
+    (with_faces / "loras" / LORA).unlink()
+    steered, _ = for_faces(model, 0.6)
+    torch.testing.assert_close(tiny.sample(steered, "SD1.5"), expected, rtol=1e-5, atol=1e-5)
+    assert for_faces(model, 0.0)[0] is model
+
+
+def test_the_lora_is_applied_once_whatever_applies_the_adapter(with_faces, model, apply):
+    """The nodes of the other pack add none, and ours sees that it is there."""
+    put_face_lora(with_faces, model, LORA)
+    steered, pipe = for_faces(model, 0.6)
+    assert as_adapter(pipe).module.lora
+    theirs, _ = node_class(SIMPLE, "m")().apply_ipadapter(steered, pipe, PICTURE, weight=0.5)
+    ours = apply(steered, pipe, ImageFeatures(face_embeds=torch.rand(1, 512), negative_penultimate=None, encoder=""))
+    alone, _ = node_class(SIMPLE, "m")().apply_ipadapter(model, pipe, PICTURE, weight=0.5)
+    assert not alone.patches and steered.patches
+    assert all(each.patches.keys() == steered.patches.keys() for each in (theirs, ours))
+    assert {len(each.patches[key]) for each in (theirs, ours) for key in each.patches} == {1}
 
 
 def test_comfyui_runs_loaders_again_once_their_files_are_others(files):

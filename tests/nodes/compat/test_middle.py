@@ -17,5 +17,6 @@ def test_what_is_connected_comes_out_again_with_this_said(model):
 
 def test_it_takes_and_gives_the_type_of_the_other_pack():
     schema = IPAdapterMiddleBlock.define_schema()
-    assert [(each.id, each.io_type) for each in schema.inputs] == [("ipadapter", "IPADAPTER"), ("on", "BOOLEAN")]
+    taken = "IPADAPTER,INSTANTID,PULID"
+    assert [(each.id, each.io_type) for each in schema.inputs] == [("ipadapter", taken), ("on", "BOOLEAN")]
     assert [each.io_type for each in schema.outputs] == ["IPADAPTER"]

@@ -29,16 +29,20 @@ NAMES = {  # (preset, base model): (layout of the content, names under which pro
     ("composition", "SDXL"): ("ip-adapter-plus_sdxl_vit-h", ("ip_plus_composition_sdxl.safetensors",)),
     ("kolors", "SDXL"): ("Kolors-IP-Adapter-Plus", ("ip_adapter_plus_general.bin", "Kolors-IP-Adapter-Plus.bin")),
     ("kolors", "Kolors"): ("Kolors-IP-Adapter-Plus", ("kolors_ip_adapter_plus_general.bin",)),
-}
-FACES = {
-    ("faceid", "SD1.5"): "ip-adapter-faceid_sd15",
-    ("faceid", "SDXL"): "ip-adapter-faceid_sdxl",
-    ("faceid plus", "SD1.5"): "ip-adapter-faceid-plus_sd15",
-    ("faceid plus v2", "SD1.5"): "ip-adapter-faceid-plusv2_sd15",
-    ("faceid plus v2", "SDXL"): "ip-adapter-faceid-plusv2_sdxl",
-    ("faceid portrait", "SD1.5"): "ip-adapter-faceid-portrait_sd15",
-    ("faceid portrait", "SDXL"): "ip-adapter-faceid-portrait_sdxl",
-    ("faceid portrait unnorm", "SDXL"): "ip-adapter-faceid-portrait_sdxl_unnorm",
+    ("faceid", "SD1.5"): ("ip-adapter-faceid_sd15", ("ip-adapter-faceid_sd15.bin",)),
+    ("faceid", "SDXL"): ("ip-adapter-faceid_sdxl", ("ip-adapter-faceid_sdxl.bin",)),
+    ("faceid plus", "SD1.5"): ("ip-adapter-faceid-plus_sd15", ("ip-adapter-faceid-plus_sd15.bin",)),
+    ("faceid plus v2", "SD1.5"): ("ip-adapter-faceid-plus_sd15", ("ip-adapter-faceid-plusv2_sd15.bin",)),
+    ("faceid plus v2", "SDXL"): ("ip-adapter-faceid-plusv2_sdxl", ("ip-adapter-faceid-plusv2_sdxl.bin",)),
+    ("faceid portrait", "SD1.5"): (
+        "ip-adapter-faceid-portrait_sd15",
+        ("ip-adapter-faceid-portrait-v11_sd15.bin", "ip-adapter-faceid-portrait_sd15.bin"),
+    ),
+    ("faceid portrait", "SDXL"): ("ip-adapter-faceid-portrait_sdxl", ("ip-adapter-faceid-portrait_sdxl.bin",)),
+    ("faceid portrait unnorm", "SDXL"): (
+        "ip-adapter-faceid-portrait_sdxl_unnorm",
+        ("ip-adapter-faceid-portrait_sdxl_unnorm.bin",),
+    ),
 }
 H = ("CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors", "SD1.5/model.safetensors", "sd15/pytorch_model.bin")
 G = ("CLIP-ViT-bigG-14-laion2B-39B-b160k.safetensors", "sdxl_models/image_encoder/model.safetensors")
@@ -60,7 +64,7 @@ def module(layout):
 
 
 def test_the_tables_above_have_every_preset():
-    assert {(row.begins, base) for row in PRESETS for base in row.adapters} == NAMES.keys() | FACES.keys()
+    assert {(row.begins, base) for row in PRESETS for base in row.adapters} == NAMES.keys()
 
 
 @pytest.mark.parametrize(("preset", "base"), NAMES)
@@ -111,24 +115,6 @@ def test_what_to_get_is_said_where_there_is_none(preset, base, folders):
     assert "models/ipadapter" in said
 
 
-@pytest.mark.parametrize(("preset", "base"), FACES)
-def test_the_presets_for_faces_end_in_the_explanation(preset, base, folders):
-    layout = FACES[preset, base]
-    for put_it in (False, True):
-        if put_it:
-            put(
-                folders,
-                f"{layout}.bin",
-                layout if layout != "ip-adapter-faceid-plusv2_sd15" else "ip-adapter-faceid-plus_sd15",
-            )
-        with pytest.raises(ValueError, match=r"Not found: IP-Adapter for .*FaceID") as error:
-            taken(preset, base)
-        said = str(error.value)
-        assert "this pack does not apply it. It needs face recognition" in said
-        assert said.startswith("No file helps with the preset 'FACEID") and "take 'PLUS FACE (portraits)'" in said
-        assert (f"ipadapter/{layout}.bin: This file is " in said) is put_it
-
-
 @pytest.mark.parametrize(("preset", "names"), ENCODERS.items())
 def test_the_encoder_is_found_under_every_published_name(preset, names, folders):
     adapter = module(NAMES[preset, "SD1.5"][0])
@@ -148,6 +134,10 @@ def test_the_encoder_that_the_adapter_reads_is_taken_whatever_it_is_called(folde
     put(folders, H[0], "bigG", "clip_vision")
     put(folders, "mine.safetensors", published.VIT_H, "clip_vision")
     assert encoder_of(preset_named("plus"), module("ip-adapter-plus_sd15")) == "mine.safetensors"
+
+
+def test_an_adapter_that_reads_only_an_identity_needs_no_encoder(folders):
+    assert encoder_of(preset_named("faceid"), module("ip-adapter-faceid_sd15")) == ""
 
 
 def test_a_missing_encoder_is_explained(folders):

@@ -148,6 +148,8 @@ def test_they_stay_if_no_pack_that_comes_later_takes_one(comfyui, packs):
 
 KNOWN = {  # pack -> its name in pyproject.toml, its file
     "IPAdapter_plus": ("comfyui_ipadapter_plus", "IPAdapterPlus.py"),
+    "InstantID": ("comfyui_instantid", "InstantID.py"),
+    "PuLID": ("pulid_comfyui", "pulid.py"),
 }
 
 

@@ -143,15 +143,21 @@ def test_an_adapter_without_a_name_is_called_so(raw, features, apply, folders):
         apply(tiny.unet("SDXL"), raw, features)
 
 
-FACES = "ip-adapter-faceid_sd15"
+def test_flags_say_which_family_it_is_where_shapes_leave_a_choice(model):
+    """The same tensors may be in several dicts."""
+    file = tiny.file_for(model, lambda context: published.identity_perceiver(context, width=32, depth=1))
+    raw = published.nested(file)
+    families = [as_adapter({**raw, **flags}).module.family.id for flags in ({}, {"faceidplusv2": True}, {})]
+    assert families == ["faceid-plus", "faceid-plus-v2", "faceid-plus"]
+    assert as_adapter({**raw, "faceidplusv2": True}).module is as_adapter({**raw, "faceidplusv2": True}).module
+    shared = [as_adapter({**raw, **flags}).module.state_dict() for flags in ({}, {"faceidplusv2": True})]
+    assert all(one.data_ptr() == two.data_ptr() for one, two in zip(*(each.values() for each in shared), strict=True))
 
 
 def test_what_is_not_applied_is_named():
-    face = published.nested(published.fill(published.shapes(FACES), 1))
-    for given in (face, pipe(face)):
-        with pytest.raises(
-            ValueError, match=r"The adapter cannot be applied\. This file is a FaceID adapter.*plus-face"
-        ):
+    foreign = {"image_proj": {"latents": torch.rand(1, 8, 8), "proj_in.weight": torch.rand(8, 512)}, "ip_adapter": {}}
+    for given in (foreign, pipe(foreign)):
+        with pytest.raises(ValueError, match=r"The adapter cannot be applied"):
             as_adapter(given)
 
 

@@ -1,0 +1,1 @@
+"""The nodes of cubiq/ComfyUI_InstantID and cubiq/PuLID_ComfyUI."""
