@@ -99,7 +99,7 @@ def test_kolors_reads_the_square_around_the_box():
     encoder.name = "CLIP ViT-L/14-336"
     found = features(two(), image, clip_vision=encoder)
     cut = crop_box(eight_bits(image)[0], two().faces[1].bbox, encoder.image_size)
-    expected = EncodeImagePrompt.execute(encoder, torch.from_numpy(cut)[None].float() / 255).args[0]
+    expected = EncodeImagePrompt.execute(encoder, torch.tensor(cut)[None].float() / 255).args[0]
     assert torch.equal(found.face_box_penultimate, expected.penultimate_hidden_states)
 
 

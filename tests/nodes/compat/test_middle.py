@@ -15,8 +15,8 @@ def test_what_is_connected_comes_out_again_with_this_said(model):
     assert as_adapter(on) is as_adapter(raw)
 
 
-def test_it_takes_and_gives_the_type_of_the_other_pack():
+def test_it_takes_and_gives_the_types_of_other_packs():
     schema = IPAdapterMiddleBlock.define_schema()
     taken = "IPADAPTER,INSTANTID,PULID"
     assert [(each.id, each.io_type) for each in schema.inputs] == [("ipadapter", taken), ("on", "BOOLEAN")]
-    assert [each.io_type for each in schema.outputs] == ["IPADAPTER"]
+    assert [each.io_type for each in schema.outputs] == [taken]
