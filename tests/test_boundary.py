@@ -36,11 +36,8 @@ MORE = {  # four files ask the cores what a file is, what it is called and wheth
     "model_files/cli/migrate.py": {"...migration"},
     "model_files/folders/extra_paths.py": {"yaml"},
     "clip_vision/images.py": {"PIL"},
-    "faces/drawing.py": {"PIL", "numpy"},
-    **{
-        f"faces/{name}.py": {"numpy"}
-        for name in ("alignment", "analyser", "detection", "face", "recognition", "sampling")
-    },
+    **{f"faces/{name}.py": {"PIL", "numpy"} for name in ("alignment", "drawing")},
+    **{f"faces/{name}.py": {"numpy"} for name in ("analyser", "detection", "face", "recognition", "sampling")},
     "tensor_files/weights.py": {"numpy"},
 }
 

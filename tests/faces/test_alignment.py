@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from insightface.utils import face_align
+from PIL import Image
 
 from image_prompt.faces import TEMPLATES, align, crop_box, similarity
 from image_prompt.faces.sampling import resized, warp
@@ -38,11 +39,11 @@ def test_the_template_of_pulid_lies_on_grey(photo):
     points = np.array(POINTS["at the edge"], np.float32)
     matrix, _ = cv2.estimateAffinePartial2D(points, np.array(TEMPLATES["ffhq"].points))
     expected = cv2.warpAffine(
-        photo, similarity(points, TEMPLATES["ffhq"].at(512)), (512, 512), borderValue=(135, 133, 132)
+        photo, similarity(points, TEMPLATES["ffhq"].at(512)), (512, 512), borderValue=(132, 133, 135)
     )
     found = align(photo, points, 512, "ffhq")
     assert difference(found, expected)[0] <= 8
-    assert (found[0, 0] == (135, 133, 132)).all()
+    assert (found[0, 0] == (132, 133, 135)).all()
     assert np.abs(matrix - similarity(points, TEMPLATES["ffhq"].at(512))).max() < 5  # by another method
 
 
@@ -62,9 +63,14 @@ def test_warping_is_that_of_opencv_also_beyond_the_picture(photo):
     assert difference(warp(photo, matrix, 500, (10, 20, 30)), expected)[0] <= 8
 
 
-def test_the_square_around_a_box_has_its_longer_side_and_stays_in_the_picture(photo):
+def test_the_square_around_a_box_has_its_longer_side_and_is_black_outside_the_picture(photo):
     found = crop_box(photo, np.array([400.0, 200.0, 500.0, 360.0]), 160)
     np.testing.assert_array_equal(found, photo[200:360, 370:530])
     corner = crop_box(photo, np.array([-30.0, -40.0, 70.0, 80.0]), 120)
-    np.testing.assert_array_equal(corner, photo[:120, :120])
-    assert crop_box(photo, np.array([0.0, 0.0, 5000.0, 5000.0]), 64).shape == (64, 64, 3)
+    np.testing.assert_array_equal(corner[40:, 40:], photo[:80, :80])
+    assert not corner[:40].any() and not corner[:, :40].any()
+    smaller = crop_box(photo, np.array([400.0, 200.0, 500.0, 360.0]), 64)
+    expected = Image.fromarray(photo[200:360, 370:530]).resize((64, 64), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(smaller, np.asarray(expected))
+    with pytest.raises(ValueError, match="which is empty"):
+        crop_box(photo, np.array([40.0, 40.0, 40.0, 40.0]), 64)
