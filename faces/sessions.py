@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Literal
 Role = Literal["detection", "recognition", "other"]
 CPU = "CPUExecutionProvider"
 QUIET = 3  # severity of onnxruntime's own log: errors alone
+THREADS = 8  # more make these small networks no faster
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,7 @@ def open_network(path: Path, providers: Sequence[str] = (CPU,)) -> Network:
     """Open an ONNX file.
 
     Raises:
-        ValueError: onnxruntime is not installed, the file is no ONNX model, or a provider is not there.
+        ValueError: onnxruntime is not installed, the file is no ONNX model, or a provider is missing or cannot start.
     """
     runtime = onnxruntime()
     if missing := [each for each in providers if each not in runtime.get_available_providers()]:
@@ -80,12 +82,19 @@ def open_network(path: Path, providers: Sequence[str] = (CPU,)) -> Network:
         )
     options = runtime.SessionOptions()
     options.log_severity_level = QUIET
+    options.intra_op_num_threads = min(THREADS, os.cpu_count() or 1)
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # torch's threads need the cores
     try:
         session = runtime.InferenceSession(str(path), options, providers=list(providers))
     except Exception as error:  # onnxruntime has an error class for each code, below Exception
         raise ValueError(
             f"{path.name} cannot be opened as an ONNX model ({_first_line(error)}): get the file again."
         ) from error
+    if CPU not in providers and not set(providers) & set(session.get_providers()):  # it takes the CPU without a word
+        raise ValueError(
+            f"onnxruntime lists {' and '.join(providers)}, but cannot start it for {path.name}: choose another "
+            "provider, or install what it needs, such as the CUDA libraries of its version."
+        )
     inputs, outputs = session.get_inputs(), session.get_outputs()
     return Network(
         path,

@@ -3,6 +3,7 @@
 import importlib
 import shutil
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -83,6 +84,19 @@ def test_a_provider_that_is_not_there_is_refused_with_those_that_are(pack):
     assert "CPUExecutionProvider" in available_providers()
     with pytest.raises(ValueError, match="on NoSuchProvider here: choose one of .*CPUExecutionProvider"):
         FaceAnalyser.load(pack, ("NoSuchProvider",))
+
+
+def test_a_provider_that_is_there_and_cannot_start_is_named(pack, monkeypatch):
+    """onnxruntime takes the CPU instead, and says so on its own log alone."""
+    runtime = importlib.import_module("onnxruntime")
+    listed = SimpleNamespace(**vars(runtime))
+    listed.get_available_providers = lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    listed.InferenceSession = lambda path, options, providers: runtime.InferenceSession(path, options)
+    monkeypatch.setitem(sys.modules, "onnxruntime", listed)
+    with pytest.raises(ValueError, match="lists CUDAExecutionProvider, but cannot start it for det_10g.onnx"):
+        FaceAnalyser.load(pack, ("CUDAExecutionProvider",))
+    both = FaceAnalyser.load(pack, ("CUDAExecutionProvider", "CPUExecutionProvider"))
+    assert len(both.find(SHOWN)) == 2
 
 
 def test_without_onnxruntime_it_says_what_to_install(pack, monkeypatch):
