@@ -3,7 +3,7 @@
 import hashlib
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -14,6 +14,10 @@ import numpy.typing as npt
 from ...faces import Face, FaceAnalyser
 from .. import input_checks
 
+SIZES: Mapping[str, Callable[[int], Any]] = {  # attributes of insightface's detectors -> their value for a square
+    "input_size": lambda size: (size, size),
+    "input_sizes": lambda size: [(size, size)],  # since version 2.1, which looks in all of them
+}
 KEPT = 512  # pictures whose faces are remembered
 
 Picture = npt.NDArray[np.uint8]  # RGB, (H, W, 3)
@@ -65,7 +69,8 @@ def _found_by_insightface(analysis: Any, picture: Picture, sizes: Sequence[int])
     blue_first = np.ascontiguousarray(picture[..., ::-1])
     with _input_size_restored(analysis.det_model):
         for size in sizes:
-            analysis.det_model.input_size = (size, size)
+            for name in _sizes(analysis.det_model):
+                setattr(analysis.det_model, name, SIZES[name](size))
             if found := analysis.get(blue_first):
                 return [_face(each, size) for each in found]
     return []
@@ -74,11 +79,17 @@ def _found_by_insightface(analysis: Any, picture: Picture, sizes: Sequence[int])
 @contextmanager
 def _input_size_restored(detector: Any) -> Iterator[None]:
     """Leave a detector as it was: nodes of other packs use it too."""
-    before = detector.input_size
+    before = {name: getattr(detector, name) for name in _sizes(detector)}
     try:
         yield
     finally:
-        detector.input_size = before
+        for name, value in before.items():
+            setattr(detector, name, value)
+
+
+def _sizes(detector: Any) -> list[str]:
+    """The attributes that say in which squares a detector looks."""
+    return [name for name in SIZES if getattr(detector, name, None) is not None]
 
 
 def _face(found: Any, size: int) -> Face:

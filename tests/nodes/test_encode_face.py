@@ -187,6 +187,17 @@ def test_an_object_of_another_pack_is_asked_as_insightface_is_and_left_as_it_was
     assert analysis.det_model.input_size == (96, 96)
 
 
+def test_a_detector_that_looks_in_several_squares_looks_in_the_one_that_is_meant():
+    """Version 2.1 of insightface has a list of squares, beside which it does not read `input_size`."""
+    analysis, seen = Analysis(face(), seen_at=512), []
+    analysis.det_model.input_sizes = [(128, 128), (640, 640)]
+    get = analysis.get
+    analysis.get = lambda picture: seen.append(analysis.det_model.input_sizes) or get(picture)
+    features(analysis, pictures())
+    assert seen == [[(640, 640)], [(576, 576)], [(512, 512)]]
+    assert analysis.det_model.input_sizes == [(128, 128), (640, 640)]
+
+
 def test_a_picture_is_looked_through_once():
     analysis, other, image = two(), two(), pictures(2)
     features(analysis, image)
