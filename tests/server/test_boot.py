@@ -35,7 +35,7 @@ NODES = {
     "ImagePromptModelReport": ["STRING"],
     "ImagePromptSaveFeatures": ["STRING"],
     "ImagePromptLoadFeatures": ["CLIP_VISION_OUTPUT", "CLIP_VISION_OUTPUT"],
-    "ImagePromptMiddleBlock": ["IPADAPTER"],
+    "ImagePromptMiddleBlock": ["IPADAPTER,INSTANTID,PULID"],
 }
 WIDGETS = {  # in the order in which `widgets_values` of saved workflows lists them
     "ImagePromptLoadEncoder": ["encoder_name", "variant", "dtype", "image_size"],

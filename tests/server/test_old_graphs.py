@@ -320,7 +320,8 @@ def test_a_node_is_described_as_the_other_pack_describes_it(object_info, id):
         group: {name: given for name, _, optional, _ in about["inputs"] if optional is (group == "optional")}
         for group, given in (("required", None), ("optional", None))
     }
-    assert {group: list(some) for group, some in groups.items() if some} == info["input_order"]
+    order = {group: names for group, names in info["input_order"].items() if names}
+    assert {group: list(some) for group, some in groups.items() if some} == order
     for name, kind, _, options in about["inputs"]:
         found, *rest = inputs(info)[name]
         assert isinstance(found, list) if kind == "FILES" else found == kind, name

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from comfy.model_patcher import ModelPatcher
 
+from image_prompt.devtools import published
 from image_prompt.faces import align
+from image_prompt.nodes.compat.middle import IPAdapterMiddleBlock
 from image_prompt.nodes.compat.node import node_class
 from image_prompt.nodes.compat.table import NODES
+from image_prompt.nodes.encoding.features import ImageFeatures
 from image_prompt.nodes.loading.adapter import AdapterOptions
 from image_prompt.nodes.loading.wires import as_adapter
 
@@ -132,6 +136,49 @@ def test_the_node_of_2023_is_told_which_kind_it_has_and_cuts_out_256_pixels(v2, 
     for each in here.calls(model):
         assert each.out is not None
     here.check(here.calls(model), prompt)
+
+
+def kolors() -> ModelPatcher:
+    """An SDXL model like Kolors, with the projection of its text that other packs keep."""
+    model = tiny.unet("SDXL")
+    model.model.adm_channels = 5632  # by which Kolors is told from SDXL
+    model.model.diffusion_model.encoder_hid_proj = tiny.fill(torch.nn.Linear(4096, 2048), 8)
+    return model
+
+
+def narrow(context: int) -> published.Shapes:
+    """The projection of Kolors FaceID plus with a narrow feed-forward, which has 134 million numbers otherwise."""
+    shapes = published.identity_perceiver(4096, width=32, tokens=6, depth=1)
+    feed = "perceiver_resampler.layers.0.1"
+    return shapes | {f"{feed}.1.weight": (64, 4096), f"{feed}.3.weight": (4096, 64)}
+
+
+def test_kolors_reads_the_normalised_identity_and_an_aligned_crop_of_336_pixels(apply):
+    model, image, encoder = kolors(), PICTURES[:1], tiny.encoder(width=32, projection=25, patch=56, size=336)
+    raw = published.nested(tiny.file_for(model, narrow))
+    (on,) = IPAdapterMiddleBlock.execute(raw).args
+    given = {"image": image, "clip_vision": encoder, "insightface": Finder(), "weight": 0.7}
+    more = {"weight_faceidv2": 0.6, "weight_kolors": 1.3}
+    found, crops = CLASSES["IPAdapterFaceIDKolors"]().apply_ipadapter(model, on, **given, **more)
+    expected = world().crops(image, 336)
+    assert crops.shape == expected.shape and (crops - expected).abs().max() <= 8 / 255
+
+    def hidden(shown):
+        pixels = formulas.pixel_values(shown, size=336)
+        want = ("penultimate_hidden_states",)
+        return encoder.features(pixels, None, want=want, on_chunk=lambda count: None)[want[0]].float()
+
+    def features(identity, shown):
+        looks = {"face_embeds_raw": identity, "face_box_penultimate": hidden(shown)}
+        return ImageFeatures(**looks, negative_penultimate=None, encoder="")
+
+    nobody = features(torch.zeros(1, 512), formulas.black(size=336))
+    options = AdapterOptions(shortcut=0.6, text_scale=1.3)
+    adapter, face = as_adapter(raw).with_options(options), features(world().identities(image), crops)
+    ours = apply(model, adapter, face, 0.7, negative=nobody)
+    outputs = [tiny.sample(each, "SDXL") for each in (found, ours, model)]
+    torch.testing.assert_close(outputs[0], outputs[1], rtol=1e-4, atol=1e-4)
+    assert (outputs[0] - outputs[2]).abs().max() > 0.01
 
 
 def test_faces_are_looked_for_in_smaller_squares_and_the_finder_is_left_as_it_was():
