@@ -12,6 +12,7 @@ from .containers import LAYER_KEY, AdapterParts, normalise
 from .families import Family, Hints, alike, hint_of, told_apart
 from .families.base_models import BaseModel
 from .loading import Ops, Read, StateDict, check_shapes, first, shape_of
+from .lora import check_lora
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,17 @@ def load_adapter(
             f"{layers.base.context_width}."
         )
     check_shapes(plan.state_dict(), parts.state_dict())
-    _check_dtypes(parts.state_dict())
+    check_lora(parts.lora, layers.widths, layers.base.context_width)
+    _check_dtypes({**parts.state_dict(), **parts.lora})
     loaded = normalise(sd, read) if read else parts
-    weights = {key: tensor.to(device=device, dtype=dtype) for key, tensor in loaded.state_dict().items()}
-    _check_values(weights)
+    weights, lora = (
+        {key: tensor.to(device=device, dtype=dtype) for key, tensor in tensors.items()}
+        for tensors in (loaded.state_dict(), loaded.lora)
+    )
+    _check_values({**weights, **lora})
     adapter = build(ops, dtype)
     adapter.load_state_dict(weights, strict=True, assign=True)
-    adapter.lora = {key: tensor.to(device=device, dtype=dtype) for key, tensor in loaded.lora.items()}
+    adapter.lora = lora
     return adapter.requires_grad_(False).eval()
 
 

@@ -6,7 +6,7 @@ Both hold the same weights, so one of them is applied. Neither has an alpha: the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor
 
@@ -51,9 +51,29 @@ def pairs(lora: Lora) -> Iterator[tuple[int, bool, str, Tensor, Tensor]]:
         match = INNER.fullmatch(key)
         other = key.replace(".down.", ".up.") if ".down." in key else key.replace(".up.", ".down.")
         if match is None or other not in lora:
-            raise ValueError(f"The LoRA in the adapter file is damaged: {key} is odd, or stands alone.")
+            raise ValueError(f"The LoRA is damaged: {key} is odd, or stands alone.")
         if match[3] == "down":
             yield int(match[1]) // 2, bool(int(match[1]) % 2), match[2], down, lora[other]
+
+
+def check_lora(lora: Lora, widths: Sequence[int], context_width: int) -> None:
+    """Check that a LoRA fits the attentions of a model.
+
+    widths: of the cross-attentions, in the order of the file, as `IPAdapter.layer_widths`
+
+    Raises:
+        ValueError: it has odd keys, halves of pairs, or shapes of another model.
+    """
+    for layer, is_cross, to, down, up in pairs(lora):
+        name = f"{2 * layer + is_cross}.to_{to}"
+        if layer >= len(widths):
+            raise ValueError(f"The LoRA does not fit: it has {name}, and the adapter has {len(widths)} layers.")
+        read = context_width if is_cross and to in ("k", "v") else widths[layer]
+        if down.ndim != 2 or up.shape != (widths[layer], len(down)) or down.shape[1] != read:
+            raise ValueError(
+                f"The LoRA does not fit: {name} is {list(up.shape)} times {list(down.shape)}, expected "
+                f"[{widths[layer]}, rank] times [rank, {read}]."
+            )
 
 
 def _path(match: re.Match[str]) -> str:

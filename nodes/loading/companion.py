@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ...ip_adapter.lora import from_companion
+from ...ip_adapter import IPAdapter
+from ...ip_adapter.lora import check_lora, from_companion
 from ...model_files.matching import Need, explain
 from ...tensor_files.weights import named_weights
 from ..folders import LORA_FOLDER, model_path
@@ -32,9 +33,11 @@ def add_companion(adapter: ImagePromptAdapter, folder: str, name: str) -> None:
         given = f"{adapter.name} was trained together with a LoRA, and acts more weakly without: its file holds none."
         logging.getLogger(__name__).warning("%s", explain(resolution, given))
         return
-    module.lora = _read(resolution.found.file.name)
+    module.lora = _read(resolution.found.file.name, module)
 
 
-def _read(name: str) -> dict[str, Tensor]:
+def _read(name: str, adapter: IPAdapter) -> dict[str, Tensor]:
     with named_weights(model_path(LORA_FOLDER, name), name) as weights:
-        return from_companion({key: weights.read(key) for key in weights.tensors})
+        lora = from_companion({key: weights.read(key) for key in weights.tensors})
+        check_lora(lora, adapter.layer_widths, adapter.context_width)
+        return lora
