@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 Value = str | int | float | bool | None
 
-FACES = "It works with faces, and this pack has no other nodes for them."
+FACES = "It works with faces. Put Load Face Analyser and Encode Face Prompt in its place by hand."
 TILES = "It lets every tile of an image act in its own part of the picture, which no other node here does."
 ENHANCER = "It blends an image with its tiles before the adapter reads them, which no other node here does."
 LISTS = "It makes lists of numbers or images for animations, which no other node here reads."

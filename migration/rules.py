@@ -9,7 +9,7 @@ from typing import Any
 
 from .graph import PRIMITIVE, Graph, Node, Source, Stays
 from .layers import LIMIT, Base, Layers, layers_of, listed_layers
-from .old_nodes import OLD_NODES, V1_ENCODER
+from .old_nodes import FACES, OLD_NODES, V1_ENCODER
 from .our_nodes import REFERENCES
 
 FACE_FILE = re.compile(r"face-?_?id|portrait|instant-?id", re.IGNORECASE)
@@ -360,7 +360,7 @@ class Rules:
 
     def _check_pictures(self, node: Node) -> None:
         if isinstance(node.get("insightface"), Source):
-            raise Stays("It reads faces, and this pack has no other nodes for them.")
+            raise Stays(FACES)
         if self.constant(node, "noise"):
             raise Stays(NOISY)
 
