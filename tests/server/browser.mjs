@@ -113,8 +113,7 @@ function lookAtCanvas() {
     const painted = new Set()
     for (const node of nodes) node.onDrawForeground = () => painted.add(node)
     window.app.canvas.setDirty(true, true)
-    for (let frame = 0; frame === 0 || (painted.size < nodes.length && frame < 50); frame++) // a busy machine paints late
-      await new Promise((resolve) => setTimeout(resolve, 100))
+    await new Promise((resolve) => setTimeout(resolve, 100))
     return {
       nodes: nodes.map((node) => ({ type: node.type, drawn: painted.has(node), height: node.size[1] })),
       texts: [...document.querySelectorAll('.dom-widget')].map((each) => each.innerText)
