@@ -65,11 +65,24 @@ class Detector:
         square, scale = fitted(picture, size)
         values = ((square.astype(np.float32) - MEAN) / SCALE).transpose(2, 0, 1)[None]
         outputs = [each[0] if each.ndim == 3 else each for each in self.network.run(np.ascontiguousarray(values))]
+        self._check_shapes(outputs, size)
         scores, boxes, points = (np.concatenate(each) for each in zip(*self._decoded(outputs, size)))
         order = np.argsort(-scores, kind="stable")
         scores, boxes, points = scores[order], boxes[order] / scale, points[order] / scale
         kept = surest(boxes, scores)
         return Found(boxes[kept], scores[kept], points[kept], size)
+
+    def _check_shapes(self, outputs: Sequence[Array], size: int) -> None:
+        """Raise a ValueError unless the outputs are the scores, boxes and points of the anchors of each stride."""
+        anchors = [(size // stride) ** 2 * self.anchors for stride in self.strides]
+        wanted = [(count, width) for width in (1, 4, 10) for count in anchors]
+        if (given := [each.shape for each in outputs]) != wanted:
+            odd = next(number for number, shape in enumerate(wanted) if given[number] != shape)
+            raise ValueError(
+                f"{self.network.path.name} is no SCRFD with points: its output {self.network.outputs[odd]} is "
+                f"{list(given[odd])} for a square of {size} pixels, and that of a SCRFD {list(wanted[odd])}. Use "
+                "det_10g.onnx of buffalo_l, or scrfd_10g_bnkps.onnx of antelopev2."
+            )
 
     def _decoded(self, outputs: Sequence[Array], size: int) -> list[tuple[Array, Array, Array]]:
         """Scores, boxes and points of the anchors that are faces, for each stride."""

@@ -41,8 +41,18 @@ class Network:
         return "other"
 
     def run(self, values: Any) -> list[Any]:
-        """What it makes of the values of its input: one array for each output."""
-        return self.session.run(list(self.outputs), {self.inputs[0]: values})
+        """What it makes of the values of its input: one array for each output.
+
+        Raises:
+            ValueError: it takes no such values, or fails.
+        """
+        try:
+            return self.session.run(list(self.outputs), {self.inputs[0]: values})
+        except Exception as error:  # onnxruntime has an error class for each code, below Exception
+            raise ValueError(
+                f"{self.path.name} cannot be run on a picture of {values.shape[3]}x{values.shape[2]} pixels "
+                f"({_first_line(error)}): get the file again, or choose another provider."
+            ) from error
 
 
 def onnxruntime() -> Any:

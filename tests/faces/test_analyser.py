@@ -137,5 +137,34 @@ def test_the_fixed_square_of_a_detector_is_kept(tmp_path):
     assert {face.looked_at for face in FaceAnalyser.load(place).find(SHOWN)} == {320}
 
 
+@pytest.mark.parametrize(
+    ("file", "shape", "outputs", "words"),
+    [
+        (
+            "det_10g.onnx",
+            [1, 3, "h", "w"],
+            9,
+            r"det_10g.onnx is no SCRFD with points: its output o0 is \[1, 3, 640, 640\]",
+        ),
+        ("det_10g.onnx", [1, 4, "h", "w"], 9, "det_10g.onnx cannot be run on a picture of 640x640 pixels"),
+        ("w600k_r50.onnx", [1, 1, 112, 112], 1, "w600k_r50.onnx cannot be run on a picture of 112x112 pixels"),
+    ],
+)
+def test_a_network_of_another_kind_is_refused(tmp_path, file, shape, outputs, words):
+    """It has as many outputs as the right one."""
+    place = write_pack(tmp_path)
+    names = [f"o{number}" for number in range(outputs)]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["input.1"], [name]) for name in names],
+        "other",
+        [onnx.helper.make_tensor_value_info("input.1", onnx.TensorProto.FLOAT, shape)],
+        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in names],
+    )
+    opset = [onnx.helper.make_opsetid("", 13)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), str(place / file))
+    with pytest.raises(ValueError, match=words):
+        FaceAnalyser.load(place).find(SHOWN)
+
+
 def test_zeros_have_no_direction():
     assert not normed(np.zeros(512)).any()
