@@ -86,14 +86,15 @@ def similarity(points: Array, wanted: Array) -> Array:
     points, wanted: (N, 2)
 
     Raises:
-        ValueError: all points are the same.
+        ValueError: all points are the same, or not finite.
     """
     points, wanted = points.astype(np.float64), wanted.astype(np.float64)
     centre, goal = points.mean(0), wanted.mean(0)
     around, about = points - centre, wanted - goal
     variance = float((around**2).sum())
-    if not variance:
-        raise ValueError("The five points of the face are one and the same, so it cannot be aligned.")
+    if not variance or not np.isfinite(variance):
+        wrong = "NaN or infinite" if variance else "one and the same"
+        raise ValueError(f"The five points of the face are {wrong}, so it cannot be aligned.")
     # of two dimensions: a + ib is the complex number that turns and scales the one onto the other
     real = float((around * about).sum()) / variance
     imaginary = float((around[:, 0] * about[:, 1] - around[:, 1] * about[:, 0]).sum()) / variance

@@ -47,9 +47,10 @@ def test_the_template_of_pulid_lies_on_grey(photo):
     assert np.abs(matrix - similarity(points, TEMPLATES["ffhq"].at(512))).max() < 5  # by another method
 
 
-def test_five_points_that_are_one_are_refused(photo):
-    with pytest.raises(ValueError, match="one and the same"):
-        align(photo, np.full((5, 2), 40.0), 112)
+@pytest.mark.parametrize(("value", "words"), [(40.0, "one and the same"), (np.nan, "NaN or infinite")])
+def test_five_points_that_say_no_place_are_refused(photo, value, words):
+    with pytest.raises(ValueError, match=words):
+        align(photo, np.full((5, 2), value), 112)
 
 
 @pytest.mark.parametrize("width, height", [(640, 443), (100, 300), (1900, 1400), (1, 1)])
