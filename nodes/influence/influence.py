@@ -408,7 +408,7 @@ def _references(prompt: ImagePrompt) -> list[int | None]:
     keys = prompt.prepared.side("cond")
     if prompt.arrangement == "by picture" or not isinstance(keys, Constant):
         return [None]
-    together = keys.layer(0)[0].shape[1] // prompt.prepared.tokens
+    together = keys.layer(0)[0].shape[1] // prompt.prepared.layer_tokens[0]
     return list(range(keys.rows if prompt.arrangement == "each" else together))
 
 

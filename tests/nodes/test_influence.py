@@ -10,12 +10,14 @@ from comfy.patcher_extension import WrappersMP
 from test_calls import animatediff_window, core_window, inner_tiles, tiled, windows
 from torch.nn import functional as F
 
+from image_prompt.devtools import published
 from image_prompt.ip_adapter import OWN, Course, Frame, Share, Strength
 from image_prompt.nodes.applying.attach import attach, attach_to_conditions, image_prompt, matching_sites
 from image_prompt.nodes.applying.hosts.unet import CrossAttentionPatch
 from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.applying.masks import Place
 from image_prompt.nodes.applying.sampling import CARRIED
+from image_prompt.nodes.encoding.features import ImageFeatures
 from image_prompt.nodes.influence import influence as module
 from image_prompt.nodes.influence.influence import Influence
 from image_prompt.nodes.influence.record_influence import RecordInfluence
@@ -424,3 +426,17 @@ def test_a_picture_is_drawn_once_a_step_where_somebody_looks(model, adapter, two
     assert called == [0, 1, 2] and ended == ["7"]
     picture = drawn[-1][2]
     assert picture.shape == (128, 256, 3) and 0 <= picture.min() and picture.max() <= 1 and picture.std() > 0.01
+
+
+def test_a_reference_of_which_each_layer_takes_a_part_has_a_map(apply):
+    """In CSGO, the down blocks take the tokens of the content, and the up blocks those of the style."""
+    model = tiny.unet("SDXL")
+    file = tiny.file_for(model, lambda context: published.content_and_style(context, 32))
+    layers = {f"ip_adapter.{2 * number + 1}." for number in range(60)}  # those of the middle block are left out
+    kept = {
+        key: each for key, each in file.items() if key.startswith("image_proj.") or key[: key.index("to_")] in layers
+    }
+    features = ImageFeatures(penultimate_hidden_states=torch.rand(1, 9, 32), negative_penultimate=None, encoder="")
+    patched, influence = recorded(apply(model, tiny.wrapped(kept), features))
+    tiny.sample(patched, "SDXL")
+    assert len(influence.record.maps) == 1 and influence.record.maps.max() > 0
