@@ -172,13 +172,14 @@ def _features(
     made = face_features(given, names)
     made = averaged(made) if combine == AVERAGE else made
     encoder = given.encoder
+    side = ALIGNED if encoder is None else encoder.image_size
     read = set(NEGATIVES.values()) if reader is None else {NEGATIVES.get(each.negative) for each in reader.module.reads}
     empty = {} if encoder is None else {name: each for name, each in empty_picture(encoder).items() if name in read}
     features = ImageFeatures(
         **{"negative_penultimate": None, **empty},
         encoder="" if encoder is None else encoder.name,
         kept_for="" if reader is None else reader.name,
-        image_sizes=[(3, ALIGNED, ALIGNED)] * len(next(iter(made.values()))),
+        image_sizes=[(3, side, side)] * len(next(iter(made.values()))),
         **made,
     )
     if reader is not None:

@@ -230,3 +230,8 @@ def test_for_an_adapter_only_what_it_reads_is_made_and_it_acts(model, encoder, k
     first, second = (ApplyImagePrompt.execute(model, adapter, each).args[0] for each in (found, every))
     assert torch.equal(tiny.sample(first, "SD1.5"), tiny.sample(second, "SD1.5"))
     assert not torch.equal(tiny.sample(first, "SD1.5"), tiny.sample(model, "SD1.5"))
+
+
+def test_the_size_of_pictures_is_that_which_the_encoder_reads(encoder):
+    found = features(two(), pictures(2), clip_vision=encoder)
+    assert found.image_sizes == [(3, encoder.image_size, encoder.image_size)] * 2
