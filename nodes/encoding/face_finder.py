@@ -18,6 +18,7 @@ SIZES: Mapping[str, Callable[[int], Any]] = {  # attributes of insightface's det
     "input_size": lambda size: (size, size),
     "input_sizes": lambda size: [(size, size)],  # since version 2.1, which looks in all of them
 }
+PARTS = {"bbox": (4,), "kps": (5, 2), "embedding": (512,)}  # what is read of a face, and its shape
 KEPT = 512  # pictures whose faces are remembered
 
 Picture = npt.NDArray[np.uint8]  # RGB, (H, W, 3)
@@ -93,5 +94,12 @@ def _sizes(detector: Any) -> list[str]:
 
 
 def _face(found: Any, size: int) -> Face:
-    box, points, embedding = (np.asarray(each, np.float32) for each in (found.bbox, found.kps, found.embedding))
+    parts = [getattr(found, name, None) for name in PARTS]
+    box, points, embedding = (np.asarray(each, np.float32) for each in parts)
+    given = {name: each.shape for name, each in zip(PARTS, (box, points, embedding), strict=True)}
+    if odd := next((name for name, shape in PARTS.items() if given[name] != shape), ""):
+        raise ValueError(
+            f"The insightface that is connected gives no {odd} of the shape {list(PARTS[odd])} for a face: load all "
+            "models of its pack, those for recognition and for detection with points, or connect Load Face Analyser."
+        )
     return Face(box=box, score=float(found.det_score), points=points, embedding=embedding, looked_at=size)

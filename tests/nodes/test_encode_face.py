@@ -232,6 +232,16 @@ def test_for_an_adapter_only_what_it_reads_is_made_and_it_acts(model, encoder, k
     assert not torch.equal(tiny.sample(first, "SD1.5"), tiny.sample(model, "SD1.5"))
 
 
+@pytest.mark.parametrize(
+    ("part", "value"), [("embedding", None), ("embedding", np.ones(256, np.float32)), ("kps", None), ("bbox", None)]
+)
+def test_a_face_of_another_pack_without_what_is_read_is_refused(part, value):
+    odd = face()
+    setattr(odd, part, value)
+    with pytest.raises(ValueError, match=f"The insightface that is connected gives no {part} of the shape"):
+        encode(Analysis(odd), pictures())
+
+
 def test_the_size_of_pictures_is_that_which_the_encoder_reads(encoder):
     found = features(two(), pictures(2), clip_vision=encoder)
     assert found.image_sizes == [(3, encoder.image_size, encoder.image_size)] * 2
