@@ -33,7 +33,7 @@ ANY_ADAPTER = "IMAGE_PROMPT_ADAPTER,IPADAPTER"  # inputs take those of other pac
 
 OUR_NODES: Mapping[str, OurNode] = {
     "ImagePromptLoadAdapter": OurNode(
-        "Load IP-Adapter", {}, {"adapter_name": ("COMBO", None)}, (("adapter", ADAPTER),)
+        "Load IP-Adapter", {}, {"adapter_name": ("COMBO", None), "variant": ("COMBO", "auto")}, (("adapter", ADAPTER),)
     ),
     "ImagePromptLoadModels": OurNode(
         "Load Image Prompt Models",
@@ -43,15 +43,18 @@ OUR_NODES: Mapping[str, OurNode] = {
     ),
     "ImagePromptEncode": OurNode(
         "Encode Image Prompt",
-        {"clip_vision": "CLIP_VISION", "image": "IMAGE", "adapter": ANY_ADAPTER, "mask": "MASK"},
+        {"clip_vision": "CLIP_VISION", "image": "IMAGE", "adapter": ANY_ADAPTER, "mask": "MASK", "clip": "CLIP"},
         {
             "crop": ("COMBO", "center"),
             "background": ("COMBO", "black"),
             "outside": ("COMBO", "background"),
             "margin": ("FLOAT", 0.1),
             "tiles": ("INT", 2),
+            "instruction": ("STRING", ""),
+            "prompt": ("STRING", ""),
         },
         (("features", FEATURES), ("seen", "IMAGE")),
+        tall=4,
     ),
     "ImagePromptCombine": OurNode(
         "Combine Image Prompts",

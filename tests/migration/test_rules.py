@@ -56,7 +56,7 @@ def test_a_linear_weight_becomes_one_apply_node():
     encode = linked(made, given["features"])
     assert encode["class_type"] == "ImagePromptEncode"
     assert encode["inputs"]["image"] == ["4", 0] and encode["inputs"]["clip_vision"] == ["3", 0]
-    assert made["2"] == {"class_type": "ImagePromptLoadAdapter", "inputs": {"adapter_name": SDXL}}
+    assert made["2"] == {"class_type": "ImagePromptLoadAdapter", "inputs": {"adapter_name": SDXL, "variant": "auto"}}
     assert made["10"]["inputs"]["model"] == ["9", 0]
 
 
@@ -410,7 +410,10 @@ def test_a_loader_that_others_read_stays_and_ours_is_beside_it():
     made = nodes({**applied("IPAdapterAdvanced"), "8": tiled})
     assert made["2"]["class_type"] == "IPAdapterModelLoader" and made["8"]["inputs"]["ipadapter"] == ["2", 0]
     adapter = made["9"]["inputs"]["adapter"]
-    assert linked(made, adapter) == {"class_type": "ImagePromptLoadAdapter", "inputs": {"adapter_name": SDXL}}
+    assert linked(made, adapter) == {
+        "class_type": "ImagePromptLoadAdapter",
+        "inputs": {"adapter_name": SDXL, "variant": "auto"},
+    }
 
 
 # -------------------------------------------------------------------------------------------------------- what stays
