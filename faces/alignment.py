@@ -113,7 +113,8 @@ def crop_box(picture: Array, box: Array, size: int) -> Array:
     """
     left, top, right, bottom = map(float, box)
     half, x, y = max(right - left, bottom - top) / 2, (left + right) / 2, (top + bottom) / 2
-    square = Image.fromarray(picture).crop(tuple(map(round, (x - half, y - half, x + half, y + half))))
+    sides = x - half, y - half, x + half, y + half
+    square = Image.fromarray(picture).crop((round(sides[0]), round(sides[1]), round(sides[2]), round(sides[3])))
     if not all(square.size):
         raise ValueError(f"The box of a face is {list(map(float, box))}, which is empty: nothing can be cut out.")
     return np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
