@@ -39,6 +39,8 @@ def warp(picture: Array, matrix: Array, size: int, border: tuple[int, int, int] 
     y, x = np.mgrid[:size, :size].astype(np.float64)
     places = np.stack([x, y], axis=-1) - matrix[:, 2]
     places = places @ turn.T  # (size, size, 2), x and y in the picture
+    (first, top), (last, bottom) = _bounds(places, picture)
+    picture, places = picture[top:bottom, first:last], places - (first, top)
     height, width = picture.shape[:2]
     framed = np.empty((height + 2, width + 2, 3), np.float32)
     framed[:] = border
@@ -49,6 +51,12 @@ def warp(picture: Array, matrix: Array, size: int, border: tuple[int, int, int] 
     upper = framed[top, left] * (1 - across) + framed[top, left + 1] * across
     lower = framed[top + 1, left] * (1 - across) + framed[top + 1, left + 1] * across
     return _as_bytes(upper * (1 - down) + lower * down)
+
+
+def _bounds(places: Array, picture: Array) -> Array:
+    """The first and the last corner, (2, 2) of x and y, of the part of a picture that lies around places (..., 2)."""
+    ends = np.stack([np.floor(places.min((0, 1))) - 1, np.ceil(places.max((0, 1))) + 2])
+    return ends.clip(0, picture.shape[1::-1]).astype(np.int64)
 
 
 def _as_bytes(values: Array) -> Array:

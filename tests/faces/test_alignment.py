@@ -1,5 +1,7 @@
 """Alignment equals that of insightface, and its crops those of OpenCV."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -51,6 +53,17 @@ def test_the_template_of_pulid_lies_on_grey(photo):
 def test_five_points_that_say_no_place_are_refused(photo, value, words):
     with pytest.raises(ValueError, match=words):
         align(photo, np.full((5, 2), value), 112)
+
+
+def test_of_a_large_picture_only_the_face_is_computed():
+    large = np.zeros((4000, 6000, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        align(large, TEMPLATES["arcface"].at(300) + (5000, 3000), 112)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < large.nbytes / 4
 
 
 @pytest.mark.parametrize("width, height", [(640, 443), (100, 300), (1900, 1400), (1, 1)])
