@@ -7,6 +7,7 @@ ComfyUI-Impact-Pack take the first value.
 import inspect
 
 import pytest
+import stand_ins
 import tiny
 import torch
 
@@ -232,9 +233,12 @@ def test_inspire_and_impact_offer_the_weight_types_of_the_node():
 
 
 @pytest.mark.parametrize("names", [{"provider": "CPU", "model_name": "buffalo_l"}, {"provider": "CPU"}])
-def test_inspire_loads_the_recognition_of_faces(names):
-    with pytest.raises(ValueError, match="face"):
-        CLASSES["IPAdapterInsightFaceLoader"]().load_insightface(**names)
+def test_inspire_loads_the_recognition_of_faces(names, folders):
+    stand_ins.write_pack(folders / "insightface" / "models")
+    faces = CLASSES["IPAdapterInsightFaceLoader"]().load_insightface(**names)[0]
+    faces.det_model.input_size = (640, 640)
+    (found,) = faces.get(stand_ins.picture((200, 210, stand_ins.RED))[..., ::-1])
+    assert found.normed_embedding.shape == (512,) and found.kps.shape == (5, 2)
 
 
 def test_inspire_loads_an_adapter(folders, model, image, encoder, plain):
