@@ -87,9 +87,19 @@ def working_memory(adapter: IPAdapter, cond: Features, uncond: Features) -> int:
     return torch.float32.itemsize * (weight + max(states, chunk))
 
 
-def kept_memory(adapter: IPAdapter, cond: Features, uncond: Features, layers: Sequence[int], dtype: torch.dtype) -> int:
-    """An upper bound for the bytes of the tokens of these features, and of the keys and values that `project` makes."""
-    count = (_count(cond) + _count(uncond)) * adapter.count_tokens(cond)
+def kept_memory(
+    adapter: IPAdapter,
+    cond: Features,
+    uncond: Features,
+    layers: Sequence[int],
+    dtype: torch.dtype,
+    zero_tokens: int = 0,
+) -> int:
+    """An upper bound for the bytes of the tokens of these features, and of the keys and values that `project` makes.
+
+    zero_tokens: as `TokenOptions`
+    """
+    count = (_count(cond) + _count(uncond)) * (adapter.count_tokens(cond) + zero_tokens)
     widths = sum(adapter.layer_widths[layer] for layer in layers)
     return count * (2 * widths * dtype.itemsize + adapter.token_width * torch.float32.itemsize)
 

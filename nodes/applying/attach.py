@@ -7,7 +7,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP
 
-from ...ip_adapter import Features, Strength, match_layers
+from ...ip_adapter import Features, IPAdapter, Strength, match_layers
 from ...model_files.matching import APPLIED_TO, Need
 from ..activity import timed
 from ..loading.adapter import ImagePromptAdapter
@@ -60,7 +60,7 @@ def image_prompt(
             factors=factors,
             dtype=_dtype(model),
             load_device=model.load_device,
-            text_projection=text_projection(model) if adapter.module.family.through_model else None,
+            text_projection=text_projection(model, adapter.module) if adapter.module.family.through_model else None,
         )
     lora = lora_of(adapter)
     combine = adapter.combine
@@ -131,17 +131,26 @@ def matching_sites(model: ModelPatcher, adapter: ImagePromptAdapter) -> dict[Sit
     return {sites[block]: layer for block, layer in matched.items()}
 
 
-def text_projection(model: ModelPatcher) -> torch.nn.Module:
+def text_projection(model: ModelPatcher, adapter: IPAdapter) -> torch.nn.Module:
     """The model's own projection of text to the context of its attentions, which a Kolors model has.
 
+    adapter: the one whose tokens go through it
+
     Raises:
-        ValueError: it has none.
+        ValueError: it has none, or one of other widths.
     """
     found = getattr(model.get_model_object("diffusion_model"), "encoder_hid_proj", None)
-    if found is None:
+    shape = tuple(getattr(getattr(found, "weight", None), "shape", ()))
+    if found is None or len(shape) != 2:
         raise ValueError(
             "The tokens of Kolors FaceID plus go through encoder_hid_proj, which this model does not have: load Kolors "
             "with nodes that keep it (those of ComfyUI-Kolors-MZ), or use Kolors-IP-Adapter-Plus."
+        )
+    wanted = adapter.context_width, adapter.token_width
+    if shape != wanted:
+        raise ValueError(
+            f"{adapter.title} makes tokens {wanted[1]} wide for layers that take {wanted[0]}, and encoder_hid_proj of "
+            f"this model turns {shape[1]} into {shape[0]}: use the adapter that was made for this model."
         )
     return found
 

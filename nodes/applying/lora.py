@@ -1,18 +1,21 @@
 """Apply the LoRA of an adapter to a model through ComfyUI's patches of weights, once however often it is asked for."""
 
 import logging
+import uuid
 import weakref
 from typing import Any
 
 import comfy.lora
 import torch
 from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrapperExecutor, WrappersMP
 
 from ...ip_adapter import IPAdapter
 from ...ip_adapter.lora import pairs
 from ..loading.adapter import ImagePromptAdapter
 from .hosts.unet import attention_paths
 from .image_prompt import AdapterLora
+from .sampling import KEY
 
 TO = {"q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0"}  # projections, as LoRAs and as UNets name them
 
@@ -24,18 +27,41 @@ def lora_of(adapter: ImagePromptAdapter) -> AdapterLora | None:
 
 
 def add_lora(model: ModelPatcher, lora: AdapterLora) -> None:
-    """Add a LoRA to a model, unless its weights are patched with it already. It changes `model`, so pass a clone."""
+    """Add a LoRA to a model, unless its weights are patched with it already. It changes `model`, so pass a clone.
+
+    A node for LoRAs may follow and add the same one: then that one counts, and ours is taken away before sampling.
+    """
     patches = _patches(model, lora.adapter)
-    if is_patched(model, patches):
-        logging.getLogger(__name__).info("The LoRA of %s acts already, and is not added again.", lora.adapter.title)
+    if (there := _strength(model, patches)) is not None:
+        level = logging.INFO if there == lora.strength else logging.WARNING
+        logging.getLogger(__name__).log(
+            level,
+            "The LoRA of %s acts already, with a strength of %g, and is not added again.",
+            lora.adapter.title,
+            there,
+        )
         return
     model.add_patches(patches, lora.strength)
+    if not model.get_wrappers(WrappersMP.PREPARE_SAMPLING, KEY):
+        model.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, KEY, _keep_one)
 
 
-def is_patched(model: ModelPatcher, patches: dict[str, Any]) -> bool:
-    """Whether a model has these patches, of whatever strength: from a node for LoRAs, or from another adapter node."""
+def _keep_one(executor: WrapperExecutor, model: ModelPatcher, *args: Any, **kwargs: Any) -> Any:
+    """Take away those of our patches that a node for LoRAs has added as well."""
+    for patches in [each for known in list(_made.values()) for each in known.values()]:
+        key, patch = next(iter(patches.items()))
+        given = [entry[1] for entry in model.patches.get(key, ())]
+        if any(each is patch for each in given) and any(each is not patch and _is_same(patch, each) for each in given):
+            for name, ours in patches.items():
+                model.patches[name] = [entry for entry in model.patches[name] if entry[1] is not ours]
+            model.patches_uuid = uuid.uuid4()  # by which ComfyUI tells whether weights have to be patched anew
+    return executor(model, *args, **kwargs)
+
+
+def _strength(model: ModelPatcher, patches: dict[str, Any]) -> float | None:
+    """The strength with which a model has these patches, from whatever node; None if it does not."""
     key, patch = next(iter(patches.items()))
-    return any(_is_same(patch, given[1]) for given in model.patches.get(key, ()))
+    return next((given[0] for given in model.patches.get(key, ()) if _is_same(patch, given[1])), None)
 
 
 def _is_same(patch: Any, other: Any) -> bool:

@@ -157,7 +157,7 @@ def _projected(
     device, keep_on = adapter.patcher.load_device, comfy.model_management.unet_offload_device()
     needed = working_memory(module, cond, uncond)
     if keep_on == device:
-        needed += kept_memory(module, cond, uncond, layers, dtype)
+        needed += kept_memory(module, cond, uncond, layers, dtype, adapter.token_options.zero_tokens)
     comfy.model_management.load_models_gpu([adapter.patcher], memory_required=needed)
     try:
         tokens = image_tokens(module, cond, uncond, adapter.token_options, device=device, keep_on=keep_on)

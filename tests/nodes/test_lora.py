@@ -129,6 +129,17 @@ def test_the_file_beside_the_adapter_counts_as_the_same(base, world, apply, dtyp
     check(patched, world.before, changes(world.model, {key: tensor.float() for key, tensor in file.items()}), 0.8)
 
 
+def test_a_lora_loader_after_it_counts_alone(world, apply):
+    loaded, _ = comfy.sd.load_lora_for_models(applied(world, apply), None, companion_of("SD1.5", world.file), 0.8, 0.0)
+    before = loaded.patches_uuid
+    tiny.sample(loaded, "SD1.5", steps=1)
+    check(loaded, world.before, world.changes, 0.8)
+    assert loaded.patches_uuid != before
+    once = loaded.patches_uuid
+    tiny.sample(loaded, "SD1.5", steps=1)
+    assert loaded.patches_uuid == once
+
+
 def test_a_lora_of_something_else_stays_beside_it(world, apply):
     other = file_of(world.model, seed=6)
     loaded, _ = comfy.sd.load_lora_for_models(world.model, None, companion_of("SD1.5", other), 0.8, 0.0)
