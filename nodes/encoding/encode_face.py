@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ...faces import CHOICES, choose, draw_faces, draw_key_points
+from ...faces import CHOICES, FaceAnalyser, choose, draw_faces, draw_key_points
+from ...ip_adapter import FAMILIES
 from .. import input_checks
 from ..activity import count, timed
 from ..display import show
@@ -123,6 +124,8 @@ class EncodeFacePrompt(io.ComfyNode):
         encoder = None if clip_vision is None else as_encoder(clip_vision)
         reader = None if adapter is None else as_adapter(adapter, advice=f"{ADVICE}, or nothing")
         names = _names(encoder, reader)
+        if reader is not None:
+            _check_pack(insightface, reader)
         person = None if mask is None else _person(mask, image)
         with timed("encode"):
             looked = look_through(finder, image, chosen, person)
@@ -164,6 +167,17 @@ def _names(encoder: Encoder | None, reader: ImagePromptAdapter | None) -> list[s
             f"{reader.module.title} reads {' and '.join(odd)}, which faces alone do not give: use {maker}."
         )
     return reads
+
+
+def _check_pack(analyser: Any, reader: ImagePromptAdapter) -> None:
+    """Raise a ValueError if our analyser has the published face pack that other adapters than this one read."""
+    given = analyser.name if isinstance(analyser, FaceAnalyser) else ""
+    needed = reader.module.family.face_pack
+    if given != needed and given in {family.face_pack for family in FAMILIES} - {""}:
+        raise ValueError(
+            f"{reader.module.title} reads the embeddings of {needed}, and the face analyser is {given}, whose numbers "
+            f"mean nothing to it: choose {needed} in Load Face Analyser."
+        )
 
 
 def _features(

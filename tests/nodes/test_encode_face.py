@@ -245,3 +245,19 @@ def test_a_face_of_another_pack_without_what_is_read_is_refused(part, value):
 def test_the_size_of_pictures_is_that_which_the_encoder_reads(encoder):
     found = features(two(), pictures(2), clip_vision=encoder)
     assert found.image_sizes == [(3, encoder.image_size, encoder.image_size)] * 2
+
+
+@pytest.mark.parametrize("kind", ["faceid", "instantid"])
+def test_the_published_pack_of_other_adapters_is_refused(tmp_path, kind):
+    """Both packs give vectors of one size, so nothing else would tell that somebody else is in the picture."""
+    adapter = face_tools.adapter(tiny.unet("SDXL"), kind)
+    read, other = {"faceid": ("buffalo_l", "antelopev2"), "instantid": ("antelopev2", "buffalo_l")}[kind]
+    image = torch.from_numpy(stand_ins.picture((300, 320, stand_ins.GREEN)))[None].float() / 255
+    for name in (read, "mine"):
+        assert features(load_pack(tmp_path, read, name), image, adapter=adapter).kept_for == adapter.name
+    with pytest.raises(ValueError, match=rf" reads the embeddings of {read}, .* is {other}, .*: choose {read} in Load"):
+        features(load_pack(tmp_path, other, other), image, adapter=adapter)
+
+
+def load_pack(folder, files, name):
+    return FaceAnalyser.load(stand_ins.write_pack(folder, files), name=name)
