@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .adapter import IPAdapter
 from .containers import LAYER_KEY, AdapterParts, normalise
-from .families import Family, Hints, alike, hint_of, told_apart
+from .families import FAMILIES, Family, Hints, alike, hint_of, told_apart
 from .families.base_models import BaseModel
 from .loading import Ops, Read, StateDict, check_shapes, first, shape_of
 from .lora import check_lora
@@ -118,9 +118,10 @@ def _chosen_family(parts: AdapterParts, base: BaseModel, path: str, wanted: str)
     chosen = next((each for each in possible if each.id == wanted), None)
     if chosen is None:
         choices = " or ".join(f"{each.name} ({each.id})" for each in possible)
+        asked = next((each.name for each in FAMILIES if each.id == wanted), wanted)
         raise ValueError(
             f"{hint_of(path) or 'This adapter'} is {parts.family.kind} ({parts.family.name}) by its shapes, so it "
-            f"cannot be {wanted}: choose {choices}, or leave the choice open."
+            f"cannot be {asked}: choose {choices}, or leave the choice open."
         )
     return chosen
 

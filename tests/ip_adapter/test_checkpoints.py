@@ -147,7 +147,8 @@ def test_a_family_that_is_named_wins_over_the_path(name, path, family):
 
 def test_a_family_of_other_shapes_is_refused_with_those_that_fit():
     words = (
-        r"unnorm.bin is .*cannot be faceid-plus: choose FaceID portrait unnorm \(faceid-portrait-unnorm\) or InstantID"
+        r"unnorm.bin is .*portrait unnorm.*cannot be FaceID plus: "
+        r"choose FaceID portrait unnorm \(faceid-portrait-unnorm\) or InstantID"
     )
     with pytest.raises(ValueError, match=words):
         load_adapter(state_dict(UNNORM), path="unnorm.bin", family="faceid-plus")

@@ -877,6 +877,6 @@ BAD_INPUTS = (
         "The input variant is the text 'FaceID': choose one of auto, FaceID plus, FaceID plus v2",
     ),
     Bad(
-        N, {"variant": "InstantID"}, r"tiny\.safetensors is an IP-Adapter \(base\) by its shapes, so it cannot be inst"
+        N, {"variant": "InstantID"}, r"tiny\.safetensors is an IP-Adapter \(base\) by its shapes, so it cannot be Inst"
     ),
 )
