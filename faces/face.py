@@ -55,10 +55,7 @@ def _largest(faces: Sequence[Face], index: int) -> list[Face]:
 
 def _by_index(faces: Sequence[Face], index: int) -> list[Face]:
     if not 0 <= index < len(faces):
-        raise ValueError(
-            f"Face number {index} was asked for, and {_count(faces)} found: give an index from 0 to {len(faces) - 1}. "
-            "They are counted from the surest on."
-        )
+        raise ValueError(f"Face number {index} was asked for, and {_count(faces)} found: {_indices(len(faces))}.")
     return [faces[index]]
 
 
@@ -96,3 +93,9 @@ def choose(faces: Sequence[Face], how: str, index: int = 0) -> list[Face]:
 
 def _count(faces: Sequence[Face]) -> str:
     return "1 face was" if len(faces) == 1 else f"{len(faces)} faces were"
+
+
+def _indices(count: int) -> str:
+    if count == 1:
+        return "give 0, the index of the only one"
+    return f"give an index from 0 to {count - 1}, where 0 is the most certain"

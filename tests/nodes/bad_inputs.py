@@ -778,7 +778,7 @@ BAD_INPUTS = (
     Bad(
         B,
         {"choose": "by index", "index": 2},
-        "Picture 1: Face number 2 was asked for, and 2 faces were found: give an index from 0 to 1",
+        "Picture 1: Face number 2 was asked for, and 2 faces were found: give an index from 0 to 1, where 0 is the",
     ),
     Bad(B, {"choose": "by index", "index": 0.5}, "The index is 0.5: give a whole number, 0 or more"),
     Bad(B, {"index": 1}, "The index is 1, and choose is 'largest', which reads none: choose 'by index', or 0"),
