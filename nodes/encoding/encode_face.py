@@ -129,7 +129,8 @@ class EncodeFacePrompt(io.ComfyNode):
         person = None if mask is None else _person(mask, image)
         with timed("encode"):
             looked = look_through(finder, image, chosen, person)
-            features = _features(GivenFaces(looked, encoder), names, reader, combine)
+            wanted = "" if reader is None else reader.module.encoder_name
+            features = _features(GivenFaces(looked, encoder, wanted), names, reader, combine)
         count("pictures", len(looked))
         _tell(looked, choose, names, getattr(cls.hidden, "unique_id", None))
         return io.NodeOutput(features, _drawn(looked), aligned_faces(looked, ALIGNED), _key_points(looked))

@@ -27,16 +27,20 @@ class GivenFaces:
 
     looked: the pictures, with their faces
     encoder: the image encoder; None if there is none
+    wanted: the name of the encoder that the adapter reads; "" if there is no adapter, or it reads none
     """
 
     looked: Sequence[Looked]
     encoder: Encoder | None
+    wanted: str = ""
 
     def encoder_for(self, feature: str) -> Encoder:
         """The encoder, which a feature needs. Raises a ValueError if there is none."""
         if self.encoder is None:
+            which = f" with {self.wanted}" if self.wanted else ""
             raise ValueError(
-                f"An image encoder makes {feature}, and none is connected: connect Load Image Encoder to clip_vision."
+                f"An image encoder makes {feature}, and none is connected: connect Load Image Encoder{which} to "
+                "clip_vision."
             )
         return self.encoder
 

@@ -789,7 +789,8 @@ BAD_INPUTS = (
     Bad(
         B,
         {"adapter": lambda _: _face("faceid-plus")},
-        "An image encoder makes face_penultimate, and none is connected: connect Load Image Encoder to clip_vision",
+        "An image encoder makes face_penultimate, and none is connected: connect Load Image Encoder with an encoder "
+        r"whose penultimate is 32 wide to clip_vision\.$",
     ),
     Bad(
         B,
