@@ -147,7 +147,12 @@ FOREIGN = (  # specific first
     Foreign(
         "image-features",
         "saved features of pictures",
-        (has(r"(image_embeds|cls|patches|projected_patches|penultimate|last|pooled|hidden\.-?\d+)$"),),
+        (
+            has(
+                r"(image_embeds|cls|patches|projected_patches|penultimate|last|pooled|hidden\.-?\d+"
+                r"|face_(embeds(_raw)?|penultimate|box_penultimate|eva_embeds|eva_hidden))$"
+            ),
+        ),
     ),
 )
 

@@ -33,6 +33,7 @@ OTHER_FILES = {  # key of the file -> words of the message
     "control_model.input_hint_block.0.weight": "a ControlNet.*ControlNetLoader.*Apply InstantID ControlNet",
     "controlnet_cond_embedding.conv_in.weight": "a ControlNet",
     "hidden.-2": "saved features of pictures.*models/image_prompts",
+    "face_embeds_raw": "saved features of pictures.*models/image_prompts",
     "emb_params": "a textual inversion",
     "id_encoder.fuse_module.mlp1.fc1.weight": "PhotoMaker, .*PhotoMakerLoader",
     "id_encoder.qformer_perceiver.token_norm.weight": "PhotoMaker v2.*version 1 only, photomaker-v1.bin; .* InstantID",
