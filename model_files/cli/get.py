@@ -132,13 +132,13 @@ def _result(entry: Entry, done: Downloaded) -> list[str]:
 
 
 def _belongings(entry: Entry, folders: ModelFolders, catalogue: Catalogue) -> list[str]:
-    """What else a downloaded file needs, unless a file with such a name is here."""
+    """What else a downloaded file needs, unless a file with such a name is here. A LoRA is in the adapter's file."""
     lines: list[str] = []
     archive = Path(file_name(entry))
     if archive.suffix == ".zip":
         lines += wrapped(f"It is an archive: unpack its files into the folder models/{archive.stem} beside it.")
     for entries in (
-        [each for each in catalogue.entries if each.id == entry.companion],
+        [each for each in catalogue.entries if each.id == entry.companion and each.kind != "lora"],
         [each for each in catalogue.entries if each.id == entry.face_pack],
         catalogue.find(kind="encoder", encoder=entry.encoder) if entry.kind == "adapter" else [],
     ):

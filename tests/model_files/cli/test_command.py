@@ -577,7 +577,12 @@ def test_with_yes_the_file_is_fetched_and_what_belongs_to_it_told(call, comfyui,
     assert code == 0 and target.read_bytes() == CONTENT
     text = " ".join(out.split())
     assert f"Downloaded: {target}" in text
-    assert "get ip-adapter-faceid_sd15_lora" in text and "bigG" in text
+    assert "bigG" in text and "lora" not in text  # which is in the adapter's file
+
+
+def test_the_controlnet_of_an_adapter_is_told(call, comfyui, offer):
+    offer(companion="instantid-controlnet", encoder="")
+    assert "get instantid-controlnet" in " ".join(get(call, comfyui, "--yes")[1].split())
 
 
 def test_the_face_pack_of_an_adapter_is_told_unless_it_is_here(call, comfyui, offer):
