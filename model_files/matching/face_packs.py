@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...tensor_files import printable
 from ..catalogue import Catalogue
-from ..folders.face_packs import BELOW, face_packs
+from ..folders.face_packs import BELOW, face_packs, onnx_files
 from .explanation import advice
 from .requirement import short
 
@@ -45,5 +45,14 @@ def _missing(name: str, roots: Sequence[Path], catalogue: Catalogue) -> str:
         for parent in (root, root / BELOW)
         if (parent / archive).is_file()
     ]
-    here = f" {archive} is in {packed[0]}, but it is not unpacked." if packed else ""
+    here = f" {archive} is in {packed[0]}, but it is not unpacked." if packed else _begun(name, roots, places)
     return f"{where}{here} {advice(entry, places[0])}"
+
+
+def _begun(name: str, roots: Sequence[Path], places: Sequence[str]) -> str:
+    """A sentence about a folder of the pack that holds too few of its files; "" if there is none."""
+    for root, place in zip(roots, places, strict=True):
+        for inner in (f"{BELOW}/{name}", f"{BELOW}/{name}/{name}", name, f"{name}/{name}"):
+            if files := onnx_files(root / inner):
+                return f" {place}/{inner} holds {' and '.join(sorted(files))} alone."
+    return ""

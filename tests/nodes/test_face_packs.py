@@ -40,7 +40,6 @@ def test_packs_that_are_there_are_named_before_the_published_ones(folders):
 
 
 def test_a_missing_pack_says_what_to_get_and_where_to_put_it(folders):
-    put(folders / "insightface" / "models" / "antelopev2", "glintr100.onnx")
     with pytest.raises(ValueError, match="^The face pack") as error:
         face_pack_folder("antelopev2")
     assert str(error.value) == (
@@ -49,6 +48,14 @@ def test_a_missing_pack_says_what_to_get_and_where_to_put_it(folders):
         "https://github.com/deepinsight/insightface/releases/download/v0.7/antelopev2.zip and unpack it into "
         "models/insightface/models/antelopev2, so that scrfd_10g_bnkps.onnx and glintr100.onnx are in it."
     )
+
+
+@pytest.mark.parametrize("place", ["models/antelopev2", "antelopev2/antelopev2"])
+def test_a_pack_without_some_of_its_files_is_told_by_what_it_holds(folders, place):
+    put(folders / "insightface" / place, "glintr100.onnx")
+    words = rf"is not in models/insightface\. models/insightface/{place} holds glintr100\.onnx alone\. Get antel"
+    with pytest.raises(ValueError, match=words):
+        face_pack_folder("antelopev2")
 
 
 @pytest.mark.parametrize("place", ["", "models"])
