@@ -126,6 +126,23 @@ def test_a_file_says_where_the_features_are_from(library, features, pictures):
     assert metadata["pixel_shape"] == "[3, 32, 32]"
 
 
+@pytest.mark.parametrize(
+    ("fields", "encoder", "said"),
+    [
+        ({"face_embeds": (2, 512)}, "", "identity of faces\n2 pictures"),
+        ({"face_embeds": (1, 512), "face_penultimate": (1, 5, 32)}, "tiny CLIP", "tiny CLIP\n1 picture"),
+        ({"image_embeds": (1, 32)}, "", "encoder not known\n1 picture"),
+        ({"instruction": (1, 7, 16)}, "", "encoder not known\n1 picture"),
+    ],
+)
+def test_the_loader_says_what_made_the_features(library, monkeypatch, fields, encoder, said):
+    shown = []
+    monkeypatch.setattr("image_prompt.nodes.encoding.library.show", lambda text, node_id: shown.append(text))
+    tensors = {name: torch.rand(shape) for name, shape in fields.items()}
+    again(ImageFeatures(negative_penultimate=None, encoder=encoder, **tensors))
+    assert shown[-1] == said
+
+
 def test_both_nodes_show_the_thumbnail(tmp_path, features, pictures):
     saved = SaveImagePromptFeatures.execute(features, "cat", pictures)
     loaded = LoadImagePromptFeatures.execute(saved.args[0])
