@@ -27,8 +27,9 @@ def raw_adapter(name: str, folder: str = ADAPTER_FOLDER, family: str = "") -> di
     Raises:
         ValueError: it is not there, or this pack does not apply it. The message says what to use instead.
     """
+    loaded = load_adapter(name, folder=folder)
     flags = {} if family else _flags(name)
-    adapter = load_adapter(name, folder=folder).as_family(family or family_of(flags))
+    adapter = loaded.as_family(family or family_of(flags))
     raw = {**_tensors(model_path(folder, name), name, adapter.module.state_dict()), **flags, OURS: adapter}
     remember(raw, adapter)
     return raw

@@ -145,7 +145,10 @@ BY_NAME: Mapping[str, tuple[tuple[Any, str], ...]] = {  # of an input -> bad val
     "image_1": ((None, f"The image_1 is nothing: {IMAGE}"),),
     "weight_1": ((NOT_A_NUMBER, "The weight_1 is nan: give a finite number"),),
     "preset": (("HUGE", "preset"),),
-    "ipadapter_file": (("x.safetensors", "x.safetensors is not in models/ipadapter: choose a file"),),
+    "ipadapter_file": (
+        ("x.safetensors", "x.safetensors is not in models/ipadapter: choose a file"),
+        (None, "The adapter is nothing: give the name of a file in models/ipadapter"),
+    ),
     "provider": (("TPU", "provider is the text 'TPU': choose one of CPU"),),
     "model_name": (("buffalo_s", "model_name is the text 'buffalo_s': choose one of buffalo_l"),),
     "filename_prefix": (("../cat", r"The filename_prefix is the text '\.\./cat': give the name of a file"),),
