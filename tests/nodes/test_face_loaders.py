@@ -79,7 +79,7 @@ def test_the_family_of_a_file_can_be_said_where_shapes_leave_a_choice(folders):
     assert chosen.module.family.name == "FaceID plus v2"
     assert load("renamed.safetensors", "FaceID plus v2") is chosen
     with pytest.raises(
-        ValueError, match=r"renamed\.safetensors is an IP-Adapter \(FaceID plus\) .* cannot be instantid"
+        ValueError, match=r"renamed\.safetensors is an IP-Adapter \(FaceID plus\) .* cannot be InstantID"
     ):
         load("renamed.safetensors", "InstantID")
     assert load("renamed.safetensors").module.family.name == "FaceID plus"  # which the refusal has not changed
