@@ -98,7 +98,8 @@ def open_network(path: Path, providers: Sequence[str] = (CPU,)) -> Network:
         session = runtime.InferenceSession(str(path), options, providers=list(providers))
     except Exception as error:  # onnxruntime has an error class for each code, below Exception
         raise ValueError(
-            f"{path.name} cannot be opened as an ONNX model ({_first_line(error)}): get the file again."
+            f"{path.name} cannot be opened as an ONNX model ({_first_line(error)}): unpack the archive of its face "
+            "pack again, or get the archive again if that does not help."
         ) from error
     if CPU not in providers and not set(providers) & set(session.get_providers()):  # it takes the CPU without a word
         raise ValueError(

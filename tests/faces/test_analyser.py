@@ -76,7 +76,7 @@ def test_what_a_pack_lacks_is_said(tmp_path, pack):
 def test_a_damaged_file_is_named(tmp_path, pack):
     place = shutil.copytree(pack, tmp_path / "buffalo_l")
     (place / "det_10g.onnx").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match="det_10g.onnx cannot be opened as an ONNX model .*get the file again"):
+    with pytest.raises(ValueError, match="det_10g.onnx cannot be opened as an ONNX model .*unpack the archive of its"):
         FaceAnalyser.load(place)
 
 
