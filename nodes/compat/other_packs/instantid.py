@@ -3,6 +3,7 @@
 Letters: N pictures with a face, B pictures.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -86,6 +87,12 @@ def apply_instantid(
     adapter = adapter_of(instantid, "instantid", FAMILY, LOADER)
     cond, uncond = _identities(insightface, image, combine_embeds, noise)
     points = _points(insightface, *((image[:1], "image") if image_kps is None else (image_kps, "image_kps")))
+    if points is None and image_kps is None:
+        logging.getLogger(__name__).warning(
+            "%s found no face in the first picture, so its ControlNet sees no points: connect image_kps, or put a "
+            "picture with a face first.",
+            self.row.title,
+        )
     if points is None:
         points = torch.zeros_like(image) if image_kps is None else image_kps
     acting = Acts((weight, "weight") if ip_weight is None else (ip_weight, "ip_weight"), start_at, end_at, mask)

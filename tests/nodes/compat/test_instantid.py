@@ -118,15 +118,17 @@ def test_the_control_net_reads_the_face_and_its_points():
     assert run("ApplyInstantIDAdvanced", cn_strength=0.3)[1][0][1]["control"].strength == 0.3
 
 
-def test_the_points_may_come_from_another_picture():
+def test_the_points_may_come_from_another_picture(caplog):
     nobody = torch.full_like(POSES, 0.25)
     for given, expected in (
         ({"image_kps": POSES}, points_in(POSES)),
         ({"image_kps": nobody, "insightface": Finder(only=PICTURES)}, nobody),  # it is a picture of points already
         ({"insightface": Finder(only=PICTURES[1:])}, torch.zeros_like(PICTURES)),
     ):
+        assert "sees no points" not in caplog.text
         _, positive, _ = run("ApplyInstantID", **given)
         torch.testing.assert_close(positive[0][1]["control"].cond_hint_original, expected.movedim(-1, 1))
+    assert "found no face in the first picture, so its ControlNet sees no points: connect image_kps" in caplog.text
     torch.testing.assert_close(run_points(PICTURES), points_in(PICTURES))
     assert torch.equal(run_points(PICTURES, Finder(only=POSES)), torch.zeros_like(PICTURES))
 
