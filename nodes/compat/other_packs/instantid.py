@@ -24,6 +24,7 @@ from ...loading.wires import acts_in_middle
 from ..execute import Application, image_prompts
 from ..faces import MORE_SIZES, Faces, checked_finder, largest
 from ..formulas.combining import combined
+from ..formulas.pictures import checked
 from ..inputs import END_AT, IMAGE, MODEL, START_AT, Input, choice, number, optional, socket
 from ..node import CompatNode, Node, Output
 from ..raw import raw_adapter
@@ -134,7 +135,7 @@ def apply_controlnet(
     end_at: Any,
     mask: Any = None,
 ) -> tuple[list[Any], list[Any]]:
-    points = input_checks.image(image_kps, "image_kps")
+    points = checked(input_checks.image(image_kps, "image_kps"), "image_kps")
     embeds = _checked_embeds(face_embeds)
     if input_checks.number(strength, 0.0, STRONGEST, "strength") == 0:
         return positive, negative
@@ -228,7 +229,7 @@ def _face_embeds(adapter: ImagePromptAdapter, cond: Features, uncond: Features) 
 
 def _checked_embeds(value: Any) -> Mapping[str, torch.Tensor]:
     sides = [value.get(side) for side in ("cond", "uncond")] if isinstance(value, Mapping) else [None]
-    if not all(isinstance(side, torch.Tensor) for side in sides):
+    if not all(isinstance(side, torch.Tensor) and side.ndim == 3 and side.numel() for side in sides):
         raise ValueError(
             f"The face_embeds are {input_checks.described(value)}: connect those of InstantID Patch Attention."
         )

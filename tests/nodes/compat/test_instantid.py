@@ -204,6 +204,16 @@ def test_the_middle_block_acts_where_asked():
         ),
         ("InstantIDAttentionPatch", {"mask": "a word"}, "The mask is the text 'a word'"),
         ("ApplyInstantIDControlNet", {"face_embeds": {}, "image_kps": POSES}, "The face_embeds are a dict .*: connect"),
+        (
+            "ApplyInstantIDControlNet",
+            {"face_embeds": dict.fromkeys(("cond", "uncond"), torch.rand(2048)), "image_kps": POSES},
+            "The face_embeds are a dict with cond, uncond: connect",
+        ),
+        (
+            "ApplyInstantIDControlNet",
+            {"face_embeds": dict.fromkeys(("cond", "uncond"), torch.rand(1, 16, 2048)), "image_kps": POSES[:0]},
+            "The image_kps has the shape .*, which holds no picture",
+        ),
         ("InstantIDFaceAnalysis", {"provider": "TPU"}, "provider is the text 'TPU': choose one of CPU"),
         ("InstantIDModelLoader", {"instantid_file": "a.bin"}, "a.bin is not in models/instantid"),
     ],
