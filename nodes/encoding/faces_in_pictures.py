@@ -88,6 +88,9 @@ def faces_in_grey(looked: Sequence[Looked]) -> torch.Tensor:
     """The faces that count in grey, on white where the person is not, (R, LOOK, LOOK, 3) in 0..1.
 
     PuLID reads them like this, because color and background say nothing about who somebody is.
+
+    Raises:
+        ValueError: a mask leaves nothing of a face.
     """
     return torch.cat([_in_grey(each, face) for each in looked for face in each.chosen])
 
@@ -95,7 +98,15 @@ def faces_in_grey(looked: Sequence[Looked]) -> torch.Tensor:
 def _in_grey(looked: Looked, face: Face) -> torch.Tensor:
     colored = _cut(looked.picture, face)
     grey = (colored * torch.tensor(LUMA)).sum(-1, keepdim=True).expand_as(colored)
-    return grey if looked.person is None else torch.where(_is_person(looked.person, face), grey, 1.0)
+    if looked.person is None:
+        return grey
+    person = _is_person(looked.person, face)
+    if not person.any():
+        raise ValueError(
+            f"The mask leaves nothing of the face at {', '.join(f'{each:.0f}' for each in face.box)} (left, top, "
+            "right, bottom): it is white where the person is, so invert it or leave it out."
+        )
+    return torch.where(person, grey, 1.0)
 
 
 def _is_person(person: torch.Tensor, face: Face) -> torch.Tensor:

@@ -152,6 +152,11 @@ def test_pulid_reads_the_face_in_grey_on_white(masked):
     assert not hasattr(found, "face_penultimate")
 
 
+def test_a_mask_that_leaves_nothing_of_a_face_is_refused():
+    with pytest.raises(ValueError, match=r"leaves nothing of the face at .*it is white where the person is, so invert"):
+        features(two(), pictures(), clip_vision=TimmEncoder().ours, mask=torch.zeros(1, 112, 160))
+
+
 def test_without_a_mask_it_is_said_that_the_background_is_kept(caplog):
     encoder = TimmEncoder().ours
     with caplog.at_level(logging.INFO):
