@@ -27,14 +27,14 @@ def at_size(config: VisionConfig, image_size: int | None) -> VisionConfig:
     patch = config.patch
     if type(image_size) is not int or not patch <= image_size <= LARGEST:
         raise WrongSize(
-            f"Pictures of {image_size!r:.80} pixels: give a whole number from {patch} to {LARGEST}, or none for the "
-            f"{config.image_size} of {config.name}."
+            f"Pictures of {image_size!r:.80} pixels: give a whole number from {patch} to {LARGEST}, or leave it at "
+            f"that of {config.name}, {config.image_size}."
         )
     if image_size % patch:
         below = image_size // patch * patch
         raise WrongSize(
             f"Pictures of {image_size} pixels are no whole number of the patches of {config.name}, which are {patch} "
-            f"pixels wide: give {below} or {below + patch}, or none for its own {config.image_size}."
+            f"pixels wide: give {below} or {below + patch}, or leave it at its own {config.image_size}."
         )
     return replace(config, image_size=image_size, grid=image_size // patch)
 

@@ -8,6 +8,7 @@ import torch
 from own_files import put_encoder
 
 from image_prompt.clip_vision import encode, fit
+from image_prompt.ip_adapter import Reads
 from image_prompt.nodes.compat import encoders
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
@@ -78,7 +79,7 @@ def test_the_loader_shows_a_size_that_was_chosen(monkeypatch):
 
 def test_a_size_that_was_chosen_is_not_taken_for_another_encoder():
     adapter = SimpleNamespace(
-        encoder_name="CLIP ViT-H/14", reads=[SimpleNamespace(name="penultimate")], feature_widths=[32]
+        encoder_name="CLIP ViT-H/14", reads=[Reads("penultimate", 3, "encoded zeros")], feature_widths=[32]
     )
     assert encoders.fits(adapter, of_size(48))
     assert not encoders.fits(adapter, of_size(0))
