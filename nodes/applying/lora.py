@@ -17,6 +17,7 @@ from .hosts.unet import attention_paths
 from .image_prompt import AdapterLora
 from .sampling import KEY
 
+SAME = (2**-7, 1e-6)  # relative and absolute: one of the files may have been saved with fewer digits
 TO = {"q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0"}  # projections, as LoRAs and as UNets name them
 
 
@@ -67,7 +68,7 @@ def _strength(model: ModelPatcher, patches: dict[str, Any]) -> float | None:
 def _is_same(patch: Any, other: Any) -> bool:
     ours, theirs = getattr(patch, "weights", ()), getattr(other, "weights", ())
     return len(theirs) >= 2 and all(
-        isinstance(b, torch.Tensor) and a.shape == b.shape and torch.equal(a.float(), b.to(a.device).float())
+        isinstance(b, torch.Tensor) and a.shape == b.shape and torch.allclose(a.float(), b.to(a).float(), *SAME)
         for a, b in zip(ours[:2], theirs[:2])
     )
 

@@ -140,6 +140,13 @@ def test_a_lora_loader_after_it_counts_alone(world, apply):
     assert loaded.patches_uuid == once
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_file_with_fewer_digits_counts_as_the_same(world, apply, dtype):
+    companion = {key: tensor.to(dtype) for key, tensor in companion_of("SD1.5", world.file).items()}
+    loaded, _ = comfy.sd.load_lora_for_models(world.model, None, companion, 0.8, 0.0)
+    assert {len(patches) for patches in applied(world, apply, loaded).patches.values()} == {1}
+
+
 def test_a_lora_of_something_else_stays_beside_it(world, apply):
     other = file_of(world.model, seed=6)
     loaded, _ = comfy.sd.load_lora_for_models(world.model, None, companion_of("SD1.5", other), 0.8, 0.0)
