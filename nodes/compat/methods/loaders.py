@@ -1,6 +1,7 @@
 """The loaders of IPAdapter_plus: adapters by name or by preset, and what finds and recognises faces."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,9 +11,10 @@ from ...applying.hosts import base_model
 from ...applying.image_prompt import AdapterLora
 from ...applying.lora import add_lora
 from ...folders import ADAPTER_FOLDER, ENCODER_FOLDER, fingerprint, model_names, model_path
+from ...loading.adapter import ImagePromptAdapter
 from ...loading.load import load_encoder
 from ...loading.models import with_lora
-from ...loading.wires import MIDDLE, acts_in_middle, as_adapter, file_of
+from ...loading.wires import MIDDLE, OURS, acts_in_middle, as_adapter, file_of
 from .. import presets
 from ..faces import PACKS, load_faces
 from ..inputs import IPADAPTER, MODEL, PROVIDERS, Input, choice, number, optional
@@ -45,8 +47,18 @@ def load_models(
     encoder = _encoder(presets.encoder_of(row, module), ipadapter)
     strength = input_checks.number(lora_strength, -STRONGEST, STRONGEST, "lora_strength")
     steered = _with_lora(model, module, partial(presets.lora_of, row, base, adapter_file), strength)
+    adapter = _with_strength(adapter, strength)
     pipe = {"clipvision": encoder, "ipadapter": adapter, "insightface": _faces(row, provider, ipadapter)}
     return steered, {**pipe, MIDDLE: True} if acts_in_middle(ipadapter) else pipe
+
+
+def _with_strength(part: dict[str, Any], strength: float) -> dict[str, Any]:
+    """The part of a pipe whose LoRA has this strength in our nodes too, which apply it unless this loader has."""
+    ours = part["model"].get(OURS)
+    if not isinstance(ours, ImagePromptAdapter) or not ours.module.lora:
+        return part
+    chosen = ours.with_options(replace(ours.options, lora_strength=max(strength, 0.0)))
+    return {**part, "model": {**part["model"], OURS: chosen}}
 
 
 def _with_lora(model: Any, adapter: IPAdapter, find: Callable[[], str], strength: float) -> Any:

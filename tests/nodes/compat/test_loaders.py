@@ -355,6 +355,9 @@ def test_the_lora_is_applied_once_whatever_applies_the_adapter(with_faces, model
     assert not alone.patches and steered.patches
     assert all(each.patches.keys() == steered.patches.keys() for each in (theirs, ours))
     assert {len(each.patches[key]) for each in (theirs, ours) for key in each.patches} == {1}
+    unsteered, without = for_faces(model, 0.0)
+    features = ImageFeatures(face_embeds=torch.rand(1, 512), negative_penultimate=None, encoder="")
+    assert not apply(unsteered, without, features).patches
 
 
 def test_comfyui_runs_loaders_again_once_their_files_are_others(files):
