@@ -106,20 +106,20 @@ def _of_pipe(pipe: Mapping[str, Any], name: str, advice: str) -> ImagePromptAdap
 def _of_raw(raw: Any, name: str, title: str, advice: str) -> ImagePromptAdapter:
     """The adapter of a raw dict. title: its name in later messages"""
     if isinstance(raw, Mapping) and isinstance(ours := raw.get(OURS), ImagePromptAdapter):
-        return ours
+        return _as_flagged(ours, raw)
     tensors = _tensors(raw)
     if not tensors:
         raise ValueError(f"The {name} is {input_checks.described(raw)}: {advice}.")
     known, adapter = _known.get(next(iter(tensors.values()))) or ({}, None)
     if adapter and known.keys() == tensors.keys() and all(known[key]() is each for key, each in tensors.items()):
-        return adapter.as_family(family_of(raw))
+        return _as_flagged(adapter, raw)
     nested = {part: {key: each.detach() for (of, key), each in tensors.items() if of == part} for part in PARTS}
     try:
-        adapter = ImagePromptAdapter.from_tensors(nested, title, _family(raw, nested))
+        adapter = ImagePromptAdapter.from_tensors(nested, title, _unflagged(nested))
     except ValueError as error:
         raise ValueError(f"The {name} cannot be applied. {error}") from error
     remember(raw, adapter)
-    return adapter
+    return _as_flagged(adapter, raw)
 
 
 def family_of(flags: Mapping[str, Any]) -> str:
@@ -127,10 +127,14 @@ def family_of(flags: Mapping[str, Any]) -> str:
     return next((family for flag, family in FLAGS.items() if flags.get(flag)), UNFLAGGED)
 
 
-def _family(raw: Mapping[str, Any], nested: Mapping[str, Any]) -> str:
-    """What the flags of a raw dict say of its family; "" if files of that one have other shapes."""
-    family = family_of(raw)
-    return family if family in {each.id for each in alike(identify(nested))} else ""
+def _as_flagged(adapter: ImagePromptAdapter, flags: Mapping[str, Any]) -> ImagePromptAdapter:
+    """The adapter as of the family that flags stand for, if there are any and its file has the shapes of that one."""
+    return adapter.as_family(family_of(flags)) if any(flags.get(flag) for flag in FLAGS) else adapter
+
+
+def _unflagged(nested: Mapping[str, Any]) -> str:
+    """What a raw dict without flags says of its family; "" if that does not fit its shapes."""
+    return UNFLAGGED if UNFLAGGED in {each.id for each in alike(identify(nested))} else ""
 
 
 def _tensors(raw: Any) -> Leaves:

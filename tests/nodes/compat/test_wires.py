@@ -154,6 +154,15 @@ def test_flags_say_which_family_it_is_where_shapes_leave_a_choice(model):
     assert all(one.data_ptr() == two.data_ptr() for one, two in zip(*(each.values() for each in shared), strict=True))
 
 
+def test_what_was_asked_before_does_not_matter():
+    """Of embeddings as they come, either flag or none may be asked for first."""
+    for order in ((False, True, False), (True, False, True)):
+        file = tiny.file_for(tiny.unet("SDXL"), lambda context: published.resampler(context, width=512))
+        raw = published.nested(file)
+        found = [as_adapter({**raw, **({"portraitunnorm": True} if flag else {})}).module.family.id for flag in order]
+        assert found == ["faceid-portrait-unnorm" if flag else "instantid" for flag in order]
+
+
 def test_what_is_not_applied_is_named():
     foreign = {"image_proj": {"latents": torch.rand(1, 8, 8), "proj_in.weight": torch.rand(8, 512)}, "ip_adapter": {}}
     for given in (foreign, pipe(foreign)):
