@@ -85,8 +85,12 @@ def test_positions_are_interpolated_in_fp32(dtype):
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        (450, "no whole number of the patches of CLIP ViT-H/14, which are 14 pixels wide: give 448 or 462, or none"),
-        (0, "Pictures of 0 pixels: give a whole number from 14 to 2048, or none for the 224 of CLIP ViT-H/14"),
+        (
+            450,
+            "no whole number of the patches of CLIP ViT-H/14, which are 14 pixels wide: give 448 or 462, or leave it "
+            "at its own 224",
+        ),
+        (0, "Pictures of 0 pixels: give a whole number from 14 to 2048, or leave it at that of CLIP ViT-H/14, 224"),
         (-14, "Pictures of -14 pixels: give a whole number"),
         (2800, "Pictures of 2800 pixels: give a whole number"),
         (448.0, "Pictures of 448.0 pixels: give a whole number"),

@@ -341,7 +341,7 @@ BAD_INPUTS = (
     Bad(
         L,
         {"image_size": 44},
-        "^tiny.safetensors: Pictures of 44 pixels are no whole .* give 40 or 48, or none for .* 32.$",
+        "^tiny.safetensors: Pictures of 44 pixels are no whole .* give 40 or 48, or leave it at its own 32.$",
     ),
     Bad(L, {"image_size": 40.5}, "^tiny.safetensors: Pictures of 40.5 pixels: give a whole number from 8 to 2048"),
     Bad(
