@@ -16,6 +16,7 @@ from .families.base_models import BaseModel
 from .features import DIMENSIONS, POOLED, Feature, Features, Negative, Reads
 from .loading import Ops, StateDict
 from .projections import PROJECTIONS
+from .projections.identity import ShortcutPerceiver
 
 ALL = slice(0, None)
 
@@ -109,7 +110,7 @@ class IPAdapter(nn.Module):
     @property
     def has_shortcut(self) -> bool:
         """Whether its tokens are an identity and the look of a face, of which `tokens` may take more or less."""
-        return self.family.projection == "identity perceiver with shortcut"
+        return isinstance(self.image_proj, ShortcutPerceiver)
 
     @property
     def layer_sets(self) -> str:
