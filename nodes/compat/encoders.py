@@ -6,6 +6,7 @@ from typing import Any
 
 from ...clip_vision import PRESETS
 from ...ip_adapter import ENCODERS, IPAdapter, encoder_name
+from ...ip_adapter.features import GIVEN
 from ...model_files.index import encoder_word
 from ...model_files.matching import explain, named
 from ..encoding.encoder import CoreEncoder, Encoder, ImageEncoder, as_encoder
@@ -14,8 +15,6 @@ from ..loading.load import load_encoder
 from ..loading.model_library import encoder_need, look_for
 from ..loading.models import listed
 from ..loading.wires import IPADAPTER_ADVICE, as_adapter, encoder_of
-
-OF_FACES = {"face_penultimate": "penultimate", "face_box_penultimate": "penultimate"}  # what encoders give of a crop
 
 # encoders that were taken from the disk, for as long as the adapters that read them: nothing else holds them
 _taken: "weakref.WeakKeyDictionary[ImagePromptAdapter, Encoder]" = weakref.WeakKeyDictionary()
@@ -56,7 +55,7 @@ def fits(adapter: IPAdapter, encoder: Encoder) -> bool:
 def _needed(adapter: IPAdapter) -> list[tuple[str, int]]:
     """The features that an adapter reads of an encoder, with their widths."""
     every = zip(adapter.reads, adapter.feature_widths, strict=True)
-    return [(OF_FACES.get(reads.name, reads.name), width) for reads, width in every if reads.encoder_name(width)]
+    return [(GIVEN.get(reads.name, reads.name), width) for reads, width in every if reads.encoder_name(width)]
 
 
 def described(encoder: Encoder) -> str:
