@@ -14,7 +14,7 @@ from ...faces import Face, FaceAnalyser, choose
 from ...ip_adapter import IPAdapter
 from .. import input_checks
 from ..encoding.face_finder import as_finder
-from ..encoding.faces_in_pictures import Looked, aligned_faces
+from ..encoding.faces_in_pictures import Looked, aligned_faces, without_face
 from ..loading.face_analyser import AUTO, CPU, load_face_analyser
 from .formulas.pictures import checked, eight_bits
 
@@ -94,10 +94,7 @@ class Faces:
 
     def without_face(self, where: str) -> str:
         """What to say if there is no face somewhere."""
-        return (
-            f"No face was found in {where}, looked at in squares of {', '.join(map(str, self.sizes))} pixels: give a "
-            "picture in which the face is larger, seen from the front, and has some space around it."
-        )
+        return without_face(where, self.sizes)
 
 
 def crop_side(adapter: IPAdapter) -> int:

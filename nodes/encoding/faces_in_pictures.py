@@ -67,10 +67,14 @@ def _chosen(choose: Choose, faces: list[Face], number: int) -> list[Face]:
 
 def _nobody(missing: Sequence[int], count: int) -> str:
     numbers = f"picture{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))} of {count}"
+    return without_face("the picture" if count == 1 else numbers, SIZES)
+
+
+def without_face(where: str, sizes: Sequence[int]) -> str:
+    """What to say if there is no face somewhere. sizes: of the squares that were looked at"""
     return (
-        f"No face was found in {'the picture' if count == 1 else numbers}, looked at in squares of "
-        f"{', '.join(map(str, SIZES))} pixels: give a picture in which the face is larger, seen from the front, and "
-        "has some space around it."
+        f"No face was found in {where}, looked at in squares of {', '.join(map(str, sizes))} pixels: give a picture in "
+        "which the face is larger, seen from the front, and has some space around it."
     )
 
 
