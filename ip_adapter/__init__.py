@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .adapter import IPAdapter
-    from .attention import Attended, Plan, Step, image_attention, plan_attention, scale_key
+    from .attention import NOTHING, Attended, Beside, Plan, Step, image_attention, plan_attention, scale_key
     from .checkpoint import identify, load_adapter
     from .containers import AdapterParts, normalise
-    from .families import APPLIED, APPLIED_TO, FAMILIES, Combine, Family, alike, purposes
+    from .families import APPLIED, APPLIED_TO, FAMILIES, Acts, Combine, Family, alike, purposes
     from .families.base_models import BASE_MODELS, LAYER_SETS, BaseModel
     from .families.foreign import ForeignFile
     from .families.layer_sets import LAYER_SET_NAMES
     from .features import ENCODERS, Features, Reads, encoder_name
     from .frame_weights import parse_frame_weights
     from .from_file import load
-    from .key_values import Constant, Keys, PerWindow, Pick, Picked, Sides
+    from .key_values import Constant, Keys, PerStep, PerWindow, Pick, Picked, Sides
     from .layer_weights import (
         DEPTH_CURVES,
         PRESETS,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         weight_type,
     )
     from .layers import Block, file_order, match_layers, select_layers
-    from .prepare import kept_memory, project, working_memory
+    from .prepare import kept_memory, project, stepping, working_memory
     from .scaling import SCALINGS, ScalingName
     from .step_weights import StepWeights, parse_step_weights, step_curve, step_table, step_text
     from .strength import ALWAYS, CURVES, OWN, Course, Frame, Keyframe, Share, Side, Strength
@@ -58,15 +58,18 @@ __all__ = [
     "FAMILIES",
     "LAYER_SETS",
     "LAYER_SET_NAMES",
+    "NOTHING",
     "OWN",
     "PRESETS",
     "PUBLISHED_BLOCKS",
     "SCALINGS",
     "WEIGHT_LIMIT",
     "WEIGHT_TYPES",
+    "Acts",
     "AdapterParts",
     "Attended",
     "BaseModel",
+    "Beside",
     "Block",
     "Combine",
     "Constant",
@@ -82,6 +85,7 @@ __all__ = [
     "Keys",
     "LayerWeights",
     "ListedWeights",
+    "PerStep",
     "PerWindow",
     "Pick",
     "Picked",
@@ -121,23 +125,33 @@ __all__ = [
     "step_curve",
     "step_table",
     "step_text",
+    "stepping",
     "weight_type",
     "working_memory",
 ]
 
 EXPORTS = {  # module -> its names that the package gives
     "adapter": ("IPAdapter",),
-    "attention": ("Attended", "Plan", "Step", "image_attention", "plan_attention", "scale_key"),
+    "attention": (
+        "NOTHING",
+        "Attended",
+        "Beside",
+        "Plan",
+        "Step",
+        "image_attention",
+        "plan_attention",
+        "scale_key",
+    ),
     "checkpoint": ("identify", "load_adapter"),
     "containers": ("AdapterParts", "normalise"),
-    "families": ("APPLIED", "APPLIED_TO", "FAMILIES", "Combine", "Family", "alike", "purposes"),
+    "families": ("APPLIED", "APPLIED_TO", "FAMILIES", "Acts", "Combine", "Family", "alike", "purposes"),
     "families.base_models": ("BASE_MODELS", "LAYER_SETS", "BaseModel"),
     "families.foreign": ("ForeignFile",),
     "families.layer_sets": ("LAYER_SET_NAMES",),
     "features": ("ENCODERS", "Features", "Reads", "encoder_name"),
     "frame_weights": ("parse_frame_weights",),
     "from_file": ("load",),
-    "key_values": ("Constant", "Keys", "PerWindow", "Pick", "Picked", "Sides"),
+    "key_values": ("Constant", "Keys", "PerStep", "PerWindow", "Pick", "Picked", "Sides"),
     "layer_weights": (
         "DEPTH_CURVES",
         "PRESETS",
@@ -154,7 +168,7 @@ EXPORTS = {  # module -> its names that the package gives
         "weight_type",
     ),
     "layers": ("Block", "file_order", "match_layers", "select_layers"),
-    "prepare": ("kept_memory", "project", "working_memory"),
+    "prepare": ("kept_memory", "project", "stepping", "working_memory"),
     "scaling": ("SCALINGS", "ScalingName"),
     "step_weights": ("StepWeights", "parse_step_weights", "step_curve", "step_table", "step_text"),
     "strength": ("ALWAYS", "CURVES", "OWN", "Course", "Frame", "Keyframe", "Share", "Side", "Strength"),

@@ -5,8 +5,8 @@ Letters: B references, D and W feature widths, N positions, T image tokens, C co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,32 +14,12 @@ from torch import Tensor, nn
 from .families import Family
 from .families.base_models import BaseModel
 from .features import DIMENSIONS, POOLED, Feature, Features, Negative, Reads
+from .layer_networks import LAYERS, KeyValueNetwork
 from .loading import Ops, StateDict
 from .projections import PROJECTIONS
 from .projections.identity import ShortcutPerceiver
 
 ALL = slice(0, None)
-
-
-class ImageKeyValue(nn.Module):
-    """One layer of an adapter: image tokens (B, T, C) -> key and value, each (B, T, I)."""
-
-    def __init__(
-        self,
-        context_width: int,
-        width: int,
-        *,
-        bias: bool = False,
-        ops: Ops = nn,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ):
-        super().__init__()
-        self.to_k_ip = ops.Linear(context_width, width, bias=bias, device=device, dtype=dtype)
-        self.to_v_ip = ops.Linear(context_width, width, bias=bias, device=device, dtype=dtype)
-
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        return self.to_k_ip(tokens), self.to_v_ip(tokens)  # (B, T, C) -> (B, T, I) twice
 
 
 class IPAdapter(nn.Module):
@@ -50,7 +30,7 @@ class IPAdapter(nn.Module):
 
     family: its row in the table of families
     base_model: the name of the model that it is for, "SD1.5"
-    layer_widths: I of each layer, in the order of the file
+    layer_widths: of the block in which each layer acts, in the order of the file
     context_width: C
     token_width: that of its tokens; C unless a projection of the model is between its tokens and its layers
     lora: the LoRA in the file, as {"N.to_q.down.weight": ...} by the numbers of all attentions; empty if there is none
@@ -61,36 +41,70 @@ class IPAdapter(nn.Module):
         family: Family,
         base: BaseModel,
         image_proj: StateDict,
-        layer_widths: Sequence[int],
+        layers: Mapping[int, StateDict],
         *,
-        bias: bool = False,
         name: str = "",
         ops: Ops = nn,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
+        """Make it of the tensors of the projection, and of those of each layer by its number in the file."""
         super().__init__()
         self.name = name
         self.family = family
         self.base_model = base.name
-        self.layer_widths = tuple(layer_widths)
-        self.image_proj = PROJECTIONS[family.projection].from_shapes(image_proj, ops=ops, device=device, dtype=dtype)
+        made: Any = {"ops": ops, "device": device, "dtype": dtype}
+        kind = LAYERS[family.layer]
+        self.ip_adapter = nn.ModuleDict(_by_number(kind.projecting, layers, **made))
+        self.context_width = self.layers[0].context_width
+        self.image_proj = PROJECTIONS[family.projection].from_shapes(image_proj, **made)
         self.token_width = self.image_proj.context_width
-        self.context_width = base.context_width if family.through_model else self.token_width
+        sampling = _by_number(kind.sampling, layers, **made) if kind.sampling else {}
+        self._sampling = [nn.ModuleDict(sampling)]  # in a list: it is loaded on its own, and while the model runs
+        self.layer_widths = tuple(getattr(each, "block_width", each.width) for each in self._at_blocks)
         self.lora: dict[str, Tensor] = {}
-        numbers = base.numbers[: base.layers - family.idle_layers]
-        self.ip_adapter = nn.ModuleDict(
-            {
-                str(number): ImageKeyValue(self.context_width, width, bias=bias, ops=ops, device=device, dtype=dtype)
-                for number, width in zip(numbers, layer_widths, strict=True)
-            }
-        )
         self._input_dtype_wins = ops is not nn
 
     @property
-    def layers(self) -> tuple[ImageKeyValue, ...]:
-        """The layers in the order of the file."""
-        return tuple(cast("Iterable[ImageKeyValue]", self.ip_adapter.values()))
+    def layers(self) -> tuple[KeyValueNetwork, ...]:
+        """The networks that make keys and values, in the order of the file."""
+        return tuple(cast("Iterable[KeyValueNetwork]", self.ip_adapter.values()))
+
+    @property
+    def sampling_layers(self) -> nn.ModuleDict:
+        """What has to be there of each layer while the model runs, by its number in the file; empty for most adapters.
+
+        It is no part of this module, so that it can be loaded without it.
+        """
+        return self._sampling[0]
+
+    @property
+    def _at_blocks(self) -> tuple[Any, ...]:
+        """Of each layer, the network that reaches the block: it says how wide this is."""
+        return tuple(self.sampling_layers.values()) if self._reaches else self.layers
+
+    @property
+    def _reaches(self) -> bool:
+        return any(hasattr(each, "block_width") for each in self.sampling_layers.values())
+
+    @property
+    def key_widths(self) -> tuple[int, ...]:
+        """I of each layer, in the order of the file: of its keys and values."""
+        return tuple(layer.width for layer in self.layers)
+
+    def heads(self, layer: int, of_block: int) -> int:
+        """The number of attention heads of a layer: that of the block, unless the layer has a query of its own."""
+        return getattr(list(self.sampling_layers.values())[layer], "heads", of_block) if self._reaches else of_block
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether its tokens follow the timestep: then `prepare` and `step` make them, and `tokens` does not."""
+        return getattr(self.image_proj, "stepwise", False)
+
+    def weights(self) -> dict[str, Tensor]:
+        """All its tensors, by the names of `state_dict` and, for `sampling_layers`, of the file."""
+        sampling = self.sampling_layers.state_dict(prefix="ip_adapter.")
+        return {**self.state_dict(), **sampling}
 
     @property
     def num_tokens(self) -> int:
@@ -234,9 +248,24 @@ class IPAdapter(nn.Module):
             )
         return [self.layer_key_value(self.taken(tokens, number), number) for number in self._chosen(layers)]
 
-    def layer_key_value(self, tokens: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """The tokens that a layer takes, (B, T, C) -> its key and its value, both (B, T, I)."""
-        return self.layers[layer](self._as_input(tokens))
+    def prepare(self, features: Tensor | Features) -> Tensor:
+        """What does not depend on the timestep, (B, N, M), of the features that `tokens` would take. Raises as that."""
+        self.check_features(features)
+        return cast(Any, self.image_proj).prepare(*map(self._as_input, self._ordered(features)))
+
+    def step(self, states: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
+        """The result of `prepare` -> image tokens (B, T, C), and the embedding of the timestep (B or 1, E).
+
+        timestep: (B,) or (1,), from 0 to 1000
+        """
+        return cast(Any, self.image_proj)(self._as_input(states), timestep)
+
+    def layer_key_value(self, tokens: Tensor, layer: int, embedding: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The tokens that a layer takes, (B, T, C) -> its key and its value, both (B, T, I).
+
+        embedding: of the timestep, as `step` gives it
+        """
+        return self.layers[layer](self._as_input(tokens), embedding)
 
     def taken(self, tokens: Tensor, layer: int) -> Tensor:
         """The tokens that a layer takes of (B, T, C). Most layers take all; those of CSGO take content or style.
@@ -270,3 +299,14 @@ class IPAdapter(nn.Module):
     def _as_input(self, x: Tensor) -> Tensor:
         """The input in the dtype of the weights, unless the layers cast: `torch.nn` does not multiply two dtypes."""
         return x if self._input_dtype_wins else x.to(next(self.parameters()).dtype)
+
+
+def _by_number(make: Callable[..., nn.Module], layers: Mapping[int, StateDict], **made: Any) -> dict[str, nn.Module]:
+    """A network for each layer, by its number in the file. Raises the ValueErrors of `make`, with that number."""
+    found: dict[str, nn.Module] = {}
+    for number, sd in layers.items():
+        try:
+            found[str(number)] = make(sd, **made)
+        except ValueError as error:
+            raise ValueError(f"Layer {number}: {error}") from None
+    return found

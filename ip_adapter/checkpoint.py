@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,16 +18,13 @@ from .lora import check_lora
 
 @dataclass(frozen=True)
 class Layers:
-    """What the tensors of an adapter's layers say about it.
+    """The layers of an adapter, and the model that they are for.
 
-    base: the model that it is for
-    widths: the inner width of every layer, in the order of the file
-    bias: whether keys and values have a bias
+    by_number: the tensors of each layer, in the order of the file
     """
 
     base: BaseModel
-    widths: tuple[int, ...]
-    bias: bool
+    by_number: Mapping[int, StateDict]
 
 
 DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}  # torch's -> as safetensors names it
@@ -80,8 +78,7 @@ def load_adapter(
             chosen,
             layers.base,
             parts.image_proj,
-            layers.widths,
-            bias=layers.bias,
+            layers.by_number,
             name=name,
             ops=ops,
             device="meta",
@@ -89,13 +86,14 @@ def load_adapter(
         )
 
     plan = build(nn, None)
-    if not chosen.through_model and plan.token_width != layers.base.context_width:
+    if not chosen.through_model and plan.token_width != plan.context_width:
         raise ValueError(
             f"The adapter file is damaged: its projection gives tokens {plan.token_width} wide, its layers take "
-            f"{layers.base.context_width}."
+            f"{plan.context_width}."
         )
-    check_shapes(plan.state_dict(), parts.state_dict())
-    check_lora(parts.lora, layers.widths, layers.base.context_width)
+    check_shapes(plan.weights(), parts.state_dict())
+    if parts.lora:
+        check_lora(parts.lora, plan.layer_widths, plan.context_width)
     _check_dtypes({**parts.state_dict(), **parts.lora})
     loaded = normalise(sd, read) if read else parts
     weights, lora = (
@@ -104,7 +102,10 @@ def load_adapter(
     )
     _check_values({**weights, **lora})
     adapter = build(ops, dtype)
-    adapter.load_state_dict(weights, strict=True, assign=True)
+    apart = {f"ip_adapter.{key}": key for key in adapter.sampling_layers.state_dict()}
+    adapter.load_state_dict({key: each for key, each in weights.items() if key not in apart}, strict=True, assign=True)
+    adapter.sampling_layers.load_state_dict({key: weights[each] for each, key in apart.items()}, assign=True)
+    adapter.sampling_layers.requires_grad_(False).eval()
     adapter.lora = lora
     return adapter.requires_grad_(False).eval()
 
@@ -127,30 +128,43 @@ def _chosen_family(parts: AdapterParts, base: BaseModel, path: str, wanted: str)
 
 
 def _measure_layers(sd: StateDict, family: Family) -> Layers:
-    """Measure the layers, which have to be those of one of the family's base models.
+    """Divide the tensors of the layers, which have to be those of one of the family's base models.
 
     Raises:
         ValueError: keys, numbers or widths fit none of these models.
     """
     if odd := [key for key in sd if not LAYER_KEY.fullmatch(key)]:
         raise ValueError(f"The adapter file holds keys that no layer has: {first(odd)}.")
-    numbers = sorted({int(key.split(".")[0]) for key in sd})
-    _, context = shape_of(sd, f"{numbers[0]}.to_k_ip.weight", 2)
+    by_number: dict[int, dict[str, Tensor]] = {}
+    for key in sorted(sd, key=lambda key: int(key.split(".")[0])):
+        number, _, name = key.partition(".")
+        by_number.setdefault(int(number), {})[name] = sd[key]
+    base = _base_model(by_number, family)
+    expected = base.numbers(family.blocks)
+    missing = [str(n) for n in expected if n not in by_number]
+    extra = [str(n) for n in by_number if n not in expected]
+    if missing or extra:
+        raise ValueError(
+            f"{family.name} for {base.name} has {len(expected)} layers, numbered {expected[0]}, {expected[1]} ... "
+            f"{expected[-1]}; this file has {len(by_number)} (missing: {first(missing) or 'none'}; unexpected: "
+            f"{first(extra) or 'none'})."
+        )
+    return Layers(base, by_number)
+
+
+def _base_model(layers: Mapping[int, StateDict], family: Family) -> BaseModel:
+    """The model that layers are for, by the width of the tokens that they take, if these are like those of text."""
+    if not family.like_text:
+        return family.base_models[0]
+    number = next(iter(layers))
+    _, context = shape_of(
+        {f"{number}.{name}": each for name, each in layers[number].items()}, f"{number}.to_k_ip.weight", 2
+    )
     base = next((base for base in family.base_models if base.context_width == context), None)
     if base is None:
         known = ", ".join(f"{base.name}: {base.context_width}" for base in family.base_models)
         raise ValueError(f"The adapter's layers take tokens {context} wide, which fits no supported model ({known}).")
-    expected = base.numbers[: base.layers - family.idle_layers]
-    missing = [str(n) for n in expected if n not in numbers]
-    extra = [str(n) for n in numbers if n not in expected]
-    if missing or extra:
-        raise ValueError(
-            f"{family.name} for {base.name} has {len(expected)} layers, numbered {expected[0]}, {expected[1]} ... "
-            f"{expected[-1]}; this file has {len(numbers)} (missing: {first(missing) or 'none'}; unexpected: "
-            f"{first(extra) or 'none'})."
-        )
-    widths = tuple(shape_of(sd, f"{n}.to_k_ip.weight", 2)[0] for n in expected)
-    return Layers(base, widths, bias=any(key.endswith(".bias") for key in sd))
+    return base
 
 
 def _check_dtypes(sd: StateDict) -> None:

@@ -1,7 +1,8 @@
 """Bring adapters from the containers in which they are published into parts with the same key names.
 
-After `normalise`, `image_proj` holds the keys of our projection modules. `ip_adapter` holds `N.to_k_ip.weight` and
-`N.to_v_ip.weight`, where N is one of `BaseModel.numbers`, in the order of the original training code. `lora` holds
+After `normalise`, `image_proj` holds the keys of our projection modules. `ip_adapter` holds `N.to_k_ip.weight`,
+`N.to_v_ip.weight` and whatever else a layer has, where N is one of `BaseModel.numbers`, in the order of the original
+training code. `lora` holds
 `N.to_q.down.weight` and the like, and `others` the keys that belong to none of these parts.
 """
 
@@ -28,9 +29,10 @@ PREFIXES = {
         "image_proj_model.",
         "ip_adapter_proj_model.",
         "id_adapter.",  # PuLID
+        "pulid_encoder.",
         "encoder_hid_proj.image_projection_layers.0.",
     ),
-    "ip_adapter": ("ip_adapter.", "adapter_modules.", "id_adapter_attn_layers."),
+    "ip_adapter": ("ip_adapter.", "adapter_modules.", "id_adapter_attn_layers.", "pulid_ca."),
 }
 
 # keys in the files of trainers and diffusers that do not belong to the adapter
@@ -40,7 +42,7 @@ BAGGAGE = re.compile(
 )
 
 PROCESSOR = re.compile(r"((?:down_blocks|up_blocks|mid_block)\..+)\.processor\.to_([kv])_ip\.0\.weight")
-LAYER_KEY = re.compile(r"(\d+)\.to_([kv])_ip\.(weight|bias)")
+LAYER_KEY = re.compile(r"\d+\.[a-z].*")
 
 # key names of single programs and families -> our names. The keys begin with a part of `PREFIXES`, or with none
 SPELLINGS = (
@@ -48,6 +50,9 @@ SPELLINGS = (
     (r"ip_adapter\.(\d+)\.id_to_([kv])\.", r"ip_adapter.\1.to_\2_ip."),  # PuLID
     (r"(content|style)_image_proj\.", r"image_proj.\1."),  # CSGO
     (r"double_blocks\.(\d+)\.processor\.ip_adapter_double_stream_([kv])_proj\.", r"ip_adapter.\1.to_\2_ip."),  # XLabs
+    (r"blocks\.(\d+)\.ip_([kv])_proj\.", r"ip_adapter.\1.to_\2_ip."),  # Anima
+    (r"blocks\.(\d+)\.adaln_ip\.1\.", r"ip_adapter.\1.gate."),
+    (r"(siglip_norm|siglip_compressor|ip_self_attn|null_tokens)(?=\.|$)", r"image_proj.\1"),
 )
 
 # what precedes the number of a layer: a projection may have two resamplers (CSGO) or three kinds of layers (Instruct)

@@ -14,6 +14,7 @@ Features = Mapping[str, "Tensor"]  # {name: (batch, ...)}
 Feature = Literal[
     "image_embeds",
     "penultimate",
+    "last",
     "face_embeds",  # (R, 512), the identity of a face, L2-normalised
     "face_embeds_raw",  # (R, 512), the same as the network gives it
     "face_penultimate",  # penultimate hidden states of the aligned face
@@ -23,7 +24,7 @@ Feature = Literal[
     "instruction",  # (R, N, W), last hidden states of a text that says what to take from the picture
     "prompt",  # (R, N, W), last hidden states of the prompt
 ]
-Negative = Literal["zeros", "encoded zeros", "encoded black", "empty text"]
+Negative = Literal["zeros", "encoded zeros", "encoded black", "empty text", "none", "null tokens"]
 
 DIMENSIONS = {2: "(batch, width)", 3: "(batch, positions, width)"}
 
@@ -36,7 +37,8 @@ class Reads:
     negative: what stands for it in the unconditional rows. "zeros": a feature of zeros. "encoded zeros": what the
         encoder makes of a tensor that is zero *after* normalisation (a picture of the mean colour, not a black one),
         as in the pipelines of tencent-ailab/IP-Adapter. "encoded black": what it makes of a black picture, as in that
-        of XLabs-AI/x-flux. "empty text": what the text encoder makes of no text
+        of XLabs-AI/x-flux. "empty text": what the text encoder makes of no text. "none": these rows attend to no
+        picture. "null tokens": the tokens that the file has for them; without such tokens as "none"
     encoder: name of the image encoder that gives it, where the name and the width of the feature do not say it
     """
 
@@ -57,12 +59,14 @@ ENCODERS: Mapping[tuple[str, int], str] = MappingProxyType(
         ("image_embeds", 512): "CLIP ViT-B",
         ("image_embeds", 768): "CLIP ViT-L/14",
         ("image_embeds", 1024): "CLIP ViT-H/14",
+        ("image_embeds", 1152): "SigLIP so400m",
         ("image_embeds", 1280): "CLIP ViT-bigG/14",
         ("penultimate", 768): "CLIP ViT-B",
         ("penultimate", 1024): "CLIP ViT-L/14-336",
         ("penultimate", 1152): "SigLIP so400m",
         ("penultimate", 1280): "CLIP ViT-H/14",
         ("penultimate", 1664): "CLIP ViT-bigG/14",
+        ("last", 768): "SigLIP2 base/16-512",
         ("face_penultimate", 1280): "CLIP ViT-H/14",
         ("face_box_penultimate", 1024): "CLIP ViT-L/14-336",
         ("face_eva_embeds", 768): "EVA02-CLIP-L-336",

@@ -1,4 +1,6 @@
-"""The keys and values that a model attends to: projected once before sampling, or anew for each window of frames.
+"""The keys and values that a model attends to.
+
+They are projected once before sampling, or anew for each window of frames, or at each step.
 
 Letters: R references, T image tokens, C context width, I inner width of a layer.
 """
@@ -7,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from .adapter import IPAdapter
-from .attention import Attended, Weights, image_attention, scale_key
+from .attention import NOTHING, Attended, Beside, Weights, image_attention, scale_key
 from .families import Combine
 
 WINDOW = 16  # references that a step projects at a time; up to as many are always projected before sampling
@@ -55,6 +57,8 @@ class Constant(nn.Module):
 
     def scale_values(self, factors: Sequence[float]) -> None:
         """Multiply the values of each reference by its factor. The references may be joined in one row."""
+        if not self.rows:
+            return
         scale = torch.tensor(factors, dtype=self.flat.dtype, device=self.flat.device).view(-1, 1, 1)
         for number in range(len(self._shapes)):
             value = self.layer(number)[1]
@@ -88,7 +92,57 @@ class PerWindow(nn.Module):
         return scale_key(key, self._heads[number]).to(like), value.to(like)
 
 
-Keys = Constant | PerWindow
+class Stepped(NamedTuple):
+    """The tokens of one evaluation of the model.
+
+    tokens: (R, T, C); R is 1 if all references are joined
+    embedding: of the timestep, (1, E)
+    """
+
+    tokens: Tensor
+    embedding: Tensor
+
+
+class PerStep(nn.Module):
+    """What tokens are made of that follow the timestep. The adapter has to stay loaded while the model runs."""
+
+    def __init__(
+        self, adapter: IPAdapter, states: Tensor, layers: Sequence[int], heads: Sequence[int], *, joined: bool = False
+    ):
+        """Keep the states (R, N, M) that `IPAdapter.prepare` gives.
+
+        layers: numbers of the adapter's layers
+        heads: attention heads of each layer
+        joined: whether all references act as one
+        """
+        super().__init__()
+        self.rows = min(len(states), 1) if joined else len(states)
+        self.states = nn.Parameter(states, requires_grad=False)
+        self._adapter = [adapter]  # in a list: its weights are not part of this module
+        self._layers, self._heads, self._joined = list(layers), list(heads), joined
+        self._factors: tuple[float, ...] = ()
+
+    def scale_values(self, factors: Sequence[float]) -> None:
+        """As `Constant.scale_values`."""
+        self._factors = tuple(factors)
+
+    def at(self, timestep: Tensor, like: Tensor) -> Stepped:
+        """The tokens at a timestep from 0 to 1000, (1,). like: a tensor whose device and dtype they get"""
+        tokens, embedding = self._adapter[0].step(self.states.to(like), timestep.to(like.device))
+        tokens = tokens.flatten(0, 1).unsqueeze(0) if self._joined else tokens
+        return Stepped(tokens, embedding[:1])
+
+    def key_value(self, number: int, at: Stepped) -> KeyValue:
+        """The key and the value of a layer, each (R, T, I). number: of the layer"""
+        layer, heads = self._layers[number], self._heads[number]
+        key, value = self._adapter[0].layer_key_value(at.tokens, layer, at.embedding)
+        if self._factors and self.rows:
+            scale = torch.tensor(self._factors, dtype=value.dtype, device=value.device).view(-1, 1, 1)
+            value = (value.reshape(len(scale), -1, value.shape[-1]) * scale).view_as(value)
+        return scale_key(key, heads), value
+
+
+Keys = Constant | PerWindow | PerStep
 
 
 class Sides(nn.Module):
@@ -117,7 +171,7 @@ class Picked:
     mask: (1 or the number of rows, L latent tokens), or None
     number: as `Attended.number`
     heads: number of attention heads
-    combine: as `Attended.combine`
+    combine, layer: as `Attended` has them
     """
 
     pick: Pick
@@ -127,8 +181,9 @@ class Picked:
     number: int
     heads: int
     combine: Combine = "add"
+    layer: nn.Module | None = None
 
-    def __call__(self, q: Tensor, out: Tensor, weights: Weights, text: Tensor | None = None) -> None:
+    def __call__(self, q: Tensor, out: Tensor, weights: Weights, beside: Beside = NOTHING) -> None:
         for start in range(0, len(self.references), WINDOW):
             some = slice(start, start + WINDOW)
             references = self.references[some]
@@ -136,5 +191,5 @@ class Picked:
             first = self.rows.start + start
             mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[some]
             rows = slice(first, first + len(references))
-            attended = Attended(rows, key, value, mask, self.number, self.combine)
-            image_attention(q, [attended], self.heads, out, weights, text)
+            attended = Attended(rows, key, value, mask, self.number, self.combine, self.layer)
+            image_attention(q, [attended], self.heads, out, weights, beside)

@@ -2,7 +2,7 @@
 
 In UNets the blocks are the cross-attentions. The training code walks through the down blocks, the up blocks and the
 middle block *last*, and files number their layers in that order, not in the order of execution (diffusers
-`UNet2DConditionModel.attn_processors`). In Flux they are the double blocks, in the order of execution.
+`UNet2DConditionModel.attn_processors`). In transformers they are whole blocks, in the order of execution.
 """
 
 from __future__ import annotations
@@ -10,24 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from .families.base_models import BASE_MODELS, LAYER_SETS
+from .families.base_models import BASE_MODELS, LAYER_SETS, BaseModel
+from .families.family import UNET_BLOCKS
+from .families.kinds import KINDS, Kind
 from .families.layer_sets import BlockName
 
-KINDS = ("input", "output", "middle", "double")
-EXECUTED = ("input", "middle", "output", "double")
+EXECUTED: tuple[Kind, ...] = ("input", "middle", "output", *KINDS[3:])
 DIFFUSERS_KINDS = ("down_blocks", "up_blocks", "mid_block")
-
-Kind = Literal["input", "output", "middle", "double"]
 
 
 @dataclass(frozen=True)
 class Block:
     """A block of the model in which one layer of an adapter can act.
 
-    In a UNet it is the cross-attention in transformer block `depth` of block `index` of its kind. In Flux it is double
-    block `index`, and `depth` is 0.
+    In a UNet it is the cross-attention in transformer block `depth` of block `index` of its kind. In a transformer it
+    is block `index` of its kind, and `depth` is 0.
 
     width: inner width of its attention
     """
@@ -52,30 +50,32 @@ def in_file_order(blocks: Iterable[Block]) -> list[Block]:
     return sorted(blocks, key=lambda block: (KINDS.index(block.kind), block.index, block.depth))
 
 
-def match_layers(blocks: Sequence[Block], layer_widths: Sequence[int], idle: int = 0) -> dict[Block, int]:
-    """The number of the adapter's layer for every block, in the order of the file.
+def match_layers(
+    blocks: Sequence[Block], layer_widths: Sequence[int], every: Mapping[Kind, int] = UNET_BLOCKS
+) -> dict[Block, int]:
+    """The number of the adapter's layer for every block in which it acts, in the order of the file.
 
     Args:
         blocks: the blocks of the model, in any order
         layer_widths: as `IPAdapter.layer_widths`
-        idle: how many of the last blocks have no layer, as `Family.idle_layers`
+        every: the kinds of blocks in which it acts, and the every how manieth of them, as `Family.blocks`
 
     Raises:
         ValueError: the numbers of layers or their widths differ. The message names the likely cause.
     """
-    if len(blocks) != len(layer_widths) + idle:
+    acting = [block for block in in_file_order(blocks) if block.kind in every and block.index % every[block.kind] == 0]
+    if len(acting) != len(layer_widths):
         raise ValueError(
-            f"The adapter has {len(layer_widths)} layers{_made_for(len(layer_widths))}, this model has {len(blocks)} "
-            f"{_plural(blocks)}{_made_for(len(blocks))}: choose an adapter made for this model."
+            f"The adapter has {len(layer_widths)} layers{_made_for(len(layer_widths))}, this model has {len(acting)} "
+            f"{_plural(acting)}{_made_for(len(acting))}: choose an adapter made for this model."
         )
-    ordered = in_file_order(blocks)[: len(layer_widths)]
-    for layer, (block, width) in enumerate(zip(ordered, layer_widths, strict=True)):
+    for layer, (block, width) in enumerate(zip(acting, layer_widths, strict=True)):
         if block.width != width:
             raise ValueError(
                 f"Layer {layer} of the adapter is {width} wide, {block.kind} block {block.index} of this model is "
                 f"{block.width}: the adapter was made for a model of another size."
             )
-    return {block: layer for layer, block in enumerate(ordered)}
+    return {block: layer for layer, block in enumerate(acting)}
 
 
 def select_layers(layers: Mapping[Block, int], sets_of: str, name: str) -> dict[Block, int]:
@@ -107,8 +107,16 @@ def by_name(blocks: Iterable[Block]) -> dict[BlockName, list[Block]]:
 
 
 def _plural(blocks: Sequence[Block]) -> str:
-    return "double blocks" if any(block.kind == "double" for block in blocks) else "cross-attentions"
+    kinds = list(dict.fromkeys(block.kind for block in blocks))
+    if set(kinds) <= set(UNET_BLOCKS):
+        return "cross-attentions"
+    return "blocks" if kinds == ["block"] else f"{' and '.join(kinds)} blocks"
 
 
 def _made_for(layers: int) -> str:
-    return next((f" ({base.name})" for base in BASE_MODELS if base.layers == layers), "")
+    return next((f" ({base.name})" for base in BASE_MODELS if layers in _counts(base)), "")
+
+
+def _counts(base: BaseModel) -> tuple[int, ...]:
+    """How many layers adapters for a model may have: some of those for transformers act in one kind of blocks alone."""
+    return (base.layers,) if set(base.blocks) == set(UNET_BLOCKS) else (base.layers, *base.blocks.values())

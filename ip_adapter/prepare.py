@@ -14,7 +14,7 @@ from torch import Tensor
 from .adapter import IPAdapter
 from .attention import scale_key
 from .features import Features
-from .key_values import WINDOW, Constant, Keys, PerWindow, Sides
+from .key_values import WINDOW, Constant, Keys, PerStep, PerWindow, Sides
 from .tokens import PICTURES, STATES, Tokens
 
 MANY = 32 << 20  # bytes of keys and values that are kept, whatever the number of references
@@ -48,7 +48,7 @@ def project(
     Raises:
         ValueError: a key or a value is NaN or infinite in `dtype`.
     """
-    widths = [adapter.layer_widths[layer] for layer in layers]
+    widths = [adapter.key_widths[layer] for layer in layers]
 
     def keys(side: Tensor) -> Keys:
         kept = 2 * side.shape[0] * side.shape[1] * sum(widths) * dtype.itemsize
@@ -67,12 +67,50 @@ def project(
         some = [(adapter.taken(tokens, acting[0][1][0]), keys) for tokens, keys in written]
         finite = _write(adapter, some, [(number, *each) for number, each in acting], dtype, device) and finite
     if not finite:
-        raise ValueError(
-            f"{adapter.title} makes keys or values of these features that are NaN or infinite in "
-            f"{str(dtype).removeprefix('torch.')}: the file or the features are damaged, or too large for that dtype. "
-            "Run the model in bf16 or fp32, or get the file again."
-        )
+        raise ValueError(_not_finite(adapter, dtype))
     return sides
+
+
+def _not_finite(adapter: IPAdapter, dtype: torch.dtype) -> str:
+    return (
+        f"{adapter.title} makes keys or values of these features that are NaN or infinite in "
+        f"{str(dtype).removeprefix('torch.')}: the file or the features are damaged, or too large for that dtype. "
+        "Run the model in bf16 or fp32, or get the file again."
+    )
+
+
+def stepping(
+    adapter: IPAdapter,
+    cond: Features,
+    uncond: Features,
+    layers: Sequence[int],
+    heads: Sequence[int],
+    *,
+    joined: bool,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    keep_on: torch.device | str = "cpu",
+) -> Sides:
+    """What the tokens of a `stepwise` adapter are made of, for the references and for the negative images.
+
+    cond, uncond: features by name, as `image_tokens` takes them
+    joined: whether all references act as one
+    Other arguments and errors are those of `project`.
+    """
+
+    def keys(features: Features) -> PerStep:
+        parts = [
+            adapter.prepare(
+                {name: each[some : some + PICTURES].to(device, torch.float32) for name, each in features.items()}
+            )
+            for some in range(0, _count(features), PICTURES)
+        ]
+        states = torch.cat([part.to(keep_on, dtype) for part in parts]) if parts else torch.empty(0, device=keep_on)
+        if not bool(states.isfinite().all()):
+            raise ValueError(_not_finite(adapter, dtype))
+        return PerStep(adapter, states, layers, heads, joined=joined)
+
+    return Sides(keys(cond), keys(uncond))
 
 
 def working_memory(adapter: IPAdapter, cond: Features, uncond: Features) -> int:
@@ -83,7 +121,7 @@ def working_memory(adapter: IPAdapter, cond: Features, uncond: Features) -> int:
     pictures, each = _count(cond) + _count(uncond), adapter.count_tokens(cond)
     weight = max(parameter.numel() for parameter in adapter.parameters())  # weights are cast one at a time
     states = min(pictures, PICTURES) * STATES * max(_largest(cond), each * adapter.token_width)
-    chunk = min(pictures * each, TOKENS) * (6 * max(adapter.layer_widths) + 2 * adapter.context_width)
+    chunk = min(pictures * each, TOKENS) * (6 * max(adapter.key_widths) + 2 * adapter.context_width)
     return torch.float32.itemsize * (weight + max(states, chunk))
 
 
@@ -100,7 +138,7 @@ def kept_memory(
     zero_tokens: as `TokenOptions`
     """
     count = (_count(cond) + _count(uncond)) * (adapter.count_tokens(cond) + zero_tokens)
-    widths = sum(adapter.layer_widths[layer] for layer in layers)
+    widths = sum(adapter.key_widths[layer] for layer in layers)
     return count * (2 * widths * dtype.itemsize + adapter.token_width * torch.float32.itemsize)
 
 

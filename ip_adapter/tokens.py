@@ -26,7 +26,11 @@ class Tokens:
 
     def together(self) -> Tokens:
         """Join all references, and all negative images, as if they were one, (1, R * T, C): one softmax over all."""
-        return Tokens(self.cond.flatten(0, 1).unsqueeze(0), self.uncond.flatten(0, 1).unsqueeze(0))
+        return Tokens(_joined(self.cond), _joined(self.uncond))
+
+
+def _joined(tokens: Tensor) -> Tensor:
+    return tokens.flatten(0, 1).unsqueeze(0) if len(tokens) else tokens
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,15 @@ def image_tokens(
     if options.noise:
         tokens[:, each:] = _noise(options.zero_tokens, adapter.token_width).to(keep_on) * options.noise
     sides = tokens[: count[0]], tokens[count[0] :]
-    return Tokens(*(side.mean(0, keepdim=True) for side in sides) if options.averaged else sides)
+    if not count[1]:
+        sides = sides[0], _null_tokens(adapter, tokens[:0])
+    return Tokens(*(side.mean(0, keepdim=True) if len(side) else side for side in sides) if options.averaged else sides)
+
+
+def _null_tokens(adapter: IPAdapter, none: Tensor) -> Tensor:
+    """The tokens that a file has for the unconditional rows, (1, T, C), or `none`."""
+    found = getattr(adapter.image_proj, "null_tokens", None)
+    return none if found is None else found.detach().to(none).reshape(1, -1, none.shape[-1])
 
 
 def _noise(count: int, width: int) -> Tensor:

@@ -2,7 +2,7 @@
 
     out = attend(q, K_text, V_text) + weight * attend(q, K_image, V_image)
 
-orthogonal.py has two other ways of joining the text attention.
+`COMBINED` has other ways of joining the text attention.
 
 Letters in this folder: B rows of a call, L latent tokens of a row, T image tokens, I inner width, H heads, D = I / H,
 R references (1: all rows share it), P prompts. Rows that attend to the same keys form one of S sequences, of N queries.
@@ -10,44 +10,61 @@ R references (1: all rows share it), P prompts. Rows that attend to the same key
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
 from torch import Tensor
 
-from .attended import Attended, ReadingStep, Step, Weights, scale_key
+from ..families import Combine
+from .attended import NOTHING, Attended, Beside, ReadingStep, Step, Weights, scale_key
 from .few_tokens import FEW_TOKENS, SCORES, few_token_steps
 from .fused import Fused
 from .orthogonal import Orthogonal
 
-__all__ = ["Attended", "Plan", "Step", "Weights", "image_attention", "plan_attention", "scale_key"]
+__all__ = [
+    "NOTHING",
+    "Attended",
+    "Beside",
+    "Plan",
+    "Step",
+    "Weights",
+    "image_attention",
+    "plan_attention",
+    "scale_key",
+]
+
+COMBINED: Mapping[Combine, Callable[[Attended, int], ReadingStep]] = {  # how a prompt joins the text -> its step
+    "orthogonal": Orthogonal,
+    "orthogonal v2": Orthogonal,
+    "orthogonal v2, one head": Orthogonal,
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
     """The steps of one layer for all calls with queries of the same shape, dtype and device. From `plan_attention`.
 
-    reading: the steps that depend on the text's output. They come first, and each of them sees the text alone
+    reading: the steps that depend on what the block offers. They come first, and each of them sees the text alone
     """
 
     steps: Sequence[Step]
     reading: Sequence[ReadingStep] = ()
 
-    def __call__(self, q: Tensor, out: Tensor, weights: Weights, text: Tensor | None = None) -> None:
+    def __call__(self, q: Tensor, out: Tensor, weights: Weights, beside: Beside = NOTHING) -> None:
         """Add the attention to the image prompts to the result of the text attention.
 
         Args:
             q: the query, (B, L, I)
             out: the result of the text attention, (B, L, I), contiguous; it is changed in place
             weights: the weights of the image prompts, of any sign, indexed by `Attended.number`
-            text: the result of the text attention, (B, L, I), if `out` is something else
+            beside: what else the block offers
         """
-        if text is None and self._read_twice:
-            text = out.clone()
+        if self.reading and beside.text is None and self._read_twice:
+            beside = replace(beside, text=out.clone())
         for step in self.reading:
-            step(q, out, weights, text)
+            step(q, out, weights, beside)
         for step in self.steps:
             step(q, out, weights)
 
@@ -75,7 +92,7 @@ def plan_attention(q: Tensor, attended: Sequence[Attended], heads: int) -> Plan:
                 f"{each.key.shape[0]} image prompts for {each.rows.stop - each.rows.start} pictures: give one, or one "
                 "for each picture"
             )
-    reading = [Orthogonal(each, heads) for each in attended if each.combine != "add"]
+    reading = [COMBINED[each.combine](each, heads) for each in attended if each.combine != "add"]
     adding = [each for each in attended if each.combine == "add"]
     possible = q.device.type == "cpu" and q.dtype in SCORES
     few = [each for each in adding if possible and each.key.shape[1] <= FEW_TOKENS]
@@ -89,10 +106,10 @@ def image_attention(
     heads: int,
     out: Tensor,
     weights: Weights = (1.0,),
-    text: Tensor | None = None,
+    beside: Beside = NOTHING,
 ) -> None:
     """Plan the attention to image prompts and add it to `out`, for a single call.
 
     Arguments and errors are those of `plan_attention` and `Plan`.
     """
-    plan_attention(q, attended, heads)(q, out, weights, text)
+    plan_attention(q, attended, heads)(q, out, weights, beside)

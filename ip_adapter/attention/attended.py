@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..families import Combine
 
@@ -21,7 +21,8 @@ class Attended:
     key, value: (R, T, I), where R is 1 or the number of rows; the key comes from `scale_key`
     mask: (1 or the number of rows, L), how much of it each latent token takes, from 0 to 1; None: all of it
     number: the index of its weight among the weights of a call
-    combine: how it joins the text attention; orthogonal.py says what others than "add" do
+    combine: how it joins the text attention; steps for others than "add" are in `COMBINED`
+    layer: what of the adapter's layer has to be there while the model runs, if its step needs any
     """
 
     rows: slice
@@ -30,6 +31,29 @@ class Attended:
     mask: Tensor | None = None
     number: int = 0
     combine: Combine = "add"
+    layer: nn.Module | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What a block offers to image prompts besides its query. Which of it there is depends on the architecture.
+
+    text: the result of the text attention, (B, L, I), if they add to something else
+    hidden: the hidden states of the picture, (B, L, W)
+    key, value: those of the picture's own attention, (B, L, I), as the model norms them
+    scales: the weights of the norms of the model's queries and keys, (D,) each; None: there is no such norm
+    embedding: of the timestep, (B, E)
+    """
+
+    text: Tensor | None = None
+    hidden: Tensor | None = None
+    key: Tensor | None = None
+    value: Tensor | None = None
+    scales: tuple[Tensor | None, Tensor | None] = (None, None)
+    embedding: Tensor | None = None
+
+
+NOTHING = Beside()
 
 
 class Step(Protocol):
@@ -39,12 +63,12 @@ class Step(Protocol):
 
 
 class ReadingStep(Protocol):
-    """A part of a `Plan` that depends on the text's output. `rows`: the rows of the call whose output it reads."""
+    """A part of a `Plan` that depends on what the block offers. `rows`: the rows of the call that it reads."""
 
     @property
     def rows(self) -> slice: ...
 
-    def __call__(self, q: Tensor, out: Tensor, weights: Weights, text: Tensor | None = None) -> None: ...
+    def __call__(self, q: Tensor, out: Tensor, weights: Weights, beside: Beside = NOTHING) -> None: ...
 
 
 def scale_key(key: Tensor, heads: int) -> Tensor:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .attended import Attended, Weights, by_head
+from .attended import NOTHING, Attended, Beside, Weights, by_head
 from .fused import attend
 
 IDENTITY_TOKENS = 5  # those of the identity come first, in both versions of PuLID
@@ -34,10 +34,10 @@ class Orthogonal:
         self.unscaled = self.key.float() * self.key.shape[-1] ** 0.5 if each.combine != "orthogonal" else None
         self.is_one_head = each.combine == "orthogonal v2, one head"
 
-    def __call__(self, q: Tensor, out: Tensor, weights: Weights, text: Tensor | None = None) -> None:
+    def __call__(self, q: Tensor, out: Tensor, weights: Weights, beside: Beside = NOTHING) -> None:
         """Arguments are those of `Plan`, with which it is called."""
         q, out = q[self.rows], out[self.rows]
-        known = (out if text is None else text[self.rows]).float()
+        known = (out if beside.text is None else beside.text[self.rows]).float()
         added = self._added(by_head(q.reshape(len(self.key), -1, q.shape[2]), self.heads), known)
         weight = weights[self.number]
         if self.mask is None:

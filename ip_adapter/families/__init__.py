@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .base_models import BASE_MODELS
 from .faces import FACES
-from .family import Combine, FacePack, Family, Hints, Part, hint_of
+from .family import Acts, Combine, FacePack, Family, Hints, Part, hint_of
 from .flux import FLUX
 from .unet import UNET
 from .without_host import WITHOUT_HOST
@@ -16,6 +16,7 @@ __all__ = [
     "APPLIED",
     "APPLIED_TO",
     "FAMILIES",
+    "Acts",
     "Combine",
     "FacePack",
     "Family",
@@ -31,7 +32,7 @@ FAMILIES = (*WITHOUT_HOST, *FLUX, *FACES, *UNET)  # specific first
 
 APPLIED = tuple(family for family in FAMILIES if not family.refusal)
 APPLIED_TO = tuple(  # names of base models, in the order of their table
-    base.name for base in BASE_MODELS if any(base in family.base_models for family in APPLIED)
+    base.name for base in BASE_MODELS if any(base in family.works_on for family in APPLIED)
 )
 
 

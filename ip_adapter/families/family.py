@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from ..features import Reads
 from .base_models import BASE_MODELS, BaseModel
 from .detection import Check
+from .kinds import Kind
 
 Part = Literal["image_proj", "ip_adapter", "lora", "others"]
 FacePack = Literal["buffalo_l", "antelopev2"]
-Combine = Literal["add", "orthogonal", "orthogonal v2", "orthogonal v2, one head"]
+Acts = Literal["attention", "block"]
+Combine = Literal[  # how it joins the text attention, or what else its step does
+    "add",
+    "orthogonal",
+    "orthogonal v2",
+    "orthogonal v2, one head",
+    "joint",  # in one softmax with the picture's own keys
+    "gated",  # times a gate that follows the timestep
+    "own query",  # with a query of its own, of the picture's hidden states
+]
+LayerName = Literal["plain", "normed", "timed", "character", "gated", "perceiver"]  # keys of `layer_networks.LAYERS`
 Network = Literal[  # keys of `projections.PROJECTIONS`
     "linear",
     "mlp",
@@ -25,7 +37,12 @@ Network = Literal[  # keys of `projections.PROJECTIONS`
     "pulid former",
     "instruct",
     "content and style",
+    "time resampler",
+    "character",
+    "anima",
 ]
+
+UNET_BLOCKS: Mapping[Kind, int] = MappingProxyType({"input": 1, "output": 1, "middle": 1})
 
 IMAGE_EMBEDS = Reads("image_embeds", 2, "zeros")
 PENULTIMATE = Reads("penultimate", 3, "encoded zeros")
@@ -78,7 +95,12 @@ class Family:
     projection: the network that turns these features into tokens; "" if it is not applied
     face_pack: the face recognition models that it was trained with, "buffalo_l" or "antelopev2"; "" if it reads no face
     layer_sets: name of its sets of blocks in `LAYER_SETS`, where they are not those of the base model
-    idle_layers: how many of the model's layers its files leave out: the last ones, which are those of the middle block
+    blocks: the kinds of blocks in which it acts, and the every how manieth of them
+    acts: where in these blocks its result is added: to the result of the attention, before its output projection, or to
+        what the whole block gives
+    also_for: names of other base models on which its files work
+    layer: the network of its layers, a key of `layer_networks.LAYERS`
+    like_text: whether its tokens are as wide as the text that the model attends to
     through_model: whether the model's own projection of text (`encoder_hid_proj`) turns its tokens into the context
     combine: how it joins the text attention, unless a user says otherwise
     zero_tokens: how many tokens of zeros follow its own, unless a user says otherwise
@@ -101,7 +123,11 @@ class Family:
     projection: Network | Literal[""] = ""
     face_pack: FacePack | Literal[""] = ""
     layer_sets: str = ""
-    idle_layers: int = 0
+    blocks: Mapping[Kind, int] = field(default_factory=lambda: UNET_BLOCKS)
+    acts: Acts = "attention"
+    also_for: tuple[str, ...] = ()
+    layer: LayerName = "plain"
+    like_text: bool = True
     through_model: bool = False
     combine: Combine = "add"
     zero_tokens: int = 0
@@ -119,3 +145,8 @@ class Family:
     def base_models(self) -> tuple[BaseModel, ...]:
         """The models that its files may be for. The layers of a file say which one it is."""
         return tuple(base for base in BASE_MODELS if base.host == self.host and self.base_model in ("", base.name))
+
+    @property
+    def works_on(self) -> tuple[BaseModel, ...]:
+        """The models that its files may be for, and the others on which they work."""
+        return (*self.base_models, *(base for base in BASE_MODELS if base.name in self.also_for))

@@ -4,35 +4,56 @@ from __future__ import annotations
 
 from ..features import Reads
 from .detection import has, holds, lacks, size
-from .family import Family
+from .family import EVA_FACE, RAW_FACE, Family
 
 FLUX = (  # specific first
     Family(
         id="instantcharacter",
         name="InstantCharacter",
         kind="InstantCharacter for Flux",
+        files="instantcharacter_ip-adapter",
         detect=(has(r"ip_adapter\.\d+\.norm_ip_q\."),),
         refusal="flux",
         host="flux",
         base_model="Flux",
+        blocks={"double": 1, "single": 1},
+        layer="character",
+        projection="character",
     ),
     Family(
         id="flux-instantx",
         name="InstantX",
         kind="InstantX's IP-Adapter for Flux",
+        files="FLUX.1-dev-IP-Adapter",
         detect=(size("ip_adapter.0.to_k_ip.weight", -1, 4096), lacks(r"ip_adapter\.0\.to_k_ip\.bias")),
         refusal="flux",
         host="flux",
         base_model="Flux",
+        blocks={"double": 1, "single": 1},
+        also_for=("Chroma",),
+        layer="normed",
+        purposes=("standard",),
+        reads=(Reads("image_embeds", 2, "none"),),
+        projection="identity mlp",
     ),
     Family(
         id="pulid-flux",
         name="PuLID",
         kind="PuLID for Flux",
-        detect=(has(r"pulid_ca\."),),
+        files="pulid_flux_v0.9.0, pulid_flux_v0.9.1",
+        detect=(has(r"ip_adapter\.\d+\.to_kv\."),),
         refusal="faces",
         host="flux",
         base_model="Flux",
+        blocks={"double": 2, "single": 4},
+        acts="block",
+        layer="perceiver",
+        like_text=False,
+        purposes=("PuLID",),
+        reads=(RAW_FACE, *EVA_FACE),
+        projection="pulid former",
+        face_pack="antelopev2",
+        combine="own query",
     ),
     Family(
         id="redux",
@@ -73,6 +94,8 @@ FLUX = (  # specific first
         ),
         host="flux",
         base_model="Flux",
+        blocks={"double": 1},
+        acts="block",
         purposes=("standard",),
         reads=(Reads("image_embeds", 2, "encoded black"),),
         projection="linear",

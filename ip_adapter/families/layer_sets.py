@@ -37,6 +37,6 @@ SD15 = _named(
 )
 SDXL = _named(style=places("output", 1), composition=places("input", 8))
 CSGO = _named(style=places("output", 0, 1, 2, 3, 4, 5), composition=places("input", 4, 5, 7, 8))  # as it was trained
-FLUX: LayerSets = MappingProxyType({"all": None})  # nobody has published which blocks carry style
+DIT: LayerSets = MappingProxyType({"all": None})  # for no transformer has anybody published which blocks carry style
 
 LAYER_SET_NAMES = tuple(SD15)

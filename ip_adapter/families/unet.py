@@ -17,7 +17,7 @@ UNET = (  # specific first
         reads=(Reads("penultimate", 3, "zeros"),),
         projection="content and style",
         layer_sets="CSGO",
-        idle_layers=10,
+        blocks={"input": 1, "output": 1},
     ),
     Family(
         id="instruct",

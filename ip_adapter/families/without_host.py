@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..features import Reads
 from .detection import has
 from .family import Family
 
@@ -11,9 +12,17 @@ WITHOUT_HOST = (  # specific first
         name="InstantX",
         kind="InstantX's IP-Adapter for Stable Diffusion 3.5",
         detect=(has(r"ip_adapter\.\d+\.norm_ip\.linear\."),),
+        files="SD3.5-Large-IP-Adapter",
         refusal="architecture",
         host="sd3",
-        base_model="SD3.5",
+        base_model="SD3.5 Large",
+        blocks={"joint": 1},
+        layer="timed",
+        like_text=False,
+        purposes=("standard",),
+        reads=(Reads("penultimate", 3, "zeros"),),
+        projection="time resampler",
+        combine="joint",
     ),
     Family(
         id="hunyuandit",
@@ -28,10 +37,20 @@ WITHOUT_HOST = (  # specific first
         id="anima",
         name="Anima",
         kind="an IP-Adapter for Anima",
-        detect=(has(r"blocks\.\d+\.ip_k_proj\."),),
+        detect=(has(r"ip_adapter\.\d+\.gate\."),),
         refusal="architecture",
         host="anima",
         base_model="Anima",
+        parts=("ip_adapter",),
+        optional=("image_proj", "lora"),
+        blocks={"block": 1},
+        acts="block",
+        layer="gated",
+        like_text=False,
+        purposes=("standard",),
+        reads=(Reads("last", 3, "null tokens"),),
+        projection="anima",
+        combine="gated",
     ),
     Family(
         id="anima-pe-core",

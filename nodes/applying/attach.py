@@ -55,7 +55,7 @@ def image_prompt(
             cond,
             uncond,
             list(acting.values()),
-            [site.heads for site in acting],
+            [adapter.module.heads(layer, site.heads) for site, layer in acting.items()],
             arrangement=arrangement,
             factors=factors,
             dtype=_dtype(model),
@@ -118,14 +118,14 @@ def matching_sites(model: ModelPatcher, adapter: ImagePromptAdapter) -> dict[Sit
             f"{adapter.name} is an IP-Adapter for {made_for}, the model is {given}: here IP-Adapters are applied to "
             f"{', '.join(APPLIED_TO)} models, and there is none for {given}. Connect a {made_for} model."
         )
-    if given != made_for:
+    family = adapter.module.family
+    if given not in (made_for, *family.also_for):
         wrong = f"{adapter.name} is an IP-Adapter for {made_for}, the model is {given}: use one made for {given}."
-        family = adapter.module.family
-        published = any(base.name == given for base in family.base_models)
+        published = any(base.name == given for base in family.works_on)
         raise explained(ValueError(wrong), Need("adapter", family=family.id if published else "", base_model=given))
-    sites = {site.block: site for site in host.sites(model)}
+    sites = {site.block: site for site in host.sites(model) if site.acts == family.acts}
     try:
-        matched = match_layers(list(sites), adapter.module.layer_widths, adapter.module.family.idle_layers)
+        matched = match_layers(list(sites), adapter.module.layer_widths, family.blocks)
     except ValueError as error:
         raise ValueError(f"{adapter.name} does not fit the model. {error}") from None
     return {sites[block]: layer for block, layer in matched.items()}

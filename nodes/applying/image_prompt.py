@@ -7,7 +7,7 @@ from typing import Literal
 
 from comfy.model_patcher import ModelPatcher
 
-from ...ip_adapter import SCALINGS, Block, Combine, Frame, IPAdapter, Share, Strength
+from ...ip_adapter import SCALINGS, Acts, Block, Combine, Frame, IPAdapter, Share, Strength
 from .masks import EVERYWHERE, Place
 from .prepared import Arrangement, Prepared
 from .sampling import Evaluation
@@ -15,10 +15,14 @@ from .sampling import Evaluation
 
 @dataclass(frozen=True)
 class Site:
-    """A place in a model where a layer of an adapter can act: a block, and the number of its attention heads."""
+    """A place in a model where a layer of an adapter can act: a block, and the number of its attention heads.
+
+    acts: where in the block, as `Family.acts`
+    """
 
     block: Block
     heads: int
+    acts: Acts = "attention"
 
 
 @dataclass(frozen=True)

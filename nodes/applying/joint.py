@@ -13,12 +13,29 @@ from typing import Any, NamedTuple
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ...ip_adapter import SCALINGS, Attended, Constant, Frame, Keys, PerWindow, Pick, Picked, Plan, Side, plan_attention
+from ...ip_adapter import (
+    NOTHING,
+    SCALINGS,
+    Attended,
+    Beside,
+    Constant,
+    Frame,
+    Keys,
+    PerStep,
+    PerWindow,
+    Pick,
+    Picked,
+    Plan,
+    Side,
+    plan_attention,
+)
 from .image_prompt import OURS, ImagePrompt, Part, Rules, Site
 from .masks import Grid, Place, Resizing, token_mask
 from .sampling import Evaluation, Group, Layout, Run, current, once
 
 Weights = tuple[float, ...]
+
+TIMESTEPS = 1000  # of a flow model, whose sigma is 1 at the beginning
 
 
 class Cast:
@@ -94,16 +111,23 @@ class Joint:
         return self.carries and evaluation.carried or bool(self.cast.acting(self.cast.weights(evaluation)))
 
     def add(
-        self, q: torch.Tensor, out: torch.Tensor, extra_options: dict[str, Any], grid: Grid, latent: Sequence[int]
+        self,
+        q: torch.Tensor,
+        out: torch.Tensor,
+        extra_options: dict[str, Any],
+        grid: Grid,
+        latent: Sequence[int],
+        beside: Beside = NOTHING,
     ) -> None:
         """Add the attention to the image prompts to the output of the layer.
 
         Args:
-            q: the query, (B, L, I)
-            out: the output, (B, L, I), contiguous; it is changed in place
+            q: the query, (B, L, I), or a view (B, L, H, D) where the model keeps the heads apart
+            out: the output, (B, L, I), contiguous if q is (B, L, I); it is changed in place
             extra_options: what ComfyUI hands to patches
             grid: how the L tokens lie on the latent
             latent: shape of the latent that the block's model is called with
+            beside: what else the block offers
 
         Raises:
             ValueError: another node changes the batch or calls the model by itself, or masks, weights and pictures do
@@ -125,14 +149,18 @@ class Joint:
             return
         call = Call(evaluation, layout, (latent[-2], latent[-1]), grid)
         for observer in evaluation.observers:
-            observer.observe(self.site, call, out, partial(self._contributions, q, out, acting, cast, weights, call))
+            of_all = partial(self._contributions, q, out, acting, cast, weights, call, beside)
+            observer.observe(self.site, call, out, of_all)
+        if any(part.prompt.prepared.stepwise for part in acting):  # its keys and values are those of this step alone
+            self._plan(q, acting, cast, weights, call)(q, out, cast.at_call(weights), beside)
+            return
         made = evaluation.run.window(layout) if cast.differs_by_picture else evaluation.run.made
         key = (self, acting, layout.without_frames, q.shape, q.dtype, q.device, grid, call.size, evaluation.latent_size)
         known, plan = made.get(key, (None, None))
         if plan is None or cast.folded and known != weights:  # folded keys and values hold the weights
             plan = self._plan(q, acting, cast, weights, call)
             made[key] = weights, plan
-        plan(q, out, cast.at_call(weights))
+        plan(q, out, cast.at_call(weights), beside)
 
     def models(self) -> list[ModelPatcher]:
         """The models that ComfyUI has to load for the image prompts."""
@@ -160,6 +188,7 @@ class Joint:
         cast: Cast,
         weights: Weights,
         call: "Call",
+        beside: Beside,
         side: Side,
     ) -> "Iterator[Contribution]":
         """What each reference of a side adds to the output, one after the other: it costs far more than `add`.
@@ -170,9 +199,9 @@ class Joint:
             if rows.side != side:
                 continue
             for reference, one in _by_reference(rows, entry):
-                added = torch.zeros_like(q)
+                added = torch.zeros_like(text)
                 plan = plan_attention(q, [one], self.heads) if isinstance(one, Attended) else one
-                plan(q, added, cast.at_call(weights), text)
+                plan(q, added, cast.at_call(weights), replace(beside, text=text))
                 yield Contribution(rows.part.prompt, reference, rows.side, rows.group, added[rows.group.rows])
 
     def _entries(
@@ -195,23 +224,25 @@ class Joint:
     def _attended(self, rows: "Rows", q: torch.Tensor, call: "Call") -> Iterator[tuple[int | None, Attended | Picked]]:
         """What some rows attend to. With it comes the number of the reference, if it is that of a single one."""
         group, prompt = rows.group, rows.part.prompt
-        keys = prompt.prepared.side(rows.side)
-        if prompt.arrangement == "each" and isinstance(keys, Constant):
+        keys, layer = prompt.prepared.side(rows.side), prompt.prepared.sampling_layer(rows.part.number)
+        if not keys.rows:  # a family whose unconditional rows attend to nobody
+            return
+        if prompt.arrangement == "each" and not isinstance(keys, PerWindow):
             key, value = self._key_value(keys, rows, q, call)
             for reference, place in enumerate(prompt.places):
                 one = slice(reference % keys.rows, reference % keys.rows + 1)
                 mask = call.mask(place, prompt.rules, group, q)
-                yield reference, Attended(group.rows, key[one], value[one], mask, rows.number, prompt.combine)
+                yield reference, Attended(group.rows, key[one], value[one], mask, rows.number, prompt.combine, layer)
             return
         mask = call.mask(prompt.place, prompt.rules, group, q)
         references = [prompt.rules.number(frame, keys.rows) for frame in group.frames]
-        if isinstance(keys, Constant) and (keys.rows == 1 or references == list(range(keys.rows))):
+        if not isinstance(keys, PerWindow) and (keys.rows == 1 or references == list(range(keys.rows))):
             key, value = self._key_value(keys, rows, q, call)
-            yield None, Attended(group.rows, key, value, mask, rows.number, prompt.combine)
+            yield None, Attended(group.rows, key, value, mask, rows.number, prompt.combine, layer)
         else:
             at = call.evaluation.run.once((*references, q.device), lambda: torch.tensor(references, device=q.device))
             pick = self._pick(keys, rows, q, call)
-            yield None, Picked(pick, group.rows, at, mask, rows.number, self.heads, prompt.combine)
+            yield None, Picked(pick, group.rows, at, mask, rows.number, self.heads, prompt.combine, layer)
 
     def _pick(self, keys: Keys, rows: "Rows", q: torch.Tensor, call: "Call") -> Pick:
         if isinstance(keys, PerWindow):
@@ -221,10 +252,13 @@ class Joint:
         return lambda references, like: (key[references], value[references])
 
     def _key_value(
-        self, keys: Constant, rows: "Rows", q: torch.Tensor, call: "Call"
+        self, keys: Constant | PerStep, rows: "Rows", q: torch.Tensor, call: "Call"
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The key and the value, each (R, T, I), like the query. ComfyUI has usually put them on its device already."""
         number = rows.part.number
+        if isinstance(keys, PerStep):
+            at = call.evaluation.once((keys, q.device, q.dtype), lambda now: keys.at(now.timestep[:1] * TIMESTEPS, q))
+            return rows.folded(*keys.key_value(number, at))
         pair = call.evaluation.run.once(
             (keys, number, q.device, q.dtype), lambda: [t.to(q) for t in keys.layer(number)]
         )

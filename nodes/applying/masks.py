@@ -32,13 +32,13 @@ class Grid(NamedTuple):
 
     height, width: how many rows and columns of tokens there are
     padding: how many rows and columns of latent pixels the model adds at the end, to complete its last tokens
-    beside: how many tokens of other pictures, that the model reads, follow; they are outside every mask
+    before: how many tokens of text come first. Under a mask they take its mean: all under a white one, none under black
     """
 
     height: int
     width: int
     padding: tuple[int, int] = (0, 0)
-    beside: int = 0
+    before: int = 0
 
 
 def token_mask(
@@ -61,7 +61,8 @@ def token_mask(
     if any(grid.padding):
         mask = mask if area is not None else resized(mask, latent)
         mask = F.pad(mask, (0, grid.padding[1], 0, grid.padding[0]), mode="replicate")
-    return F.pad(resized(mask, (grid.height, grid.width)).flatten(1), (0, grid.beside))
+    tokens = resized(mask, (grid.height, grid.width)).flatten(1)
+    return torch.cat((tokens.mean(1, keepdim=True).expand(-1, grid.before), tokens), 1) if grid.before else tokens
 
 
 def _averaged(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

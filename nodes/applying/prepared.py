@@ -17,12 +17,13 @@ from ...ip_adapter import (
     Features,
     IPAdapter,
     Keys,
-    PerWindow,
+    PerStep,
     Sides,
     Tokens,
     image_tokens,
     kept_memory,
     project,
+    stepping,
     working_memory,
 )
 from ..loading.adapter import ImagePromptAdapter
@@ -37,6 +38,7 @@ class Prepared:
     """Keys and values of the references and of the negative images. ComfyUI loads, counts and offloads them.
 
     tokens: how many tokens one reference has
+    stepwise: whether its keys and values follow the timestep
     layer_tokens: how many of them each layer takes
     """
 
@@ -50,16 +52,23 @@ class Prepared:
         self.patcher = comfy.model_patcher.CoreModelPatcher(
             sides, load_device=load_device, offload_device=comfy.model_management.unet_offload_device()
         )
-        windowed = any(isinstance(keys, PerWindow) for keys in sides.children())
-        self.projecting = [adapter.patcher] if windowed else []
+        self.stepwise = adapter.module.stepwise
+        self.projecting = [adapter.patcher] if any(not isinstance(keys, Constant) for keys in sides.children()) else []
+        self.sampling = adapter.sampling_patcher
+        every = list(adapter.module.sampling_layers.values())
+        self._sampling_layers = [every[layer] for layer in layers] if every else []
 
     def side(self, name: str) -> Keys:
         """The keys and values of one side. `name`: "cond" (references) or "uncond" (negative images)."""
         return self.sides.side(name)
 
+    def sampling_layer(self, number: int) -> torch.nn.Module | None:
+        """What of a layer has to be there while the model runs; None: nothing. number: of the layer, as in `sides`"""
+        return self._sampling_layers[number] if self._sampling_layers else None
+
     def models(self) -> list[ModelPatcher]:
         """The models that ComfyUI has to load while the diffusion model runs."""
-        return [self.patcher, *self.projecting]
+        return [self.patcher, *self.projecting, *([self.sampling] if self.sampling else [])]
 
 
 RECENT = 128 << 20  # bytes of keys and values that an adapter keeps although nothing uses them any more
@@ -109,7 +118,7 @@ def prepare(
         sides = _projected(adapter, cond, uncond, layers, heads, arrangement, dtype, text_projection)
         if factors is not None:
             for side, some in zip((sides.cond, sides.uncond), factors, strict=True):
-                cast(Constant, side).scale_values(some)
+                cast(Constant | PerStep, side).scale_values(some)
         tokens = adapter.module.count_tokens(cond) + options.zero_tokens
         found = shared[key] = Prepared(sides, adapter, load_device, tokens, layers)
     _remember(adapter, found)
@@ -160,6 +169,11 @@ def _projected(
         needed += kept_memory(module, cond, uncond, layers, dtype, adapter.token_options.zero_tokens)
     comfy.model_management.load_models_gpu([adapter.patcher], memory_required=needed)
     try:
+        if module.stepwise:
+            joined = arrangement == "together"
+            return stepping(
+                module, cond, uncond, layers, heads, joined=joined, dtype=dtype, device=device, keep_on=keep_on
+            )
         tokens = image_tokens(module, cond, uncond, adapter.token_options, device=device, keep_on=keep_on)
         if text_projection is not None:
             tokens = _through(text_projection, tokens, adapter.options.text_scale, device)

@@ -14,6 +14,7 @@ from ..loading.model_library import encoder_need, explained
 from .features import FIELDS, NEGATIVES, OF_FACES, OF_TEXTS
 
 ENCODE_FACE = "Encode Face Prompt"
+NOBODY = ("none", "null tokens")  # rules by which unconditional rows have no picture: no features stand for one
 
 
 def reference_features(adapter: IPAdapter, features: Output, name: str = "features") -> Features:
@@ -102,6 +103,8 @@ def _explained(error: ValueError, adapter: IPAdapter) -> ValueError:
 def _by_rule(reads: Reads, features: Output, references: torch.Tensor, name: str) -> torch.Tensor:
     if reads.negative == "zeros":
         return torch.zeros_like(references[:1])
+    if reads.negative in NOBODY:
+        return references[:0]
     found = getattr(features, NEGATIVES[reads.negative], None)
     if found is None and reads.name in OF_TEXTS:
         raise ValueError(

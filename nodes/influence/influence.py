@@ -228,7 +228,7 @@ class Recording:
         if not _is_whole(call.layout, call.size, call.evaluation):
             self.trouble = TILED
             return
-        if text.shape[1] != call.grid.height * call.grid.width + call.grid.beside:
+        if text.shape[1] != call.grid.height * call.grid.width + call.grid.before:
             self.trouble = MERGED
             return
         with torch.no_grad():

@@ -10,6 +10,7 @@ from typing import Any
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
+import torch
 from comfy.model_patcher import ModelPatcher
 
 from ...ip_adapter import Combine, IPAdapter, TokenOptions, alike, load, load_adapter
@@ -43,11 +44,8 @@ class ImagePromptAdapter:
         self.name = name
         self.options = AdapterOptions()
         self.recent: list[Any] = []  # `Prepared` keys and values, the last used first
-        self.patcher = comfy.model_patcher.CoreModelPatcher(
-            module,
-            load_device=comfy.model_management.get_torch_device(),
-            offload_device=comfy.model_management.unet_offload_device(),
-        )
+        self.patcher = _managed(module)
+        self.sampling_patcher = _managed(module.sampling_layers) if len(module.sampling_layers) else None
 
     @classmethod
     def from_file(cls, path: str, family: str = "") -> "ImagePromptAdapter":
@@ -73,7 +71,7 @@ class ImagePromptAdapter:
             return self
         known = _as_others.setdefault(self.module, {})
         if family not in known:
-            known[family] = ImagePromptAdapter.from_tensors(self.module.state_dict(), self.name, family)
+            known[family] = ImagePromptAdapter.from_tensors(self.module.weights(), self.name, family)
             known[family].module.lora = self.module.lora
         return known[family].with_options(self.options)
 
@@ -109,6 +107,14 @@ class ImagePromptAdapter:
 
     def is_dynamic(self) -> bool:
         return self.patcher.is_dynamic()
+
+
+def _managed(module: torch.nn.Module) -> ModelPatcher:
+    return comfy.model_patcher.CoreModelPatcher(
+        module,
+        load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device(),
+    )
 
 
 # what `as_family` has made of adapters that are in use

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from image_prompt.ip_adapter import Attended, Constant, Picked, Plan, image_attention, plan_attention, scale_key
+from image_prompt.ip_adapter import Attended, Beside, Constant, Picked, Plan, image_attention, plan_attention, scale_key
 from image_prompt.ip_adapter.attention.few_tokens import FEW_TOKENS
 
 HEADS, WIDTH = 4, 32
@@ -167,7 +167,7 @@ def test_each_orthogonal_prompt_sees_the_text_alone():
     image_attention(q, prompts, HEADS, out, weights)
     added = torch.zeros_like(text)
     for prompt in prompts:
-        image_attention(q, [prompt], HEADS, added, weights, text)
+        image_attention(q, [prompt], HEADS, added, weights, Beside(text=text))
     torch.testing.assert_close(out, text + added, rtol=1e-5, atol=1e-5)
 
 

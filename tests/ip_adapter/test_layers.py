@@ -55,8 +55,20 @@ def test_a_different_width_names_the_block():
 
 def test_double_blocks_are_in_the_order_of_their_numbers_and_are_called_so():
     blocks = [Block("double", n, 0, 32) for n in (10, 9, 2)]
-    assert [block.index for block in match_layers(blocks, [32] * 3)] == [2, 9, 10]
+    assert [block.index for block in match_layers(blocks, [32] * 3, {"double": 1})] == [2, 9, 10]
     with pytest.raises(ValueError, match=r"has 16 layers \(SD1.5\), this model has 3 double blocks: choose"):
-        match_layers(blocks, [32] * 16)
+        match_layers(blocks, [32] * 16, {"double": 1})
     with pytest.raises(ValueError, match="Layer 2 of the adapter is 64 wide, double block 10 of this model is 32"):
-        match_layers(blocks, (32, 32, 64))
+        match_layers(blocks, (32, 32, 64), {"double": 1})
+
+
+def test_an_adapter_may_act_in_some_blocks_alone():
+    blocks = [Block(kind, n, 0, 32) for kind, count in (("single", 6), ("double", 5)) for n in range(count)]
+    matched = match_layers(blocks, [32] * 5, {"double": 2, "single": 4})
+    assert [(block.kind, block.index) for block in matched] == [
+        ("double", 0),
+        ("double", 2),
+        ("double", 4),
+        ("single", 0),
+        ("single", 4),
+    ]

@@ -150,8 +150,8 @@ def broken(parts, part, key, tensor):
         ("plus", "image_proj", "norm_out.weight", torch.ones(2048), "wrong shape: image_proj.norm_out.weight"),
         ("base", "ip_adapter", "5.to_v_ip.weight", None, "missing: ip_adapter.5.to_v_ip.weight"),
         ("base", "ip_adapter", "5.to_v_ip.weight", T, "wrong shape: ip_adapter.5.to_v_ip.weight"),
-        ("base", "ip_adapter", "5.to_k_ip.weight", torch.zeros(7), "5.to_k_ip.weight has shape"),
-        ("base", "ip_adapter", "5.to_q_ip.weight", T, "keys that no layer has: 5.to_q_ip.weight"),
+        ("base", "ip_adapter", "5.to_k_ip.weight", torch.zeros(7), "Layer 5: .*to_k_ip.weight has shape"),
+        ("base", "ip_adapter", "5.to_q_ip.weight", T, "unexpected: ip_adapter.5.to_q_ip.weight"),
         (
             "base",
             "ip_adapter",

@@ -7,7 +7,7 @@ import tiny
 import torch
 
 from image_prompt.ip_adapter import Course, PerWindow, Share, Strength, prepare
-from image_prompt.ip_adapter.adapter import ImageKeyValue
+from image_prompt.ip_adapter.layer_networks import ImageKeyValue
 from image_prompt.nodes.applying import prepared
 from image_prompt.nodes.applying.attach import attach, image_prompt, matching_sites
 from image_prompt.nodes.applying.hosts.host import SitePatch
@@ -28,7 +28,7 @@ def projected(monkeypatch):
     """The shapes of the tokens that layers project."""
     shapes, forward = [], ImageKeyValue.forward
     monkeypatch.setattr(
-        ImageKeyValue, "forward", lambda self, tokens: shapes.append(tokens.shape) or forward(self, tokens)
+        ImageKeyValue, "forward", lambda self, tokens, _=None: shapes.append(tokens.shape) or forward(self, tokens)
     )
     return shapes
 

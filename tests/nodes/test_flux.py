@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from test_diffusers import randomise
 from torch import Tensor
 
+from image_prompt.nodes.applying.hosts.flux import DoubleBlockPatch
 from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 
@@ -278,18 +279,34 @@ def test_only_the_tokens_under_the_mask_change(model, adapter, features, apply, 
     sample(apply(model, adapter, features, mask=mask), size=size, steps=1, conds=conds)
     assert len(changes) == 19
     for change in changes:
-        assert change.shape == (24 + beside,)
-        assert change[12:24].min() > 1e-3 and change[:12].max() == 0
-        assert not beside or change[24:].max() == 0
+        assert change.shape == (24,)
+        assert change[12:].min() > 1e-3 and change[:12].max() == 0
 
 
-def test_without_a_mask_the_tokens_of_a_reference_latent_change_too(model, adapter, features, apply, changes):
-    """As diffusers does: its processor adds to all tokens of the picture stream."""
+def test_the_tokens_of_a_reference_latent_are_left_alone(model, adapter, features, apply, monkeypatch):
+    """Not as in diffusers, which adds to all tokens of the picture stream: these are of another picture."""
     conds = tiny.conditions("Flux")
     for cond in conds:
         cond[0][1]["reference_latents"] = [torch.randn(1, 16, 4, 6)]
+    changes = []
+    call, block = DoubleBlockPatch.__call__, DoubleBlockPatch._block
+
+    def spy(patch: DoubleBlockPatch, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+        seen = []
+
+        def keep(*given: Any) -> dict[str, Any]:
+            seen.append({key: value.clone() for key, value in block(*given).items()})
+            return {key: value.clone() for key, value in seen[0].items()}
+
+        monkeypatch.setattr(DoubleBlockPatch, "_block", keep)
+        out = call(patch, args, extra)
+        changes.append((out["img"] - seen[0]["img"]).abs().amax((0, 2)))
+        return out
+
+    monkeypatch.setattr(DoubleBlockPatch, "__call__", spy)
     sample(apply(model, adapter, features), steps=1, conds=conds)
-    assert all(change.shape == (16 + 6,) and change.min() > 1e-3 for change in changes)
+    assert len(changes) == 19
+    assert all(change[:16].min() > 1e-3 and change[16:].shape == (6,) and not change[16:].any() for change in changes)
 
 
 def test_one_reference_for_each_picture(model, adapter, features, two_references, apply):

@@ -29,11 +29,11 @@ def test_an_area_is_cut_out_of_the_latent():
 
 
 def test_tokens_that_the_model_pads_take_the_pixels_they_have():
-    """A latent of 3x5 in tokens of 2x2, and two tokens of another picture."""
+    """A latent of 3x5 in tokens of 2x2, and before them two tokens of text."""
     mask = torch.zeros(1, 3, 5)
     mask[:, 2:, 3:] = 1.0
-    expected = torch.tensor([[0.0, 0, 0, 0, 0.5, 1, 0, 0]])
-    torch.testing.assert_close(token_mask(mask, (3, 5), None, Grid(2, 3, padding=(1, 1), beside=2)), expected)
+    expected = torch.tensor([[0.25, 0.25, 0, 0, 0, 0, 0.5, 1]])
+    torch.testing.assert_close(token_mask(mask, (3, 5), None, Grid(2, 3, padding=(1, 1), before=2)), expected)
 
 
 def test_a_mask_just_outside_is_clamped_and_inside_is_left_as_it_is():

@@ -5,7 +5,7 @@ import tiny
 import torch
 
 from image_prompt.ip_adapter import Course, CurveWeights, Keyframe, ListedWeights, StepWeights
-from image_prompt.ip_adapter.adapter import ImageKeyValue
+from image_prompt.ip_adapter.layer_networks import ImageKeyValue
 from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.applying.masks import Grid
 from image_prompt.nodes.applying.sampling import HALVINGS, KEY, Evaluation, Run
@@ -181,7 +181,9 @@ def test_keyframes_that_switch_are_a_range(model, base, adapter, features, apply
 
 def test_keyframes_need_nothing_projected_again(model, base, adapter, features, monkeypatch):
     shapes, forward = [], ImageKeyValue.forward
-    monkeypatch.setattr(ImageKeyValue, "forward", lambda self, tokens: shapes.append(1) or forward(self, tokens))
+    monkeypatch.setattr(
+        ImageKeyValue, "forward", lambda self, tokens, _=None: shapes.append(1) or forward(self, tokens)
+    )
     ramp = reference(features, step_weights=steps((0.0, 1.0), (1.0, 0.0)))
     patched = apply_references(model, adapter, ramp)
     once = len(shapes)

@@ -46,7 +46,8 @@ class Flux:
         flux = _flux(model)
         blocks = cast(Iterable[Any], [] if flux is None else flux.double_blocks)
         return [
-            Site(Block("double", index, 0, block.hidden_size), block.num_heads) for index, block in enumerate(blocks)
+            Site(Block("double", index, 0, block.hidden_size), block.num_heads, "block")
+            for index, block in enumerate(blocks)
         ]
 
     def join(self, model: ModelPatcher, parts: Mapping[Site, Sequence[Part]], *, carries: bool = False) -> None:
@@ -76,9 +77,13 @@ class DoubleBlockPatch(SitePatch):
         out = self._block({**args, "transformer_options": {**options, "patches": patches}}, extra)
         if query.found is None:  # another node skips the block
             return out
-        picture = out["img"].contiguous()  # it may be written to, as the blocks themselves do
-        self.joint.add(query.found.to(picture.dtype), picture, options, _grid(options), options[CALLED])
-        return {**out, "img": picture}
+        grid = _grid(options)
+        count = grid.height * grid.width  # the tokens of Kontext's pictures follow
+        picture = out["img"]
+        whole = count == picture.shape[1]
+        own = picture.contiguous() if whole else picture[:, :count].contiguous()
+        self.joint.add(query.found[:, :count].to(picture.dtype), own, options, grid, options[CALLED])
+        return {**out, "img": own if whole else torch.cat((own, picture[:, count:]), 1)}
 
     def _block(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
         return extra["original_block"](args) if self.previous is None else self.previous(args, extra)
@@ -99,8 +104,7 @@ class PictureQuery:
 
 
 def _grid(options: dict[str, Any]) -> Grid:
-    """The grid of the picture's tokens, of 2x2 latent pixels each. The tokens of Kontext's pictures follow them."""
+    """The grid of the picture's tokens, of 2x2 latent pixels each."""
     height, width = options[CALLED][-2:]
     padding = height % 2, width % 2
-    beside = sum(options.get("reference_image_num_tokens", ()))
-    return Grid((height + padding[0]) // 2, (width + padding[1]) // 2, padding, beside)
+    return Grid((height + padding[0]) // 2, (width + padding[1]) // 2, padding)
