@@ -105,6 +105,16 @@ def resampler_layers(name: str, dim: int, heads: int, depth: int, times: int = 4
     return found
 
 
+def time_resampler(
+    context: int, width: int = 1152, dim: int = 64, heads: int = 1, depth: int = 4, tokens: int = 64
+) -> Shapes:
+    """The shapes of the projection of InstantX's adapter for SD3.5: a resampler to which the timestep is told."""
+    found = resampler(context, width, dim, heads, depth, tokens)
+    for number in range(depth):
+        found |= linear(f"layers.{number}.2.1", 4 * dim, dim)
+    return found | linear("time_embedding.linear_1", dim, 320) | linear("time_embedding.linear_2", dim, dim)
+
+
 def identity(context: int, tokens: int = 4, hidden: int = 1024) -> Shapes:
     """The shapes of the projection of a FaceID adapter; portrait adapters make 16 tokens."""
     return linear("proj.0", hidden, 512) | linear("proj.2", tokens * context, hidden) | norm("norm", context)

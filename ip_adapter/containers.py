@@ -68,6 +68,7 @@ PROJECTION_KEYS = (
     (r"perceiver_resampler\.(proj_in|proj_out|norm_out)\.", r"\1."),  # original: FaceID plus
     (rf"{LAYERS}\.(\d+)\.0\.", r"\1.\2."),  # original: resamplers
     (rf"{LAYERS}\.(\d+)\.1\.", r"\1.\2.ff."),
+    (rf"{LAYERS}\.(\d+)\.2\.", r"\1.\2.adaln."),
     (r"layers\.(\d+)\.ln0\.", r"layers.\1.norm1."),  # diffusers: resampler
     (r"layers\.(\d+)\.ln1\.", r"layers.\1.norm2."),
     (r"layers\.(\d+)\.attn\.to_out\.0\.", r"layers.\1.to_out."),
@@ -112,18 +113,18 @@ def normalise(sd: object, read: Read | None = None) -> AdapterParts:
     sources = _unify(flat)
     keys = {name: flat[key] for name, key in sources.items()}
     parts = _divide(keys)
-    spelled = keys | {f"image_proj.{_rename(key)}": keys[name] for key, name in parts["image_proj"].items()}
+    spelled = keys | {f"image_proj.{rename_projection(key)}": keys[name] for key, name in parts["image_proj"].items()}
     family = recognise(spelled)
     if others := [f"{key} ({type(value).__name__})" for key, value in leaves.items() if key not in flat]:
         raise ValueError(f"This file holds something other than tensors: {first(others)}. Adapters hold tensors alone.")
     _check_parts(parts, family.parts if family else PARTS[:2], family.optional if family else (), list(flat))
     if family is None:
-        found = first([_rename(name) for name in parts["image_proj"]])
+        found = first([rename_projection(name) for name in parts["image_proj"]])
         raise ValueError(f"This file is not a known IP-Adapter ({objections(spelled)}). First keys: {found}.")
     image_proj, ip_adapter, lora, rest = (
         {key: read(sources[name]) if read else keys[name] for key, name in names.items()} for names in parts.values()
     )
-    image_proj = _fuse_key_value({_rename(key): tensor for key, tensor in image_proj.items()})
+    image_proj = _fuse_key_value({rename_projection(key): tensor for key, tensor in image_proj.items()})
     return AdapterParts(family, image_proj, _fold_scalers(ip_adapter), lora, rest)
 
 
@@ -207,7 +208,8 @@ def _number_processors(keys: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _rename(key: str) -> str:
+def rename_projection(key: str) -> str:
+    """The key of a projection as our networks name it, from one of a file without the name of the part before it."""
     return _respell(key, PROJECTION_KEYS)
 
 

@@ -17,8 +17,8 @@ from ..loading import Ops, StateDict, divide, shape_of
 HEAD_WIDTH = 64  # in every published file
 
 
-class ResamplerLayer(nn.Module):
-    """Latents (B, T, M) attend to the image (B, N, M) and to themselves, and a feed-forward follows: (B, T, M)."""
+class PerceiverLayer(nn.Module):
+    """The attention and the feed-forward of a layer. Its kinds differ in what is between them."""
 
     def __init__(
         self,
@@ -45,18 +45,25 @@ class ResamplerLayer(nn.Module):
             ops.Linear(ff_width, width, bias=False, device=device, dtype=dtype),
         )
 
-    def forward(self, image: Tensor, latents: Tensor) -> Tensor:
-        image, queries = self.norm1(image), self.norm2(latents)
+    def attend(self, image: Tensor, queries: Tensor) -> Tensor:
+        """What the queries (B, T, M) see in the image (B, N, M) and in each other: (B, T, M)."""
         q = self._split(self.to_q(queries))  # (B, T, I) -> (B, H, T, 64)
         k, v = map(self._split, self.to_kv(torch.cat((image, queries), dim=1)).chunk(2, dim=-1))  # (B, H, N + T, 64)
         scale = HEAD_WIDTH**-0.25  # on both sides: half precision overflows less than with one factor at the end
         scores = (q * scale) @ (k * scale).transpose(-2, -1)
         out = scores.float().softmax(dim=-1).to(v.dtype) @ v  # (B, H, T, 64)
-        latents = latents + self.to_out(out.transpose(1, 2).flatten(2))
-        return latents + self.ff(latents)
+        return self.to_out(out.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], self.heads, HEAD_WIDTH).transpose(1, 2)
+
+
+class ResamplerLayer(PerceiverLayer):
+    """Latents (B, T, M) attend to the image (B, N, M) and to themselves, and a feed-forward follows: (B, T, M)."""
+
+    def forward(self, image: Tensor, latents: Tensor) -> Tensor:
+        latents = latents + self.attend(self.norm1(image), self.norm2(latents))
+        return latents + self.ff(latents)
 
 
 @dataclass(frozen=True)
@@ -81,12 +88,16 @@ class LayerSizes:
         return cls(width, divide(inner, HEAD_WIDTH, f"{name}.0.to_q.weight"), ff_width, depth)
 
     def build(
-        self, *, ops: Ops = nn, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+        self,
+        kind: type[PerceiverLayer] = ResamplerLayer,
+        *,
+        ops: Ops = nn,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> nn.ModuleList:
-        """Layers of these sizes, all of them `ResamplerLayer`."""
+        """Layers of these sizes."""
         return nn.ModuleList(
-            ResamplerLayer(self.width, self.heads, self.ff_width, ops=ops, device=device, dtype=dtype)
-            for _ in range(self.depth)
+            kind(self.width, self.heads, self.ff_width, ops=ops, device=device, dtype=dtype) for _ in range(self.depth)
         )
 
 
