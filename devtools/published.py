@@ -195,6 +195,33 @@ def pulid_former(
     return found
 
 
+def key_value(width: int, context: int, bias: bool = False) -> Shapes:
+    """The shapes of a layer, without the number before its keys."""
+    return linear("to_k_ip", width, context, bias) | linear("to_v_ip", width, context, bias)
+
+
+def character_layer(width: int, context: int) -> Shapes:
+    """The shapes of a layer of InstantCharacter."""
+    return key_value(width, context, bias=True) | {f"norm_ip_{letter}.weight": (128,) for letter in "qk"}
+
+
+def timed_layer(width: int, context: int, embedding: int) -> Shapes:
+    """The shapes of a layer of InstantX's adapter for SD3.5. embedding: the width of that of the timestep"""
+    norms = {f"{name}.weight": (64,) for name in ("norm_q", "norm_k", "norm_ip_k")}
+    return key_value(width, context) | norms | linear("norm_ip.linear", 2 * context, embedding)
+
+
+def gated_layer(width: int, context: int) -> Shapes:
+    """The shapes of a layer of an adapter for Anima."""
+    return key_value(width, context, bias=True) | linear("gate", width, width)
+
+
+def perceiver_layer(width: int, context: int, hidden: int) -> Shapes:
+    """The shapes of a layer of PuLID for Flux. hidden: the width of the hidden states that it adds to"""
+    found = norm("norm1", context) | norm("norm2", hidden) | linear("to_q", width, hidden, bias=False)
+    return found | linear("to_kv", 2 * width, context, bias=False) | linear("to_out", hidden, width, bias=False)
+
+
 def adapter(projection: Shapes, widths: Sequence[int], context: int) -> Shapes:
     """The shapes of a whole IP-Adapter. widths: those of its layers, in file order."""
     found = {f"image_proj.{key}": shape for key, shape in projection.items()}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .families import Family
 from .families.base_models import BaseModel
 from .features import DIMENSIONS, POOLED, Feature, Features, Negative, Reads
-from .layer_networks import LAYERS, KeyValueNetwork
+from .layer_networks import LAYERS, Projecting
 from .loading import Ops, StateDict
 from .projections import PROJECTIONS
 from .projections.identity import ShortcutPerceiver
@@ -55,20 +55,20 @@ class IPAdapter(nn.Module):
         self.base_model = base.name
         made: Any = {"ops": ops, "device": device, "dtype": dtype}
         kind = LAYERS[family.layer]
-        self.ip_adapter = nn.ModuleDict(_by_number(kind.projecting, layers, **made))
+        self.ip_adapter = nn.ModuleDict(_by_number(kind.projecting.from_shapes, layers, **made))
         self.context_width = self.layers[0].context_width
         self.image_proj = PROJECTIONS[family.projection].from_shapes(image_proj, **made)
         self.token_width = self.image_proj.context_width
-        sampling = _by_number(kind.sampling, layers, **made) if kind.sampling else {}
+        sampling = _by_number(kind.sampling.from_shapes, layers, **made) if kind.sampling else {}
         self._sampling = [nn.ModuleDict(sampling)]  # in a list: it is loaded on its own, and while the model runs
         self.layer_widths = tuple(getattr(each, "block_width", each.width) for each in self._at_blocks)
         self.lora: dict[str, Tensor] = {}
         self._input_dtype_wins = ops is not nn
 
     @property
-    def layers(self) -> tuple[KeyValueNetwork, ...]:
+    def layers(self) -> tuple[Projecting, ...]:
         """The networks that make keys and values, in the order of the file."""
-        return tuple(cast("Iterable[KeyValueNetwork]", self.ip_adapter.values()))
+        return tuple(cast("Iterable[Projecting]", self.ip_adapter.values()))
 
     @property
     def sampling_layers(self) -> nn.ModuleDict:

@@ -1,51 +1,43 @@
-"""The networks of one layer of an adapter: image tokens -> the key and the value that a block of the model attends to.
+"""The networks of the layers of adapters, which turn image tokens into keys and values, one kind in each row.
 
-Each has `from_shapes(sd, ops=, device=, dtype=)`, which counts its sizes in the tensors of one layer of a file, and
-attributes that are named like the keys there after `containers.SPELLINGS` has renamed them.
+Each has `from_shapes(sd, ops=, device=, dtype=)`, which counts its sizes in the tensors of one layer. Its attributes
+are named like the keys of a file after `containers.SPELLINGS` has renamed them. `projecting(tokens, embedding)` makes
+the key and the value, `width` wide; `embedding` is of the timestep, and only those that follow it need it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-from torch import Tensor
-
-from .normed import NormedKeyValue
+from .normed import CharacterKeyValue, CharacterQuery, NormedKeyValue
+from .perceiver import PerceiverKeyValue, PerceiverQuery
 from .plain import ImageKeyValue
+from .timed import Gate, TimedKeyValue, TimedNorms
 
-__all__ = ["LAYERS", "ImageKeyValue", "KeyValueNetwork", "LayerKind", "NormedKeyValue"]
+__all__ = ["LAYERS", "LayerKind", "Projecting", "Sampling"]
 
-
-class KeyValueNetwork(Protocol):
-    """What makes keys and values, before sampling unless the tokens follow the timestep.
-
-    context_width: C, of the tokens that it takes
-    width: I, of the keys and values
-    """
-
-    context_width: int
-    width: int
-
-    def __call__(self, tokens: Tensor, embedding: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Image tokens (B, T, C) -> key and value, (B, T, I) each. embedding: of the timestep, (B, E), if it is used"""
-        ...
+Projecting = ImageKeyValue | PerceiverKeyValue  # the others are kinds of the first
+Sampling = CharacterQuery | TimedNorms | Gate | PerceiverQuery
 
 
 @dataclass(frozen=True)
 class LayerKind:
-    """A kind of layer, one row of `LAYERS`.
+    """The two networks of a layer. They share no tensor.
 
-    projecting: makes the network that turns tokens into keys and values
-    sampling: makes the network that has to be there while the model runs; None: nothing has
+    projecting: makes the key and the value of the tokens, and is not needed any more when they are made
+    sampling: what has to be there in every step besides them; None if nothing has
     """
 
-    projecting: Callable[..., Any]
-    sampling: Callable[..., Any] | None = None
+    projecting: type[Projecting]
+    sampling: type[Sampling] | None = None
 
 
-LAYERS: Mapping[str, LayerKind] = {  # `Family.layer` -> the networks
-    "plain": LayerKind(ImageKeyValue.from_shapes),
-    "normed": LayerKind(NormedKeyValue.from_shapes),
+LAYERS: Mapping[str, LayerKind] = {  # `Family.layer` -> its networks
+    "plain": LayerKind(ImageKeyValue),
+    "normed": LayerKind(NormedKeyValue),
+    "character": LayerKind(CharacterKeyValue, CharacterQuery),
+    "timed": LayerKind(TimedKeyValue, TimedNorms),
+    "gated": LayerKind(ImageKeyValue, Gate),
+    "perceiver": LayerKind(PerceiverKeyValue, PerceiverQuery),
 }

@@ -1,22 +1,22 @@
-"""The usual layer: one linear projection for keys and one for values.
+"""A layer of two linear layers: those of the UNets and of XLabs have no other, and most others are made of them.
 
-Letters: B references, T image tokens, C context width, I inner width of the layer.
+Letters: R references, T image tokens, C context width, I inner width of a layer.
 """
 
 from __future__ import annotations
-
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..loading import Ops, StateDict, shape_of
 
-Layer = TypeVar("Layer", bound="ImageKeyValue")
-
 
 class ImageKeyValue(nn.Module):
-    """Image tokens (B, T, C) -> key and value, each (B, T, I)."""
+    """One layer of an adapter: image tokens (R, T, C) -> key and value, each (R, T, I).
+
+    context_width: C
+    width: I
+    """
 
     def __init__(
         self,
@@ -35,15 +35,15 @@ class ImageKeyValue(nn.Module):
 
     @classmethod
     def from_shapes(
-        cls: type[Layer],
+        cls,
         sd: StateDict,
         *,
         ops: Ops = nn,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-    ) -> Layer:
+    ) -> ImageKeyValue:
         width, context = shape_of(sd, "to_k_ip.weight", 2)
         return cls(context, width, bias="to_k_ip.bias" in sd, ops=ops, device=device, dtype=dtype)
 
     def forward(self, tokens: Tensor, embedding: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.to_k_ip(tokens), self.to_v_ip(tokens)  # (B, T, C) -> (B, T, I) twice
+        return self.to_k_ip(tokens), self.to_v_ip(tokens)  # (R, T, C) -> (R, T, I) twice

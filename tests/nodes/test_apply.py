@@ -11,7 +11,7 @@ import tiny
 import torch
 from comfy_extras.nodes_custom_sampler import Guider_DualCFG
 
-from image_prompt.ip_adapter.layer_networks import ImageKeyValue
+from image_prompt.ip_adapter.layer_networks.plain import ImageKeyValue
 from image_prompt.nodes.applying.hosts.unet import CrossAttentionPatch, cross_attentions
 
 SAME = {"rtol": 0.0, "atol": 0.0}

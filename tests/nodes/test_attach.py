@@ -7,7 +7,7 @@ import tiny
 import torch
 
 from image_prompt.ip_adapter import Course, PerWindow, Share, Strength, prepare
-from image_prompt.ip_adapter.layer_networks import ImageKeyValue
+from image_prompt.ip_adapter.layer_networks.plain import ImageKeyValue
 from image_prompt.nodes.applying import prepared
 from image_prompt.nodes.applying.attach import attach, image_prompt, matching_sites
 from image_prompt.nodes.applying.hosts.host import SitePatch

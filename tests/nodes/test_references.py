@@ -5,7 +5,7 @@ import tiny
 import torch
 
 from image_prompt.ip_adapter import Course, CurveWeights, Keyframe, ListedWeights, StepWeights
-from image_prompt.ip_adapter.layer_networks import ImageKeyValue
+from image_prompt.ip_adapter.layer_networks.plain import ImageKeyValue
 from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.applying.masks import Grid
 from image_prompt.nodes.applying.sampling import HALVINGS, KEY, Evaluation, Run
