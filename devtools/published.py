@@ -222,6 +222,27 @@ def perceiver_layer(width: int, context: int, hidden: int) -> Shapes:
     return found | linear("to_kv", 2 * width, context, bias=False) | linear("to_out", hidden, width, bias=False)
 
 
+def compressor(tokens: int, width: int = 768, depth: int = 2) -> Shapes:
+    """The shapes of the network of an adapter for Anima that makes fewer tokens of hidden states."""
+    found: Shapes = {"siglip_compressor.queries": (tokens, width)}
+    for layer in (f"siglip_compressor.layers.{number}" for number in range(depth)):
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj", "self_out"):
+            found |= linear(f"{layer}.{name}", width, width, bias=False)
+        found |= linear(f"{layer}.self_qkv", 3 * width, width, bias=False)
+        for name in ("norm_q", "norm_kv", "norm_self", "norm_ffn"):
+            found |= norm(f"{layer}.{name}", width)
+        found |= linear(f"{layer}.ffn.0", 4 * width, width) | linear(f"{layer}.ffn.2", width, 4 * width)
+    return found | norm("siglip_compressor.final_norm", width)
+
+
+def token_mixer(width: int = 768) -> Shapes:
+    """The shapes of the network of an adapter for Anima in which the tokens attend to each other."""
+    found = norm("ip_self_attn.norm1", width) | norm("ip_self_attn.norm2", width)
+    found |= linear("ip_self_attn.qkv", 3 * width, width, bias=False)
+    found |= linear("ip_self_attn.out_proj", width, width, bias=False)
+    return found | linear("ip_self_attn.ffn.0", 4 * width, width) | linear("ip_self_attn.ffn.2", width, 4 * width)
+
+
 def adapter(projection: Shapes, widths: Sequence[int], context: int) -> Shapes:
     """The shapes of a whole IP-Adapter. widths: those of its layers, in file order."""
     found = {f"image_proj.{key}": shape for key, shape in projection.items()}
