@@ -195,14 +195,33 @@ def pulid_former(
     return found
 
 
+def character(
+    context: int = 4096, width: int = 2688, dim: int = 1280, heads: int = 20, depth: int = 4, tokens: int = 1024
+) -> Shapes:
+    """The shapes of the projection of InstantCharacter. width: of the states of both encoders together"""
+    looking = time_resampler(context, width, dim, heads, depth, tokens)
+    found = {f"resampler.{key}": shape for key, shape in looking.items()}
+    for block in (f"cross_{kind}_blocks.{number}" for kind in ("layer", "scale") for number in range(depth)):
+        for attention in (f"{block}.attn1", f"{block}.attn2"):
+            for letter in "qkv":
+                found |= linear(f"{attention}.to_{letter}", width, width, bias=False)
+            found |= linear(f"{attention}.to_out.0", width, width)
+        for number in (1, 2, 3):
+            found |= norm(f"{block}.norm{number}", width)
+        found |= linear(f"{block}.ff.net.0.proj", 8 * width, width) | linear(f"{block}.ff.net.2", width, 4 * width)
+    for name in ("proj", "proj_cross_layer", "proj_cross_scale"):
+        found |= linear(f"{name}.fc1", 2 * width, width) | linear(f"{name}.fc2", width, 2 * width)
+    return found
+
+
 def key_value(width: int, context: int, bias: bool = False) -> Shapes:
     """The shapes of a layer, without the number before its keys."""
     return linear("to_k_ip", width, context, bias) | linear("to_v_ip", width, context, bias)
 
 
-def character_layer(width: int, context: int) -> Shapes:
+def character_layer(width: int = 3072, context: int = 4096) -> Shapes:
     """The shapes of a layer of InstantCharacter."""
-    return key_value(width, context, bias=True) | {f"norm_ip_{letter}.weight": (128,) for letter in "qk"}
+    return key_value(width, context, bias=True) | {f"norm_ip_{letter}.scale": (128,) for letter in "qk"}
 
 
 def timed_layer(width: int, context: int, embedding: int) -> Shapes:

@@ -53,10 +53,13 @@ SPELLINGS = (
     (r"blocks\.(\d+)\.ip_([kv])_proj\.", r"ip_adapter.\1.to_\2_ip."),  # Anima
     (r"blocks\.(\d+)\.adaln_ip\.1\.", r"ip_adapter.\1.gate."),
     (r"(siglip_norm|siglip_compressor|ip_self_attn|null_tokens)(?=\.|$)", r"image_proj.\1"),
+    (r"ip_adapter\.(\d+)\.norm_ip_([qk])\.scale", r"ip_adapter.\1.norm_ip_\2.weight"),  # InstantCharacter
 )
 
-# what precedes the number of a layer: a projection may have two resamplers (CSGO) or three kinds of layers (Instruct)
-LAYERS = r"(?:perceiver_resampler\.)?((?:content\.|style\.|prompt_|new_input_)?layers)"
+# what precedes the number of a layer: a projection may have two resamplers (CSGO), three kinds of layers (Instruct), or
+# a resampler behind other networks (InstantCharacter)
+LAYERS = r"(?:perceiver_resampler\.)?((?:content\.|style\.|resampler\.|prompt_|new_input_)?layers)"
+CHARACTER_BLOCK = r"(cross_(?:layer|scale)_blocks\.\d+)"
 
 PROJECTION_KEYS = (
     (r"image_embeds\.", "proj."),  # diffusers: linear
@@ -75,6 +78,9 @@ PROJECTION_KEYS = (
     (r"layers\.(\d+)\.attn\.", r"layers.\1."),
     (r"layers\.(\d+)\.ff\.1\.net\.0\.proj\.", r"layers.\1.ff.1."),
     (r"layers\.(\d+)\.ff\.1\.net\.2\.", r"layers.\1.ff.3."),
+    (rf"{CHARACTER_BLOCK}\.attn(\d)\.to_out\.0\.", r"\1.attn\2.to_out."),
+    (rf"{CHARACTER_BLOCK}\.ff\.net\.0\.proj\.", r"\1.ff.proj."),
+    (rf"{CHARACTER_BLOCK}\.ff\.net\.2\.", r"\1.ff.out."),
 )
 
 
@@ -113,19 +119,18 @@ def normalise(sd: object, read: Read | None = None) -> AdapterParts:
     sources = _unify(flat)
     keys = {name: flat[key] for name, key in sources.items()}
     parts = _divide(keys)
-    spelled = keys | {f"image_proj.{rename_projection(key)}": keys[name] for key, name in parts["image_proj"].items()}
+    spelled = keys | {f"image_proj.{_rename(key)}": keys[name] for key, name in parts["image_proj"].items()}
     family = recognise(spelled)
     if others := [f"{key} ({type(value).__name__})" for key, value in leaves.items() if key not in flat]:
         raise ValueError(f"This file holds something other than tensors: {first(others)}. Adapters hold tensors alone.")
     _check_parts(parts, family.parts if family else PARTS[:2], family.optional if family else (), list(flat))
     if family is None:
-        found = first([rename_projection(name) for name in parts["image_proj"]])
+        found = first([_rename(name) for name in parts["image_proj"]])
         raise ValueError(f"This file is not a known IP-Adapter ({objections(spelled)}). First keys: {found}.")
     image_proj, ip_adapter, lora, rest = (
         {key: read(sources[name]) if read else keys[name] for key, name in names.items()} for names in parts.values()
     )
-    image_proj = _fuse_key_value({rename_projection(key): tensor for key, tensor in image_proj.items()})
-    return AdapterParts(family, image_proj, _fold_scalers(ip_adapter), lora, rest)
+    return AdapterParts(family, projection_keys(image_proj), _fold_scalers(ip_adapter), lora, rest)
 
 
 def _divide(names: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -208,8 +213,12 @@ def _number_processors(keys: Iterable[str]) -> dict[str, str]:
     }
 
 
-def rename_projection(key: str) -> str:
-    """The key of a projection as our networks name it, from one of a file without the name of the part before it."""
+def projection_keys(image_proj: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a projection with the keys of our networks. They come without the name of the part before them."""
+    return _fuse_key_value({_rename(key): tensor for key, tensor in image_proj.items()})
+
+
+def _rename(key: str) -> str:
     return _respell(key, PROJECTION_KEYS)
 
 

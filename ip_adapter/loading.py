@@ -32,6 +32,11 @@ def shape_of(sd: StateDict, key: str, rank: int) -> tuple[int, ...]:
     return shape
 
 
+def part_of(sd: StateDict, name: str) -> StateDict:
+    """The tensors whose keys begin with `name` and a dot, without these."""
+    return {key.removeprefix(f"{name}."): tensor for key, tensor in sd.items() if key.startswith(f"{name}.")}
+
+
 def divide(total: int, by: int, what: str) -> int:
     """total / by. Raises a ValueError if there is a remainder, because then the tensor named `what` is damaged."""
     if total % by:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..loading import Ops, StateDict
+from ..loading import Ops, StateDict, part_of
 from .resampler import Resampler
 
 DOWN, UP = 24, 36  # cross-attentions in the down blocks and in the up blocks of SDXL, in the order of files
@@ -42,7 +42,8 @@ class ContentAndStyle(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> ContentAndStyle:
         content, style = (
-            Resampler.from_shapes(_part(sd, name), ops=ops, device=device, dtype=dtype) for name in ("content", "style")
+            Resampler.from_shapes(part_of(sd, name), ops=ops, device=device, dtype=dtype)
+            for name in ("content", "style")
         )
         if content.feature_widths != style.feature_widths or content.context_width != style.context_width:
             raise ValueError("The adapter file is damaged: its content part and its style part have different widths.")
@@ -53,7 +54,3 @@ class ContentAndStyle(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return torch.cat((self.content(features), self.style(features)), dim=1)
-
-
-def _part(sd: StateDict, name: str) -> StateDict:
-    return {key.removeprefix(f"{name}."): tensor for key, tensor in sd.items() if key.startswith(f"{name}.")}

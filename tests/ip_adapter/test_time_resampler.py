@@ -5,7 +5,7 @@ import torch
 from diffusers.loaders.transformer_sd3 import SD3Transformer2DLoadersMixin
 
 from image_prompt.devtools import published
-from image_prompt.ip_adapter.containers import rename_projection
+from image_prompt.ip_adapter.containers import projection_keys
 from image_prompt.ip_adapter.projections.time_resampler import TimeResampler
 
 NEAR = {"rtol": 0, "atol": 1e-5}
@@ -19,7 +19,7 @@ def weights():
 
 
 def load(weights):
-    ours = {rename_projection(key): tensor for key, tensor in weights.items()}
+    ours = projection_keys(weights)
     projection = TimeResampler.from_shapes(ours, dtype=torch.float64)
     projection.load_state_dict(ours)
     return projection
