@@ -1,4 +1,4 @@
-"""Image encoders: pictures to features, in plain torch. The vision transformers of CLIP, SigLIP and EVA02-CLIP.
+"""Image encoders: pictures to features, in plain torch. The vision transformers of CLIP, SigLIP, DINOv2 and their kin.
 
 encoder = load("clip_vision_h.safetensors")
 features = encode(encoder, "photo.jpg", want=("image_embeds", "penultimate"))

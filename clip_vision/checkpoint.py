@@ -19,11 +19,10 @@ from .layers import Ops
 from .model import VisionEncoder
 from .packing import expect_packed
 from .presets import (
+    COLORS,
     DEFAULT_ACTIVATION,
-    HALF,
     HEAD_WIDTH,
-    OPENAI_MEAN,
-    OPENAI_STD,
+    PRESETS,
     Preset,
     Sizes,
     find_preset,
@@ -37,7 +36,7 @@ RANKS = (  # our name of a weight -> its dimensions
     (r".*\.batched", (3,)),  # (1, N, W)
     (r"patch_embedding\.weight", (4, 2)),  # (W, 3, P, P); NaFlex SigLIP2, which has (W, 3 P P), is refused by name
     (r"head\.probe", (3,)),
-    (r"class_embedding|.*bias|.*norm[12]?\.weight", (1,)),
+    (r"class_embedding|.*bias|.*norm[12]?\.weight|.*\.scale[12]", (1,)),
     (r".*", (2,)),
 )
 
@@ -57,18 +56,20 @@ def load_encoder(
 ) -> VisionEncoder:
     """Build the image encoder that a flat state dict holds, in evaluation mode and without gradients.
 
-    The layout may be that of transformers, OpenCLIP, OpenAI, EVA-CLIP, timm's EVA02-CLIP or CSD; a text model beside it
-    is left out. Every other key has to be used. Sizes come from the tensors; heads, activation, mean and std from a row
-    of `presets.PRESETS`: `variant` names it, "auto" finds it by shape and, where rows share a shape, by `name`: the
-    name of the file, with its folders if these say what it is ("CLIP-ViT-L-14-laion2B/model.safetensors"). An encoder
-    in no row has heads 64 wide and gelu (OpenAI archives quick-gelu, SigLIP tanh gelu, EVA02-CLIP silu). Whatever
-    `metadata["vision_config"]` says in JSON ({"heads", "activation", "mean", "std", "image_size", "name"}) comes
-    before a row found by "auto".
+    The layout may be that of transformers, OpenCLIP, OpenAI, EVA-CLIP, CSD, DINOv2 or timm (EVA02-CLIP);
+    a text model beside it is left out. Every other key has to be used. Sizes come from the tensors; heads,
+    activation, mean and std from a row of `presets.PRESETS`: `variant` names it, "auto" finds it by shape and, where
+    rows share a shape, by `name`: the name of the file, with its folders if these say what it is
+    ("CLIP-ViT-L-14-laion2B/model.safetensors"). An encoder in no row has heads 64 wide and gelu (OpenAI archives
+    quick-gelu, SigLIP tanh gelu, gated mlps silu). Whatever `metadata["vision_config"]` says in JSON ({"heads",
+    "activation", "mean", "std", "image_size", "name"}) comes before a row found by "auto".
 
     The weights are moved and cast once, here, one by one; device and dtype None keep those of the file. `read` gives
     the values of a key, each once, where those in `sd` are on the meta device. `pack` packs the weights of layers from
     `torch.nn` as they are read, for a CPU (`packing.pack_weights`). `image_size` makes it read pictures of so many
     pixels along a side instead of its own size, a multiple of its patch: its position embeddings are interpolated.
+    DINOv2, whose position embeddings are for 518 pixels, takes any size, and reads 224 if none is given, as its image
+    processor in transformers has it.
     ValueError: not such a file (says what it looks like), missing or unknown weights, wrong shapes, a variant of
     another shape, metadata that cannot be read, an image size that is none for this encoder.
     """
@@ -110,9 +111,15 @@ def _examine(
     name: str,
     openai: bool,
 ) -> VisionConfig:
-    config = _configure(_measure(ours, layout.kind), variant, described(metadata), name, openai)
+    said = described(metadata)
+    config = _configure(_measure(ours, layout.kind), variant, said, name, openai)
     _check_shapes(VisionEncoder(config, device="meta"), ours)  # a host's layers may have no weights before loading
-    return config
+    return config if "image_size" in said else at_size(config, _reads(config))
+
+
+def _reads(config: VisionConfig) -> int | None:
+    """The size of the pictures that an encoder reads by default, if its position embeddings are for another."""
+    return next((row.reads for row in PRESETS if (row.name, row.grid) == (config.name, config.grid)), None)
 
 
 def _layout(sd: Mapping[str, Tensor]) -> Layout:
@@ -211,6 +218,7 @@ FUSED = (
     (r"(layers\.\d+\.mlp\.)gate(\.\w+)", (r"\1value\2",), (r"\1fc1\2",), _stacked),
     (r"class_embedding\.batched", (), ("class_embedding",), _flattened),
     (r"position_embedding\.batched", (), ("position_embedding",), _unbatched),
+    (r"registers\.batched", (), ("registers",), _unbatched),
     (r"head\.in_proj(\.\w+)", (), (r"head.q\1", r"head.kv\1"), _first_third),
     (r"projection\.transposed", (), ("projection.weight",), _transposed),
 )
@@ -267,7 +275,9 @@ def _measure(sd: Mapping[str, Tensor], kind: Kind | None) -> Sizes:
     width, _, patch, _ = patches.shape
     tokens = len(_weight(sd, "position_embedding"))
     kind = kind or ("clip" if "class_embedding" in sd else "siglip")
-    places = tokens - TRAITS[kind].class_token
+    has = TRAITS[kind]
+    class_token = "class_embedding" in sd if has.class_token is None else has.class_token
+    places = tokens - class_token
     grid = math.isqrt(max(places, 0))
     if not grid or grid**2 != places or tuple(patches.shape) != (width, 3, patch, patch):
         raise ValueError(
@@ -280,13 +290,18 @@ def _measure(sd: Mapping[str, Tensor], kind: Kind | None) -> Sizes:
             f"The image encoder is incomplete: of layers 0 to {max(layers, default=0)} it has "
             f"{len(layers)}. Download the file again."
         )
+    rows = len(_weight(sd, "layers.0.mlp.fc1.weight"))
+    gated = has.gated if has.gated is not None else rows == 2 * _weight(sd, "layers.0.mlp.fc2.weight").shape[1]
     return Sizes(
         kind=kind,
         width=width,
         depth=len(layers),
-        mlp_width=len(_weight(sd, "layers.0.mlp.fc1.weight")) // (1 + TRAITS[kind].rotary),  # gate and values
+        mlp_width=rows // 2 if gated else rows,  # gates and values are in one matrix
         patch=patch,
         grid=grid,
+        has_class_token=class_token,
+        registers=len(sd["registers"]) if "registers" in sd else 0,
+        gated=gated,
         projection=len(sd["projection.weight"]) if "projection.weight" in sd else None,
         pooling_head="head.probe" in sd,
     )
@@ -324,6 +339,9 @@ def _configure(sizes: Sizes, variant: str, description: Mapping[str, Any], name:
         mlp_width=sizes.mlp_width,
         patch=sizes.patch,
         grid=sizes.grid,
+        has_class_token=sizes.has_class_token,
+        registers=sizes.registers,
+        gated=sizes.gated,
         projection=sizes.projection,
         pooling_head=sizes.pooling_head,
         **known,
@@ -342,13 +360,12 @@ def _of_row(row: Preset, sizes: Sizes) -> dict[str, Any]:
 
 
 def _of_rule(sizes: Sizes, openai: bool) -> dict[str, Any]:
-    traits = TRAITS[sizes.kind]
-    mean, std = (OPENAI_MEAN, OPENAI_STD) if traits.class_token else (HALF, HALF)
+    mean, std = COLORS[sizes.kind]
     return {
-        "name": f"{traits.title} ViT {sizes.width}x{sizes.depth}/{sizes.patch}",
+        "name": f"{TRAITS[sizes.kind].title} ViT {sizes.width}x{sizes.depth}/{sizes.patch}",
         "heads": 0 if sizes.width % HEAD_WIDTH else sizes.width // HEAD_WIDTH,
         "image_size": sizes.grid * sizes.patch,
-        "activation": "quick_gelu" if openai else DEFAULT_ACTIVATION[sizes.kind],
+        "activation": "quick_gelu" if openai else "silu" if sizes.gated else DEFAULT_ACTIVATION[sizes.kind],
         "mean": mean,
         "std": std,
     }

@@ -14,14 +14,17 @@ from .model import VisionEncoder
 
 
 def to_transformers(encoder: VisionEncoder) -> dict[str, Tensor]:
-    """The weights under the keys of transformers' CLIPVisionModelWithProjection or SiglipVisionModel.
+    """The weights under the keys of files of transformers' CLIPVisionModelWithProjection, SiglipVisionModel,
+    Dinov2Model or Dinov2WithRegistersModel, of these two without the mask token, which is for training.
 
     ValueError: transformers has no such encoder.
     """
-    if encoder.config.kind in PUBLISHED:
+    if encoder.config.kind in ELSEWHERE:
         raise ValueError(
             f"transformers has no {encoder.config.traits.title} encoder. `to_published` names the weights."
         )
+    if encoder.config.kind == "dino":
+        return _renamed(encoder, DINO_GATED if encoder.config.gated else DINO)
     renamed: dict[str, Tensor] = {}
     for name, tensor in encoder.state_dict().items():
         if match := re.fullmatch(r"(layers\.\d+\.attention\.)qkv(\.\w+)", name):
@@ -38,9 +41,11 @@ def to_transformers(encoder: VisionEncoder) -> dict[str, Tensor]:
 
 def to_published(encoder: VisionEncoder) -> dict[str, Tensor]:
     """The weights under the keys of files that load as this encoder: transformers', or those of its own project."""
-    rules = PUBLISHED.get(encoder.config.kind)
-    if rules is None:
-        return to_transformers(encoder)
+    rules = ELSEWHERE.get(encoder.config.kind)
+    return to_transformers(encoder) if rules is None else _renamed(encoder, rules)
+
+
+def _renamed(encoder: VisionEncoder, rules: Sequence[Rule]) -> dict[str, Tensor]:
     renamed: dict[str, Tensor] = {}
     for name, tensor in encoder.state_dict().items():
         pattern, keys, split = next(rule for rule in rules if re.fullmatch(rule[0], name))
@@ -113,4 +118,31 @@ CSD: tuple[Rule, ...] = (
     (r"layers\.(\d+)\.mlp\.fc2\.(\w+)", (_RESBLOCK + r"mlp.c_proj.\2",), _whole),
 )
 
-PUBLISHED: dict[Kind, tuple[Rule, ...]] = {"eva": EVA_CLIP, "csd": CSD}
+_LAYER = r"encoder.layer.\1."
+_SELF = _LAYER + "attention.attention."
+
+
+def _dino(first: str, second: str) -> tuple[Rule, ...]:
+    """first, second: the matrices of the mlp"""
+    return (
+        (r"class_embedding", ("embeddings.cls_token",), _token),
+        (r"position_embedding", ("embeddings.position_embeddings",), _batch),
+        (r"registers", ("embeddings.register_tokens",), _batch),
+        (r"patch_embedding\.(\w+)", (r"embeddings.patch_embeddings.projection.\1",), _whole),
+        (r"post_norm\.(\w+)", (r"layernorm.\1",), _whole),
+        (r"layers\.(\d+)\.(norm[12]\.\w+)", (_LAYER + r"\2",), _whole),
+        (
+            r"layers\.(\d+)\.attention\.qkv\.(\w+)",
+            (_SELF + r"query.\2", _SELF + r"key.\2", _SELF + r"value.\2"),
+            _thirds,
+        ),
+        (r"layers\.(\d+)\.attention\.out\.(\w+)", (_LAYER + r"attention.output.dense.\2",), _whole),
+        (r"layers\.(\d+)\.scale([12])", (_LAYER + r"layer_scale\2.lambda1",), _whole),
+        (r"layers\.(\d+)\.mlp\.fc1\.(\w+)", (_LAYER + rf"mlp.{first}.\2",), _whole),
+        (r"layers\.(\d+)\.mlp\.fc2\.(\w+)", (_LAYER + rf"mlp.{second}.\2",), _whole),
+    )
+
+
+DINO, DINO_GATED = _dino("fc1", "fc2"), _dino("weights_in", "weights_out")
+
+ELSEWHERE: dict[Kind, tuple[Rule, ...]] = {"eva": EVA_CLIP, "csd": CSD}  # than in transformers

@@ -1,4 +1,4 @@
-"""What an image encoder can be asked for. Letters: B images, N patches, W width, D width of image_embeds."""
+"""What an image encoder can be asked for. Letters: B images, N patches, T tokens, W width, D width of image_embeds."""
 
 from __future__ import annotations
 
@@ -33,18 +33,19 @@ Pick = SupportsIndex | slice | Sequence[int] | Sequence[bool] | Tensor
 class VisionFeatures:
     """The features of B images; a field is None unless it was asked for.
 
-    The tokens of CLIP are the class token, then N patches row by row; SigLIP has patches only.
+    The T tokens of CLIP and DINOv2 are the class token, DINOv2's registers where it has them, then N patches row by
+    row; SigLIP has patches only.
 
     image_embeds (B, D): CLIP's projection of `cls`, which CSD, the encoder of styles, L2-normalises; for SigLIP the
-        same as `pooled`.
-    cls (B, W): CLIP's class token after the last layer and its norm (transformers' `pooler_output`).
-    patches (B, N, W): `last` without the class token.
+        same as `pooled`. DINOv2 has none.
+    cls (B, W): the class token after the last layer and its norm (transformers' `pooler_output` of CLIP and DINOv2).
+    patches (B, N, W): `last` without the class token and registers.
     projected_patches (B, N + 1, D): CLIP's last norm and projection of `last`, class token first: row 0 equals
         `image_embeds`.
-    penultimate (B, N [+ 1], W): the input of the last layer (transformers' `hidden_states[-2]`).
-    last (B, N [+ 1], W): transformers' `last_hidden_state`: the output of the last layer, which for SigLIP has passed
-        the last norm and for CLIP has not.
-    hidden {index: (B, N [+ 1], W)}: transformers' `hidden_states[index]`, never normed: 0 is the input of the first
+    penultimate (B, T, W): the input of the last layer (transformers' `hidden_states[-2]`).
+    last (B, T, W): transformers' `last_hidden_state`: the output of the last layer, which for SigLIP and DINOv2
+        has passed the last norm and for CLIP has not.
+    hidden {index: (B, T, W)}: transformers' `hidden_states[index]`, never normed: 0 is the input of the first
         layer, -1 or `depth` the output of the last. Keys are the indices that were asked for.
     pooled (B, W): SigLIP's attention pooling (transformers' `pooler_output`).
     others {name: (B, ...)}: what else is known of the pictures, such as the face in each, by the names of `OTHERS`.

@@ -36,7 +36,7 @@ def load(
     name: of the file, for errors and as a hint of what it is (`presets.find_preset`); by default its path
     pack: whether an encoder on the CPU gets its weights packed, which is faster there (`pack_weights`)
     image_size: pixels along a side of the pictures that it reads, a multiple of its patch, for which its position
-        embeddings are interpolated; None is its own
+        embeddings are interpolated; None is its own. DINOv2 takes any size; its own is 224
 
     Raises:
         ValueError: the path, the device or the dtype is none; the file cannot be read; or as `load_encoder`.

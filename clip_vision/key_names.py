@@ -5,12 +5,13 @@
 tower that was saved alone has no `visual.`.
 "csd": OpenAI's image tower as `backbone.*`, with a projection for styles and one for contents.
 "eva-clip": `visual.blocks.*` of EVA-CLIP's own files; "timm": the same as timm names it, alone or within OpenCLIP.
+"dinov2": transformers' Dinov2Model, alone or within a model that classifies; "dinov2 hub": its authors' own files.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from .config import Kind
@@ -21,10 +22,14 @@ Rules = tuple[tuple[str, str], ...]
 @dataclass(frozen=True)
 class Layout:
     name: str
-    signature: str  # a key that has to be there matches this
+    signature: tuple[str, ...]  # for each of these, a key that matches it has to be there
     rules: Rules  # whole key -> our name
     dropped: tuple[str, ...]  # parts of the file that an image encoder has no use for
     kind: Kind | None = None  # of every encoder in this layout; None: its tensors tell
+
+    def fits(self, keys: Collection[str]) -> bool:
+        """Whether a file with these keys is in this layout."""
+        return all(_described(keys, pattern) for pattern in self.signature)
 
 
 _HF = r"(?:vision_model\.)?"
@@ -33,7 +38,7 @@ _PARAMETER = r"(weight|bias)"
 
 TRANSFORMERS = Layout(
     "transformers",
-    signature=_HF + r"embeddings\.patch_embedding\.weight",
+    signature=(_HF + r"embeddings\.patch_embedding\.weight",),
     rules=(
         (_HF + r"embeddings\.class_embedding", "class_embedding"),
         (_HF + r"embeddings\.position_embedding\.weight", "position_embedding"),
@@ -63,7 +68,7 @@ _RESBLOCK = r"visual\.transformer\.resblocks\.(\d+)\."
 
 OPENCLIP = Layout(
     "openclip",
-    signature=r"visual\.conv1\.weight",
+    signature=(r"visual\.conv1\.weight",),
     rules=(
         (r"visual\.class_embedding", "class_embedding"),
         (r"visual\.positional_embedding", "position_embedding"),
@@ -89,7 +94,7 @@ OPENCLIP = Layout(
 
 OPENCLIP_TOWER = Layout(
     "openclip without its prefix",
-    signature=r"ln_pre\.weight",  # a text model has the same names but for this one
+    signature=(r"ln_pre\.weight",),  # a text model has the same names but for this one
     rules=tuple((pattern.removeprefix(r"visual\."), name) for pattern, name in OPENCLIP.rules),
     dropped=(),
 )
@@ -98,7 +103,7 @@ _CSD = r"(?:module\.)?"  # torch's DataParallel
 
 CSD = Layout(
     "csd",
-    signature=_CSD + r"last_layer_style",
+    signature=(_CSD + r"last_layer_style",),
     rules=(
         *((_CSD + pattern.replace(r"visual\.", r"backbone\."), name) for pattern, name in OPENCLIP.rules[:-1]),
         (_CSD + r"last_layer_style", "projection.transposed"),
@@ -113,7 +118,7 @@ def _eva(name: str, prefix: str, inside: Rules, norm: str, dropped: tuple[str, .
     block = prefix + r"blocks\.(\d+)\."
     return Layout(
         name,
-        signature=block + norm + r"\.weight",
+        signature=(block + norm + r"\.weight",),
         rules=(
             (prefix + r"cls_token", "class_embedding.batched"),
             (prefix + r"pos_embed", "position_embedding.batched"),
@@ -161,7 +166,55 @@ TIMM_EVA = _eva(
     dropped=_TEXT,
 )
 
-LAYOUTS = (TRANSFORMERS, OPENCLIP, OPENCLIP_TOWER, EVA_CLIP, TIMM_EVA, CSD)
+_DINO = r"(?:dinov2\.|dinov2_with_registers\.)?"
+_DINO_LAYER = _DINO + r"encoder\.layer\.(\d+)\."
+
+DINO = Layout(
+    "dinov2",
+    signature=(_DINO_LAYER + r"layer_scale1\.lambda1", _DINO + r"embeddings\.position_embeddings"),
+    rules=(
+        (_DINO + r"embeddings\.cls_token", "class_embedding.batched"),
+        (_DINO + r"embeddings\.position_embeddings", "position_embedding.batched"),
+        (_DINO + r"embeddings\.register_tokens", "registers.batched"),
+        (_DINO + r"embeddings\.patch_embeddings\.projection\." + _PARAMETER, r"patch_embedding.\1"),
+        (_DINO + r"layernorm\." + _PARAMETER, r"post_norm.\1"),
+        (_DINO_LAYER + r"norm([12])\." + _PARAMETER, r"layers.\1.norm\2.\3"),
+        *(
+            (_DINO_LAYER + rf"attention\.attention\.{word}\." + _PARAMETER, rf"layers.\1.attention.{word[0]}.\2")
+            for word in ("query", "key", "value")
+        ),
+        (_DINO_LAYER + r"attention\.output\.dense\." + _PARAMETER, r"layers.\1.attention.out.\2"),
+        (_DINO_LAYER + r"layer_scale([12])\.lambda1", r"layers.\1.scale\2"),
+        (_DINO_LAYER + r"mlp\.(?:fc1|weights_in)\." + _PARAMETER, r"layers.\1.mlp.fc1.\2"),
+        (_DINO_LAYER + r"mlp\.(?:fc2|weights_out)\." + _PARAMETER, r"layers.\1.mlp.fc2.\2"),
+    ),
+    dropped=(_DINO + r"embeddings\.mask_token", r"classifier\.(weight|bias)"),
+    kind="dino",
+)
+
+_BLOCK = r"blocks\.(\d+)\."
+
+DINO_HUB = Layout(
+    "dinov2 hub",
+    signature=(_BLOCK + r"ls1\.gamma", r"pos_embed"),  # DINOv3 has no position embeddings, DINO no scales
+    rules=(
+        (r"cls_token", "class_embedding.batched"),
+        (r"pos_embed", "position_embedding.batched"),
+        (r"register_tokens", "registers.batched"),
+        (r"patch_embed\.proj\." + _PARAMETER, r"patch_embedding.\1"),
+        (r"norm\." + _PARAMETER, r"post_norm.\1"),
+        (_BLOCK + r"norm([12])\." + _PARAMETER, r"layers.\1.norm\2.\3"),
+        (_BLOCK + r"attn\.qkv\." + _PARAMETER, r"layers.\1.attention.qkv.\2"),
+        (_BLOCK + r"attn\.proj\." + _PARAMETER, r"layers.\1.attention.out.\2"),
+        (_BLOCK + r"ls([12])\.gamma", r"layers.\1.scale\2"),
+        (_BLOCK + r"mlp\.(?:fc1|w12)\." + _PARAMETER, r"layers.\1.mlp.fc1.\2"),
+        (_BLOCK + r"mlp\.(?:fc2|w3)\." + _PARAMETER, r"layers.\1.mlp.fc2.\2"),
+    ),
+    dropped=(r"mask_token",),
+    kind="dino",
+)
+
+LAYOUTS = (TRANSFORMERS, OPENCLIP, OPENCLIP_TOWER, EVA_CLIP, TIMM_EVA, CSD, DINO, DINO_HUB)
 
 # (a key of a file that is something else, what the file is and what to do), specific first
 FOREIGN: Rules = (
@@ -187,7 +240,7 @@ FOREIGN: Rules = (
     (r"visual\.(layer\d|attnpool)\..*", "a ResNet CLIP, which is not supported. Choose a ViT"),
     (
         r"(.*\.)?(embeddings\.cls_token|embeddings\.patch_embeddings\..*|cls_token|layer_scale\d?\..*)",
-        "a DINO or another plain ViT, which is not supported. Choose a CLIP or SigLIP encoder",
+        "a DINO other than DINOv2, or a plain ViT, which is not supported. Choose a CLIP, SigLIP or DINOv2 encoder",
     ),
     (
         r"(text_model|transformer\.text_model)\..*",
@@ -204,7 +257,7 @@ def recognise(keys: Iterable[str]) -> Layout:
     """The layout of a file with these keys. ValueError says what the file looks like instead."""
     keys = list(keys)
     for layout in LAYOUTS:
-        if _described(keys, layout.signature):
+        if layout.fits(keys):
             return layout
     raise ValueError(f"This is not a CLIP or SigLIP image encoder: {what_it_looks_like(keys)}")
 

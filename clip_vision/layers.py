@@ -66,15 +66,33 @@ class Mlp(nn.Module):
         return self.fc2(self.activation(self.fc1(x)))
 
 
+class GatedMlp(nn.Module):
+    """SwiGLU (https://arxiv.org/abs/2002.05202), gate and values in one matrix; maybe with a norm before the last.
+
+    norm_eps: of that norm; None: there is none
+    """
+
+    def __init__(self, width: int, mlp_width: int, activation: str, norm_eps: float | None, ops: Ops, **factory: Any):
+        super().__init__()
+        self.activation = ACTIVATIONS[activation]
+        self.fc1 = ops.Linear(width, 2 * mlp_width, **factory)
+        self.norm = ops.LayerNorm(mlp_width, eps=norm_eps, **factory) if norm_eps else nn.Identity()
+        self.fc2 = ops.Linear(mlp_width, width, **factory)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.fc1(x).chunk(2, dim=-1)
+        return self.fc2(self.norm(self.activation(gate) * value))
+
+
 class Layer(nn.Module):
     """A pre-norm transformer layer."""
 
-    def __init__(self, width: int, heads: int, mlp_width: int, activation: str, eps: float, ops: Ops, **factory: Any):
+    def __init__(self, width: int, eps: float, attention: nn.Module, mlp: nn.Module, ops: Ops, **factory: Any):
         super().__init__()
         self.norm1 = ops.LayerNorm(width, eps=eps, **factory)
-        self.attention = Attention(width, heads, ops, **factory)
+        self.attention = attention
         self.norm2 = ops.LayerNorm(width, eps=eps, **factory)
-        self.mlp = Mlp(width, mlp_width, activation, ops, **factory)
+        self.mlp = mlp
 
     def forward(self, x: Tensor, rows: int | None = None) -> Tensor:
         """x (B, N, W) -> the first `rows` tokens of the layer's output (B, rows, W); None means all."""
@@ -82,8 +100,22 @@ class Layer(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
+class ScaledLayer(Layer):
+    """A layer that multiplies what its attention and its mlp give (LayerScale, https://arxiv.org/abs/2103.17239)."""
+
+    def __init__(self, width: int, eps: float, attention: nn.Module, mlp: nn.Module, ops: Ops, **factory: Any):
+        super().__init__(width, eps, attention, mlp, ops, **factory)
+        self.scale1 = nn.Parameter(torch.empty(width, **factory))
+        self.scale2 = nn.Parameter(torch.empty(width, **factory))
+
+    def forward(self, x: Tensor, rows: int | None = None) -> Tensor:
+        """x (B, N, W) -> the first `rows` tokens of the layer's output (B, rows, W); None means all."""
+        x = x[:, :rows] + self.attention(self.norm1(x), rows) * self.scale1
+        return x + self.mlp(self.norm2(x)) * self.scale2
+
+
 class PoolingHead(nn.Module):
-    """SigLIP's attention pooling: a learned query looks at all tokens (MAP head, https://arxiv.org/abs/2106.04560)."""
+    """Attention pooling: a learned query looks at all tokens (MAP head, https://arxiv.org/abs/2106.04560)."""
 
     def __init__(self, width: int, heads: int, mlp_width: int, activation: str, eps: float, ops: Ops, **factory: Any):
         super().__init__()

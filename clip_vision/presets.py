@@ -16,7 +16,16 @@ from .config import Kind, Rgb, VisionConfig
 
 OPENAI_MEAN: Rgb = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD: Rgb = (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN: Rgb = (0.485, 0.456, 0.406)
+IMAGENET_STD: Rgb = (0.229, 0.224, 0.225)
 HALF: Rgb = (0.5, 0.5, 0.5)
+COLORS: dict[Kind, tuple[Rgb, Rgb]] = {  # mean and std of an encoder that is not in the table
+    "clip": (OPENAI_MEAN, OPENAI_STD),
+    "siglip": (HALF, HALF),
+    "eva": (OPENAI_MEAN, OPENAI_STD),
+    "csd": (OPENAI_MEAN, OPENAI_STD),
+    "dino": (IMAGENET_MEAN, IMAGENET_STD),
+}
 
 # Folders of an absolute path that say what a file is:
 HOME = "clip_vision"  # ComfyUI's folder of encoders, in which those below it are named by a user or a publisher
@@ -29,6 +38,7 @@ DEFAULT_ACTIVATION: dict[Kind, str] = {
     "siglip": "gelu_pytorch_tanh",
     "eva": "silu",
     "csd": "quick_gelu",
+    "dino": "gelu",  # "silu" where it has gates
 }
 
 
@@ -42,6 +52,9 @@ class Sizes:
     mlp_width: int
     patch: int
     grid: int
+    has_class_token: bool
+    registers: int
+    gated: bool
     projection: int | None
     pooling_head: bool
 
@@ -60,14 +73,16 @@ class Preset:
     mean: Rgb = OPENAI_MEAN
     std: Rgb = OPENAI_STD
     hint: str = ""  # searched in the file name, ignoring case; the default row has one to outweigh a folder's name
+    registers: int = 0
+    reads: int | None = None  # pixels along a side of its pictures, where its position embeddings are for image_size
 
     @property
     def grid(self) -> int:
         return self.image_size // self.patch
 
     def same_trunk(self, sizes: Sizes | VisionConfig) -> bool:
-        mine = (self.kind, self.width, self.depth, self.mlp_width, self.patch)
-        return mine == (sizes.kind, sizes.width, sizes.depth, sizes.mlp_width, sizes.patch)
+        mine = (self.kind, self.width, self.depth, self.mlp_width, self.patch, self.registers)
+        return mine == (sizes.kind, sizes.width, sizes.depth, sizes.mlp_width, sizes.patch, sizes.registers)
 
     def computes_like(self, other: Preset) -> bool:
         return (self.activation, self.mean, self.std) == (other.activation, other.mean, other.std)
@@ -97,7 +112,26 @@ def _clip(
 
 def _other(name: str, kind: Kind, trunk: tuple[int, int, int, int, int], size: int) -> Preset:
     width, depth, mlp_width, patch, heads = trunk
-    return Preset(name, kind, width, depth, mlp_width, patch, size, heads, DEFAULT_ACTIVATION[kind])
+    return Preset(name, kind, width, depth, mlp_width, patch, size, heads, DEFAULT_ACTIVATION[kind], *COLORS[kind])
+
+
+def _dino(name: str, trunk: tuple[int, int, int, int, int], activation: str, registers: int) -> Preset:
+    width, depth, mlp_width, patch, heads = trunk
+    return Preset(
+        f"DINOv2 {name}/14{' with registers' if registers else ''}",
+        "dino",
+        width,
+        depth,
+        mlp_width,
+        patch,
+        518,
+        heads,
+        activation,
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+        registers=registers,
+        reads=224,  # as its image processor in transformers
+    )
 
 
 def _siglip(family: str, name: str, trunk: tuple[int, int, int, int, int], size: int) -> Preset:
@@ -125,6 +159,13 @@ H14, G14, BIGG14 = (1280, 32, 5120, 14, 16), (1408, 40, 6144, 14, 16), (1664, 48
 EVA_B16, EVA_L14 = (768, 12, 2048, 16, 12), (1024, 24, 2730, 14, 16)
 L16, GIANT16 = (1024, 24, 4096, 16, 16), (1536, 40, 6144, 16, 16)
 SO400M14, SO400M16 = (1152, 27, 4304, 14, 16), (1152, 27, 4304, 16, 16)
+
+DINO = (
+    ("small", (384, 12, 1536, 14, 6), "gelu"),
+    ("base", (768, 12, 3072, 14, 12), "gelu"),
+    ("large", L14, "gelu"),
+    ("giant", (1536, 40, 4096, 14, 24), "silu"),  # gated
+)
 
 PRESETS: tuple[Preset, ...] = (
     _clip("B/32", B32, 224, "quick_gelu", OPENAI),
@@ -156,6 +197,7 @@ PRESETS: tuple[Preset, ...] = (
     _other("EVA02-CLIP-L-14", "eva", EVA_L14, 224),
     _other("EVA02-CLIP-L-336", "eva", EVA_L14, 336),
     _other("CSD ViT-L/14", "csd", L14, 224),
+    *(_dino(*size, registers) for registers in (0, 4) for size in DINO),
 )
 
 

@@ -20,7 +20,7 @@ class WrongSize(ValueError):
 def at_size(config: VisionConfig, image_size: int | None) -> VisionConfig:
     """The encoder for square pictures of so many pixels along a side; None keeps its own size.
 
-    WrongSize: they are no whole patches, or too many.
+    WrongSize: they are too few or too many, or no whole patches and the encoder leaves no pixels out.
     """
     if image_size is None or image_size == config.image_size:
         return config
@@ -30,7 +30,7 @@ def at_size(config: VisionConfig, image_size: int | None) -> VisionConfig:
             f"Pictures of {image_size!r:.80} pixels: give a whole number from {patch} to {LARGEST}, or leave it at "
             f"that of {config.name}, {config.image_size}."
         )
-    if image_size % patch:
+    if image_size % patch and not config.traits.spare_pixels:
         below = image_size // patch * patch
         raise WrongSize(
             f"Pictures of {image_size} pixels are no whole number of the patches of {config.name}, which are {patch} "
@@ -40,14 +40,15 @@ def at_size(config: VisionConfig, image_size: int | None) -> VisionConfig:
 
 
 def stretched(positions: Tensor, config: VisionConfig) -> Tensor:
-    """Position embeddings (N, W) as this encoder has them: interpolated to its grid, as transformers does it.
+    """Position embeddings (N, W) as this encoder has them: interpolated to its grid as its authors or transformers do.
 
     That of the class token stays as it is.
     """
-    if len(positions) == config.tokens:
+    if len(positions) == config.places:
         return positions
     first = int(config.has_class_token)
     side = round((len(positions) - first) ** 0.5)
     grid = positions[first:].float().T.reshape(1, config.width, side, side)
-    wider = F.interpolate(grid, size=(config.grid, config.grid), mode="bicubic")[0]
+    smooth = config.registers > 0  # DINOv2 was trained so with registers, and without them not
+    wider = F.interpolate(grid, (config.grid, config.grid), mode=config.traits.places_by, antialias=smooth)[0]
     return torch.cat((positions[:first], wider.flatten(1).T.to(positions.dtype)))

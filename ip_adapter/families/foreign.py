@@ -105,13 +105,14 @@ FOREIGN = (  # specific first
     ),
     Foreign(
         "image-encoder",
-        "an image encoder (CLIP vision or SigLIP)",
+        "an image encoder (CLIP vision, SigLIP or the like)",
         (
             has(
                 r"(clip\.)?(vision_model\.(encoder|embeddings)|visual\.(transformer|conv1|class_embedding|trunk|blocks))"
                 r"|blocks\.\d+\.attn\.(inner_attn_ln|norm)\.|(.*\.)?last_layer_style$"  # EVA02-CLIP alone, CSD
+                r"|(dinov2\w*\.)?encoder\.layer\.\d+\.layer_scale1\.|blocks\.\d+\.ls1\.gamma$"  # DINOv2
             ),
-            lacks(r"image_proj\."),
+            lacks(r"image_proj\.|storage_tokens$"),  # of DINOv3
         ),
     ),
     Foreign(
@@ -124,7 +125,7 @@ FOREIGN = (  # specific first
     ),
     Foreign(
         "vision-transformer",
-        "a vision transformer that is not a CLIP (DINO or the like)",
+        "a vision transformer that is not a CLIP or DINOv2 (DINO, DINOv3 or the like)",
         (has(r"(.*\.)?cls_token$"),),
     ),
     Foreign(

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ...clip_vision import PRESETS, VisionConfig, describe
 from ...clip_vision.key_names import LAYOUTS
+from ...clip_vision.model import lack
 from ...ip_adapter import BASE_MODELS, ENCODERS, ForeignFile, encoder_name, load_adapter
 from ...ip_adapter.containers import PREFIXES
 from ...ip_adapter.families import Family
@@ -54,7 +55,7 @@ def _identify(tensors: Tensors, metadata: Mapping[str, str], name: str, path: st
     sample = _one_of_each_row(tensors)
     if any(key.startswith(PROJECTIONS) for key in sample):
         return _adapter(tensors, path, "adapter", "unknown-adapter")
-    if any(re.fullmatch(layout.signature, key) for layout in LAYOUTS for key in sample):
+    if any(layout.fits(sample) for layout in LAYOUTS):
         return _encoder(tensors, metadata, name)
     return _adapter(sample, path, "other", "unknown", whole=tensors)
 
@@ -124,7 +125,7 @@ def _encoder(tensors: Tensors, metadata: Mapping[str, str], name: str) -> Identi
         config = describe(on_meta(tensors), metadata=metadata, name=name)
     except ValueError as error:
         return Identity("encoder", "unknown-encoder", problem=str(error))
-    projection = config.projection is not None or config.pooling_head
+    projection = not lack(config, "image_embeds")
     also = () if any(row.name == config.name for row in PRESETS) else _by_width(config)
     return Identity(
         "encoder",

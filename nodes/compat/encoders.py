@@ -71,7 +71,7 @@ def _widths(encoder: Encoder) -> dict[str, int]:
     """How wide the features of an encoder are, by their names; 0 if it does not give one."""
     if isinstance(encoder, ImageEncoder):
         config = encoder.model.config
-        embeds = config.projection or (config.width if config.pooling_head else 0)
+        embeds = config.projection or config.width if encoder.model.gives("image_embeds") else 0
         return {"penultimate": config.width, "image_embeds": embeds}
     return _widths_of_core(encoder)
 

@@ -69,8 +69,7 @@ class ImageEncoder:
         self.chosen_size = chosen_size
         self.image_size, self.image_mean, self.image_std = config.image_size, list(config.mean), list(config.std)
         self.config = {"model_type": f"{config.kind}_vision_model", "image_size": config.image_size}
-        has_embeds = config.projection is not None or config.pooling_head
-        self.fields = tuple(name for name in FEATURES if has_embeds or name != "image_embeds")
+        self.fields = tuple(field for field, feature in FEATURES.items() if module.gives(feature))
         self.layers = LAYERS.get(config.kind, ())
         self.patcher = comfy.model_patcher.CoreModelPatcher(
             module, load_device=load_device, offload_device=comfy.model_management.text_encoder_offload_device()

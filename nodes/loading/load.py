@@ -44,8 +44,9 @@ class LoadImageEncoder(io.ComfyNode):
             node_id="ImagePromptLoadEncoder",
             display_name="Load Image Encoder",
             category=CATEGORY,
-            description="Loads a CLIP, SigLIP, EVA02-CLIP or CSD image encoder from models/clip_vision. It knows more "
-            "encoders than the core loader, loads them exactly, and is faster. Core nodes accept the result.",
+            description="Loads a CLIP, SigLIP, EVA02-CLIP, CSD or DINOv2 image encoder from "
+            "models/clip_vision. It knows more encoders than the core loader, loads them exactly, and is faster. Core "
+            "nodes accept the result.",
             search_aliases=["clip vision", "load clip vision", "siglip", "image encoder"],
             inputs=[
                 io.Combo.Input(
@@ -78,7 +79,7 @@ class LoadImageEncoder(io.ComfyNode):
                     max=LARGEST,
                     optional=True,
                     tooltip="Pixels along a side of the square that it reads of an image, such as 448; a multiple of "
-                    "its patch (14, 16 or 32). 0 is the size that it was trained with.",
+                    "its patch (14, 16 or 32), or any size for DINOv2. 0 is its usual size.",
                     advanced=True,
                 ),
             ],

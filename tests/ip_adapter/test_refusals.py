@@ -39,6 +39,8 @@ OTHER_FILES = {  # key of the file -> words of the message
     "id_encoder.qformer_perceiver.token_norm.weight": "PhotoMaker v2.*version 1 only, photomaker-v1.bin; .* InstantID",
     "redux_up.weight": "FLUX.1 Redux.*StyleModelLoader",
     "feature_embedder.0.weight": "USO.*USOStyleReference",
+    "dinov2.encoder.layer.0.layer_scale1.lambda1": "an image encoder",
+    "blocks.0.ls1.gamma": "an image encoder",
     "ip_gate.0": "an IP-Adapter for Anima",
     "ip_adapter.0.norm_ip_q.weight": "InstantCharacter",
 }
@@ -77,6 +79,9 @@ def test_a_recognised_file_says_what_it_is_and_what_to_do_with_it_apart():
 def test_a_vision_transformer_of_numbered_blocks_is_no_diffusion_model():
     with pytest.raises(ValueError, match="not a CLIP"):
         load_adapter({"blocks.0.attn.qkv.weight": T, "cls_token": T})
+    dinov3 = {"blocks.0.attn.qkv.weight": T, "blocks.0.ls1.gamma": T, "cls_token": T, "storage_tokens": T}
+    with pytest.raises(ValueError, match="not a CLIP or DINOv2"):
+        load_adapter(dinov3)
 
 
 def test_a_full_checkpoint_is_named():

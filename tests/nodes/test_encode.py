@@ -15,7 +15,15 @@ import nodes as core
 import pytest
 import tiny
 import torch
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, SiglipVisionConfig, SiglipVisionModel
+from safetensors.torch import load_file, save_file
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+    Dinov2Model,
+    Dinov2WithRegistersModel,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
 
 from image_prompt.clip_vision import encode_pixels, load_encoder, packing
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
@@ -382,3 +390,26 @@ def test_core_reads_every_layer_of_our_siglip(pictures):
     torch.testing.assert_close(features.all_hidden_states, torch.stack(expected.hidden_states[1:], 1), **near)
     torch.testing.assert_close(features.last_hidden_state, expected.last_hidden_state, **near)
     torch.testing.assert_close(features.image_embeds, expected.pooler_output, **near)
+
+
+@pytest.mark.parametrize("registers", [0, 4])
+def test_dino_gives_hidden_states_and_no_image_embeds(tmp_path, pictures, registers):
+    config = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 56, "patch_size": 14}
+    torch.manual_seed(0)
+    kind = Dinov2WithRegistersModel if registers else Dinov2Model
+    reference = kind(kind.config_class(layerscale_value=0.7, **config)).eval()
+    reference.save_pretrained(tmp_path)
+    save_file(load_file(tmp_path / "model.safetensors"), tmp_path / "d.safetensors", {"vision_config": '{"heads": 4}'})
+    encoder = ImageEncoder.from_file(str(tmp_path / "d.safetensors"), dtype=torch.float32)
+    features, seen = encode(encoder, pictures)[:2]
+    mean, std = (torch.tensor(each) for each in (encoder.image_mean, encoder.image_std))
+    expected = reference(((seen - mean) / std).permute(0, 3, 1, 2), output_hidden_states=True)
+    near = {"rtol": 1e-5, "atol": 1e-5}
+    assert features.last_hidden_state.shape[1] == 17 + registers
+    torch.testing.assert_close(features.last_hidden_state, expected.last_hidden_state, **near)
+    torch.testing.assert_close(features.penultimate_hidden_states, expected.hidden_states[-2], **near)
+    assert getattr(features, "image_embeds", None) is None and features.negative_image_embeds is None
+    empty = reference(torch.zeros(1, 3, 56, 56), output_hidden_states=True)
+    torch.testing.assert_close(features.negative_penultimate, empty.hidden_states[-2], **near)
+    (theirs,) = core.CLIPVisionEncode().encode(encoder, pictures, "center")
+    torch.testing.assert_close(theirs.last_hidden_state, features.last_hidden_state, **near)

@@ -16,9 +16,9 @@ CONFIG = (
     "The sizes, heads, activation and epsilon that transformers is given are those that this pack found, so they are "
     "not compared; the weights and the computation are."
 )
-RENAMED = "transformers has no loader for files in this layout: this pack has renamed the weights for it."
+RENAMED = "This pack has renamed the weights in the file for transformers."
 PREFIX = "vision_model."
-THERE = ("clip", "siglip")  # kinds of encoders
+THERE = ("clip", "siglip", "dino")  # kinds of encoders
 
 
 def compare_encoder(file: str, picture: str | None = None) -> Comparison:
@@ -46,14 +46,22 @@ def _ours(file: str, picture: str | None) -> tuple[Tensor, Outputs, VisionConfig
         raise ValueError(f"transformers has no encoder like {config.name}, with which this one could be compared.")
     shown = synthetic(config.image_size + 32) if picture is None else picture
     pixels = preprocess(shown, config.image_size, config.mean, config.std)
-    head = ("image_embeds",) if config.projection is not None else ("pooled",) if config.pooling_head else ()
+    head = (_head(config),) if _head(config) else ()
     found = encode_pixels(encoder, pixels, want=(*head, "last", "penultimate"), hidden_layers=range(config.depth + 1))
     outputs = {name: found.select(name) for name in (*head, "last", "penultimate")}
     outputs |= {f"hidden state {number}": state for number, state in (found.hidden or {}).items()}
     return pixels, outputs, config, {} if named else to_transformers(encoder)
 
 
+def _head(config: VisionConfig) -> str:
+    """The feature that an encoder of this kind is made for; empty if the file lacks what makes it."""
+    if config.kind == "dino":
+        return "cls"
+    return "image_embeds" if config.projection is not None else "pooled" if config.pooling_head else ""
+
+
 def _is_named_as_there(header: Header) -> bool:
+    """Whether transformers has these names in memory too: those of DINOv2 it changes while it loads a file."""
     return any(key.removeprefix(PREFIX).startswith("embeddings.patch_embedding.") for key in header.state_dict)
 
 
@@ -64,13 +72,39 @@ def _theirs(transformers: Any, file: str, config: VisionConfig, pixels: Tensor, 
     outputs |= {f"hidden state {number}": state for number, state in enumerate(found.hidden_states)}
     if config.projection is not None:
         outputs["image_embeds"] = found.image_embeds
-    elif config.pooling_head:
-        outputs["pooled"] = found.pooler_output
+    elif name := _head(config):
+        outputs[name] = found.pooler_output
     return outputs
+
+
+def _dino(transformers: Any, config: VisionConfig, weights: dict[str, Tensor]) -> Any:
+    """DINOv2 as transformers loads it from the weights under the names of its files."""
+    described, build = (
+        (transformers.Dinov2WithRegistersConfig, transformers.Dinov2WithRegistersModel)
+        if config.registers
+        else (transformers.Dinov2Config, transformers.Dinov2Model)
+    )
+    ratio = config.mlp_width / config.width * (1.5 if config.gated else 1)  # it takes two thirds where there are gates
+    sizes = described(
+        hidden_size=config.width,
+        num_hidden_layers=config.depth,
+        num_attention_heads=config.heads,
+        mlp_ratio=round(ratio),
+        patch_size=config.patch,
+        image_size=config.grid * config.patch,
+        hidden_act="gelu" if config.gated else config.activation,
+        layer_norm_eps=config.norm_eps,
+        use_swiglu_ffn=config.gated,
+        **({"num_register_tokens": config.registers} if config.registers else {}),
+    )
+    mask = {"embeddings.mask_token": torch.zeros(1, config.width)}  # for training
+    return build.from_pretrained(None, config=sizes, state_dict=weights | mask).eval()
 
 
 def _model(transformers: Any, file: str, config: VisionConfig, renamed: dict[str, Tensor]) -> Any:
     """The encoder as transformers loads it from the weights of the file."""
+    if config.kind == "dino":
+        return _dino(transformers, config, renamed)
     sizes = {
         "hidden_size": config.width,
         "num_hidden_layers": config.depth,

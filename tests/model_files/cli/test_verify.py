@@ -18,6 +18,7 @@ from image_prompt.model_files.cli.verify import encoder as verify_encoder
 
 sys.path.append(str(Path(__file__).parents[2] / "clip_vision"))
 
+import test_dino  # noqa: E402
 import witness  # noqa: E402
 
 DEMO = ROOT / "demo" / "models"
@@ -87,6 +88,15 @@ def test_every_layout_and_kind_of_encoder_agrees(told, tmp_path, kind):
     assert {"SigLIP": "pooled", "OpenCLIP": "image_embeds"}.get(kind, "last") in rows
     assert ("image_embeds" in rows) == (kind == "OpenCLIP")
     assert any("renamed" in note for note in compared["notes"]) == (kind == "OpenCLIP")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["plain", "gated registers"])
+def test_dino_agrees(told, tmp_path, kind):
+    weights = {key: tensor.contiguous() for key, tensor in test_dino.published(test_dino.narrow(kind)).items()}
+    save_file(weights, tmp_path / "e.safetensors", {"vision_config": json.dumps({"heads": test_dino.HEADS})})
+    code, compared, _ = told(tmp_path / "e.safetensors")
+    assert code == 0 and {"cls", "hidden state 3"} <= {row["what"] for row in compared["differences"]}
 
 
 @torch.no_grad()

@@ -96,19 +96,37 @@ def csd():
     }
 
 
+def dino(registers=0):
+    """DINOv2 giant as transformers has it."""
+    found = {"embeddings.cls_token": (1, 1, 1536), "embeddings.mask_token": (1, 1536)} | norm("layernorm", 1536)
+    found |= {"embeddings.position_embeddings": (1, 1370, 1536)}
+    found |= {"embeddings.register_tokens": (1, registers, 1536)} if registers else {}
+    patches = "embeddings.patch_embeddings.projection"
+    found |= {f"{patches}.weight": (1536, 3, 14, 14), f"{patches}.bias": (1536,)}
+    for layer in (f"encoder.layer.{number}" for number in range(40)):
+        for name in ("attention.query", "attention.key", "attention.value", "output.dense"):
+            found |= linear(f"{layer}.attention.{name}", 1536, 1536)
+        found |= norm(f"{layer}.norm1", 1536) | norm(f"{layer}.norm2", 1536)
+        found |= {f"{layer}.layer_scale{number}.lambda1": (1536,) for number in (1, 2)}
+        found |= linear(f"{layer}.mlp.weights_in", 8192, 1536) | linear(f"{layer}.mlp.weights_out", 1536, 4096)
+    return found
+
+
 @pytest.mark.parametrize(
     ("tensors", "encoder"),
     [
+        (dino(), "DINOv2 giant/14"),
+        (dino(4), "DINOv2 giant/14 with registers"),
         ({f"visual.trunk.{key}": shape for key, shape in timm_eva().items()} | TEXT, "EVA02-CLIP-L-336"),
         (timm_eva(), "EVA02-CLIP-L-336"),
         (eva_clip() | TEXT, "EVA02-CLIP-L-336"),
         (csd(), "CSD ViT-L/14"),
     ],
-    ids=["timm in OpenCLIP", "timm", "EVA-CLIP", "CSD"],
+    ids=["DINOv2", "DINOv2 with registers", "timm in OpenCLIP", "timm", "EVA-CLIP", "CSD"],
 )
 def test_the_encoders_of_faces_and_styles_are_identified(tensors, encoder):
     found = identify(Header("torch archive", header_of(tensors).tensors, {}), "model.bin")
-    assert found == Identity("encoder", encoder, encoder=encoder)
+    assert found == Identity("encoder", encoder, encoder=encoder, projection="DINO" not in encoder)
     if not any(key.startswith("model_state_dict") for key in tensors):  # those are taken out of it when it is read
         with pytest.raises(ValueError, match="This file is an image encoder.*Put it in models/clip_vision"):
             load_adapter(on_meta(header_of(tensors).tensors))
