@@ -152,7 +152,7 @@ class Compressor(nn.Module):
 class AnimaTokens(nn.Module):
     """Hidden states (R, N, C) -> image tokens (R, T, C), which are the same in files without a network for it.
 
-    null_tokens: those of the unconditional rows, which `nothing` gives; None if the file has none
+    null_tokens: those of the unconditional rows, (..., T, C); None if the file has none
     """
 
     def __init__(
@@ -195,22 +195,6 @@ class AnimaTokens(nn.Module):
 
     def count_tokens(self, features: Tensor) -> int:
         return features.shape[1] if self.siglip_compressor is None else self.num_tokens
-
-    def nothing(self, count: int) -> Tensor | None:
-        """The tokens of the unconditional rows, as many as those of a reference, (1, `count`, C).
-
-        Raises:
-            ValueError: the file has those for another number of tokens.
-        """
-        if self.null_tokens is None:
-            return None
-        own = self.null_tokens.shape[-2]
-        if own not in (1, count):
-            raise ValueError(
-                f"This adapter has {own} tokens for no picture, and the pictures give {count} tokens: give pictures "
-                "that were encoded at the size it was trained with."
-            )
-        return self.null_tokens.expand(1, count, -1)
 
     def forward(self, features: Tensor) -> Tensor:
         tokens = features if self.siglip_compressor is None else self.siglip_compressor(features)

@@ -65,27 +65,16 @@ def test_without_a_network_the_hidden_states_are_the_tokens():
     assert projection(image) is image
     assert (projection.num_tokens, projection.count_tokens(image)) == (1024, 11)
     assert (projection.feature_widths, projection.context_width) == ((768,), 768)
-    assert projection.nothing(11) is None
+    assert projection.null_tokens is None
 
 
 @torch.inference_mode()
 def test_tokens_are_compressed_then_mixed():
-    projection, weights = load(published.compressor(4) | published.token_mixer())
+    projection, weights = load(published.compressor(4) | published.token_mixer() | {"null_tokens": (1, 9, 768)})
     image = states()
     assert (projection.num_tokens, projection.count_tokens(image)) == (4, 4)
     torch.testing.assert_close(projection(image), mixed(weights, compressed(weights, image)), **NEAR)
-
-
-@torch.inference_mode()
-@pytest.mark.parametrize("shape", [(1, 11, 768), (11, 768), (1, 1, 768)])
-def test_tokens_of_nothing_are_those_of_the_file(shape):
-    projection, weights = load({"null_tokens": shape})
-    torch.testing.assert_close(projection.nothing(11), weights["null_tokens"].expand(1, 11, 768), rtol=0, atol=0)
-
-
-def test_tokens_of_nothing_for_another_number_are_refused():
-    with pytest.raises(ValueError, match="has 9 tokens for no picture, and the pictures give 11 tokens"):
-        load({"null_tokens": (1, 9, 768)})[0].nothing(11)
+    assert torch.equal(projection.null_tokens, weights["null_tokens"])
 
 
 def test_an_adapter_for_a_middle_layer_that_it_does_not_name_is_refused():
