@@ -61,7 +61,7 @@ class IPAdapter(nn.Module):
         self.token_width = self.image_proj.context_width
         sampling = _by_number(kind.sampling.from_shapes, layers, **made) if kind.sampling else {}
         self._sampling = [nn.ModuleDict(sampling)]  # in a list: it is loaded on its own, and while the model runs
-        self.layer_widths = tuple(getattr(each, "block_width", each.width) for each in self._at_blocks)
+        self.layer_widths = tuple(each.block_width if self._reaches else each.width for each in self._at_blocks)
         self.lora: dict[str, Tensor] = {}
         self._input_dtype_wins = ops is not nn
 
