@@ -21,6 +21,7 @@ from ..families import Combine
 from .attended import NOTHING, Attended, Beside, ReadingStep, Step, Weights, scale_key
 from .few_tokens import FEW_TOKENS, SCORES, few_token_steps
 from .fused import Fused
+from .heads_apart import MOST, apart_steps
 from .orthogonal import Orthogonal
 
 __all__ = [
@@ -56,8 +57,9 @@ class Plan:
         """Add the attention to the image prompts to the result of the text attention.
 
         Args:
-            q: the query, (B, L, I)
-            out: the result of the text attention, (B, L, I), contiguous; it is changed in place
+            q: the query, (B, L, I), or (B, L, H, D), a view of memory in which the heads lie apart
+            out: the result of the text attention, (B, L, I), or the part of it that belongs to these latent tokens; it
+                is changed in place
             weights: the weights of the image prompts, of any sign, indexed by `Attended.number`
             beside: what else the block offers
         """
@@ -79,7 +81,7 @@ def plan_attention(q: Tensor, attended: Sequence[Attended], heads: int) -> Plan:
     """Plan how queries like `q` attend to the image prompts, so that a call only has to compute.
 
     Args:
-        q: (B, L, I); only its shape, dtype and device count
+        q: (B, L, I) or (B, L, H, D); only its shape, dtype and device count
         attended: any number of image prompts, each with a softmax of its own
         heads: H
 
@@ -94,10 +96,17 @@ def plan_attention(q: Tensor, attended: Sequence[Attended], heads: int) -> Plan:
             )
     reading = [COMBINED[each.combine](each, heads) for each in attended if each.combine != "add"]
     adding = [each for each in attended if each.combine == "add"]
-    possible = q.device.type == "cpu" and q.dtype in SCORES
-    few = [each for each in adding if possible and each.key.shape[1] <= FEW_TOKENS]
-    steps = [*few_token_steps(q, few, heads), *(Fused(each, heads) for each in adding if each not in few)]
+    few = [each for each in adding if each.key.shape[1] <= _most_tokens(q)]
+    products = few_token_steps if q.ndim == 3 else apart_steps
+    steps = [*products(q, few, heads), *(Fused(each, heads) for each in adding if each not in few)]
     return Plan(steps, reading)
+
+
+def _most_tokens(q: Tensor) -> int:
+    """Prompts of up to this many tokens are computed by matrix products, those of more by the fused kernel."""
+    if q.device.type != "cpu" or q.dtype not in SCORES:
+        return 0
+    return FEW_TOKENS if q.ndim == 3 else MOST[q.dtype]
 
 
 def image_attention(

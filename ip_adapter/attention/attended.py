@@ -79,3 +79,8 @@ def scale_key(key: Tensor, heads: int) -> Tensor:
 def by_head(x: Tensor, heads: int) -> Tensor:
     """Split the inner width into heads: (..., N, I) -> (..., H, N, D), a view."""
     return x.view(*x.shape[:-1], heads, -1).transpose(-2, -3)
+
+
+def query_by_head(q: Tensor, heads: int) -> Tensor:
+    """A query (B, L, I) or (B, L, H, D) as (B, H, L, D), a view."""
+    return by_head(q, heads) if q.ndim == 3 else q.transpose(1, 2)

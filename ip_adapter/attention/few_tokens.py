@@ -57,7 +57,7 @@ class SequenceKeys:
 
 def few_token_steps(q: Tensor, attended: Sequence[Attended], heads: int) -> list[Step]:
     """The steps for image prompts of up to `FEW_TOKENS` tokens: one step on small grids, else one for each sequence."""
-    sequences = list(_sequences(q.shape[1], attended, heads))
+    sequences = list(sequence_keys(q.shape[1], attended, heads))
     if sequences and _are_alike(sequences):
         grid = SMALL_GRIDS[q.dtype]
         if q.shape[1] < grid.tokens:
@@ -65,13 +65,19 @@ def few_token_steps(q: Tensor, attended: Sequence[Attended], heads: int) -> list
     return [OneSequence([each], heads) for each in sequences]
 
 
-def _sequences(length: int, attended: Sequence[Attended], heads: int) -> Iterable[SequenceKeys]:
-    """The sequences of the prompts: those of the same rows are joined, and rows with references of their own split."""
+def sequence_keys(
+    length: int, attended: Sequence[Attended], heads: int, *, apart: bool = False
+) -> Iterable[SequenceKeys]:
+    """The sequences of the prompts: those of the same rows are joined, and rows with references of their own split.
+
+    length: L
+    apart: whether all rows are split
+    """
     by_rows: dict[tuple[int, int], list[Attended]] = {}
     for each in attended:
         by_rows.setdefault((each.rows.start, each.rows.stop), []).append(each)
     for (start, stop), prompts in by_rows.items():
-        shared = all(each.key.shape[0] == 1 for each in prompts)
+        shared = not apart and all(each.key.shape[0] == 1 for each in prompts)
         for first, last in [(start, stop)] if shared else [(row, row + 1) for row in range(start, stop)]:
             parts = [_part(each, first, last, length) for each in prompts]
             masks = [mask for *_, mask in parts]
@@ -121,7 +127,7 @@ def _are_alike(sequences: Sequence[SequenceKeys]) -> bool:
     )
 
 
-def _shares(scores: Tensor, tokens: Sequence[int], mask: Tensor | None) -> Tensor:
+def softmax_by_prompt(scores: Tensor, tokens: Sequence[int], mask: Tensor | None) -> Tensor:
     """The softmax over the tokens of each prompt, times its mask: scores (..., T of all, N), mask (..., P, N)."""
     if len(tokens) == 1:
         shares = scores.softmax(-2)
@@ -129,7 +135,7 @@ def _shares(scores: Tensor, tokens: Sequence[int], mask: Tensor | None) -> Tenso
     if len(set(tokens)) > 1:
         masks = [None] * len(tokens) if mask is None else [mask[..., n : n + 1, :] for n in range(len(tokens))]
         parts = zip(torch.split(scores, list(tokens), -2), tokens, masks)
-        return torch.cat([_shares(part, [count], each) for part, count, each in parts], -2)
+        return torch.cat([softmax_by_prompt(part, [count], each) for part, count, each in parts], -2)
     shares = torch.unflatten(scores, -2, (len(tokens), -1)).softmax(-2)  # (..., P, T, N)
     return (shares if mask is None else shares.mul_(mask.unsqueeze(-2))).flatten(-3, -2)
 
@@ -175,11 +181,13 @@ class OneSequence:
         self.weighted = Weighted(self.keys.value, self.keys.mask, self.keys.tokens, self.keys.numbers)
 
     def __call__(self, q: Tensor, out: Tensor, weights: Weights) -> None:
-        keys, width = self.keys, q.shape[2]
+        keys = self.keys
         value, mask, weight = self.weighted.at(weights)
-        scores = SCORES[q.dtype](by_head(q[keys.rows].reshape(-1, width), self.heads), keys.key)
-        shares = _shares(scores, keys.tokens, mask)  # (H, T of all prompts, N)
-        by_head(out[keys.rows].view(-1, width), self.heads).baddbmm_(shares.mT, value, alpha=weight)
+        scores = SCORES[q.dtype](by_head(q[keys.rows].reshape(-1, q.shape[2]), self.heads), keys.key)
+        shares = softmax_by_prompt(scores, keys.tokens, mask)  # (H, T of all prompts, N)
+        rooms = _joined_rows(out[keys.rows])
+        for some, room in zip(shares.chunk(len(rooms), -1), rooms):
+            by_head(room, self.heads).baddbmm_(some.mT, value, alpha=weight)
 
 
 class SequencesInOneProduct:
@@ -199,9 +207,10 @@ class SequencesInOneProduct:
         scores = q.new_empty(count, self.heads, value.shape[1], queries.shape[2])
         for key, some, room in zip(self.keys, queries, scores):
             torch.bmm(key, some.mT, out=room)
-        image = torch.bmm(_shares(scores, self.tokens, mask).flatten(0, 1).mT, value)  # (S * H, N, D)
-        out = by_head(out[self.rows].view(count, -1, width), self.heads)
-        out.add_(torch.unflatten(image, 0, (count, -1)), alpha=weight)
+        image = torch.bmm(softmax_by_prompt(scores, self.tokens, mask).flatten(0, 1).mT, value)  # (S * H, N, D)
+        out = out[self.rows]
+        image = image.view(count, self.heads, -1, *out.shape[1:2], image.shape[-1]).transpose(1, 2)
+        by_head(out.view(*image.shape[:2], *out.shape[1:]), self.heads).add_(image, alpha=weight)
 
 
 class SequencesInOneCall:
@@ -214,13 +223,18 @@ class SequencesInOneCall:
         self.key = torch.stack([each.key for each in sequences])  # (S, H, T, D)
         self.value = torch.stack([each.value for each in sequences])
         mask = _stacked_masks(sequences)
-        self.mask = None if mask is None else mask.flatten(1)  # (S, N)
+        self.mask = None if mask is None else mask.view(self.rows.stop - self.rows.start, -1)  # (B, L)
 
     def __call__(self, q: Tensor, out: Tensor, weights: Weights) -> None:
-        width = q.shape[2]
-        queries = by_head(q[self.rows].reshape(self.count, -1, width), self.heads)  # (S, H, N, D)
-        out = out[self.rows].view(self.count, -1, width)
-        add_attention(out, queries, self.key, self.value, self.mask, weights[self.number])
+        queries = by_head(q[self.rows].reshape(self.count, -1, q.shape[2]), self.heads)  # (S, H, N, D)
+        add_attention(out[self.rows], queries, self.key, self.value, self.mask, weights[self.number])
+
+
+def _joined_rows(out: Tensor) -> Sequence[Tensor]:
+    """Rows (B, L, I) as views (N, I): all in one, or each alone if other tokens lie between them in memory."""
+    if len(out) > 1 and out.stride(0) != out.shape[1] * out.stride(1):
+        return out.unbind()
+    return (out.flatten(0, 1),)
 
 
 def _stacked_masks(sequences: Sequence[SequenceKeys]) -> Tensor | None:

@@ -3,8 +3,10 @@
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from image_prompt.ip_adapter import Attended, Beside, Constant, Picked, Plan, image_attention, plan_attention, scale_key
+from image_prompt.ip_adapter.attention import heads_apart
 from image_prompt.ip_adapter.attention.few_tokens import FEW_TOKENS
 
 HEADS, WIDTH = 4, 32
@@ -112,6 +114,103 @@ def test_positive_and_negative_rows_are_as_each_alone(dtype, length, tokens, mas
         image_attention(q, group, HEADS, alone, weights)
     near = 1e-5 if dtype == torch.float32 else 0.05
     torch.testing.assert_close(together, alone, rtol=near, atol=near)
+
+
+def apart(q):
+    """The query (B, L, I) as (B, L, H, D), in memory that holds each head by itself, after seven tokens of text."""
+    heads = q.unflatten(-1, (HEADS, -1)).transpose(1, 2)
+    return torch.cat((torch.randn_like(heads)[:, :, :7], heads), 2)[:, :, 7:].transpose(1, 2)
+
+
+def after_text(tensor):
+    """A copy of (B, L, I) that follows seven tokens of text in a larger tensor, and that text."""
+    whole = torch.cat((torch.full_like(tensor, 9.0)[:, :7], tensor), 1)
+    return whole[:, 7:], whole[:, :7]
+
+
+LENGTHS = (1, *(limit + more for limit in (15, 32, 128) for more in (0, 1)))  # each side of all limits in heads_apart
+
+
+@pytest.mark.parametrize("tokens", LENGTHS)
+@pytest.mark.parametrize(("references", "masks", "weight"), [(1, 0, 1.0), (3, 1, 0.6), (1, 3, -0.5), (3, 3, 0.6)])
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03), (torch.float16, 0.01)])
+def test_a_query_with_its_heads_apart_is_the_same_query(tokens, references, masks, weight, dtype, near, monkeypatch):
+    monkeypatch.setattr(heads_apart, "PART", 8)  # three parts, the last one shorter
+    q, text = torch.randn(2, 3, 20, WIDTH).to(dtype)
+    key, value = torch.randn(2, references, tokens, WIDTH).to(dtype)
+    mask = torch.rand(masks, 20).to(dtype) if masks else None
+    out, before = after_text(text)
+    image_attention(apart(q), [all_rows(key, value, mask)], HEADS, out, [weight])
+    formula = expected(
+        q.float(), key.float(), value.float(), text.float(), weight, None if mask is None else mask.float()
+    )
+    torch.testing.assert_close(out.float(), formula, rtol=near, atol=near)
+    assert (before == 9.0).all()
+
+
+@pytest.mark.parametrize("tokens", [(4, 4, 4), (4, 16, 1), (16, 40, 128), (15, 257, 4)])
+@pytest.mark.parametrize("weights", [(0.6, 0.6, 0.6), (0.6, -1.0, 1.3)])
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
+def test_several_prompts_of_a_query_with_its_heads_apart(tokens, weights, dtype, near):
+    """Of different rows, with references of their own and shared ones."""
+    q, text = torch.randn(2, 4, 20, WIDTH).to(dtype)
+    rows = (slice(0, 4), slice(1, 4), slice(0, 2))
+    masks = (None, torch.rand(1, 20).to(dtype), torch.rand(2, 20).to(dtype))
+    prompts = [
+        Attended(some, *torch.randn(2, count, length, WIDTH).to(dtype), mask, number)
+        for number, (some, count, length, mask) in enumerate(zip(rows, (4, 1, 1), tokens, masks))
+    ]
+    out, _ = after_text(text)
+    image_attention(apart(q), prompts, HEADS, out, weights)
+    formula = text.float()
+    for prompt, weight in zip(prompts, weights):
+        some, scale = prompt.rows, (WIDTH // HEADS) ** 0.5  # these keys hold the scale
+        mask = None if prompt.mask is None else prompt.mask.float()
+        formula[some] = expected(
+            q[some].float(), prompt.key.float() * scale, prompt.value.float(), formula[some], weight, mask
+        )
+    torch.testing.assert_close(out.float(), formula, rtol=near, atol=near)
+
+
+class Made(TorchDispatchMode):
+    """The sizes of the tensors that operations make in memory of their own."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if not func.is_view and isinstance(result, torch.Tensor) and not any(result is each for each in args):
+            self.sizes.append(result.numel())
+        return result
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_query_with_its_heads_apart_is_not_copied(dtype):
+    q, text = torch.randn(2, 2, 600, WIDTH).to(dtype)
+    q, (out, _) = apart(q), after_text(text)
+    plan = plan_attention(q, [all_rows(*torch.randn(2, 1, 4, WIDTH).to(dtype), rows=2)], HEADS)
+    with Made() as made:
+        plan(q, out, [1.0])
+    assert made.sizes and max(made.sizes) == HEADS * 4 * heads_apart.PART  # the scores of a part
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("length", [20, 1100])  # small grids have ways of their own
+@pytest.mark.parametrize("tokens", [(4,), (4, 4), (257,)])
+def test_an_output_that_follows_the_text_is_changed_as_any_other(dtype, length, tokens):
+    q, text = torch.randn(2, 4, length, WIDTH, dtype=dtype)
+    prompts = [
+        Attended(rows, *torch.randn(2, 1, count, WIDTH, dtype=dtype), mask, number)
+        for rows, mask in ((slice(0, 2), torch.rand(2, length, dtype=dtype)), (slice(2, 4), None))
+        for number, count in enumerate(tokens)
+    ]
+    (out, before), alone = after_text(text), text.clone()
+    image_attention(q, prompts, HEADS, out, (0.7, -0.4))
+    image_attention(q, prompts, HEADS, alone, (0.7, -0.4))
+    torch.testing.assert_close(out, alone, rtol=1e-6, atol=1e-6)
+    assert (before == 9.0).all()
 
 
 def orthogonal(q, key, value, text, weight, mask, combine):
