@@ -90,7 +90,7 @@ class DoubleBlockPatch(SitePatch):
 
 
 class PictureQuery:
-    """A patch for `attn1_patch` in one call of one block, which notes the query of the picture's tokens, (B, L, I)."""
+    """A patch for `attn1_patch` in one call of one block, which notes the picture's query, (B, L, H, D)."""
 
     def __init__(self) -> None:
         self.found: torch.Tensor | None = None
@@ -99,7 +99,7 @@ class PictureQuery:
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, extra_options: dict[str, Any], **_: Any
     ) -> dict[str, Any]:
         start, end = extra_options["img_slice"]
-        self.found = q[:, :, start:end].transpose(1, 2).flatten(2)  # (B, H, tokens of text and picture, D) -> (B, L, I)
+        self.found = q[:, :, start:end].transpose(1, 2)  # a view of (B, H, tokens of text and picture, D)
         return {}
 
 
