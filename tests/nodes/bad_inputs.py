@@ -242,6 +242,18 @@ def _of_class(kind: type) -> Callable[[Inputs], Any]:
     return model
 
 
+def _run_by(kind: str, base: type = torch.nn.Module) -> Callable[[Inputs], Any]:
+    """A Flux.1 with a stand-in of this class in place of its transformer, as a pack that runs it elsewhere has it."""
+
+    def model(_: Inputs) -> Any:
+        flux = tiny.flux(depth=1, depth_single_blocks=1)
+        del flux.model.diffusion_model
+        flux.model.diffusion_model = type(kind, (base,), {})()
+        return flux
+
+    return model
+
+
 def _narrow(inputs: Inputs) -> Any:
     file = tiny.base_file(inputs["model"])
     return tiny.wrapped({key: value[:16] if key.endswith("_ip.weight") else value for key, value in file.items()})
@@ -387,6 +399,14 @@ BAD_INPUTS = (
             comfy.supported_models.Segmind_Vega: "Segmind Vega",
             comfy.supported_models.SVD_img2vid: "SVD",
         }.items()
+    ),
+    *(
+        Bad(node, {"model": _run_by(*stand_in)}, rf"^This model is run by {name} \({stand_in[0]}\), .* can act in it")
+        for node, name, stand_in in (
+            (A, "Nunchaku", ("ComfyFluxWrapper",)),
+            (W, "Nunchaku", ("NunchakuFluxTransformer2dModel",)),
+            (M, "TensorRT", ("TrTUnet", object)),
+        )
     ),
     # adapter
     Bad(A, {"adapter": NOTHING}, r"The adapter is nothing: connect the output of Load IP-Adapter\."),

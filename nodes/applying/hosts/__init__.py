@@ -5,6 +5,7 @@ from comfy.model_patcher import ModelPatcher
 from .flux import Flux
 from .host import Host, SitePatch, give_own_patches
 from .unet import UNet
+from .wrappers import refuse_wrapped
 
 __all__ = ["HOSTS", "Host", "SitePatch", "base_model", "give_own_patches", "host_of"]
 
@@ -12,7 +13,12 @@ HOSTS: tuple[Host, ...] = (UNet(), Flux())
 
 
 def host_of(model: ModelPatcher) -> Host | None:
-    """The host of a model's architecture, or None if there is none for it."""
+    """The host of a model's architecture, or None if there is none for it.
+
+    Raises:
+        ValueError: the model is run outside ComfyUI, by Nunchaku or the like.
+    """
+    refuse_wrapped(model)
     return next((host for host in HOSTS if host.base_model(model)), None)
 
 
