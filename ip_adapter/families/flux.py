@@ -78,7 +78,7 @@ FLUX = (  # specific first
         name="InfiniteYou",
         kind="InfiniteYou's image projection",
         detect=(size("image_proj.proj_in.weight", -1, 512), size("image_proj.proj_out.weight", 0, 4096)),
-        refusal="faces",
+        refusal="no InfuseNet",
         host="flux",
         base_model="Flux",
     ),

@@ -16,12 +16,21 @@ from .detection import Check, has, lacks, sized, why_not
 FACE_LORA = r"lora_unet_\w+_attn[12]_to_(q|k|v|out_0)\.lora_(down|up)\.weight$"
 FACE_LORA_RANK = 128
 
+FACES = "FaceID, InstantID and PuLID to SD1.5 and SDXL"  # what it applies to which models
+
 REMEDIES = {  # Family.refusal or Foreign.id -> what to do
-    "faces": "It is for Flux; for faces this pack applies FaceID, InstantID and PuLID to SD1.5 and SDXL.",
+    "faces": f"It is for Flux; for faces this pack applies {FACES}.",
     "architecture": f"Use an adapter for {', '.join(APPLIED_TO[:-1])} or {APPLIED_TO[-1]}.",
     "flux": "For Flux use the adapters of XLabs, flux-ip-adapter or flux-ip-adapter-v2.",
-    "style model": "Put it in models/style_models; ComfyUI's own StyleModelLoader and StyleModelApply use it.",
-    "model patch": "Put it in models/model_patches; ComfyUI's own ModelPatchLoader and USOStyleReference use it.",
+    "no patch point": "Nothing can apply it: ComfyUI's HunyuanDiT has no place where a node may add to its attention. "
+    f"Use a model for which there are adapters here: {', '.join(APPLIED_TO[:-1])} or {APPLIED_TO[-1]}.",
+    "no InfuseNet": "It is one half of InfiniteYou, and nothing can apply it alone: the other half, InfuseNet, is a "
+    f"network that ComfyUI does not have. For faces this pack applies {FACES}.",
+    "style model": "Put it in models/style_models; ComfyUI's own StyleModelLoader and StyleModelApply use it. Where it "
+    "is too strong, lower the strength of StyleModelApply from 1.0, to 0.3 for example; its strength_type 'attn_bias' "
+    "weakens the attention to the picture, 'multiply' the tokens of the picture.",
+    "model patch": "Put it in models/model_patches; ComfyUI's own ModelPatchLoader and USOStyleReference use it. "
+    "USOStyleReference has no strength: where it is too strong, lower that of USO's LoRA in LoraLoaderModelOnly.",
     "photomaker": "Put it in models/photomaker; ComfyUI's own PhotoMakerLoader and PhotoMakerEncode use it.",
     "photomaker v2": "ComfyUI's own PhotoMakerLoader reads version 1 only, photomaker-v1.bin; for faces in SDXL this "
     "pack applies FaceID plus v2, InstantID and PuLID.",

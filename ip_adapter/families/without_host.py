@@ -29,7 +29,7 @@ WITHOUT_HOST = (  # specific first
         name="HunyuanDiT",
         kind="an IP-Adapter for HunyuanDiT",
         detect=(has(r".*kv_proj_ip_adapter\."),),
-        refusal="architecture",
+        refusal="no patch point",
         host="hunyuandit",
         base_model="HunyuanDiT",
     ),

@@ -25,6 +25,7 @@ MAX_TENSORS = 100_000  # more than any model has; it would take seconds to look 
 PROJECTIONS = (*PREFIXES["image_proj"], "content_image_proj.", "style_image_proj.")  # keys of adapters begin so
 NUMBER = re.compile(r"\d+")
 LORAS = ("faceid-lora", "lora")
+FACE_REFUSALS = ("faces", "no InfuseNet")  # of families that read faces
 # The LoRA that belongs to a FaceID adapter changes every attention of the UNet.
 FACE_LORA_COUNTS = {base.layers * 2 * 4 * 2 for base in BASE_MODELS if base.host == "unet"}
 # A weight that reads the text context, and so is as wide as the context of the base model.
@@ -104,7 +105,7 @@ def _foreign(row: Family | Foreign, problem: str, tensors: Tensors) -> Identity:
         if _is_face_lora(tensors):
             return Identity("lora", "faceid-lora", _base_model(tensors))
         return Identity("lora", "lora", problem=problem)
-    if isinstance(row, Family) and row.refusal == "faces":
+    if isinstance(row, Family) and row.refusal in FACE_REFUSALS:
         return Identity("face adapter", row.id, row.base_model, problem=problem)
     return Identity("other", row.id, problem=problem)
 

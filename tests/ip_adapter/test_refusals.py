@@ -37,8 +37,9 @@ OTHER_FILES = {  # key of the file -> words of the message
     "emb_params": "a textual inversion",
     "id_encoder.fuse_module.mlp1.fc1.weight": "PhotoMaker, .*PhotoMakerLoader",
     "id_encoder.qformer_perceiver.token_norm.weight": "PhotoMaker v2.*version 1 only, photomaker-v1.bin; .* InstantID",
-    "redux_up.weight": "FLUX.1 Redux.*StyleModelLoader",
-    "feature_embedder.0.weight": "USO.*USOStyleReference",
+    "redux_up.weight": "FLUX.1 Redux.*StyleModelLoader.*lower the strength of StyleModelApply.*strength_type",
+    "feature_embedder.0.weight": "USO.*ModelPatchLoader and USOStyleReference.*has no strength.*USO's LoRA",
+    "blocks.0.attn2.kv_proj_ip_adapter.weight": "an IP-Adapter for HunyuanDiT.*no place .* to its attention",
     "dinov2.encoder.layer.0.layer_scale1.lambda1": "an image encoder",
     "blocks.0.ls1.gamma": "an image encoder",
     "ip_gate.0": "an IP-Adapter for Anima",
@@ -55,6 +56,12 @@ def test_a_file_of_another_kind_is_named_with_its_place():
 DOWN, UP = (
     f"lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q.lora_{x}.weight" for x in ("down", "up")
 )
+
+
+def test_infiniteyou_is_refused_for_want_of_its_network():
+    file = {"image_proj": {"proj_in.weight": torch.zeros(8, 512), "proj_out.weight": torch.zeros(4096, 8)}}
+    with pytest.raises(ForeignFile, match="This file is InfiniteYou's.*InfuseNet, is a network that ComfyUI does not"):
+        load_adapter(file)
 
 
 def test_the_lora_of_a_faceid_adapter_is_told_from_others():
