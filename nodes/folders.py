@@ -14,23 +14,18 @@ import comfy.utils  # tells torch which names in old checkpoints are safe  # noq
 import folder_paths
 from comfy.model_patcher import ModelPatcher
 
-from ..model_files.folders import MODEL_TYPES, Listing
+from ..model_files.folders import ADAPTER_TYPES, MODEL_TYPES, Listing
 from ..service import log_load
 from ..tensor_files import read_from
 from .activity import count, timed
 
-ADAPTER_FOLDER = "ipadapter"
+ADAPTER_FOLDER, *MORE_ADAPTERS = ADAPTER_TYPES  # ours, and those in which other packs keep adapters
 ENCODER_FOLDER = "clip_vision"
 FEATURES_FOLDER = "image_prompts"
 LORA_FOLDER = "loras"
 FACE_FOLDER = "insightface"
-INSTANTID_FOLDER = "instantid"
-PULID_FOLDER = "pulid"
-MORE_ADAPTERS = (INSTANTID_FOLDER, PULID_FOLDER)  # where other packs keep adapters
 OWN_FOLDERS = {  # which ComfyUI does not know -> the extensions of the files in them
-    ADAPTER_FOLDER: folder_paths.supported_pt_extensions,
-    INSTANTID_FOLDER: folder_paths.supported_pt_extensions,
-    PULID_FOLDER: folder_paths.supported_pt_extensions,
+    **dict.fromkeys(ADAPTER_TYPES, folder_paths.supported_pt_extensions),
     FEATURES_FOLDER: MODEL_TYPES[FEATURES_FOLDER].extensions,
     FACE_FOLDER: MODEL_TYPES[FACE_FOLDER].extensions,
 }
@@ -54,7 +49,8 @@ _listed: dict[str, Listing] = {}
 def register_folders() -> None:
     """Register the folders of this pack. Those that extra_model_paths.yaml has registered stay, and stay first."""
     for folder, allowed in OWN_FOLDERS.items():
-        folder_paths.add_model_folder_path(folder, os.path.join(folder_paths.models_dir, folder))
+        for below in MODEL_TYPES[folder].folders:
+            folder_paths.add_model_folder_path(folder, os.path.join(folder_paths.models_dir, below))
         extensions = folder_paths.folder_names_and_paths[folder][1]
         if not extensions:  # ComfyUI lists every file of a folder type that it does not know
             extensions.update(allowed)
@@ -67,7 +63,7 @@ def model_names(folder: str) -> list[str]:
 
 
 def adapter_names() -> list[str]:
-    """The adapters in models/ipadapter, then those in folders of other packs, each after the name of its folder."""
+    """The adapters in models/ipadapter, then those in folders of other packs, each after the type of its folder."""
     more = [f"{folder}/{name}" for folder in MORE_ADAPTERS for name in model_names(folder)]
     return list(dict.fromkeys([*model_names(ADAPTER_FOLDER), *more]))
 

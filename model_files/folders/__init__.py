@@ -4,12 +4,13 @@ from .face_packs import face_packs
 from .installation import INDEX, SYSTEM_USER, Installation, user_catalogues
 from .listing import Listing
 from .model_folders import ModelFile, ModelFolders, NotInstalled
-from .model_types import ADAPTER_TYPES, MODEL_TYPES
+from .model_types import ADAPTER_TYPES, FLUX_TYPES, MODEL_TYPES
 from .numbered_names import numbered_names
 from .scan import modified
 
 __all__ = [
     "ADAPTER_TYPES",
+    "FLUX_TYPES",
     "INDEX",
     "MODEL_TYPES",
     "SYSTEM_USER",

@@ -27,6 +27,8 @@ MODEL_TYPES = {
     "photomaker": ModelType(("photomaker",)),
     "instantid": ModelType(("instantid",), core=False),
     "pulid": ModelType(("pulid",), core=False),
+    "ipadapter-flux": ModelType(("ipadapter-flux",), core=False),
+    "xlabs_ipadapters": ModelType(("xlabs/ipadapters",), core=False),
     "checkpoints": ModelType(("checkpoints",)),
     "diffusion_models": ModelType(("unet", "diffusion_models")),
     "text_encoders": ModelType(("text_encoders", "clip")),
@@ -35,7 +37,8 @@ MODEL_TYPES = {
     "controlnet": ModelType(("controlnet", "t2i_adapter")),
 }
 
-ADAPTER_TYPES = ("ipadapter", "instantid", "pulid")  # other packs keep adapters that they apply in the last two
+FLUX_TYPES = ("ipadapter-flux", "xlabs_ipadapters")  # in which other packs keep adapters for Flux
+ADAPTER_TYPES = ("ipadapter", "instantid", "pulid", *FLUX_TYPES)  # all but the first are those of other packs
 OLD_NAMES = {"unet": "diffusion_models", "clip": "text_encoders"}  # of types; ComfyUI accepts both
 MEANT = {  # words for a type that are near in meaning, but not in spelling
     "adapter": "ipadapter",

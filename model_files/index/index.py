@@ -36,6 +36,7 @@ TYPES = (  # where adapters, encoders and their relatives belong, then where the
     "instantid",
     "pulid",
     "ipadapter-flux",
+    "xlabs_ipadapters",
     "infinite_you",
     "controlnet",
     "text_encoders",

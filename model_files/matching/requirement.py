@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..catalogue import Catalogue, Entry, id_of
-from ..folders import ADAPTER_TYPES
+from ..folders import ADAPTER_TYPES, FLUX_TYPES
 from ..index import Identity, IndexedFile
 from .support import refusal
 from .wording import family_name
@@ -116,7 +116,10 @@ class Resolution:
 
 def homes_of(entry: Entry) -> list[str]:
     """The types of the folders from which a file can be used: that in which programs look for it, and our own."""
-    return list(dict.fromkeys([entry.folder, *(ADAPTER_TYPES[:1] if entry.folder in ADAPTER_TYPES else ())]))
+    if entry.folder not in ADAPTER_TYPES:
+        return [entry.folder]
+    more = FLUX_TYPES if entry.base_model == "Flux" else ()
+    return list(dict.fromkeys([entry.folder, ADAPTER_TYPES[0], *more]))
 
 
 def file_as_dict(indexed: IndexedFile) -> dict[str, object]:

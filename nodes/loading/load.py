@@ -16,6 +16,7 @@ from ..encoding.encoder import ImageEncoder
 from ..folders import (
     ADAPTER_FOLDER,
     ENCODER_FOLDER,
+    MORE_ADAPTERS,
     Loaded,
     adapter_fingerprint,
     adapter_names,
@@ -116,7 +117,7 @@ class LoadImagePromptAdapter(io.ComfyNode):
                     "adapter_name",
                     options=adapter_names(),
                     tooltip=f"File in models{os.sep}ipadapter, for example ip-adapter-plus_sd15.safetensors. Files in "
-                    f"models{os.sep}instantid and models{os.sep}pulid are listed too, after the name of their folder.",
+                    f"the folders of other packs are listed too, after the folder: {', '.join(MORE_ADAPTERS)}.",
                 ),
                 io.Combo.Input(
                     "variant",

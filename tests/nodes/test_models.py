@@ -1,10 +1,12 @@
 """Models are found by content, loaded, shared and reported, and missing ones are explained."""
 
+import os
 import re
 import threading
 from types import SimpleNamespace
 
 import comfy.model_management
+import folder_paths
 import pytest
 import tiny
 import torch
@@ -18,6 +20,7 @@ from image_prompt.model_files.environment import parts as environment
 from image_prompt.model_files.index import background_passes, index_cache
 from image_prompt.nodes import display
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
+from image_prompt.nodes.folders import register_folders
 from image_prompt.nodes.loading import model_library, models
 from image_prompt.nodes.loading.load import LoadImageEncoder, LoadImagePromptAdapter
 from image_prompt.nodes.loading.models import PURPOSES, LoadImagePromptModels, ModelPathsReport
@@ -188,6 +191,22 @@ def test_adapters_in_the_folders_of_other_packs_are_listed_last_and_loaded(folde
     before = LoadImagePromptAdapter.fingerprint_inputs("instantid/a.safetensors")
     (folders / "instantid" / "a.safetensors").touch()
     assert LoadImagePromptAdapter.fingerprint_inputs("instantid/a.safetensors") != before
+
+
+@pytest.mark.parametrize("folder", ["ipadapter-flux", "xlabs_ipadapters"])
+def test_adapters_in_the_folders_of_packs_for_flux_are_found(folders, catalogue, folder):
+    save_file(tiny.flux_file(tiny.flux()), folders / folder / "mine.safetensors")
+    assert listed_adapters() == [f"{folder}/mine.safetensors"]
+    put_catalogue(folders, {**OWN, "id": "flux", "family": "flux-xlabs", "base_model": "Flux", "encoder": ""})
+    found = model_library.look_for(model_library.Need("adapter", "standard", "Flux")).found
+    assert (found and found.file.name) == "mine.safetensors"
+
+
+def test_the_folder_of_xlabs_is_where_its_pack_has_it(monkeypatch):
+    monkeypatch.delitem(folder_paths.folder_names_and_paths, "xlabs_ipadapters", raising=False)
+    register_folders()
+    wanted = [os.path.join(folder_paths.models_dir, "xlabs/ipadapters")]
+    assert folder_paths.get_folder_paths("xlabs_ipadapters") == wanted
 
 
 def test_what_is_in_models_ipadapter_keeps_its_name(folders):

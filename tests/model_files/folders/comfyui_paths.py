@@ -26,8 +26,9 @@ for sys.argv[1:] in json.loads(sys.argv[1]):
     space = {**globals(), "__file__": os.path.join(args.base_directory, "main.py")}
     exec(compile(start, "main.py", "exec"), space)
     space["apply_custom_paths"]()
-    for name in ("ipadapter", "insightface", "image_prompts", "instantid", "pulid"):  # as node packs do
-        folder_paths.add_model_folder_path(name, os.path.join(folder_paths.models_dir, name))
+    as_named = ("ipadapter", "insightface", "image_prompts", "instantid", "pulid", "ipadapter-flux")
+    for name, below in {**{name: name for name in as_named}, "xlabs_ipadapters": "xlabs/ipadapters"}.items():
+        folder_paths.add_model_folder_path(name, os.path.join(folder_paths.models_dir, below))  # as node packs do
     found.append([built_in, {name: row[0] for name, row in known.items()}])
 print(json.dumps(found))
 """
