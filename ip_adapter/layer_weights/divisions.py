@@ -13,6 +13,11 @@ Parts = Sequence[Sequence[Block]]
 UNET = ("input", "middle", "output")
 
 
+def depth(number: int, count: int) -> float:
+    """How deep the part of this number is, of so many: 0 for the first to run, 1 for the last."""
+    return number / max(count - 1, 1)
+
+
 def divided(blocks: Iterable[Block], by: By) -> list[list[Block]]:
     """The layers of each block, or each layer for itself, in the order of execution."""
     named = list(by_name(blocks).values())

@@ -12,7 +12,7 @@ from ..layers import Block
 from ..strength import Share
 from ..weight_text import quoted, weight
 from .curves import DEPTH_CURVES
-from .divisions import By, divided, divisions, sizes
+from .divisions import By, depth, divided, divisions, sizes
 from .presets import PRESETS
 
 BETWEEN = re.compile(r"\s*,\s*|\s*\n\s*")
@@ -76,7 +76,7 @@ class CurveWeights(LayerWeights):
 
     def shares(self, blocks: Sequence[Block], base_model: str) -> dict[Block, Share]:
         parts, curve = divided(blocks, self.by), DEPTH_CURVES[self.curve]
-        way = [curve(number / max(len(parts) - 1, 1)) for number in range(len(parts))]
+        way = [curve(depth(number, len(parts))) for number in range(len(parts))]
         return _shares(zip(parts, [self.first + (self.last - self.first) * x for x in way], strict=True))
 
 

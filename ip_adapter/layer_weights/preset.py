@@ -29,14 +29,14 @@ class Preset:
 
     cells: {set of blocks: what its layers get}
     besides: what the layers of all other blocks get; None: they do not act
-    along: factor on the weights, as a function of the number of a block, in the order of execution, divided by how
-        many blocks there are
+    along: factor on the weights, as a function of the number of a block, in the order of execution, and of how many
+        blocks there are
     sets: {base model: its sets of blocks}
     """
 
     cells: Mapping[str, Cell] = field(default_factory=dict[str, Cell])
     besides: Cell | None = None
-    along: Callable[[float], float] = lambda _: 1.0
+    along: Callable[[int, int], float] = lambda number, count: 1.0
     sets: Mapping[str, LayerSets] = field(default_factory=lambda: LAYER_SETS)
 
     def fits(self, base_model: str) -> bool:
@@ -62,7 +62,7 @@ class Preset:
         named, shares = by_name(blocks), dict[Block, Share]()
         for number, (name, layers) in enumerate(named.items()):
             cell = self._cell(name, self.sets[base_model])
-            amount = weights[cell.takes] * cell.factor * self.along(number / len(named)) if cell else 0.0
+            amount = weights[cell.takes] * cell.factor * self.along(number, len(named)) if cell else 0.0
             if cell and amount:
                 shares |= dict.fromkeys(layers, Share(amount, cell.rows))
         return shares

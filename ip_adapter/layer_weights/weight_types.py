@@ -42,7 +42,7 @@ MIDDLE = places("middle", 0)
 
 
 def _row(cells: Mapping[str, Cell], along: Callable[[float], float] = lambda _: 1.0) -> Preset:
-    return Preset(cells, along=along, sets=SETS)
+    return Preset(cells, along=lambda t, n: along(t / n), sets=SETS)
 
 
 def _all(along: Callable[[float], float] = lambda _: 1.0) -> Preset:

@@ -38,8 +38,8 @@ class ImagePromptLayerWeights(io.ComfyNode):
             display_name="Image Prompt Layer Weights",
             category=CATEGORY,
             description="Says how much of an image prompt acts in each layer of the model: by a preset for style and "
-            "composition, by a curve over depth, or by numbers for parts, blocks or layers. It shows the numbers that "
-            "come out.",
+            "composition or by depth, by a curve over depth, or by numbers for parts, blocks or layers. It shows the "
+            "numbers that come out.",
             search_aliases=[
                 "ip-adapter weight type",
                 "style transfer",
@@ -55,8 +55,10 @@ class ImagePromptLayerWeights(io.ComfyNode):
                     optional=True,
                     tooltip="Where the references act. 'style': their colours and textures; 'composition': their "
                     "shapes and places; 'strong style': everywhere but in the blocks of composition; 'precise style': "
-                    "in the blocks of style, and in those of composition guidance pushes away from them; 'curve' and "
-                    "'values': as the inputs below say. Flux.1 has 'all', 'curve' and 'values'.",
+                    "in the blocks of style, and in those of composition guidance pushes away from them. These need a "
+                    "model of which such blocks are known. All others fit every model: a half of its blocks; 'falling' "
+                    "from 1 in the first block to run to 0 in the last, 'rising' the other way, 'there and back' to 1 "
+                    "in the middle; 'curve' and 'values' as the inputs below say.",
                 ),
                 io.Combo.Input(
                     "curve",

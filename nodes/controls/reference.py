@@ -130,7 +130,9 @@ class MakeReference(io.ComfyNode):
                     default="all",
                     optional=True,
                     tooltip="Which part of it acts: its style, its composition, both, or everything. 'strong style' is "
-                    "all but the composition; 'precise style' also pushes the composition away.",
+                    "all but the composition; 'precise style' also pushes the composition away. Models of which nobody "
+                    "knows such blocks take 'all' and the choices by depth: the half of the blocks that runs first, "
+                    "and so on.",
                 ),
                 io.Float.Input(
                     "start",

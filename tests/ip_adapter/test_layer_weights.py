@@ -31,6 +31,17 @@ UNETS = {"SD1.5": "sd15", "SDXL": "sdxl"}
 BASES = pytest.mark.parametrize("base", UNETS)
 
 
+HALVES = ("first", "second")
+BY_DEPTH = {  # the preset -> its factor at a depth from 0 to 1
+    "first half": lambda x: 1.0 if x < 0.5 else 0.0,
+    "second half": lambda x: 0.0 if x < 0.5 else 1.0,
+    "middle half": lambda x: 0.0 if x < 0.25 or x > 0.75 else 1.0,
+    "falling": lambda x: 1.0 - x,
+    "rising": lambda x: x,
+    "there and back": lambda x: 2.0 * min(x, 1.0 - x),
+}
+
+
 def unet(base):
     """The cross-attentions of diffusers' UNet, in the order of the file."""
     return [comfy_block(path, width) for path, width in diffusers_layers(UNETS[base])]
@@ -116,7 +127,8 @@ def test_a_weight_type_takes_the_right_weight_in_the_right_rows(base, name):
 def test_the_tables_have_all_weight_types_and_our_presets():
     assert set(WEIGHT_TYPES) == set(PUBLISHED["factors"]["SDXL"])
     assert len(WEIGHT_TYPES) == 16  # 15 that the pack lists, and one that it makes of two inputs
-    assert tuple(PRESETS) == ("all", "style and composition", "style", "strong style", "precise style", "composition")
+    by_sets = ("all", "style and composition", "style", "strong style", "precise style", "composition")
+    assert tuple(PRESETS) == (*by_sets, *BY_DEPTH)
 
 
 @pytest.mark.parametrize("base", ["SD1.5", "SDXL", "Kolors"])
@@ -138,10 +150,27 @@ def test_strong_and_precise_style_treat_the_blocks_of_composition_differently(ba
 
 def test_flux_has_no_named_sets():
     assert set(PresetWeights("all").shares(flux(), "Flux").values()) == {Share()}
-    for name in set(PRESETS) - {"all"}:
-        message = "the model is Flux: choose all, or a curve or values in Image Prompt Layer Weights."
+    for name in set(PRESETS) - {"all", *BY_DEPTH}:
+        message = "the model is Flux: choose all, first half, .*, or a curve or values in Image Prompt Layer Weights."
         with pytest.raises(ValueError, match=message):
             PresetWeights(name).shares(flux(), "Flux")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 19, 24, 28, 38, 57])
+def test_a_preset_by_depth_is_a_function_of_depth_alone(count):
+    for name, expected in BY_DEPTH.items():
+        found = amounts(PresetWeights(name), flux(count), "Flux")
+        depths = [n / (count - 1) if n else 0.0 for n in range(count)]
+        assert found == {
+            ("double", n, 0): pytest.approx(expected(x)) for n, x in enumerate(depths) if expected(x) != 0.0
+        }, name
+
+
+def test_a_preset_by_depth_goes_by_the_blocks_of_a_unet():
+    found = by_block("SDXL", PresetWeights("rising").shares(unet("SDXL"), "SDXL"))
+    assert found == {name: Share(pytest.approx(t / 10)) for t, name in enumerate(BLOCKS["SDXL"]) if t}
+    halves = [by_block("SD1.5", PresetWeights(f"{half} half").shares(unet("SD1.5"), "SD1.5")) for half in HALVES]
+    assert [set(half) for half in halves] == [set(BLOCKS["SD1.5"][:8]), set(BLOCKS["SD1.5"][8:])]
 
 
 CURVES = {  # at 0, 1/4, 1/2, 3/4 and 1

@@ -49,7 +49,7 @@ def test_without_a_model_it_shows_those_that_the_weights_fit(monkeypatch):
     table = run(preset="style")[1].split("\n\n")
     assert [part.split("\n")[0] for part in table[:2]] == ["SD1.5", "SDXL"]
     assert table[2] == (
-        "The preset 'style' is for SD1.5, SDXL, Kolors, the model is Flux: choose all, or a curve or values in "
-        "Image Prompt Layer Weights."
+        "The preset 'style' is for SD1.5, SDXL, Kolors, the model is Flux: choose all, first half, second half, middle "
+        "half, falling, rising, there and back, or a curve or values in Image Prompt Layer Weights."
     )
     assert shown[1] == "SD1.5: input 1-2 = 1.000; output 9-11 = 1.000\nSDXL: output 1 = 1.000 x10"
