@@ -2,7 +2,10 @@
 
 from comfy_api.latest import io
 
+from ..ip_adapter import APPLIED_TO
+
 CATEGORY = "image prompt"
+STEERED = f"A {', '.join(APPLIED_TO[:-1])} or {APPLIED_TO[-1]} model; other patches on it stay."  # tooltip of models
 
 Adapter = io.Custom("IMAGE_PROMPT_ADAPTER")
 AdapterInput = io.Custom("IMAGE_PROMPT_ADAPTER,IPADAPTER").Input  # also what loaders of other packs give

@@ -12,7 +12,7 @@ from ...ip_adapter import LAYER_SET_NAMES, OWN, WEIGHT_LIMIT, Course, Strength, 
 from .. import input_checks
 from ..encoding.adapter_features import negative_features, reference_features
 from ..loading.wires import as_adapter
-from ..sockets import CATEGORY, AdapterInput
+from ..sockets import CATEGORY, STEERED, AdapterInput
 from .attach import attach, image_prompt, matching_sites
 from .masks import Place
 from .prepared import Arrangement
@@ -27,11 +27,10 @@ class ApplyImagePrompt(io.ComfyNode):
             node_id="ImagePromptApply",
             display_name="Apply IP-Adapter",
             category=CATEGORY,
-            description="Lets reference images steer a SD1.5, SDXL, Kolors or Flux.1 model. Several of these nodes can "
-            "be chained.",
+            description="Lets reference images steer a model. Several of these nodes can be chained.",
             search_aliases=["ip-adapter", "ipadapter", "image prompt", "apply ipadapter", "reference image"],
             inputs=[
-                io.Model.Input("model", tooltip="A SD1.5, SDXL, Kolors or Flux.1 model; other patches on it stay."),
+                io.Model.Input("model", tooltip=STEERED),
                 AdapterInput("adapter", tooltip="The IP-Adapter. It must be made for the model."),
                 io.ClipVisionOutput.Input("features", tooltip="The reference images, from Encode Image Prompt."),
                 io.Float.Input(
@@ -92,8 +91,8 @@ class ApplyImagePrompt(io.ComfyNode):
                     optional=True,
                     tooltip="Which part of the reference acts: 'style' its colours and textures, 'composition' its "
                     "shapes and places, 'style and composition' those two, 'all' everything. It is chosen by the "
-                    "layers of the model in which the reference acts, so the parts are not cleanly apart. Flux.1 has "
-                    "'all' alone.",
+                    "layers of the model in which the reference acts, so the parts are not cleanly apart. Models of "
+                    "which nobody knows such layers have 'all' alone.",
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The model, steered by the references.")],

@@ -12,7 +12,7 @@ from ..applying.attach import attach, matching_sites
 from ..applying.image_prompt import ImagePrompt
 from ..display import show
 from ..loading.wires import as_adapter
-from ..sockets import CATEGORY, AdapterInput
+from ..sockets import CATEGORY, STEERED, AdapterInput
 from .references import check_sockets, image_prompts, inputs, read_references
 
 
@@ -27,7 +27,7 @@ class ApplyReferences(io.ComfyNode):
             "steps. The node says what it did.",
             search_aliases=["ip-adapter", "ipadapter regional", "multiple references", "image prompt", "masks"],
             inputs=[
-                io.Model.Input("model", tooltip="A SD1.5, SDXL, Kolors or Flux.1 model; other patches on it stay."),
+                io.Model.Input("model", tooltip=STEERED),
                 AdapterInput("adapter", tooltip="The IP-Adapter. It must be made for the model."),
                 *inputs(),
             ],

@@ -53,8 +53,7 @@ class RecordInfluence(io.ComfyNode):
                     options=list(LAYER_SET_NAMES),
                     default=LAYER_SET_NAMES[0],
                     optional=True,
-                    tooltip="In which layers of the model. The sets are those of Apply IP-Adapter; Flux.1 has 'all' "
-                    "alone.",
+                    tooltip="In which layers of the model. The sets are those of Apply IP-Adapter.",
                 ),
                 io.Int.Input(
                     "every",

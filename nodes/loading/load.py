@@ -53,7 +53,8 @@ class LoadImageEncoder(io.ComfyNode):
                 io.Combo.Input(
                     "encoder_name",
                     options=model_names(ENCODER_FOLDER),
-                    tooltip="File in models/clip_vision. Most IP-Adapters need CLIP ViT-H/14, some ViT-bigG/14.",
+                    tooltip="File in models/clip_vision. Most IP-Adapters need CLIP ViT-H/14, others ViT-bigG/14, "
+                    "ViT-L/14 or SigLIP; a wrong one is named before sampling.",
                 ),
                 io.Combo.Input(
                     "variant",
@@ -109,8 +110,8 @@ class LoadImagePromptAdapter(io.ComfyNode):
             node_id="ImagePromptLoadAdapter",
             display_name="Load IP-Adapter",
             category=CATEGORY,
-            description="Loads an IP-Adapter for SD1.5, SDXL, Kolors or Flux.1 from models/ipadapter and finds out "
-            "from its tensors which family it is, which model it is made for, and which encoder it reads.",
+            description="Loads an IP-Adapter from models/ipadapter and finds out from its tensors which family it is, "
+            "which model it is made for, and which encoder it reads.",
             search_aliases=["ip-adapter", "ipadapter", "image prompt", "load ipadapter model"],
             inputs=[
                 io.Combo.Input(
