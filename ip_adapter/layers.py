@@ -50,6 +50,11 @@ def in_file_order(blocks: Iterable[Block]) -> list[Block]:
     return sorted(blocks, key=lambda block: (KINDS.index(block.kind), block.index, block.depth))
 
 
+def acting_blocks(blocks: Iterable[Block], every: Mapping[Kind, int]) -> list[Block]:
+    """The blocks in which an adapter acts, in the order of its file. every: as `Family.blocks`"""
+    return [block for block in in_file_order(blocks) if block.kind in every and block.index % every[block.kind] == 0]
+
+
 def match_layers(
     blocks: Sequence[Block], layer_widths: Sequence[int], every: Mapping[Kind, int] = UNET_BLOCKS
 ) -> dict[Block, int]:
@@ -63,7 +68,7 @@ def match_layers(
     Raises:
         ValueError: the numbers of layers or their widths differ. The message names the likely cause.
     """
-    acting = [block for block in in_file_order(blocks) if block.kind in every and block.index % every[block.kind] == 0]
+    acting = acting_blocks(blocks, every)
     if len(acting) != len(layer_widths):
         raise ValueError(
             f"The adapter has {len(layer_widths)} layers{_made_for(len(layer_widths))}, this model has {len(acting)} "

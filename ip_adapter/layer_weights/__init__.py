@@ -1,11 +1,12 @@
 """How much of an image prompt acts in each layer: presets, curves over depth and typed-in numbers, for any model.
 
-A block is one entry of a UNet's `input_blocks`, `middle_block` and `output_blocks` that has cross-attentions, or a
-double block of Flux; a layer is one cross-attention, of which the blocks of SDXL have two or ten.
+A block is one entry of a UNet's `input_blocks`, `middle_block` and `output_blocks` that has cross-attentions, or one
+block of a transformer; a layer is what acts in it, of which the blocks of SDXL have two or ten, all others one.
 """
 
 from __future__ import annotations
 
+from .acting import Acting, acting_in
 from .curves import DEPTH_CURVES
 from .divisions import By
 from .kinds import CurveWeights, IndexedWeights, LayerWeights, ListedWeights, PresetWeights, parse_layer_weights
@@ -20,6 +21,7 @@ __all__ = [
     "PRESETS",
     "PUBLISHED_BLOCKS",
     "WEIGHT_TYPES",
+    "Acting",
     "By",
     "Cell",
     "CurveWeights",
@@ -28,6 +30,7 @@ __all__ = [
     "ListedWeights",
     "Preset",
     "PresetWeights",
+    "acting_in",
     "layer_summary",
     "layer_table",
     "parse_layer_weights",

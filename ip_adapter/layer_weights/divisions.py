@@ -10,8 +10,6 @@ from ..layers import Block, by_name
 By = Literal["blocks", "layers"]
 Parts = Sequence[Sequence[Block]]
 
-UNET = ("input", "middle", "output")
-
 
 def depth(number: int, count: int) -> float:
     """How deep the part of this number is, of so many: 0 for the first to run, 1 for the last."""
@@ -27,9 +25,10 @@ def divided(blocks: Iterable[Block], by: By) -> list[list[Block]]:
 def divisions(blocks: Sequence[Block]) -> dict[str, Parts]:
     """Every way in which weights can be listed for the model: {for what there is one weight: parts of the layers}."""
     found: dict[str, Parts] = {"for all": [blocks]}
-    kinds = {block.kind for block in blocks}
-    if kinds == set(UNET):
-        found["for input, middle and output"] = [[block for block in blocks if block.kind == kind] for kind in UNET]
+    kinds = list(dict.fromkeys(kind for kind, _ in by_name(blocks)))  # in the order of execution
+    if len(kinds) > 1:
+        words = f"for {', '.join(kinds[:-1])} and {kinds[-1]}"
+        found[words] = [[block for block in blocks if block.kind == kind] for kind in kinds]
     found["one for each block"] = divided(blocks, "blocks")
     if len(found["one for each block"]) < len(blocks):
         found["one for each layer"] = divided(blocks, "layers")

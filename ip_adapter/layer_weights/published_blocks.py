@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ..layers import Block, Kind
+from ..families.kinds import Kind
+from ..layers import Block
 
 Row = tuple[Kind, tuple[int, ...], int, int]  # kind, indices, layers of each block, their width
 
@@ -25,7 +26,7 @@ SDXL: tuple[Row, ...] = (
     ("output", (0, 1, 2), 10, 1280),
     ("output", (3, 4, 5), 2, 640),
 )
-FLUX: tuple[Row, ...] = (("double", tuple(range(19)), 1, 3072),)
+FLUX: tuple[Row, ...] = (("double", tuple(range(19)), 1, 3072), ("single", tuple(range(38)), 1, 3072))
 
 
 def _blocks(rows: tuple[Row, ...]) -> tuple[Block, ...]:
@@ -38,5 +39,13 @@ def _blocks(rows: tuple[Row, ...]) -> tuple[Block, ...]:
 
 
 PUBLISHED_BLOCKS: Mapping[str, tuple[Block, ...]] = MappingProxyType(
-    {"SD1.5": _blocks(SD15), "SDXL": _blocks(SDXL), "Kolors": _blocks(SDXL), "Flux": _blocks(FLUX)}
+    {
+        "SD1.5": _blocks(SD15),
+        "SDXL": _blocks(SDXL),
+        "Kolors": _blocks(SDXL),
+        "Flux": _blocks(FLUX),
+        "Chroma": _blocks(FLUX),
+        "SD3.5 Large": _blocks((("joint", tuple(range(38)), 1, 2432),)),
+        "Anima": _blocks((("block", tuple(range(28)), 1, 2048),)),
+    }
 )

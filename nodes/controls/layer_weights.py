@@ -1,6 +1,6 @@
 """The node that says how much of an image prompt acts in each layer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
@@ -15,10 +15,12 @@ from ...ip_adapter import (
     CurveWeights,
     LayerWeights,
     PresetWeights,
+    acting_in,
     layer_summary,
     layer_table,
     parse_layer_weights,
 )
+from ...ip_adapter.layers import by_name
 from .. import input_checks
 from ..applying.hosts import base_model, host_of
 from ..display import show
@@ -27,7 +29,25 @@ from ..sockets import CATEGORY, LayerWeightsType
 CURVE, VALUES = "curve", "values"
 CHOICES = (*PRESETS, CURVE, VALUES)
 INDICES = ("blocks", "layers")
-SHOWN = ("SD1.5", "SDXL", "Flux")  # whose tables are shown if no model is connected
+
+Part = tuple[str, str, Sequence[Block]]  # title, base model, blocks in which the same adapters act
+
+
+def _published() -> Iterator[Part]:
+    """What is shown if no model is connected: the published models, but not one like that before it, as Kolors is."""
+    told = set[Sequence[Block]]()
+    for base, blocks in PUBLISHED_BLOCKS.items():
+        for acting in acting_in(base):
+            found = tuple(acting.among(blocks))
+            if found not in told:
+                told.add(found)
+                yield acting.title, base, found
+
+
+PUBLISHED = tuple(_published())
+COUNTED = {title: (len(by_name(blocks)), len(blocks)) for title, _, blocks in PUBLISHED}  # blocks and layers of each
+BLOCKS = ", ".join(f"{title} {blocks}" for title, (blocks, _) in COUNTED.items())
+LAYERS = ", ".join(f"{title} {layers}" for title, (blocks, layers) in COUNTED.items() if layers > blocks)
 
 
 class ImagePromptLayerWeights(io.ComfyNode):
@@ -93,9 +113,8 @@ class ImagePromptLayerWeights(io.ComfyNode):
                     optional=True,
                     placeholder="1, 0.5, 0 or 3:0.5, 6:1",
                     tooltip="For the preset 'values': one number for all layers, three for the input blocks, the "
-                    "middle and the output blocks, one for each block (SD1.5 16, SDXL 11, Flux.1 19) or one for each "
-                    "layer (SDXL 70), in the order in which they run; or single ones like 3:0.5, 6:1, and all others "
-                    "do not act.",
+                    f"middle and the output blocks, one for each block ({BLOCKS}) or one for each layer ({LAYERS}), in "
+                    "the order in which they run; or single ones like 3:0.5, 6:1, and all others do not act.",
                 ),
                 io.Combo.Input(
                     "index",
@@ -109,7 +128,7 @@ class ImagePromptLayerWeights(io.ComfyNode):
                 io.Model.Input(
                     "model",
                     optional=True,
-                    tooltip="The model whose table is shown. Without it, those of SD1.5, SDXL and Flux.1 are.",
+                    tooltip="The model whose table is shown. Without it, those of all published models are.",
                 ),
             ],
             outputs=[
@@ -140,42 +159,45 @@ class ImagePromptLayerWeights(io.ComfyNode):
             weights = parse_layer_weights(values, by)
         else:
             weights = CurveWeights(curve, first, last, by) if preset == CURVE else PresetWeights(preset)
-        table, summary = _shown(weights, _blocks(model))
+        table, summary = _shown(weights, PUBLISHED if model is None else _parts(model))
         show(summary, getattr(cls.hidden, "unique_id", None))
         return io.NodeOutput(weights, table)
 
 
-def _blocks(model: ModelPatcher | None) -> Mapping[str, Sequence[Block]]:
-    """{base model: its blocks} of the model, or of the published models if there is none.
+def _parts(model: ModelPatcher) -> list[Part]:
+    """The blocks of the model, once for each way in which adapters act in it.
 
     Raises:
         ValueError: there are no IP-Adapters here for the model.
     """
-    if model is None:
-        return {base: PUBLISHED_BLOCKS[base] for base in SHOWN}
     base, host = base_model(input_checks.diffusion_model(model)), host_of(model)
     if host is None or base not in APPLIED_TO:
         raise ValueError(
             f"The model is {base}: layer weights are for {', '.join(APPLIED_TO)} models. Connect one of these, or none."
         )
-    return {base: [site.block for site in host.sites(model)]}
+    sites = host.sites(model)
+    return [
+        (acting.title, base, acting.among(site.block for site in sites if site.acts == acting.acts))
+        for acting in acting_in(base)
+    ]
 
 
-def _shown(weights: LayerWeights, blocks: Mapping[str, Sequence[Block]]) -> tuple[str, str]:
+def _shown(weights: LayerWeights, parts: Iterable[Part]) -> tuple[str, str]:
     """The table and the summary of the weights in all models that they fit, and why they do not fit the others.
 
     Raises:
         ValueError: they fit none.
     """
     tables, summaries, misfits = list[str](), list[str](), list[str]()
-    for base, layers in blocks.items():
+    for title, base, blocks in parts:
         try:
-            shares = weights.shares(layers, base)
+            shares = weights.shares(blocks, base)
         except ValueError as error:
             misfits.append(str(error))
         else:
-            tables.append(f"{base}\n{layer_table(shares, layers)}")
-            summaries.append(f"{base}: {layer_summary(shares, layers)}")
+            tables.append(f"{title}\n{layer_table(shares, blocks)}")
+            summaries.append(f"{title}: {layer_summary(shares, blocks)}")
+    misfits = list(dict.fromkeys(misfits))
     if not tables:
         raise ValueError("\n".join(misfits))
     return "\n\n".join([*tables, *misfits]), "\n".join(summaries)

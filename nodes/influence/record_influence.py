@@ -115,7 +115,7 @@ def _sites(model: ModelPatcher, layers: str) -> frozenset[Site]:
         )
     sites = host.sites(model)
     chosen = select_layers({site.block: number for number, site in enumerate(sites)}, base, layers)
-    return frozenset(sites[number] for number in chosen.values())
+    return frozenset(site for site in sites if site.block in chosen)  # in a block adapters may act in several ways
 
 
 def _whole(every: Any) -> int:

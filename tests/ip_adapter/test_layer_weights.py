@@ -1,11 +1,14 @@
 """Layer weights: presets against published numbers, curves and typed-in numbers against formulas written out here."""
 
 import json
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from image_prompt.ip_adapter import (
+    BASE_MODELS,
     DEPTH_CURVES,
     LAYER_SETS,
     PRESETS,
@@ -13,8 +16,10 @@ from image_prompt.ip_adapter import (
     WEIGHT_TYPES,
     Block,
     CurveWeights,
+    Family,
     PresetWeights,
     Share,
+    acting_in,
     layer_summary,
     layer_table,
     match_layers,
@@ -22,6 +27,7 @@ from image_prompt.ip_adapter import (
     select_layers,
     weight_type,
 )
+from image_prompt.ip_adapter.layers import acting_blocks
 
 from .unets import comfy_block, diffusers_layers
 
@@ -71,7 +77,46 @@ def amounts(weights, blocks, base):
 def test_the_published_blocks_are_those_of_diffusers(base):
     assert sorted(PUBLISHED_BLOCKS[base], key=repr) == sorted(unet(base), key=repr)
     assert list(dict.fromkeys((block.kind, block.index) for block in PUBLISHED_BLOCKS[base])) == BLOCKS[base]
-    assert PUBLISHED_BLOCKS["Kolors"] == PUBLISHED_BLOCKS["SDXL"] and len(PUBLISHED_BLOCKS["Flux"]) == 19
+    assert PUBLISHED_BLOCKS["Kolors"] == PUBLISHED_BLOCKS["SDXL"]
+
+
+def test_the_published_blocks_are_as_many_as_the_base_models_have():
+    counted = {base: Counter(block.kind for block in blocks) for base, blocks in PUBLISHED_BLOCKS.items()}
+    assert counted == {base.name: dict(base.blocks) for base in BASE_MODELS}
+    assert counted["Flux"] == {"double": 19, "single": 38} and counted["SD3.5 Large"] == {"joint": 38}
+
+
+def test_adapters_of_one_model_that_act_in_different_blocks_are_told_apart():
+    plain, more = {"host": "flux", "base_model": "Flux"}, {"double": 1, "single": 1}
+    families = [
+        Family(id="a", name="A", blocks={"double": 1}, acts="block", **plain),
+        Family(id="b", name="B", blocks=more, also_for=("Chroma",), **plain),
+        Family(id="c", name="C", blocks={"double": 2, "single": 4}, acts="block", **plain),
+        Family(id="d", name="D", blocks=more, **plain),
+        Family(id="e", name="E", base_model="SDXL", blocks={"input": 1}, layer_sets="CSGO"),
+    ]
+    found = {each.title: each for each in acting_in("Flux", families)}
+    blocks = PUBLISHED_BLOCKS["Flux"]
+    assert {title: (each.acts, len(each.among(blocks))) for title, each in found.items()} == {
+        "Flux (A)": ("block", 19),
+        "Flux (B, D)": ("attention", 57),
+        "Flux (C)": ("block", 20),
+    }
+    assert [block.index for block in found["Flux (C)"].among(blocks)] == [*range(0, 19, 2), *range(0, 38, 4)]
+    assert [each.title for each in acting_in("Chroma", families)] == ["Chroma"]
+    assert acting_in("SDXL", families) == acting_in("Anima", families) == []
+
+
+def test_a_list_is_counted_against_the_blocks_in_which_an_adapter_acts():
+    blocks = PUBLISHED_BLOCKS["Flux"]
+    xlabs, instantx = acting_blocks(blocks, {"double": 1}), acting_blocks(blocks, {"double": 1, "single": 1})
+    nineteen, whole = (parse_layer_weights(",".join(["0.5"] * count)) for count in (19, 57))
+    assert len(nineteen.shares(xlabs, "Flux")) == 19 and len(whole.shares(instantx, "Flux")) == 57
+    both = parse_layer_weights("1, 0.25").shares(instantx, "Flux")
+    assert both == {block: Share(1.0 if block.kind == "double" else 0.25) for block in blocks}
+    message = "There are 19 layer weights, Flux takes 1 (for all), 2 (for double and single) or 57 (one for each block)"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        nineteen.shares(instantx, "Flux")
 
 
 @BASES

@@ -3,7 +3,7 @@
 import pytest
 import tiny
 
-from image_prompt.ip_adapter import CurveWeights, PresetWeights, layer_table, parse_layer_weights
+from image_prompt.ip_adapter import APPLIED_TO, CurveWeights, PresetWeights, layer_table, parse_layer_weights
 from image_prompt.nodes.applying.hosts.unet import cross_attentions
 from image_prompt.nodes.controls import layer_weights
 from image_prompt.nodes.controls.layer_weights import ImagePromptLayerWeights
@@ -38,14 +38,19 @@ def test_the_table_is_that_of_the_connected_model(base):
     blocks = [block for block, _ in cross_attentions(model.model.diffusion_model)]
     weights, table = run(preset="style", model=model)
     assert table == f"{base}\n{layer_table(weights.shares(blocks, base), blocks)}"
-    flux = run(preset="curve", model=tiny.flux())[1].splitlines()
-    assert (len(flux), flux[1], flux[10], flux[19]) == (20, "double 0   1.000", "double 9   0.500", "double 18  -")
+    tables = [part.splitlines() for part in run(preset="curve", model=tiny.flux())[1].split("\n\n")]
+    (flux,) = (table for table in tables if len(table) == 20)  # that of adapters which act in the double blocks alone
+    assert (flux[1], flux[10], flux[19]) == ("double 0   1.000", "double 9   0.500", "double 18  -")
 
 
 def test_without_a_model_it_shows_those_that_the_weights_fit(monkeypatch):
     shown = []
     monkeypatch.setattr(layer_weights, "show", lambda text, node: shown.append(text))
-    assert [part.split("\n")[0] for part in run()[1].split("\n\n")] == ["SD1.5", "SDXL", "Flux"]
+    shown_bases = [part.split("\n")[0] for part in run()[1].split("\n\n")]
+    assert shown_bases[:2] == ["SD1.5", "SDXL"] and {base.split(" (")[0] for base in shown_bases} == {*APPLIED_TO} - {
+        "Kolors",
+        "Chroma",
+    }  # which are like SDXL and Flux
     table = run(preset="style")[1].split("\n\n")
     assert [part.split("\n")[0] for part in table[:2]] == ["SD1.5", "SDXL"]
     assert table[2] == (
