@@ -20,17 +20,20 @@ class Share:
     amount: factor on the weight
     rows: "own": the positive rows of a call attend to the references, the negative rows to the negative image.
         "opposite": the negative rows attend to the references and the positive rows to nothing, so that guidance
-        pushes away from them (the precise weight types of cubiq/ComfyUI_IPAdapter_plus)
+        pushes away from them (the precise weight types of cubiq/ComfyUI_IPAdapter_plus).
+        "all": the negative rows attend to the references too, as in packs for Flux
     """
 
     amount: float = 1.0
-    rows: Literal["own", "opposite"] = "own"
+    rows: Literal["own", "opposite", "all"] = "own"
 
     def side(self, negative: bool) -> Side | None:
         """Whose tokens the positive or the negative rows attend to: "cond", "uncond", or None for nobody's.
 
         negative: whether the rows are the negative ones
         """
+        if self.rows == "all":
+            return "cond"
         if self.rows == "own":
             return "uncond" if negative else "cond"
         return "cond" if negative else None

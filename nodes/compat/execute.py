@@ -61,7 +61,7 @@ def image_prompts(model: ModelPatcher, adapter: ImagePromptAdapter, given: Appli
     matched = {site.block: layer for site, layer in matching_sites(model, adapter).items()}
     place = Place(given.mask, given.mask_resizing)
     is_one = given.by_picture or adapter.options.averaged
-    names = _names(given.title, 1 if is_one else len(next(iter(given.cond.values()))))
+    names = names_of(given.title, 1 if is_one else len(next(iter(given.cond.values()))))
     prompts = list[ImagePrompt]()
     for taken, weights in given.weights.items():
         shares = _shares(given, list(matched), adapter.module.base_model, taken)
@@ -125,5 +125,6 @@ def _numbers(blocks: Sequence[Block]) -> dict[Block, int]:
     return {layer: number for number, layers in enumerate(by_name(blocks).values()) for layer in layers}
 
 
-def _names(title: str, count: int) -> tuple[str, ...]:
+def names_of(title: str, count: int) -> tuple[str, ...]:
+    """What people call each of so many references of a node."""
     return (title,) if count == 1 else tuple(f"{title}, picture {number}" for number in range(1, count + 1))

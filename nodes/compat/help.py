@@ -3,18 +3,18 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from . import help_faces, help_pages, help_texts
+from . import help_faces, help_pages, help_texts, help_transformers
 from .help_pages import Page
 from .help_texts import BY_PICTURE
 
 if TYPE_CHECKING:
     from .node import Node, Output
 
-PAGES = {**help_pages.PAGES, **help_faces.PAGES}
-INPUTS = {**help_texts.INPUTS, **help_faces.INPUTS}
-OUTPUTS = {**help_texts.OUTPUTS, **help_faces.OUTPUTS}
-FORMULAS = {**help_texts.FORMULAS, **help_faces.FORMULAS}
-DIFFERENCES = (*help_texts.DIFFERENCES, *help_faces.DIFFERENCES)
+PAGES = {**help_pages.PAGES, **help_faces.PAGES, **help_transformers.PAGES}
+INPUTS = {**help_texts.INPUTS, **help_faces.INPUTS, **help_transformers.INPUTS}
+OUTPUTS = {**help_texts.OUTPUTS, **help_faces.OUTPUTS, **help_transformers.OUTPUTS}
+FORMULAS = {**help_texts.FORMULAS, **help_faces.FORMULAS, **help_transformers.FORMULAS}
+DIFFERENCES = (*help_texts.DIFFERENCES, *help_faces.DIFFERENCES, *help_transformers.DIFFERENCES)
 
 
 def input_help(node: "Node", name: str) -> str:

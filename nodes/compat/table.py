@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .methods import apply, embeds, features, loaders, pictures, regions, simple, tiled, v1, weights
 from .node import Node
-from .other_packs import instantid, pulid
+from .other_packs import instantid, pulid, xlabs
 
 
 @dataclass(frozen=True)
@@ -41,5 +41,6 @@ IPADAPTER_PLUS = Pack(
 )
 INSTANTID = Pack(instantid.PACK, "comfyui_instantid", "InstantID.py", instantid.ROWS)
 PULID = Pack(pulid.PACK, "pulid_comfyui", "pulid.py", pulid.ROWS)
-PACKS = (IPADAPTER_PLUS, INSTANTID, PULID)
+XLABS = Pack(xlabs.PACK, "x-flux-comfyui", "xflux/src/flux/util.py", xlabs.ROWS)
+PACKS = (IPADAPTER_PLUS, INSTANTID, PULID, XLABS)
 NODES = IPADAPTER_PLUS.rows

@@ -102,7 +102,8 @@ def test_the_pack_loads_without_a_complaint(server):
     assert "IMPORT FAILED" not in log
     assert (
         log.count(
-            f"Image Prompt {pack_version()}: {len(NODES)} nodes, and 44 of IPAdapter_plus, 7 of InstantID, 5 of PuLID."
+            f"Image Prompt {pack_version()}: {len(NODES)} nodes, and 44 of IPAdapter_plus, 7 of InstantID, 5 of PuLID, "
+            "3 of x-flux."
         )
         == 1
     )
@@ -119,6 +120,7 @@ def test_the_pack_offers_exactly_its_nodes(server, object_info):
     assert status["other packs"] == {
         "InstantID": {"registered": 7, "yields to": ""},
         "PuLID": {"registered": 5, "yields to": ""},
+        "x-flux": {"registered": 3, "yields to": ""},
     }
 
 

@@ -1,1 +1,1 @@
-"""The nodes of cubiq/ComfyUI_InstantID and cubiq/PuLID_ComfyUI."""
+"""The nodes of other packs than IPAdapter_plus: for InstantID, for PuLID, and for the IP-Adapters of Flux."""

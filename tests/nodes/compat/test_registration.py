@@ -51,7 +51,7 @@ def registered() -> Registration:
 
 
 def put(folder, name, text=""):
-    folder.mkdir(exist_ok=True)
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(text)
 
 
@@ -150,6 +150,7 @@ KNOWN = {  # pack -> its name in pyproject.toml, its file
     "IPAdapter_plus": ("comfyui_ipadapter_plus", "IPAdapterPlus.py"),
     "InstantID": ("comfyui_instantid", "InstantID.py"),
     "PuLID": ("pulid_comfyui", "pulid.py"),
+    "x-flux": ("x-flux-comfyui", "xflux/src/flux/util.py"),
 }
 
 

@@ -1,0 +1,84 @@
+"""What help pages and tooltips say of Flux: in the nodes of packs for its IP-Adapters."""
+
+from collections.abc import Mapping
+
+from .help_pages import Page
+from .help_texts import Difference
+
+INPUTS: Mapping[str, str] = {  # sentences, by the name of the input
+    "ipadatper": "A file in models/xlabs/ipadapters.",
+    "ip_adapter_flux": "The adapter with its encoder, from Load Flux IPAdatpter.",
+    "ip_scale": "How strongly the images act. 0 is exactly the model without the node.",
+    "begin_strength": "The strength in the first double block of the model. Below 0, the images push away.",
+    "end_strength": "The strength in the last double block of the model. Below 0, the images push away.",
+    "smothing_type": "How the strength goes from one block to the next. Sigmoid reaches neither of the two.",
+}
+
+OUTPUTS: Mapping[str, str] = {  # sentences, by the name of the output
+    "ipadapterFlux": "The adapter with its encoder.",
+}
+
+_DEVICE = {"provider": "It has no effect here: ComfyUI puts the adapter and the encoder on its devices."}
+_FLUX = {"model": "The Flux.1 model that the images steer."}
+
+PAGES: Mapping[str, Page] = {
+    "LoadFluxIPAdapter": Page(
+        "Loads an IP-Adapter of XLabs for Flux.1, and the image encoder that it reads, CLIP ViT-L/14.",
+        ("xlabs files",),
+        {**_DEVICE, "clip_vision": "A file in models/clip_vision with CLIP ViT-L/14."},
+    ),
+    "ApplyFluxIPAdapter": Page(
+        "Lets images steer a Flux.1 model.",
+        ("xlabs", "flux rows", "xlabs batch", "models changed"),
+        {**_FLUX, "image": "The reference images. What they add, each by itself, is averaged."},
+    ),
+    "ApplyAdvancedFluxIPAdapter": Page(
+        "Lets images steer a Flux.1 model, in each of its double blocks with a strength of its own.",
+        ("xlabs", "xlabs depth", "flux rows", "xlabs batch", "models changed"),
+        {**_FLUX, "image": "The reference images, whose features are averaged."},
+    ),
+}
+
+FORMULAS: Mapping[str, str] = {
+    "xlabs": """\
+## How it works
+
+In each double block the picture's query, before its rotary embedding, attends to the tokens of the images. The result
+is multiplied by the strength and added to the picture after the whole block.
+""",
+    "xlabs depth": """\
+## Strengths
+
+b is **begin_strength**, e is **end_strength**, and i is the number of a double block, of n = 19, from 0. h is the half
+of n, rounded down: 9.
+
+| smothing_type | strength |
+|---|---|
+| Linear | b + (e - b) i / (n - 1) |
+| First half | b + (e - b) i / (h - 1) in the first h blocks, then e |
+| Second half | b, and in the last h blocks b + (e - b) (i - n + h) / (h - 1) |
+| Sigmoid | b + (e - b) (1 / (1 + exp(8 (n / 2 - i) / n)) - 0.5) |
+""",
+}
+
+DIFFERENCES: tuple[Difference, ...] = (
+    Difference(
+        "xlabs files", "Another encoder than CLIP ViT-L/14 ends in an error of torch.", "The right one is looked for."
+    ),
+    Difference(
+        "flux rows",
+        "In ComfyUI's samplers the negative prompt is steered by the images too.",
+        "The same. *Apply IP-Adapter* moves it to a neutral image instead.",
+    ),
+    Difference(
+        "xlabs batch",
+        "What the pictures of a batch, and the positive and the negative prompt, get of the images is averaged.",
+        "Repaired: each gets its own.",
+    ),
+    Difference("xlabs batch", "Of two such nodes in a row only the last one acts.", "Repaired: both act."),
+    Difference(
+        "models changed",
+        "The blocks of the model are replaced for good, and its weights are moved to the device at once.",
+        "Repaired: only the output has the images, and ComfyUI loads the weights.",
+    ),
+)
