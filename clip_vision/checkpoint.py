@@ -56,8 +56,8 @@ def load_encoder(
 ) -> VisionEncoder:
     """Build the image encoder that a flat state dict holds, in evaluation mode and without gradients.
 
-    The layout may be that of transformers, OpenCLIP, OpenAI, EVA-CLIP, CSD, DINOv2 or timm (EVA02-CLIP);
-    a text model beside it is left out. Every other key has to be used. Sizes come from the tensors; heads,
+    The layout may be that of transformers, OpenCLIP, OpenAI, EVA-CLIP, CSD, DINOv2, PE-Core or timm (EVA02-CLIP,
+    PE-Core); a text model beside it is left out. Every other key has to be used. Sizes come from the tensors; heads,
     activation, mean and std from a row of `presets.PRESETS`: `variant` names it, "auto" finds it by shape and, where
     rows share a shape, by `name`: the name of the file, with its folders if these say what it is
     ("CLIP-ViT-L-14-laion2B/model.safetensors"). An encoder in no row has heads 64 wide and gelu (OpenAI archives
@@ -207,6 +207,10 @@ def _around_zeros(q_bias: Tensor, v_bias: Tensor) -> tuple[Tensor]:
     return _stacked(q_bias, torch.zeros_like(q_bias), v_bias)
 
 
+def _without_bias(projection: Tensor) -> tuple[Tensor, Tensor]:
+    return projection.t().contiguous(), projection.new_zeros(projection.shape[1])
+
+
 def _unchanged(tensor: Tensor) -> tuple[Tensor]:
     return (tensor,)
 
@@ -221,6 +225,7 @@ FUSED = (
     (r"registers\.batched", (), ("registers",), _unbatched),
     (r"head\.in_proj(\.\w+)", (), (r"head.q\1", r"head.kv\1"), _first_third),
     (r"projection\.transposed", (), ("projection.weight",), _transposed),
+    (r"projection\.transposed_alone", (), ("projection.weight", "projection.bias"), _without_bias),
 )
 
 

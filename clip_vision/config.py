@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["clip", "siglip", "eva", "csd", "dino"]
+Kind = Literal["clip", "siglip", "eva", "csd", "dino", "pe"]
 Rgb = tuple[float, float, float]
 
 
@@ -85,6 +85,18 @@ TRAITS: dict[Kind, Traits] = {
         gated=None,
         spare_pixels=True,
     ),
+    "pe": Traits(
+        "PE-Core",
+        1e-5,
+        class_token=None,
+        pre_norm=True,
+        projects="pooled",
+        projection_bias=True,
+        normed_last=True,
+        angles=Angles(columns_first=True, from_one=True),
+        pooling_heads=8,
+        places_by="bilinear",
+    ),
 }
 
 
@@ -94,8 +106,9 @@ class VisionConfig:
 
     `kind` is a key of TRAITS: "clip" has a class token, a norm before the first layer and (usually) a projection;
     "siglip" has neither but (usually) an attention pooling head; "eva" is CLIP with the layers of EVA-02; "csd" is a
-    CLIP that was tuned for styles; "dino" is DINOv2, which saw no texts and has no projection.
-    `activation` is a key of `layers.ACTIVATIONS`. `mean` and `std` are per RGB channel of a picture in 0..1.
+    CLIP that was tuned for styles; "dino" is DINOv2, which saw no texts and has no projection; "pe" is PE-Core, which
+    projects what its attention pooling head gives. `activation` is a key of `layers.ACTIVATIONS`. `mean` and `std` are
+    per RGB channel of a picture in 0..1.
     """
 
     name: str

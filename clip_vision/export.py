@@ -145,4 +145,19 @@ def _dino(first: str, second: str) -> tuple[Rule, ...]:
 
 DINO, DINO_GATED = _dino("fc1", "fc2"), _dino("weights_in", "weights_out")
 
-ELSEWHERE: dict[Kind, tuple[Rule, ...]] = {"eva": EVA_CLIP, "csd": CSD}  # than in transformers
+TIMM_PE: tuple[Rule, ...] = (
+    (r"class_embedding", ("cls_token",), _token),
+    (r"position_embedding", ("pos_embed",), _batch),
+    (r"patch_embedding\.weight", ("patch_embed.proj.weight",), _whole),
+    (r"pre_norm\.(\w+)", (r"norm_pre.\1",), _whole),
+    (r"post_norm\.(\w+)", (r"norm.\1",), _whole),
+    (r"projection\.(\w+)", (r"head.\1",), _whole),
+    (r"layers\.(\d+)\.(norm[12]\.\w+|mlp\.\w+\.\w+)", (r"blocks.\1.\2",), _whole),
+    (r"layers\.(\d+)\.attention\.qkv\.(\w+)", (r"blocks.\1.attn.qkv.\2",), _whole),
+    (r"layers\.(\d+)\.attention\.out\.(\w+)", (r"blocks.\1.attn.proj.\2",), _whole),
+    (r"head\.probe", ("attn_pool.latent",), _whole),
+    (r"head\.out\.(\w+)", (r"attn_pool.proj.\1",), _whole),
+    (r"head\.(.+)", (r"attn_pool.\1",), _whole),
+)
+
+ELSEWHERE: dict[Kind, tuple[Rule, ...]] = {"eva": EVA_CLIP, "csd": CSD, "pe": TIMM_PE}  # than in transformers

@@ -34,20 +34,20 @@ class VisionFeatures:
     """The features of B images; a field is None unless it was asked for.
 
     The T tokens of CLIP and DINOv2 are the class token, DINOv2's registers where it has them, then N patches row by
-    row; SigLIP has patches only.
+    row; SigLIP and the largest PE-Core have patches only.
 
     image_embeds (B, D): CLIP's projection of `cls`, which CSD, the encoder of styles, L2-normalises; for SigLIP the
-        same as `pooled`. DINOv2 has none.
+        same as `pooled`, and for PE-Core its projection. DINOv2 has none.
     cls (B, W): the class token after the last layer and its norm (transformers' `pooler_output` of CLIP and DINOv2).
     patches (B, N, W): `last` without the class token and registers.
     projected_patches (B, N + 1, D): CLIP's last norm and projection of `last`, class token first: row 0 equals
         `image_embeds`.
     penultimate (B, T, W): the input of the last layer (transformers' `hidden_states[-2]`).
-    last (B, T, W): transformers' `last_hidden_state`: the output of the last layer, which for SigLIP and DINOv2
-        has passed the last norm and for CLIP has not.
+    last (B, T, W): transformers' `last_hidden_state`: the output of the last layer, which for SigLIP, DINOv2 and
+        PE-Core has passed the last norm and for CLIP has not.
     hidden {index: (B, T, W)}: transformers' `hidden_states[index]`, never normed: 0 is the input of the first
         layer, -1 or `depth` the output of the last. Keys are the indices that were asked for.
-    pooled (B, W): SigLIP's attention pooling (transformers' `pooler_output`).
+    pooled (B, W): the attention pooling of SigLIP (transformers' `pooler_output`) and PE-Core.
     others {name: (B, ...)}: what else is known of the pictures, such as the face in each, by the names of `OTHERS`.
     encoder: the name of the encoder; empty if it is not known.
 

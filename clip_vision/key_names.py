@@ -6,6 +6,7 @@ tower that was saved alone has no `visual.`.
 "csd": OpenAI's image tower as `backbone.*`, with a projection for styles and one for contents.
 "eva-clip": `visual.blocks.*` of EVA-CLIP's own files; "timm": the same as timm names it, alone or within OpenCLIP.
 "dinov2": transformers' Dinov2Model, alone or within a model that classifies; "dinov2 hub": its authors' own files.
+"pe-core": `visual.*` of its authors' files, or the image tower alone; "pe-core in timm": alone or within OpenCLIP.
 """
 
 from __future__ import annotations
@@ -214,7 +215,61 @@ DINO_HUB = Layout(
     kind="dino",
 )
 
-LAYOUTS = (TRANSFORMERS, OPENCLIP, OPENCLIP_TOWER, EVA_CLIP, TIMM_EVA, CSD, DINO, DINO_HUB)
+_POOL = r"visual\.attn_pool\."
+
+PE = Layout(
+    "pe-core",
+    signature=(_POOL + "probe",),
+    rules=(
+        *OPENCLIP.rules[:-1],
+        (r"visual\.proj", "projection.transposed_alone"),
+        (_POOL + r"probe", "head.probe"),
+        (_POOL + r"attn\.in_proj_" + _PARAMETER, r"head.in_proj.\1"),
+        (_POOL + r"attn\.out_proj\." + _PARAMETER, r"head.out.\1"),
+        (_POOL + r"layernorm\." + _PARAMETER, r"head.norm.\1"),
+        (_POOL + r"mlp\.c_fc\." + _PARAMETER, r"head.mlp.fc1.\1"),
+        (_POOL + r"mlp\.c_proj\." + _PARAMETER, r"head.mlp.fc2.\1"),
+    ),
+    dropped=_TEXT,
+    kind="pe",
+)
+
+PE_TOWER = Layout(
+    "pe-core without its prefix",
+    signature=(r"attn_pool\.probe",),
+    rules=tuple((pattern.removeprefix(r"visual\."), name) for pattern, name in PE.rules),
+    dropped=(),
+    kind="pe",
+)
+
+_TRUNK = r"(?:visual\.trunk\.)?"
+_TRUNK_BLOCK = _TRUNK + _BLOCK
+_TRUNK_POOL = _TRUNK + r"attn_pool\."
+
+TIMM_PE = Layout(
+    "pe-core in timm",
+    signature=(_TRUNK + r"norm_pre\.weight", _TRUNK_POOL + "latent"),  # timm's CLIP has the first, SigLIP the second
+    rules=(
+        (_TRUNK + r"cls_token", "class_embedding.batched"),
+        (_TRUNK + r"pos_embed", "position_embedding.batched"),
+        (_TRUNK + r"patch_embed\.proj\.weight", "patch_embedding.weight"),
+        (_TRUNK + r"norm_pre\." + _PARAMETER, r"pre_norm.\1"),
+        (_TRUNK + r"norm\." + _PARAMETER, r"post_norm.\1"),
+        (_TRUNK + r"head\." + _PARAMETER, r"projection.\1"),
+        (_TRUNK_BLOCK + r"norm([12])\." + _PARAMETER, r"layers.\1.norm\2.\3"),
+        (_TRUNK_BLOCK + r"attn\.qkv\." + _PARAMETER, r"layers.\1.attention.qkv.\2"),
+        (_TRUNK_BLOCK + r"attn\.proj\." + _PARAMETER, r"layers.\1.attention.out.\2"),
+        (_TRUNK_BLOCK + r"mlp\.fc([12])\." + _PARAMETER, r"layers.\1.mlp.fc\2.\3"),
+        (_TRUNK_POOL + r"latent", "head.probe"),
+        (_TRUNK_POOL + r"(q|kv|norm)\." + _PARAMETER, r"head.\1.\2"),
+        (_TRUNK_POOL + r"proj\." + _PARAMETER, r"head.out.\1"),
+        (_TRUNK_POOL + r"mlp\.fc([12])\." + _PARAMETER, r"head.mlp.fc\1.\2"),
+    ),
+    dropped=_TEXT,
+    kind="pe",
+)
+
+LAYOUTS = (TRANSFORMERS, PE, PE_TOWER, OPENCLIP, OPENCLIP_TOWER, EVA_CLIP, TIMM_EVA, TIMM_PE, CSD, DINO, DINO_HUB)
 
 # (a key of a file that is something else, what the file is and what to do), specific first
 FOREIGN: Rules = (
@@ -238,6 +293,10 @@ FOREIGN: Rules = (
         "an EVA-CLIP encoder that is not supported. Choose EVA02-CLIP-L-336 (EVA02_CLIP_L_336_psz14_s6B.pt)",
     ),
     (r"visual\.(layer\d|attnpool)\..*", "a ResNet CLIP, which is not supported. Choose a ViT"),
+    (
+        r"(.*\.)?ls_[12]\.gamma",
+        "a PE-Lang or PE-Spatial, which is not supported. Choose a PE-Core encoder",
+    ),
     (
         r"(.*\.)?(embeddings\.cls_token|embeddings\.patch_embeddings\..*|cls_token|layer_scale\d?\..*)",
         "a DINO other than DINOv2, or a plain ViT, which is not supported. Choose a CLIP, SigLIP or DINOv2 encoder",

@@ -3,7 +3,8 @@
 Letters: B images, N patches, T tokens, W width, D width of image_embeds, S pixels.
 
 CLIP: https://arxiv.org/abs/2103.00020, SigLIP: https://arxiv.org/abs/2303.15343, EVA-02:
-https://arxiv.org/abs/2303.11331, DINOv2: https://arxiv.org/abs/2304.07193, registers: https://arxiv.org/abs/2309.16588.
+https://arxiv.org/abs/2303.11331, DINOv2: https://arxiv.org/abs/2304.07193, registers: https://arxiv.org/abs/2309.16588,
+PE-Core: https://arxiv.org/abs/2504.13181.
 """
 
 from __future__ import annotations

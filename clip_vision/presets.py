@@ -25,6 +25,7 @@ COLORS: dict[Kind, tuple[Rgb, Rgb]] = {  # mean and std of an encoder that is no
     "eva": (OPENAI_MEAN, OPENAI_STD),
     "csd": (OPENAI_MEAN, OPENAI_STD),
     "dino": (IMAGENET_MEAN, IMAGENET_STD),
+    "pe": (HALF, HALF),
 }
 
 # Folders of an absolute path that say what a file is:
@@ -39,6 +40,7 @@ DEFAULT_ACTIVATION: dict[Kind, str] = {
     "eva": "silu",
     "csd": "quick_gelu",
     "dino": "gelu",  # "silu" where it has gates
+    "pe": "gelu",
 }
 
 
@@ -198,6 +200,11 @@ PRESETS: tuple[Preset, ...] = (
     _other("EVA02-CLIP-L-336", "eva", EVA_L14, 336),
     _other("CSD ViT-L/14", "csd", L14, 224),
     *(_dino(*size, registers) for registers in (0, 4) for size in DINO),
+    _other("PE-Core-T16-384", "pe", (192, 12, 768, 16, 3), 384),
+    _other("PE-Core-S16-384", "pe", (384, 12, 1536, 16, 6), 384),
+    _other("PE-Core-B16-224", "pe", B16, 224),
+    _other("PE-Core-L14-336", "pe", L14, 336),
+    _other("PE-Core-G14-448", "pe", (1536, 50, 8960, 14, 16), 448),
 )
 
 

@@ -120,6 +120,7 @@ FOREIGN = (  # specific first
                 r"(clip\.)?(vision_model\.(encoder|embeddings)|visual\.(transformer|conv1|class_embedding|trunk|blocks))"
                 r"|blocks\.\d+\.attn\.(inner_attn_ln|norm)\.|(.*\.)?last_layer_style$"  # EVA02-CLIP alone, CSD
                 r"|(dinov2\w*\.)?encoder\.layer\.\d+\.layer_scale1\.|blocks\.\d+\.ls1\.gamma$"  # DINOv2
+                r"|attn_pool\.(probe|latent)$"  # PE-Core alone
             ),
             lacks(r"image_proj\.|storage_tokens$"),  # of DINOv3
         ),

@@ -45,7 +45,7 @@ class LoadImageEncoder(io.ComfyNode):
             node_id="ImagePromptLoadEncoder",
             display_name="Load Image Encoder",
             category=CATEGORY,
-            description="Loads a CLIP, SigLIP, EVA02-CLIP, CSD or DINOv2 image encoder from "
+            description="Loads a CLIP, SigLIP, EVA02-CLIP, CSD, DINOv2 or PE-Core image encoder from "
             "models/clip_vision. It knows more encoders than the core loader, loads them exactly, and is faster. Core "
             "nodes accept the result.",
             search_aliases=["clip vision", "load clip vision", "siglip", "image encoder"],

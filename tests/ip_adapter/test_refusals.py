@@ -42,6 +42,7 @@ OTHER_FILES = {  # key of the file -> words of the message
     "blocks.0.attn2.kv_proj_ip_adapter.weight": "an IP-Adapter for HunyuanDiT.*no place .* to its attention",
     "dinov2.encoder.layer.0.layer_scale1.lambda1": "an image encoder",
     "blocks.0.ls1.gamma": "an image encoder",
+    "attn_pool.probe": "an image encoder",
     "ip_gate.0": "an IP-Adapter for Anima",
     "ip_adapter.0.norm_ip_q.weight": "InstantCharacter",
 }
