@@ -18,6 +18,7 @@ FLUX = (  # specific first
         base_model="Flux",
         blocks={"double": 1, "single": 1},
         layer="character",
+        purposes=("character",),
         projection="character",
     ),
     Family(
@@ -32,7 +33,7 @@ FLUX = (  # specific first
         blocks={"double": 1, "single": 1},
         also_for=("Chroma",),
         layer="normed",
-        purposes=("standard",),
+        purposes=("standard", "InstantX"),
         reads=(Reads("image_embeds", 2, "none"),),
         projection="identity mlp",
     ),

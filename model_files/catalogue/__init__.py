@@ -4,6 +4,7 @@ from .catalogue import Catalogue, Entry
 from .catalogue_file import BrokenCatalogue
 from .old_family_words import id_of, ids_of, may_be_one, word_of
 from .repositories import place_in, place_named
+from .works_on import works_on
 
 __all__ = [
     "BrokenCatalogue",
@@ -15,4 +16,5 @@ __all__ = [
     "place_in",
     "place_named",
     "word_of",
+    "works_on",
 ]

@@ -15,6 +15,7 @@ from typing import Any
 from .catalogue_file import BrokenCatalogue, Fields, broken, read_entries, shown
 from .old_family_words import id_of, may_be_one, word_of
 from .repositories import place_in
+from .works_on import works_on
 
 OWN = Path(__file__).with_name("catalogue.json")
 ALIKE = (".safetensors", ".sft", ".bin")  # containers in which the same file is published
@@ -117,14 +118,14 @@ class Catalogue:
         encoder: str | None = None,
         family: str | None = None,
     ) -> list[Entry]:
-        """The entries that match everything given."""
+        """The entries that match everything given. base_model: the one on which an adapter is to work."""
         return [
             entry
             for entry in self.entries
             if kind in (None, entry.kind)
             and purpose in (None, *entry.purposes)
             and (family is None or may_be_one(entry.family, family))
-            and base_model in (None, entry.base_model)
+            and (base_model is None or works_on(entry.family, entry.base_model, base_model))
             and encoder in (None, entry.encoder)
         ]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..catalogue import Catalogue, Entry, may_be_one
+from ..catalogue import Catalogue, Entry, may_be_one, works_on
 from ..index import Identity, IndexedFile
 from .requirement import Need
 from .wording import identity_words
@@ -57,8 +57,9 @@ class Matcher:
         return "" if self._is_of_kind(identity) else file.problem or _what(identity)
 
     def check_base_model(self, _: IndexedFile, identity: Identity) -> str:
-        wanted = self.need.base_model
-        return f"{_what(identity)}, not for {wanted}" if _differ(wanted, identity.base_model) else ""
+        wanted, given = self.need.base_model, identity.base_model
+        fits = not (wanted and given) or works_on(identity.family, given, wanted)
+        return "" if fits else f"{_what(identity)}, not for {wanted}"
 
     def check_encoder(self, _: IndexedFile, identity: Identity) -> str:
         return _what(identity) if self._has_other_encoder(identity) else ""
@@ -125,24 +126,17 @@ class Matcher:
         said = self._said_purpose(file, identity)
         if self.need.purpose and said not in ("", self.need.purpose):
             return f"is for the purpose {said!r}, going by its name"
-        if self.need.purpose and not said and self.need.purpose != self._usual_purpose(identity):
+        if self.need.purpose and not said and self.need.purpose not in self._usual_purposes(identity):
             return (
                 f"does not say in its name that it is for the purpose {self.need.purpose!r}; if it is, put that word "
                 "into its name"
             )
         return ""
 
-    def _usual_purpose(self, identity: Identity) -> str:
-        """The purpose listed first for adapters of this content: plus, rather than plus face or composition."""
-        return next(
-            (
-                purpose
-                for entry in self.catalogue.entries
-                if self._is_content_of(entry, identity)
-                for purpose in entry.purposes
-            ),
-            "",
-        )
+    def _usual_purposes(self, identity: Identity) -> tuple[str, ...]:
+        """The purposes of the first entry of this content: plus, rather than plus face or composition."""
+        entries = (entry for entry in self.catalogue.entries if self._is_content_of(entry, identity))
+        return next((entry.purposes for entry in entries if entry.purposes), ())
 
     def _said_purpose(self, file: IndexedFile, identity: Identity) -> str:
         """The purpose that the name of a file states; the longest, if it states several that its content may have."""

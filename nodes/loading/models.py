@@ -26,10 +26,11 @@ from .model_library import catalogue, chosen_files, companion_need, encoder_need
 
 AUTO = "auto"
 AUTOMATIC = ("plus", "standard", "vit-G", "light")  # purposes that suit any picture, in the order in which 'auto' tries
-FIRST = (  # then the others, as the families have them
+FIRST = (  # as they were added; then the others, as the families have them
     *AUTOMATIC,
     *("composition", "plus face", "full face", "NoobAI"),
     *("FaceID", "FaceID plus", "FaceID plus v2", "FaceID portrait", "FaceID portrait unnorm"),
+    *("PuLID", "InstantID", "style and content", "instruct", "style", "InstantX", "character"),
 )
 PURPOSES = tuple(dict.fromkeys((*FIRST, *purposes())))
 GLANCE = 2.0  # seconds to wait at most until folders are read that are not in the index yet

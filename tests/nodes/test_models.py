@@ -343,7 +343,7 @@ def test_purposes_keep_their_order():
     assert PURPOSES == (
         *("plus", "standard", "vit-G", "light", "composition", "plus face", "full face", "NoobAI"),
         *("FaceID", "FaceID plus", "FaceID plus v2", "FaceID portrait", "FaceID portrait unnorm"),
-        *("PuLID", "InstantID", "style and content", "instruct", "style"),
+        *("PuLID", "InstantID", "style and content", "instruct", "style", "InstantX", "character"),
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from image_prompt.clip_vision import PRESETS
 from image_prompt.ip_adapter import APPLIED, BASE_MODELS, ENCODERS, FAMILIES
-from image_prompt.model_files.catalogue import BrokenCatalogue, Catalogue, Entry, place_in, place_named
+from image_prompt.model_files.catalogue import BrokenCatalogue, Catalogue, Entry, place_in, place_named, works_on
 from image_prompt.model_files.catalogue.catalogue import OWN
 from image_prompt.model_files.catalogue.catalogue_file import LARGEST, RULES
 
@@ -38,6 +38,8 @@ PURPOSES = {
     "style",
     "style and content",
     "instruct",
+    "InstantX",
+    "character",
 }
 NOT_IN_THE_CATALOGUE = {"", "Chinese-CLIP H"}  # none, because a face pack is all that they read, or their own
 
@@ -202,6 +204,13 @@ def test_every_purpose_has_an_adapter_and_no_other_word_is_used():
     assert {entry.kind for entry in CATALOGUE.entries if entry.purposes} == {"adapter"}
 
 
+def test_an_adapter_is_found_for_every_model_on_which_it_works():
+    assert ids(CATALOGUE.find(purpose="standard", base_model="Chroma")) == ["FLUX.1-dev-IP-Adapter"]
+    assert ids(CATALOGUE.find(purpose="standard", base_model="Flux"))[:2] == ["flux-ip-adapter-v2", "flux-ip-adapter"]
+    assert works_on("InstantX's IP-Adapter for Flux", "Flux", "Chroma") and works_on("flux-xlabs", "Flux", "Flux")
+    assert not works_on("flux-xlabs", "Flux", "Chroma") and not works_on("something new", "Flux", "Chroma")
+
+
 def test_every_adapter_needs_an_encoder_that_is_in_the_catalogue():
     encoders = {entry.encoder for entry in CATALOGUE.find(kind="encoder")}
     adapters = CATALOGUE.find(kind="adapter")
@@ -216,7 +225,8 @@ def test_families_and_base_models_have_the_words_of_the_two_cores():
     assert {entry.family for entry in CATALOGUE.find(kind="adapter")} <= adapters
     assert {entry.family for entry in CATALOGUE.find(kind="encoder")} <= {preset.name for preset in PRESETS}
     used = {entry.base_model for entry in CATALOGUE.entries if entry.purposes}
-    assert used == {base.name for base in BASE_MODELS}
+    more = {name for family in FAMILIES for name in family.also_for}
+    assert used | more == {base.name for base in BASE_MODELS} and not used & more
 
 
 def test_face_adapters_carry_what_belongs_to_them_and_are_not_for_commerce():

@@ -14,7 +14,7 @@ from image_prompt.devtools.published import encoder
 from image_prompt.model_files.catalogue import Catalogue, may_be_one
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.index import Identity, Index
-from image_prompt.model_files.matching import HOMES, Need, explain, resolve, table
+from image_prompt.model_files.matching import HOMES, Matcher, Need, explain, resolve, table
 from image_prompt.model_files.matching.requirement import short
 from image_prompt.model_files.matching.support import refusal
 from image_prompt.tensor_files import read_header
@@ -598,6 +598,15 @@ def test_what_this_pack_does_not_apply_is_not_recommended(put, open_index):
     missing = {row.entry.id for row in table(index, CATALOGUE).rows}
     refused = {entry.id for entry in CATALOGUE.entries if may_be_one(entry.family, "pulid-flux")} | {"flux1-redux-dev"}
     assert missing.isdisjoint(refused - {"pulid_v1", "pulid_v1.1", "ip-adapter_pulid_sdxl_fp16"})
+
+
+def test_a_file_is_for_the_models_on_which_its_family_works(open_index, put):
+    put({"ipadapter/flux-ip-adapter.safetensors": "xlabs"})
+    (file,) = open_index().files()
+    need = adapter("standard", "Chroma")
+    check = Matcher(need, need.wanted(CATALOGUE), CATALOGUE).check_base_model
+    xlabs, instantx = (Identity("adapter", family, "Flux") for family in ("flux-xlabs", "flux-instantx"))
+    assert check(file, xlabs) == "is an XLabs IP-Adapter for Flux, not for Chroma" and check(file, instantx) == ""
 
 
 def test_no_adapter_for_sd15_sdxl_or_kolors_is_refused_but_those_that_edit_the_text():
