@@ -93,6 +93,7 @@ class Family:
     purposes: what its files are for, as the catalogue says it, the most usual first
     reads: the features that its projection takes, in this order
     projection: the network that turns these features into tokens; "" if it is not applied
+    second_encoder: name of the image encoder that its features take besides the one that they name; "" if none
     face_pack: the face recognition models that it was trained with, "buffalo_l" or "antelopev2"; "" if it reads no face
     layer_sets: name of its sets of blocks in `LAYER_SETS`, where they are not those of the base model
     blocks: the kinds of blocks in which it acts, and the every how manieth of them
@@ -121,6 +122,7 @@ class Family:
     purposes: tuple[str, ...] = ()
     reads: tuple[Reads, ...] = ()
     projection: Network | Literal[""] = ""
+    second_encoder: str = ""
     face_pack: FacePack | Literal[""] = ""
     layer_sets: str = ""
     blocks: Mapping[Kind, int] = field(default_factory=lambda: UNET_BLOCKS)

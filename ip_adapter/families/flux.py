@@ -19,6 +19,7 @@ FLUX = (  # specific first
         blocks={"double": 1, "single": 1},
         layer="character",
         purposes=("character",),
+        second_encoder="DINOv2 giant/14",
         projection="character",
     ),
     Family(

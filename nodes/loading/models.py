@@ -94,8 +94,13 @@ class LoadImagePromptModels(io.ComfyNode):
         used, loaded = [adapter_file(listed(found), adapter)], None
         encoder, lora = _encoder(adapter, base), _lora(adapter, chosen)
         names = _short_names([file for file in (found, encoder, lora) if file])
-        said = "\n".join([f"{chosen.need.purpose}: {names}", *_face_pack(adapter.module.family.face_pack)])
-        show(said, getattr(cls.hidden, "unique_id", None))
+        family = adapter.module.family
+        said = [
+            f"{chosen.need.purpose}: {names}",
+            *second_encoder(family.second_encoder),
+            *_face_pack(family.face_pack),
+        ]
+        show("\n".join(said), getattr(cls.hidden, "unique_id", None))
         if encoder:
             loaded = load_encoder(listed(encoder))
             used.append(encoder_file(listed(encoder), loaded))
@@ -171,6 +176,15 @@ def _lora(adapter: ImagePromptAdapter, chosen: Resolution) -> IndexedFile | None
     """The LoRA beside an adapter; None if there is none, or it is in the adapter's file. ValueError: it is missing."""
     needed = None if adapter.module.lora else companion_need(chosen)
     return needed and required(look_for(needed), f"{adapter.name} was trained with a LoRA.")
+
+
+def second_encoder(name: str) -> list[str]:
+    """A line about the image encoder that an adapter needs besides the one that is loaded; none if it needs one."""
+    if not name:
+        return []
+    found = look_for(Need("encoder", encoder=name)).found
+    where = f"{_short_names([found])}, for Load Image Encoder" if found else "missing, see Model Paths Report"
+    return [f"second encoder {name}: {where}"]
 
 
 def _face_pack(name: str) -> list[str]:

@@ -339,6 +339,17 @@ def test_a_broken_catalogue_does_not_hide_the_error(folders, pictures, apply):
         apply(model, tiny.adapter(model), wrong)
 
 
+def test_the_second_encoder_of_an_adapter_is_named(folders, catalogue):
+    assert models.second_encoder("") == []
+    assert models.second_encoder("DINOv2 giant/14") == [
+        "second encoder DINOv2 giant/14: missing, see Model Paths Report"
+    ]
+    described = {"vision_config": '{"heads": 4, "name": "DINOv2 giant/14"}'}
+    save_file(tiny.encoder_file(), folders / "clip_vision" / "dino.safetensors", metadata=described)
+    model_library.close_index()
+    assert models.second_encoder("DINOv2 giant/14") == ["second encoder DINOv2 giant/14: dino, for Load Image Encoder"]
+
+
 def test_purposes_keep_their_order():
     assert PURPOSES == (
         *("plus", "standard", "vit-G", "light", "composition", "plus face", "full face", "NoobAI"),

@@ -80,6 +80,7 @@ NAMES = {
     "clip-vit-large-patch14-336/pytorch_model.bin": "clip-vit-large-patch14-336",
     "clip-vit-base-patch16/pytorch_model.bin": "clip-vit-base-patch16",
     "clip-vit-base-patch32/model.safetensors": "clip-vit-base-patch32",
+    "facebook/dinov2-giant/model.safetensors": "dinov2-giant",
     "siglip2/siglip2-base-patch16-512/model.safetensors": "siglip2-base-patch16-512",
     # cubiq's list, and the examples of ComfyUI
     "CLIP-ViT-H-14-laion2B-s32B-b79K.safetensors": H,
