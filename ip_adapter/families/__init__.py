@@ -5,6 +5,8 @@ Other packages refer to a family only by its id. Its names are for people, and m
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .base_models import BASE_MODELS
 from .faces import FACES
 from .family import Acts, Combine, FacePack, Family, Hints, Part, hint_of
@@ -23,6 +25,7 @@ __all__ = [
     "Hints",
     "Part",
     "alike",
+    "base_models_of",
     "hint_of",
     "purposes",
     "told_apart",
@@ -31,9 +34,15 @@ __all__ = [
 FAMILIES = (*WITHOUT_HOST, *FLUX, *FACES, *UNET)  # specific first
 
 APPLIED = tuple(family for family in FAMILIES if not family.refusal)
-APPLIED_TO = tuple(  # names of base models, in the order of their table
-    base.name for base in BASE_MODELS if any(base in family.works_on for family in APPLIED)
-)
+
+
+def base_models_of(families: Iterable[Family]) -> tuple[str, ...]:
+    """The names of the base models on which files of these families work, in the order of their table."""
+    some = list(families)
+    return tuple(base.name for base in BASE_MODELS if any(base in family.works_on for family in some))
+
+
+APPLIED_TO = base_models_of(APPLIED)
 
 
 def told_apart(family: Family, hints: Hints) -> Family:

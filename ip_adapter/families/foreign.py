@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..loading import StateDict
-from . import APPLIED, APPLIED_TO, FAMILIES, Family
+from . import APPLIED, APPLIED_TO, FAMILIES, Family, base_models_of
 from .detection import Check, has, lacks, sized, why_not
 
 FACE_LORA = r"lora_unet_\w+_attn[12]_to_(q|k|v|out_0)\.lora_(down|up)\.weight$"
 FACE_LORA_RANK = 128
 
-FACES = "FaceID, InstantID and PuLID to SD1.5 and SDXL"  # what it applies to which models
+WITH_FACES = base_models_of(family for family in APPLIED if family.reads_faces)
+FACES = f"FaceID, InstantID and PuLID to {', '.join(WITH_FACES[:-1])} and {WITH_FACES[-1]}"
 
 REMEDIES = {  # Family.refusal or Foreign.id -> what to do
     "faces": f"It is for Flux; for faces this pack applies {FACES}.",

@@ -3,8 +3,10 @@
 import importlib
 import os
 
+import nodes
 import pytest
 import tiny
+from comfy_extras.nodes_model_patch import ModelPatchLoader, USOStyleReference
 from own_files import put_adapter, put_encoder
 from safetensors.torch import load_file, save_file
 
@@ -14,6 +16,14 @@ from image_prompt.nodes.loading.load import LoadImageEncoder, LoadImagePromptAda
 from image_prompt.nodes.loading.models import LoadImagePromptModels
 
 NAN = r"NaN or infinity in image_proj\.proj\.weight"
+
+
+def test_the_nodes_of_core_and_their_inputs_are_as_refusals_say():
+    redux = nodes.StyleModelApply.INPUT_TYPES()["required"]
+    assert redux["strength"][1]["default"] == 1.0 and set(redux["strength_type"][0]) == {"multiply", "attn_bias"}
+    uso = USOStyleReference.INPUT_TYPES()["required"]
+    assert set(uso) == {"model", "model_patch", "clip_vision_output"}  # and no strength
+    assert hasattr(nodes, "StyleModelLoader") and ModelPatchLoader.RETURN_TYPES == ("MODEL_PATCH",)
 
 
 @pytest.fixture
