@@ -12,17 +12,22 @@ from torch import Tensor
 
 from ..tensor_files.placement import DTYPES, find_device, find_dtype
 
-OTHERS: Mapping[str, int] = MappingProxyType(  # features of faces and texts -> how many dimensions they have
-    {
-        "face_embeds": 2,
-        "face_embeds_raw": 2,
-        "face_penultimate": 3,
-        "face_box_penultimate": 3,
-        "face_eva_embeds": 2,
-        "face_eva_hidden": 3,
-        "instruction": 3,
-        "prompt": 3,
-    }
+OTHERS: Mapping[str, int] = (
+    MappingProxyType(  # features of faces, texts and characters -> how many dimensions they have
+        {
+            "face_embeds": 2,
+            "face_embeds_raw": 2,
+            "face_penultimate": 3,
+            "face_box_penultimate": 3,
+            "face_eva_embeds": 2,
+            "face_eva_hidden": 3,
+            "instruction": 3,
+            "prompt": 3,
+            "character_shallow": 3,
+            "character_deep": 3,
+            "character_pieces": 3,
+        }
+    )
 )
 WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 

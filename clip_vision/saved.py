@@ -32,6 +32,7 @@ from .sources import is_thumbnail, pixel_digests, thumbnail, unpacked
 FORMAT = "image_prompt_features"  # key of the metadata; its text is the version of the format
 VERSION = 1
 WITH_OTHERS = 2  # of files with features of faces or texts, which the first version does not know
+WITH_CHARACTERS = 3  # of files with features of characters
 SUFFIX = ".safetensors"
 HIDDEN = re.compile(r"hidden\.(-?(?:0|[1-9]\d{0,3}))")
 EMPTY = "empty."  # before the names of what an empty picture gives
@@ -141,7 +142,7 @@ def load_features(path: str | os.PathLike[str], *, name: str = "") -> SavedFeatu
 
 def _metadata(saved: SavedFeatures) -> dict[str, str]:
     metadata = {
-        FORMAT: str(WITH_OTHERS if saved.features.others else VERSION),
+        FORMAT: str(_version(saved.features)),
         "encoder": printable(saved.features.encoder, LONGEST),
         "widths": json.dumps(_widths(saved.features)),
         "kept_for": printable(saved.kept_for, LONGEST),
@@ -150,6 +151,13 @@ def _metadata(saved: SavedFeatures) -> dict[str, str]:
         "sources": json.dumps(saved.sources) if saved.sources else "",
     }
     return {key: text for key, text in metadata.items() if text}
+
+
+def _version(features: VisionFeatures) -> int:
+    """The first version of the format that knows all of these features."""
+    if any(name.startswith("character_") for name in features.others or {}):
+        return WITH_CHARACTERS
+    return WITH_OTHERS if features.others else VERSION
 
 
 def _widths(features: VisionFeatures) -> dict[str, int]:
@@ -183,9 +191,9 @@ def _read(weights: Weights) -> SavedFeatures:
 
 
 def _check_version(version: str) -> None:
-    if version not in (str(VERSION), str(WITH_OTHERS)):
+    if version not in map(str, range(VERSION, WITH_CHARACTERS + 1)):
         raise ValueError(
-            f"It was saved in version {printable(version, 20)} of the format, and this is version {WITH_OTHERS}: "
+            f"It was saved in version {printable(version, 20)} of the format, and this is version {WITH_CHARACTERS}: "
             "update Image Prompt, or encode the picture again."
         )
 

@@ -23,6 +23,9 @@ Feature = Literal[
     "face_eva_hidden",  # (R, 5 * N, W), five hidden states of the face, one after the other
     "instruction",  # (R, N, W), last hidden states of a text that says what to take from the picture
     "prompt",  # (R, N, W), last hidden states of the prompt
+    "character_shallow",  # (R, 3 * N, W), of three layers, one after the other; W is that of SigLIP plus that of DINOv2
+    "character_deep",  # (R, N, W), last hidden states of both encoders
+    "character_pieces",  # (R, 4 * N, W), the same of the quarters of the picture, one after the other
 ]
 Negative = Literal["zeros", "encoded zeros", "encoded black", "empty text", "none", "null tokens"]
 

@@ -52,6 +52,10 @@ RAW_FACE = Reads("face_embeds_raw", 2, "zeros")
 FACE_CROP = Reads("face_penultimate", 3, "encoded zeros")
 FACE_BOX = Reads("face_box_penultimate", 3, "zeros")
 EVA_FACE = (Reads("face_eva_embeds", 2, "zeros"), Reads("face_eva_hidden", 3, "zeros"))
+CHARACTER = tuple(
+    Reads(name, 3, "none", encoder="SigLIP so400m")
+    for name in ("character_shallow", "character_deep", "character_pieces")
+)
 INSTRUCTIONS = (Reads("instruction", 3, "empty text"), Reads("prompt", 3, "empty text"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..features import Reads
 from .detection import has, holds, lacks, size
-from .family import EVA_FACE, RAW_FACE, Family
+from .family import CHARACTER, EVA_FACE, RAW_FACE, Family
 
 FLUX = (  # specific first
     Family(
@@ -19,6 +19,7 @@ FLUX = (  # specific first
         blocks={"double": 1, "single": 1},
         layer="character",
         purposes=("character",),
+        reads=CHARACTER,
         second_encoder="DINOv2 giant/14",
         projection="character",
     ),

@@ -162,7 +162,8 @@ FOREIGN = (  # specific first
         (
             has(
                 r"(image_embeds|cls|patches|projected_patches|penultimate|last|pooled|hidden\.-?\d+"
-                r"|face_(embeds(_raw)?|penultimate|box_penultimate|eva_embeds|eva_hidden))$"
+                r"|face_(embeds(_raw)?|penultimate|box_penultimate|eva_embeds|eva_hidden)"
+                r"|character_(shallow|deep|pieces))$"
             ),
         ),
     ),

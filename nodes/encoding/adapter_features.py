@@ -11,9 +11,8 @@ from ...ip_adapter import Features, IPAdapter, Reads
 from ...model_files.index import encoder_word
 from .. import input_checks
 from ..loading.model_library import encoder_need, explained
-from .features import FIELDS, NEGATIVES, OF_FACES, OF_TEXTS
+from .features import FIELDS, MAKERS, NEGATIVES, OF_CHARACTERS, OF_FACES, OF_TEXTS
 
-ENCODE_FACE = "Encode Face Prompt"
 NOBODY = ("none", "null tokens")  # rules by which unconditional rows have no picture: no features stand for one
 
 
@@ -68,7 +67,7 @@ def negative_features(
 def _field(adapter: IPAdapter, features: Output, field: str, name: str) -> torch.Tensor:
     found = getattr(features, field, None)
     if found is None and (kept_for := getattr(features, "kept_for", "")):
-        maker = ENCODE_FACE if field in OF_FACES else "Encode Image Prompt"
+        maker = MAKERS.get(field, "Encode Image Prompt")
         raise ValueError(
             f"This adapter reads {field}, which the {name} do not have: they were encoded for {kept_for} only. "
             f"Connect this adapter to {maker} instead, or none. If they are from a file, encode the images again and "
@@ -88,9 +87,11 @@ def _advice(adapter: IPAdapter, features: Output, field: str) -> str:
     """How to get a field that features do not have, as words that follow a colon."""
     if field in OF_TEXTS:
         return "connect clip to Encode Image Prompt, and write the instruction there"
+    if field in OF_CHARACTERS:
+        return f"use {MAKERS[field]}"
     if field in OF_FACES:
         encoder = f", and {adapter.encoder_name} as clip_vision" if adapter.encoder_name else ""
-        return f"use {ENCODE_FACE}, with this adapter connected to it{encoder}"
+        return f"use {MAKERS[field]}, with this adapter connected to it{encoder}"
     of_a_face = any(isinstance(getattr(features, each, None), torch.Tensor) for each in OF_FACES)
     return f"{'they are of a face; ' * of_a_face}encode the image with Encode Image Prompt and {adapter.encoder_name}"
 

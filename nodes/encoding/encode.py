@@ -15,9 +15,8 @@ from ..activity import count, timed
 from ..loading.adapter import ImagePromptAdapter
 from ..loading.wires import ADVICE, as_adapter
 from ..sockets import CATEGORY, AdapterInput
-from .adapter_features import ENCODE_FACE
 from .encoder import Encoder, as_encoder, encode_picture
-from .features import ENCODED, NEGATIVES, OF_FACES, OF_TEXTS, ImageFeatures, join
+from .features import ENCODED, MAKERS, NEGATIVES, OF_TEXTS, ImageFeatures, join
 from .instruction import NO_TEXTS, Texts, add_texts, read_texts
 from .squares import (
     AROUND_MASK,
@@ -191,8 +190,8 @@ def encode_for(encoder: Encoder, picture: torch.Tensor, adapter: Any, texts: Tex
 def _check_reads(reader: ImagePromptAdapter, names: Sequence[str], texts: Texts) -> None:
     """Raise a ValueError if the adapter reads what a picture and these texts do not give, or not the texts."""
     title = reader.module.title
-    if faces := [name for name in names if name in OF_FACES]:
-        raise ValueError(f"{title} reads {' and '.join(faces)}, which are made of faces: use {ENCODE_FACE}.")
+    if odd := [name for name in names if name in MAKERS]:
+        raise ValueError(f"{title} reads {' and '.join(odd)}, which this node does not make: use {MAKERS[odd[0]]}.")
     if texts.is_empty and any(name in OF_TEXTS for name in names):
         raise ValueError(
             f"{title} reads an instruction, and none is given: connect clip to Encode Image Prompt, and write there "

@@ -21,7 +21,7 @@ from .encoder import Encoder, as_encoder, empty_picture
 from .face_features import ALIGNED, GivenFaces, averaged, face_features
 from .face_finder import Picture, as_finder
 from .faces_in_pictures import Looked, aligned_faces, look_through
-from .features import NEGATIVES, OF_FACES, OF_TEXTS, ImageFeatures
+from .features import MAKERS, NEGATIVES, OF_FACES, OF_TEXTS, ImageFeatures
 from .squares import fitting_mask
 
 EACH, AVERAGE = COMBINES = ("each", "average")
@@ -163,7 +163,8 @@ def _names(encoder: Encoder | None, reader: ImagePromptAdapter | None) -> list[s
         return [*ALWAYS, *more]
     reads = [each.name for each in reader.module.reads]
     if odd := [name for name in reads if name not in OF_FACES]:
-        maker = "Encode Image Prompt, with clip" if any(name in OF_TEXTS for name in odd) else "Encode Image Prompt"
+        of_texts = any(name in OF_TEXTS for name in odd)
+        maker = "Encode Image Prompt, with clip" if of_texts else MAKERS.get(odd[0], "Encode Image Prompt")
         raise ValueError(
             f"{reader.module.title} reads {' and '.join(odd)}, which faces alone do not give: use {maker}."
         )

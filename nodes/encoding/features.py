@@ -29,8 +29,12 @@ OF_FACES = (
     "face_eva_hidden",
 )
 OF_TEXTS = ("instruction", "prompt")
+OF_CHARACTERS = ("character_shallow", "character_deep", "character_pieces")
+MAKERS: Mapping[str, str] = MappingProxyType(  # feature -> the node that makes it, where it is not Encode Image Prompt
+    {**dict.fromkeys(OF_FACES, "Encode Face Prompt"), **dict.fromkeys(OF_CHARACTERS, "Encode Character Prompt")}
+)
 FIELDS: Mapping[str, str] = MappingProxyType(  # the same of all features: those that core does not know keep their name
-    {**ENCODED, **{feature: feature for feature in (*OF_FACES, *OF_TEXTS)}}
+    {**ENCODED, **{feature: feature for feature in (*OF_FACES, *OF_TEXTS, *OF_CHARACTERS)}}
 )
 READ_BY_CORE = (*ENCODED.values(), "all_hidden_states")
 NEGATIVES = {  # `Reads.negative`: rule for the unconditional rows -> field with the feature of an empty picture or text

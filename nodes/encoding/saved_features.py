@@ -16,10 +16,10 @@ from ...model_files.folders import numbered_names
 from ...tensor_files.writing import NameTaken
 from ..folders import FEATURES_FOLDER, digest, file_state, model_names, names_below
 from .encoder import EVERY_LAYER, Encoder, as_encoder, empty_picture
-from .features import ENCODED, FIELDS, NEGATIVES, OF_FACES, OF_TEXTS, ImageFeatures
+from .features import ENCODED, FIELDS, NEGATIVES, OF_CHARACTERS, OF_FACES, OF_TEXTS, ImageFeatures
 
 EMPTY = {name.removeprefix("negative_"): name for name in NEGATIVES.values()}  # feature -> field of an empty picture
-NOT_OF_PICTURES = (*OF_FACES, *OF_TEXTS)
+NOT_OF_PICTURES = (*OF_FACES, *OF_TEXTS, *OF_CHARACTERS)
 OLD = frozenset((".ipadpt",))
 PLACES: Mapping[str, Callable[[], str]] = {  # where IPAdapter Plus saves its files, and where it loads them from
     "input": folder_paths.get_input_directory,

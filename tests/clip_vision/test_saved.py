@@ -71,6 +71,15 @@ def test_features_of_faces_and_texts_are_of_the_second_version(tmp_path, feature
         assert file.metadata()[FORMAT] == "2"
 
 
+def test_features_of_characters_are_of_the_third_version(tmp_path):
+    others = {"character_shallow": rand(2, 6, 8), "character_deep": rand(2, 2, 8), "character_pieces": rand(2, 8, 8)}
+    features = VisionFeatures(others=others, encoder="SigLIP and DINOv2")
+    save_features(tmp_path / "character.safetensors", features)
+    same(load_features(tmp_path / "character.safetensors").features, features)
+    with safetensors.safe_open(tmp_path / "character.safetensors", "pt") as file:
+        assert file.metadata()[FORMAT] == "3"
+
+
 def test_other_programs_read_what_is_saved(tmp_path, features):
     path = tmp_path / "cat.safetensors"
     save_features(path, features, image=[PICTURE, PICTURE[:9, :7]])
@@ -226,7 +235,7 @@ def cut(path, tensors, metadata):
 
 STRANGE = {
     "no features": (changed(**{FORMAT: None}), "It holds .*, and does not say that they are features. Expected are"),
-    "newer": (changed(**{FORMAT: "3"}), "saved in version 3 of the format, and this is version 2: update Image Prompt"),
+    "newer": (changed(**{FORMAT: "4"}), "saved in version 4 of the format, and this is version 3: update Image Prompt"),
     "other widths": (changed(widths='{"image_embeds": 7}'), "Its widths are not those of its features"),
     "no widths": (changed(widths=None), "Its widths are not those of its features"),
     "widths are no JSON": (changed(widths="{"), "Its widths is not as it is written here"),

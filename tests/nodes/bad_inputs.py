@@ -825,7 +825,7 @@ BAD_INPUTS = (
     Bad(
         E,
         {"adapter": lambda _: _face("faceid")},
-        r"\(FaceID, SD1.5\) reads face_embeds, which are made of faces: use Encode Face Prompt\.",
+        r"\(FaceID, SD1.5\) reads face_embeds, which this node does not make: use Encode Face Prompt\.",
     ),
     Bad(
         A,
