@@ -150,7 +150,7 @@ def latent(value: Any, name: str = "latent") -> torch.Tensor:
 
 def is_finite(value: torch.Tensor) -> bool:
     """Whether a tensor holds neither NaN nor infinity, found without the large temporary tensors of `isfinite`."""
-    return all(math.isfinite(end) for end in value.aminmax())
+    return not value.numel() or all(math.isfinite(end) for end in value.aminmax())
 
 
 def image(value: Any, name: str = "image") -> torch.Tensor:
