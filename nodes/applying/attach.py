@@ -17,7 +17,7 @@ from .image_prompt import OURS, ImagePrompt, Rules, Site
 from .lora import add_lora, lora_of
 from .masks import EVERYWHERE, Place
 from .prepared import Arrangement, Factors, prepare
-from .sampling import KEY, watch
+from .sampling import KEY, PROMPTS, watch
 
 
 def image_prompt(
@@ -79,6 +79,8 @@ def attach(model: ModelPatcher, prompts: Sequence[ImagePrompt]) -> ModelPatcher:
         for prompt in acting:
             host.join(patched, {site: [part] for site, part in prompt.parts().items()})
         _watch(patched)
+        options = patched.model_options["transformer_options"]
+        options[PROMPTS] = (*options.get(PROMPTS, ()), *acting)
     return patched
 
 

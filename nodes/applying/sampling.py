@@ -23,6 +23,7 @@ from .compiled import uncompiled
 KEY = "image_prompt"  # key of the evaluation in transformer_options, and of the wrappers
 RUN = "image_prompt_run"  # key of the run in transformer_options
 CALLED = "image_prompt_called"  # key of the shape of the latent that the model is called with
+PROMPTS = "image_prompts_attached"  # key of the prompts attached to the model in transformer_options
 OBSERVERS = "image_prompt_observers"  # key of the `Observer`s in transformer_options
 CARRIED = "image_prompts"  # key in a condition of the prompts that it carries: (prompt, "cond" or "uncond") each
 NEGATIVE = ("negative", "uncond")  # words by which a guider's name for a condition says that it is negative
@@ -359,6 +360,9 @@ def _evaluate(
         batch=len(x),
         observers=options.get(OBSERVERS, ()),
     )
+    carried = (prompt for prompts in evaluation.carriers.values() for prompt, _ in prompts)
+    for prompt in (*options.get(PROMPTS, ()), *carried):
+        evaluation.once(prompt, prompt.factors)  # sigma is read before the blocks, where it would be waited for
     return executor(model, conds, x, timestep, _with(model_options, KEY, evaluation))
 
 

@@ -1,11 +1,14 @@
 """References as values: what Apply References does with them, and how they act together."""
 
+from functools import partialmethod
+
 import pytest
 import tiny
 import torch
 
 from image_prompt.ip_adapter import Course, CurveWeights, Keyframe, ListedWeights, StepWeights
 from image_prompt.ip_adapter.layer_networks.plain import ImageKeyValue
+from image_prompt.nodes.applying.image_prompt import ImagePrompt
 from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.applying.masks import Grid
 from image_prompt.nodes.applying.sampling import HALVINGS, KEY, Evaluation, Run
@@ -199,15 +202,16 @@ def test_a_schedule_reads_the_device_once_an_evaluation(model, base, adapter, fe
     ramp = reference(features, step_weights=steps((0.0, 1.0), (1.0, 0.0)), frame_weights="1, 0.5", start=0.1, end=0.9)
     patched = apply_references(model, adapter, ramp, reference(features, step_weights=steps((0.0, 0.5), (1.0, 1.0))))
     read = []
-    add, items = Joint.add, {name: getattr(torch.Tensor, name) for name in ("item", "__float__", "tolist", "__bool__")}
+    items = {name: getattr(torch.Tensor, name) for name in ("item", "__float__", "tolist", "__bool__")}
 
-    def watched(self, *args):
+    def watched(self, *args, method):
         with monkeypatch.context() as patch:
             for name, item in items.items():
                 patch.setattr(torch.Tensor, name, lambda tensor, item=item: read.append(tensor.shape) or item(tensor))
-            add(self, *args)
+            return method(self, *args)
 
-    monkeypatch.setattr(Joint, "add", watched)
+    for kind, name in ((ImagePrompt, "factors"), (Joint, "add")):
+        monkeypatch.setattr(kind, name, partialmethod(watched, method=getattr(kind, name)))
     tiny.sample(patched, base, steps=3, batch=2)
     assert read == [()] * (3 + 2 + 3 * HALVINGS)  # sigma at each step, the ends, and the search on the CPU
     read.clear()
