@@ -76,12 +76,18 @@ class Course:
     keyframes: factors on the weight, in the order of their progress; none: it acts in full. Before the first and after
         the last one, their factors hold
     closed: whether it acts at `end` as well
+    steps: factors on the weight besides, of the first step between `start` and `end`, of the second and so on, however
+        far they are apart. The last one holds
+    counts: what `start` and `end` are parts of: of "sampling", as ComfyUI counts percents, or of the way of "sigma"
+        from 1 to 0, which only flow models have
     """
 
     start: float = 0.0
     end: float = 1.0
     keyframes: tuple[Keyframe, ...] = ()
     closed: bool = False
+    steps: tuple[float, ...] = ()
+    counts: Literal["sampling", "sigma"] = "sampling"
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -91,12 +97,19 @@ class Course:
     def is_nothing(self) -> bool:
         """Whether it never acts."""
         empty = self.start > self.end if self.closed else self.start >= self.end
-        return empty or bool(self.keyframes and not any(each.factor for each in self.keyframes))
+        zeros = bool(self.keyframes) and not any(each.factor for each in self.keyframes)
+        return empty or zeros or bool(self.steps) and not any(self.steps)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it acts at all times in full."""
+        return self.ends == (0.0, 1.0) and not self.keyframes and not self.steps
 
     @property
     def largest(self) -> float:
         """The largest size of its factors."""
-        return max((abs(each.factor) for each in self.keyframes), default=1.0)
+        largest = max((abs(each.factor) for each in self.keyframes), default=1.0)
+        return largest * max(map(abs, self.steps), default=1.0)
 
     def at(self, progress: float) -> float:
         """The factor on the weight at a point of sampling between `start` and `end`."""
@@ -111,6 +124,10 @@ class Course:
         following = self.keyframes[number]
         way = (progress - last.progress) / (following.progress - last.progress)
         return last.factor + (following.factor - last.factor) * CURVES[last.curve](way)
+
+    def at_step(self, number: int) -> float:
+        """The factor on the weight besides. number: of the step between `start` and `end`, from 0"""
+        return self.steps[min(number, len(self.steps) - 1)] if self.steps else 1.0
 
 
 ALWAYS = Course()

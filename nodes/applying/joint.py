@@ -56,7 +56,7 @@ class Cast:
             self.frames += [(part, frame) for frame in part.prompt.distinct_frames]
         self.folded = frozenset(number for number, (part, _) in enumerate(self.frames) if part.folds)
         courses = [course for part, frame in self.frames for course in (part.prompt.strength.course, frame.course)]
-        always = not any(course.keyframes or course.ends != (0.0, 1.0) for course in courses)
+        always = all(course.is_constant for course in courses)
         self.constant = tuple(part.weight * frame.weight for part, frame in self.frames) if always else None
 
     def weights(self, evaluation: Evaluation) -> Weights:

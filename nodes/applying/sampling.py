@@ -217,9 +217,23 @@ class Evaluation:
         The course must stay alive as long as the evaluation.
         """
         if id(course) not in self.factors:
-            inside = self.within(*course.ends, course.closed)
-            self.factors[id(course)] = (course.at(self.progress) if course.keyframes else 1.0) if inside else 0.0
+            self.factors[id(course)] = self._factor(course) if self._is_inside(course) else 0.0
         return self.factors[id(course)]
+
+    def _is_inside(self, course: Course) -> bool:
+        if course.counts == "sampling":
+            return self.within(*course.ends, course.closed)
+        way = 1.0 - self.sigma
+        return course.start <= way and (way <= course.end if course.closed else way < course.end)
+
+    def _factor(self, course: Course) -> float:
+        factor = course.at(self.progress) if course.keyframes else 1.0
+        return factor * course.at_step(self._step(course)) if course.steps else factor
+
+    def _step(self, course: Course) -> int:
+        """How many steps of a run lie between the beginning of a course and this one. A step has a sigma of its own."""
+        sigmas = self.run.once(("steps", course), dict[float, int])
+        return sigmas.setdefault(self.sigma, len(sigmas))
 
     def once(self, key: Hashable, make: "Callable[[Evaluation], Made]") -> Made:
         """The result of `make`, which is called only once in this evaluation for each key."""
