@@ -53,6 +53,7 @@ def server(tmp_path_factory):
     other = base / "custom_nodes" / "ComfyUI_IPAdapter_plus.disabled"
     other.mkdir()
     (other / "IPAdapterPlus.py").write_text("")
+    shutil.copy(Path(__file__).with_name("tiny_dits.py"), base / "custom_nodes")
     shutil.copytree(ROOT / "demo" / "images", base / "input", dirs_exist_ok=True)
     for folder in ("instantid", "pulid"):
         (base / "models" / folder).mkdir()
