@@ -48,7 +48,8 @@ def image_prompt(
     Raises:
         ValueError: the adapter was made for another model, or makes keys or values that are NaN or infinite.
     """
-    acting = {site: layer for site, layer in matching_sites(model, adapter).items() if strength.share(layer)}
+    matching = matching_sites(model, adapter)
+    acting = {site: layer for site, layer in matching.items() if strength.share(layer)}
     with timed("apply"):
         prepared = prepare(
             adapter,
@@ -62,9 +63,19 @@ def image_prompt(
             load_device=model.load_device,
             text_projection=text_projection(model, adapter.module) if adapter.module.family.through_model else None,
         )
-    lora = lora_of(adapter)
-    combine = adapter.combine
-    return ImagePrompt(prepared, acting, strength, place, arrangement, rules, title, names, combine, lora)
+    return ImagePrompt(
+        prepared,
+        acting,
+        strength,
+        place,
+        arrangement,
+        rules,
+        title,
+        names,
+        adapter.combine,
+        lora_of(adapter),
+        frozenset(matching),
+    )
 
 
 def attach(model: ModelPatcher, prompts: Sequence[ImagePrompt]) -> ModelPatcher:

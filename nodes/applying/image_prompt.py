@@ -18,11 +18,13 @@ class Site:
     """A place in a model where a layer of an adapter can act: a block, and the number of its attention heads.
 
     acts: where in the block, as `Family.acts`
+    patch_size: side of the square of latent pixels that is one token, if this is the same in all blocks of the model
     """
 
     block: Block
     heads: int
     acts: Acts = "attention"
+    patch_size: int = 1
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class ImagePrompt:
     names: what people call its references, in order; their number says how many it has
     combine: how it joins the text attention
     lora: the LoRA that acts together with it, on the whole model
+    sites: all places in the model where its adapter has a layer, also those in which it does not act
     """
 
     prepared: Prepared
@@ -79,6 +82,7 @@ class ImagePrompt:
     names: tuple[str, ...] = ()
     combine: Combine = "add"
     lora: AdapterLora | None = None
+    sites: frozenset[Site] = frozenset()
 
     @property
     def tokens(self) -> int:

@@ -239,14 +239,16 @@ class Recording:
                 self._add(each, _on_latent(ratio, call) * shares[each.group.rows], call.evaluation)
 
     def maps(self) -> torch.Tensor:
-        """The mean of what was recorded so far, (references, B, H, W), on the CPU."""
+        """The mean of what was recorded so far, over the layers of its adapter: (references, B, H, W), on the CPU."""
         maps = torch.zeros(len(self.names), *(self.shape or (0, 0, 0)))
         covered = {True: torch.zeros(maps.shape[1:]), False: torch.zeros(maps.shape[1:])}
         for (negative, _), shares in self.covered.items():
             covered[negative] += shares.cpu()
         for (number, negative, _), total in self.sums.items():
             maps[number] += total.cpu() / torch.where(covered[negative] > 0, covered[negative], 1.0)
-        return maps / max(len(self.choice.sites), 1)
+        for (prompt, _), number in self.rows.items():
+            maps[number] /= max(len(self.choice.sites & prompt.sites), 1)
+        return maps
 
     def record(self) -> Record:
         return Record(tuple(self.names), self.maps(), len(self.evaluations), self.trouble)
@@ -435,7 +437,7 @@ def _norm(x: torch.Tensor) -> torch.Tensor:
 def _on_latent(values: torch.Tensor, call: Call) -> torch.Tensor:
     """Give each latent pixel of a call the value of the token that covers it: (rows, L) -> (rows, height, width)."""
     grid, (height, width) = call.grid, call.size
-    tokens = values[:, : grid.height * grid.width].unflatten(1, (1, grid.height, grid.width))
+    tokens = values[:, grid.before :].unflatten(1, (1, grid.height, grid.width))
     padded = height + grid.padding[0], width + grid.padding[1]
     return F.interpolate(tokens, padded, mode="nearest-exact")[:, 0, :height, :width]
 

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from test_diffusers import randomise
 from torch import Tensor
 
-from image_prompt.nodes.applying.hosts.flux import DoubleBlockPatch
+from image_prompt.nodes.applying.hosts.flux import BlockPatch
 from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 
@@ -289,21 +289,21 @@ def test_the_tokens_of_a_reference_latent_are_left_alone(model, adapter, feature
     for cond in conds:
         cond[0][1]["reference_latents"] = [torch.randn(1, 16, 4, 6)]
     changes = []
-    call, block = DoubleBlockPatch.__call__, DoubleBlockPatch._block
+    call, block = BlockPatch.__call__, BlockPatch._block
 
-    def spy(patch: DoubleBlockPatch, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+    def spy(patch: BlockPatch, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
         seen = []
 
-        def keep(*given: Any) -> dict[str, Any]:
-            seen.append({key: value.clone() for key, value in block(*given).items()})
+        def keep(*given: Any, **patches: Any) -> dict[str, Any]:
+            seen.append({key: value.clone() for key, value in block(*given, **patches).items()})
             return {key: value.clone() for key, value in seen[0].items()}
 
-        monkeypatch.setattr(DoubleBlockPatch, "_block", keep)
+        monkeypatch.setattr(BlockPatch, "_block", keep)
         out = call(patch, args, extra)
         changes.append((out["img"] - seen[0]["img"]).abs().amax((0, 2)))
         return out
 
-    monkeypatch.setattr(DoubleBlockPatch, "__call__", spy)
+    monkeypatch.setattr(BlockPatch, "__call__", spy)
     sample(apply(model, adapter, features), steps=1, conds=conds)
     assert len(changes) == 19
     assert all(change[:16].min() > 1e-3 and change[16:].shape == (6,) and not change[16:].any() for change in changes)

@@ -1,20 +1,27 @@
-"""IP-Adapter on Flux.1, through `patches_replace["dit"]`: after a double block, with the query of its picture tokens.
+"""IP-Adapter on Flux.1, Chroma and Chroma Radiance, through `patches_replace["dit"]`, with the query of a block.
 
-    picture tokens = double block(...) + weight * attend(q, K_image, V_image)
+The query is that before its rotary embedding. Adapters act in one of two places of a block:
 
-The formula is that of XLabs-AI/x-flux: no gate, no output projection, and the query before its rotary embedding.
+    "attention": attention = attend(q, K, V) + weight * attend(q, K_image, V_image), before the output projection
+    "block": picture tokens = block(...) + weight * attend(q, K_image, V_image), without gate and output projection
 
-Letters: B rows of a call, L tokens of the picture, I inner width, H heads, D = I / H.
+A double block keeps the picture's tokens apart from those of the text, and they alone change. In the attention of a
+single block all tokens do, those of the text too. Sources: XLabs-AI/x-flux, Shakker-Labs/ComfyUI-IPAdapter-Flux.
+
+Letters: B rows of a call, L tokens of text and picture, I inner width, H heads, D = I / H.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
+import comfy.ldm.chroma.model
 import comfy.ldm.flux.model
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ....ip_adapter import BASE_MODELS, Block
+from ....ip_adapter import BASE_MODELS, Acts, Block
+from ....ip_adapter.families.kinds import Kind
 from ..image_prompt import Part, Site
 from ..masks import Grid
 from ..sampling import CALLED
@@ -34,77 +41,136 @@ class Flux:
 
     def base_model(self, model: ModelPatcher) -> str:
         """The name of the model, by the widths of its text inputs: a Flux with fewer blocks is a Flux too."""
-        flux = _flux(model)
-        if flux is None:
+        transformer = _transformer(model)
+        if transformer is None:
             return ""
-        sizes = flux.params.context_in_dim, flux.params.vec_in_dim
+        is_chroma = isinstance(transformer, comfy.ldm.chroma.model.Chroma)  # its class has a width that it does not use
+        sizes = transformer.params.context_in_dim, 0 if is_chroma else transformer.params.vec_in_dim
         known = {(base.context_width, base.vector_width): base.name for base in BASE_MODELS if base.host == self.name}
         kind = type(model.model.model_config).__name__
         return known.get(sizes) or IN_WORDS.get(kind, kind)
 
     def sites(self, model: ModelPatcher) -> list[Site]:
-        flux = _flux(model)
-        blocks = cast(Iterable[Any], [] if flux is None else flux.double_blocks)
+        transformer = _transformer(model)
+        if transformer is None:
+            return []
+        blocks: dict[Kind, Any] = {"double": transformer.double_blocks, "single": transformer.single_blocks}
         return [
-            Site(Block("double", index, 0, block.hidden_size), block.num_heads, "block")
-            for index, block in enumerate(blocks)
+            Site(Block(kind, index, 0, block.hidden_size), block.num_heads, acts, transformer.patch_size)
+            for kind, some in blocks.items()
+            for index, block in enumerate(some)
+            for acts in PATCHES
         ]
 
     def join(self, model: ModelPatcher, parts: Mapping[Site, Sequence[Part]], *, carries: bool = False) -> None:
-        slots = model.model_options["transformer_options"].get("patches_replace", {}).get("dit", {})
         for site, some in parts.items():
-            slot = ("double_block", site.block.index)
-            patch = DoubleBlockPatch.over(slots.get(slot), site, some, carries)
+            slots = model.model_options["transformer_options"].get("patches_replace", {}).get("dit", {})
+            slot = (f"{site.block.kind}_block", site.block.index)
+            patch = PATCHES[site.acts].over(slots.get(slot), site, some, carries)
             model.set_model_patch_replace(patch, "dit", *slot)
 
 
-def _flux(model: ModelPatcher) -> comfy.ldm.flux.model.Flux | None:
+def _transformer(model: ModelPatcher) -> comfy.ldm.flux.model.Flux | comfy.ldm.chroma.model.Chroma | None:
     found = model.get_model_object("diffusion_model")
     found = getattr(found, "_orig_mod", found)  # torch.compile puts that in
-    return found if isinstance(found, comfy.ldm.flux.model.Flux) else None
+    return found if isinstance(found, comfy.ldm.flux.model.Flux | comfy.ldm.chroma.model.Chroma) else None
 
 
-class DoubleBlockPatch(SitePatch):
-    """The double block, or the patch that was in its place, plus the attention to image prompts."""
+class Query:
+    """A patch for `attn1_patch` in one call of one block, which notes the query as other nodes leave it.
 
-    def __call__(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
-        options = args["transformer_options"]
-        if not self.joint.is_acting(options):
-            return self._block(args, extra)
-        query = PictureQuery()
-        patches = options.get("patches", {})
-        patches = {**patches, "attn1_patch": [*patches.get("attn1_patch", ()), query]}  # those of this call alone
-        out = self._block({**args, "transformer_options": {**options, "patches": patches}}, extra)
-        if query.found is None:  # another node skips the block
-            return out
-        grid = _grid(options)
-        count = grid.height * grid.width  # the tokens of Kontext's pictures follow
-        picture = out["img"]
-        whole = count == picture.shape[1]
-        own = picture.contiguous() if whole else picture[:, :count].contiguous()
-        self.joint.add(query.found[:, :count].to(picture.dtype), own, options, grid, options[CALLED])
-        return {**out, "img": own if whole else torch.cat((own, picture[:, count:]), 1)}
-
-    def _block(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
-        return extra["original_block"](args) if self.previous is None else self.previous(args, extra)
-
-
-class PictureQuery:
-    """A patch for `attn1_patch` in one call of one block, which notes the picture's query, (B, L, H, D)."""
+    found: (B, L, H, D), a view; None: another node skips the block
+    text: how many tokens of text come before those of the picture
+    """
 
     def __init__(self) -> None:
         self.found: torch.Tensor | None = None
+        self.text = 0
 
     def __call__(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, extra_options: dict[str, Any], **_: Any
     ) -> dict[str, Any]:
-        start, end = extra_options["img_slice"]
-        self.found = q[:, :, start:end].transpose(1, 2)  # a view of (B, H, tokens of text and picture, D)
+        self.text, _end = extra_options["img_slice"]
+        self.found = q.transpose(1, 2)
         return {}
 
 
-def _grid(options: dict[str, Any]) -> Grid:
-    """The grid of the picture's tokens, of 2x2 latent pixels each."""
-    height, width = options[CALLED][-2:]
-    padding = height % 2, width % 2
-    return Grid((height + padding[0]) // 2, (width + padding[1]) // 2, padding)
+class FluxPatch(SitePatch):
+    """A block, or the patch that was in its place, plus the attention to image prompts."""
+
+    def __call__(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+        if self.joint.is_acting(args["transformer_options"]):
+            return self._acting(args, extra)
+        return self._block(args, extra)
+
+    def _acting(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+        """What it gives in a step in which image prompts act."""
+        raise NotImplementedError
+
+    def _block(self, args: dict[str, Any], extra: dict[str, Any], **patches: Any) -> dict[str, Any]:
+        """The block without the image prompts. patches: one of each kind, for this call alone"""
+        options = args["transformer_options"]
+        known = options.get("patches", {})
+        known = known | {kind: [*known.get(kind, ()), patch] for kind, patch in patches.items()}
+        args = {**args, "transformer_options": {**options, "patches": known}} if patches else args
+        return extra["original_block"](args) if self.previous is None else self.previous(args, extra)
+
+    def _add(self, query: Query, out: torch.Tensor, options: dict[str, Any], first: int, before: int) -> None:
+        """Add the attention to image prompts to (B, L, I) in place, of which the tokens of other pictures may be last.
+
+        first: where in the query the tokens begin
+        before: how many of them are of text
+        """
+        grid = _grid(options[CALLED], self.joint.site.patch_size, before)
+        count = grid.before + grid.height * grid.width  # the tokens of Kontext's pictures follow
+        assert query.found is not None
+        q = query.found[:, first : first + count].to(out.dtype)
+        self.joint.add(q, out[:, :count], options, grid, options[CALLED])
+
+    @property
+    def is_single(self) -> bool:
+        return self.joint.site.block.kind == "single"
+
+
+class AttentionPatch(FluxPatch):
+    """Adds to the result of the attention, before the block's output projection."""
+
+    def _acting(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+        query = Query()
+        return self._block(args, extra, attn1_patch=query, attn1_output_patch=partial(self._added, query))
+
+    def _added(self, query: Query, out: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+        out = _safe(out, options)
+        first = 0 if self.is_single else query.text
+        self._add(query, out[:, first:], options, first, query.text - first)
+        return out
+
+
+class BlockPatch(FluxPatch):
+    """Adds to the picture's tokens after the block."""
+
+    def _acting(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+        query = Query()
+        out = self._block(args, extra, attn1_patch=query)
+        if query.found is not None:
+            tokens = out["img"][:, query.text :] if self.is_single else out["img"]
+            self._add(query, tokens, args["transformer_options"], query.text, 0)
+        return out
+
+
+PATCHES: Mapping[Acts, type[FluxPatch]] = {"attention": AttentionPatch, "block": BlockPatch}
+
+
+def _safe(out: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+    """The result of an attention that may be written to: what other nodes return is theirs."""
+    ours = len(options["patches"]["attn1_output_patch"]) == 1 and "optimized_attention_override" not in options
+    if ours and out.stride(-1) == 1 and not out.requires_grad:
+        return out
+    return out.clone(memory_format=torch.contiguous_format)
+
+
+def _grid(latent: Sequence[int], patch_size: int, before: int) -> Grid:
+    """The grid of the picture's tokens on a latent of this shape, which is padded as the model does it."""
+    height, width = latent[-2:]
+    padding = -height % patch_size, -width % patch_size
+    return Grid((height + padding[0]) // patch_size, (width + padding[1]) // patch_size, padding, before)

@@ -48,13 +48,18 @@ class SitePatch:
         self.previous = previous  # None, a patch of this kind, a function, or an object that may have `to` and so on
 
     @classmethod
-    def over(cls: type[Patch], previous: Any, site: Site, parts: Sequence[Part], carries: bool) -> Patch:
-        """A patch over the previous one, or together with it: one patch for several image prompts is faster."""
+    def over(cls, previous: Any, site: Site, parts: Sequence[Part], carries: bool) -> "SitePatch":
+        """A patch over the previous one, or together with it: one patch for several image prompts is faster.
+
+        A patch for another place in the block stays above: all prompts of one place read the same, in any order.
+        """
         below = previous
+        if isinstance(previous, SitePatch) and previous.joint.site != site:
+            return previous._with(cls.over(previous.previous, site, parts, carries))
         if isinstance(previous, cls) and previous.is_open:
             parts, below = [*previous.joint.parts, *parts], previous.previous
             carries = carries or previous.joint.carries
-        return cls(Joint(site, parts, carries=carries and not carried_below(below)), below)
+        return cls(Joint(site, parts, carries=carries and not carried_below(below, site)), below)
 
     @property
     def is_open(self) -> bool:
@@ -83,9 +88,11 @@ class SitePatch:
         return patch
 
 
-def carried_below(patch: Any) -> bool:
-    """Whether a patch, or one below it, acts for conditions already: what they carry must act once."""
-    return isinstance(patch, SitePatch) and (patch.joint.carries or carried_below(patch.previous))
+def carried_below(patch: Any, site: Site) -> bool:
+    """Whether a patch, or one below it, acts for conditions at a site already: what they carry must act once."""
+    if not isinstance(patch, SitePatch):
+        return False
+    return patch.joint.carries and patch.joint.site == site or carried_below(patch.previous, site)
 
 
 def give_own_patches(_: ModelPatcher, clone: ModelPatcher) -> None:
