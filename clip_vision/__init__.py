@@ -8,21 +8,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .checkpoint import describe, load_encoder
     from .combining import COMBINE_BY_NUMBERS, COMBINE_METHODS, COMBINE_ROWS, combine
     from .config import VisionConfig
     from .dtypes import best_dtype
     from .encoding import encode, encode_pixels
-    from .export import to_published, to_transformers
     from .features import FEATURES, VisionFeatures
-    from .from_file import load
-    from .masking import clear_outside, crop_to_mask, mask_box
-    from .model import VisionEncoder
-    from .packing import pack_weights, unpack_weights
-    from .preprocessing import CROPS, fit, preprocess
-    from .presets import PRESETS, Preset
-    from .saved import SavedFeatures, load_features, save_features
-    from .tiling import Box, cut_tiles, tile_boxes
+    from .files.checkpoint import describe, load_encoder
+    from .files.export import to_published, to_transformers
+    from .files.from_file import load
+    from .files.presets import PRESETS, Preset
+    from .network.model import VisionEncoder
+    from .network.packing import pack_weights, unpack_weights
+    from .pictures.masking import clear_outside, crop_to_mask, mask_box
+    from .pictures.preprocessing import CROPS, fit, preprocess
+    from .pictures.tiling import Box, cut_tiles, tile_boxes
+    from .saving.saved import SavedFeatures, load_features, save_features
 
 __all__ = [
     "COMBINE_BY_NUMBERS",
@@ -60,21 +60,21 @@ __all__ = [
 ]
 
 EXPORTS = {  # module -> its names that the package gives
-    "checkpoint": ("describe", "load_encoder"),
     "combining": ("COMBINE_BY_NUMBERS", "COMBINE_METHODS", "COMBINE_ROWS", "combine"),
     "config": ("VisionConfig",),
     "dtypes": ("best_dtype",),
     "encoding": ("encode", "encode_pixels"),
-    "export": ("to_published", "to_transformers"),
     "features": ("FEATURES", "VisionFeatures"),
-    "from_file": ("load",),
-    "masking": ("clear_outside", "crop_to_mask", "mask_box"),
-    "model": ("VisionEncoder",),
-    "packing": ("pack_weights", "unpack_weights"),
-    "preprocessing": ("CROPS", "fit", "preprocess"),
-    "presets": ("PRESETS", "Preset"),
-    "tiling": ("Box", "cut_tiles", "tile_boxes"),
-    "saved": ("SavedFeatures", "load_features", "save_features"),
+    "files.checkpoint": ("describe", "load_encoder"),
+    "files.export": ("to_published", "to_transformers"),
+    "files.from_file": ("load",),
+    "files.presets": ("PRESETS", "Preset"),
+    "network.model": ("VisionEncoder",),
+    "network.packing": ("pack_weights", "unpack_weights"),
+    "pictures.masking": ("clear_outside", "crop_to_mask", "mask_box"),
+    "pictures.preprocessing": ("CROPS", "fit", "preprocess"),
+    "pictures.tiling": ("Box", "cut_tiles", "tile_boxes"),
+    "saving.saved": ("SavedFeatures", "load_features", "save_features"),
 }
 _HOMES = {name: module for module, names in EXPORTS.items() for name in names}
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from .config import Rgb
 from .features import VisionFeatures, concatenate
-from .images import Pictures
-from .model import VisionEncoder
-from .preprocessing import BLACK, preprocess
+from .network.model import VisionEncoder
+from .pictures.images import Pictures
+from .pictures.preprocessing import BLACK, preprocess
 
 CHUNK = 8
 GPU_TOKENS = 8192  # in a chunk on a GPU at most: those of 8 pictures of 512 pixels with patches of 16

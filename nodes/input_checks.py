@@ -14,7 +14,7 @@ from comfy.clip_vision import Output
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 
-from ..clip_vision.images import CHANNELS
+from ..clip_vision.pictures.images import CHANNELS
 from ..ip_adapter import APPLIED_TO
 from .encoding.features import FIELDS
 

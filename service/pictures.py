@@ -19,8 +19,8 @@ from torch import Tensor
 
 from ..clip_vision import VisionConfig, preprocess
 from ..clip_vision.config import Rgb
-from ..clip_vision.images import Picture, Pictures, check_background, to_rgb
-from ..clip_vision.preprocessing import BLACK, check_crop
+from ..clip_vision.pictures.images import Picture, Pictures, check_background, to_rgb
+from ..clip_vision.pictures.preprocessing import BLACK, check_crop
 from .feature_cache import digest
 
 REMEMBERED = 20_000  # hashes

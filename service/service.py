@@ -19,8 +19,8 @@ from ..clip_vision.config import Rgb
 from ..clip_vision.dtypes import best_dtype
 from ..clip_vision.encoding import check_chunk_size
 from ..clip_vision.features import FEATURES
-from ..clip_vision.images import Picture, Pictures
-from ..clip_vision.preprocessing import BLACK, normalise
+from ..clip_vision.pictures.images import Picture, Pictures
+from ..clip_vision.pictures.preprocessing import BLACK, normalise
 from ..ip_adapter import Features, IPAdapter, Reads
 from ..ip_adapter import load as load_adapter
 from ..model_files.find import Folders, NotFound

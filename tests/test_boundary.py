@@ -18,9 +18,9 @@ ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors"}
 READERS = (  # what opens files, or writes them, by `tensor_files`, or takes its words for devices and dtypes
     "model_files/",
     "clip_vision/features.py",
-    "clip_vision/from_file.py",
-    "clip_vision/old_embeds.py",
-    "clip_vision/saved.py",
+    "clip_vision/files/from_file.py",
+    "clip_vision/saving/old_embeds.py",
+    "clip_vision/saving/saved.py",
     "ip_adapter/from_file.py",
 )
 BELOW = {"service": ("tensor_files", "clip_vision", "ip_adapter", "model_files")}  # it joins the others
@@ -35,7 +35,7 @@ MORE = {  # four files ask the cores what a file is, what it is called and wheth
     "model_files/cli/verify/adapter.py": {"....ip_adapter"},
     "model_files/cli/migrate.py": {"...migration"},
     "model_files/folders/extra_paths.py": {"yaml"},
-    "clip_vision/images.py": {"PIL"},
+    "clip_vision/pictures/images.py": {"PIL"},
     **{f"faces/{name}.py": {"PIL", "numpy"} for name in ("alignment", "drawing")},
     **{f"faces/{name}.py": {"numpy"} for name in ("analyser", "detection", "face", "recognition", "sampling")},
     "tensor_files/weights.py": {"numpy"},

@@ -341,7 +341,7 @@ SHIPPED = [
     "LICENSE",
     "README.md",
     "pyproject.toml",
-    "clip_vision/model.py",
+    "clip_vision/network/model.py",
     "ip_adapter/families/family.py",
     "model_files/catalogue/catalogue.json",
     "model_files/cli/command.py",

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ...clip_vision import PRESETS, VisionConfig, describe
-from ...clip_vision.key_names import LAYOUTS
-from ...clip_vision.model import lack
+from ...clip_vision.files.key_names import LAYOUTS
+from ...clip_vision.network.model import lack
 from ...ip_adapter import BASE_MODELS, ENCODERS, ForeignFile, encoder_name, load_adapter
 from ...ip_adapter.containers import PREFIXES
 from ...ip_adapter.families import Family

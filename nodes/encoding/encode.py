@@ -8,8 +8,8 @@ from comfy.clip_vision import Output
 from comfy_api.latest import io
 
 from ...clip_vision import COMBINE_METHODS, COMBINE_ROWS
-from ...clip_vision.masking import MARGIN
-from ...clip_vision.tiling import ALONG
+from ...clip_vision.pictures.masking import MARGIN
+from ...clip_vision.pictures.tiling import ALONG
 from .. import input_checks
 from ..activity import count, timed
 from ..loading.adapter import ImagePromptAdapter

@@ -29,7 +29,7 @@ from ...clip_vision import (
     to_published,
     unpack_weights,
 )
-from ...clip_vision.preprocessing import normalise
+from ...clip_vision.pictures.preprocessing import normalise
 from ...service import CHUNKS, FeatureCache, digest, encode_once, with_less_memory
 from ...tensor_files import read_from
 from ...tensor_files.placement import DTYPES

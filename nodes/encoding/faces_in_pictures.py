@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...clip_vision.images import to_rgb
-from ...clip_vision.preprocessing import BLACK
+from ...clip_vision.pictures.images import to_rgb
+from ...clip_vision.pictures.preprocessing import BLACK
 from ...faces import SIZES, Face, align, crop_box
 from .face_finder import FaceFinder, Picture
 

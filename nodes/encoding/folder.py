@@ -14,7 +14,7 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ...clip_vision.tiling import ALONG
+from ...clip_vision.pictures.tiling import ALONG
 from .. import activity, input_checks
 from ..folders import digest, file_state
 from ..sockets import CATEGORY, AdapterInput

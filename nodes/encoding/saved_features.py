@@ -11,7 +11,7 @@ import torch
 from comfy.clip_vision import Output
 
 from ...clip_vision import SavedFeatures, VisionFeatures, load_features, save_features
-from ...clip_vision.saved import SUFFIX
+from ...clip_vision.saving.saved import SUFFIX
 from ...model_files.folders import numbered_names
 from ...tensor_files.writing import NameTaken
 from ..folders import FEATURES_FOLDER, digest, file_state, model_names, names_below

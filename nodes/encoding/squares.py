@@ -8,9 +8,9 @@ from comfy_api.latest import io
 
 from ...clip_vision import CROPS, clear_outside, crop_to_mask, cut_tiles, fit
 from ...clip_vision.config import Rgb
-from ...clip_vision.images import Pictures
-from ...clip_vision.masking import MARGIN
-from ...clip_vision.tiling import ALONG, MOST_ALONG
+from ...clip_vision.pictures.images import Pictures
+from ...clip_vision.pictures.masking import MARGIN
+from ...clip_vision.pictures.tiling import ALONG, MOST_ALONG
 from .. import input_checks
 from .encoder import Encoder
 

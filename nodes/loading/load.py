@@ -7,7 +7,7 @@ from functools import partial
 from comfy_api.latest import io
 
 from ...clip_vision import PRESETS
-from ...clip_vision.resolution import LARGEST, WrongSize
+from ...clip_vision.network.resolution import LARGEST, WrongSize
 from ...ip_adapter import FAMILIES, alike
 from ...tensor_files import PassingTrouble, placement
 from .. import input_checks

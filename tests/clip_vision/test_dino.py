@@ -21,10 +21,10 @@ from image_prompt.clip_vision import (
     encode_pixels,
     load_encoder,
     pack_weights,
-    packing,
     to_published,
     to_transformers,
 )
+from image_prompt.clip_vision.network import packing
 
 DEPTH, HEADS, REGISTERS = 3, 4, 4
 WANT = ("cls", "patches", "penultimate", "last")

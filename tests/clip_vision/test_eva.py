@@ -7,7 +7,8 @@ import witness
 from timm.models.eva import Eva
 from witness import ROWS
 
-from image_prompt.clip_vision import encode_pixels, load_encoder, pack_weights, packing, to_published, to_transformers
+from image_prompt.clip_vision import encode_pixels, load_encoder, pack_weights, to_published, to_transformers
+from image_prompt.clip_vision.network import packing
 
 ROW = ROWS["EVA02-CLIP-L-336"]
 DEPTH, HEADS = 3, 4

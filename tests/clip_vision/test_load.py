@@ -6,7 +6,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from image_prompt.clip_vision import best_dtype, load, load_encoder, packing
+from image_prompt.clip_vision import best_dtype, load, load_encoder
+from image_prompt.clip_vision.network import packing
 from image_prompt.devtools import published
 from image_prompt.devtools.stages import ROOT
 

@@ -8,7 +8,8 @@ import torch
 import witness
 from witness import ROWS
 
-from image_prompt.clip_vision import load_encoder, pack_weights, packing, to_transformers, unpack_weights
+from image_prompt.clip_vision import load_encoder, pack_weights, to_transformers, unpack_weights
+from image_prompt.clip_vision.network import packing
 
 WANT = ("image_embeds", "penultimate", "last")
 

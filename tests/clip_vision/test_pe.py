@@ -11,7 +11,8 @@ import witness
 from timm.layers import LayerNorm
 from timm.models.eva import Eva, checkpoint_filter_fn
 
-from image_prompt.clip_vision import describe, load_encoder, pack_weights, packing, to_published, to_transformers
+from image_prompt.clip_vision import describe, load_encoder, pack_weights, to_published, to_transformers
+from image_prompt.clip_vision.network import packing
 
 DEPTH, HEADS = 3, 4
 WANT = ("image_embeds", "pooled", "patches", "penultimate", "last")

@@ -10,7 +10,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from image_prompt.clip_vision import CROPS, fit, preprocess
-from image_prompt.clip_vision.resample import resize
+from image_prompt.clip_vision.pictures.resample import resize
 
 SIZES = [
     (224, 224),

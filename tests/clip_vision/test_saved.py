@@ -17,8 +17,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from image_prompt.clip_vision import VisionFeatures, load_features, save_features
-from image_prompt.clip_vision.saved import FORMAT
-from image_prompt.clip_vision.saved_checks import by_name
+from image_prompt.clip_vision.saving.saved import FORMAT
+from image_prompt.clip_vision.saving.saved_checks import by_name
 from image_prompt.tensor_files.writing import NameTaken
 
 G = torch.Generator().manual_seed(5)

@@ -25,7 +25,8 @@ from transformers import (
     SiglipVisionModel,
 )
 
-from image_prompt.clip_vision import encode_pixels, load_encoder, packing
+from image_prompt.clip_vision import encode_pixels, load_encoder
+from image_prompt.clip_vision.network import packing
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.encoder import ImageEncoder, known_features
 from image_prompt.nodes.loading import load

@@ -14,8 +14,9 @@ import tiny
 import torch
 from PIL import ExifTags, Image
 
-from image_prompt.clip_vision import encode_pixels, preprocessing, tiling
-from image_prompt.clip_vision.images import to_rgb
+from image_prompt.clip_vision import encode_pixels
+from image_prompt.clip_vision.pictures import preprocessing, tiling
+from image_prompt.clip_vision.pictures.images import to_rgb
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 from image_prompt.nodes.encoding.encoder import known_features
 from image_prompt.nodes.encoding.folder import EncodeFolder, folders

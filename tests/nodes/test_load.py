@@ -108,7 +108,7 @@ def test_an_encoder_is_known_by_its_folder(folders, folder, activation, monkeypa
     file = {key: tensor.new_zeros(1, device="cpu").half().expand(tensor.shape) for key, tensor in meta.items()}
     (folders / "clip_vision" / name).touch()
     read = Weights(file, {}, lambda key, dtype: file[key].to(dtype))
-    module = importlib.import_module("image_prompt.clip_vision.from_file")
+    module = importlib.import_module("image_prompt.clip_vision.files.from_file")
     monkeypatch.setattr(module, "named_weights", lambda *_: nullcontext(read))
     encoder = LoadImageEncoder.execute(name, dtype="fp16").args[0]
     assert encoder.model.config.activation == activation

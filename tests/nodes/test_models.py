@@ -14,7 +14,7 @@ from nodes import LoraLoaderModelOnly
 from own_files import OWN, put_adapter, put_catalogue, put_encoder, put_face_lora
 from safetensors.torch import save_file
 
-from image_prompt.clip_vision.packing import PackedLinear
+from image_prompt.clip_vision.network.packing import PackedLinear
 from image_prompt.devtools import published
 from image_prompt.model_files.environment import parts as environment
 from image_prompt.model_files.index import background_passes, index_cache

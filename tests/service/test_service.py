@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from image_prompt import clip_vision, ip_adapter
-from image_prompt.clip_vision.images import to_rgb
+from image_prompt.clip_vision.pictures.images import to_rgb
 from image_prompt.devtools.stages import ROOT
 from image_prompt.model_files import ModelFolders, NotFound
 from image_prompt.model_files.folders import model_folders, search_paths

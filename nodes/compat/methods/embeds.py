@@ -8,7 +8,7 @@ import folder_paths
 import torch
 
 from ....clip_vision import VisionFeatures
-from ....clip_vision.old_embeds import is_pair
+from ....clip_vision.saving.old_embeds import is_pair
 from ....tensor_files.writing import NameTaken, new_file
 from ... import input_checks
 from ...encoding import saved_features

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ..tensor_files.weights import Weights
-from .features import VisionFeatures
+from ...tensor_files.weights import Weights
+from ..features import VisionFeatures
 from .saved_checks import check_features, check_layout
 
 POSITIONS = (257, 577)  # N of the encoders that IPAdapter Plus knows

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Union, cast
 import torch
 from torch import Tensor
 
-from .config import Rgb
+from ..config import Rgb
 
 if TYPE_CHECKING:  # for annotations alone: neither package is needed until a picture of its kind is given
     import numpy.typing as npt

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .config import Kind, Rgb, VisionConfig
+from ..config import Kind, Rgb, VisionConfig
 
 OPENAI_MEAN: Rgb = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD: Rgb = (0.26862954, 0.26130258, 0.27577711)

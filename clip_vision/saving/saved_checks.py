@@ -7,7 +7,7 @@ from typing import cast
 
 from torch import Tensor
 
-from .features import FEATURES, OTHERS, VisionFeatures
+from ..features import FEATURES, OTHERS, VisionFeatures
 
 RANKS = {**dict.fromkeys(FEATURES, 3), "image_embeds": 2, "cls": 2, "pooled": 2, **OTHERS}  # (B, D) or (B, N, W)
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from .config import Kind
+from ..config import Kind
 
 Rules = tuple[tuple[str, str], ...]
 

@@ -20,11 +20,11 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from ..tensor_files import PassingTrouble, UnusableFile, printable
-from ..tensor_files.weights import Weights, checked_path, named_weights
-from ..tensor_files.writing import write_tensors
-from .features import FEATURES, OTHERS, VisionFeatures
-from .images import Pictures
+from ...tensor_files import PassingTrouble, UnusableFile, printable
+from ...tensor_files.weights import Weights, checked_path, named_weights
+from ...tensor_files.writing import write_tensors
+from ..features import FEATURES, OTHERS, VisionFeatures
+from ..pictures.images import Pictures
 from .old_embeds import read_old
 from .saved_checks import RANKS, by_name, check_features, check_layout, rank
 from .sources import is_thumbnail, pixel_digests, thumbnail, unpacked

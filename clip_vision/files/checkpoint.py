@@ -12,12 +12,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from .config import TRAITS, Kind, VisionConfig
+from ..config import TRAITS, Kind, VisionConfig
+from ..network.layers import Ops
+from ..network.model import VisionEncoder
+from ..network.packing import expect_packed
+from ..network.resolution import at_size, stretched
 from .description import DESCRIPTION, described
 from .key_names import Layout, recognise, rename, transformers_name
-from .layers import Ops
-from .model import VisionEncoder
-from .packing import expect_packed
 from .presets import (
     COLORS,
     DEFAULT_ACTIVATION,
@@ -28,7 +29,6 @@ from .presets import (
     find_preset,
     log_guess,
 )
-from .resolution import at_size, stretched
 
 OPENAI_ARCHIVE = "context_length"  # only the original OpenAI files carry this number
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .config import VisionConfig
+from ..config import VisionConfig
 
 LARGEST = 2048  # pixels; an encoder with patches of 14 makes 21,000 tokens of so many
 

@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from .config import Rgb
-from .layers import ACTIVATIONS
+from ..config import Rgb
+from ..network.layers import ACTIVATIONS
 
 DESCRIPTION = "vision_config"  # key of the file's metadata
 

@@ -8,12 +8,12 @@ from functools import partial
 import torch
 from torch import nn
 
-from ..tensor_files.placement import AUTO, find_device, find_dtype
-from ..tensor_files.weights import checked_path, named_weights
+from ...tensor_files.placement import AUTO, find_device, find_dtype
+from ...tensor_files.weights import checked_path, named_weights
+from ..dtypes import best_dtype
+from ..network.layers import Ops
+from ..network.model import VisionEncoder
 from .checkpoint import load_encoder
-from .dtypes import best_dtype
-from .layers import Ops
-from .model import VisionEncoder
 
 
 def load(

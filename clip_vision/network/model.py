@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import VisionConfig
-from .features import FEATURES, VisionFeatures
+from ..config import VisionConfig
+from ..features import FEATURES, VisionFeatures
 from .layers import Attention, GatedMlp, Layer, Mlp, Ops, PoolingHead, ScaledLayer
 from .rotary import RotaryAttention
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import VisionConfig
+from ..config import VisionConfig
 from .layers import Ops
 
 SLOWEST = 10000.0  # the wave lengths of the angles lie between 1 and this

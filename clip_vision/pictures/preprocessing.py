@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .config import Rgb
+from ..config import Rgb
 from .images import Pictures, to_rgb
 from .resample import resize
 

@@ -11,9 +11,9 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from .images import Pictures, from_png, to_png, to_rgb
-from .preprocessing import BLACK
-from .resample import resize
+from ..pictures.images import Pictures, from_png, to_png, to_rgb
+from ..pictures.preprocessing import BLACK
+from ..pictures.resample import resize
 
 LONG_SIDE = 128  # pixels
 LARGEST = 512  # pixels along the longer side of a thumbnail that is read

@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-from .config import Rgb
+from ..config import Rgb
 from .images import Pictures, to_rgb
 from .preprocessing import BLACK
 

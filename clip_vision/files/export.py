@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .config import Kind
+from ..config import Kind
+from ..network.model import VisionEncoder
 from .key_names import transformers_name
-from .model import VisionEncoder
 
 
 def to_transformers(encoder: VisionEncoder) -> dict[str, Tensor]:

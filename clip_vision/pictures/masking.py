@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from .config import Rgb
+from ..config import Rgb
 from .images import Pictures, on_background, to_rgb
 from .preprocessing import BLACK
 from .tiling import Box

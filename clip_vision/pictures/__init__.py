@@ -1,0 +1,1 @@
+"""Pictures as an encoder sees them: read, cut, masked, resized, normalised."""

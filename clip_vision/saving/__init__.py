@@ -1,0 +1,1 @@
+"""Features of pictures in files, with what is kept of the pictures."""
