@@ -24,9 +24,10 @@ READERS = (  # what opens files, or writes them, by `tensor_files`, or takes its
     "ip_adapter/from_file.py",
 )
 BELOW = {"service": ("tensor_files", "clip_vision", "ip_adapter", "model_files")}  # it joins the others
-MORE = {  # four files ask the cores what a file is, what it is called and whether it is applied; two compute with
+MORE = {  # five files ask the cores what a file is, what it is called and whether it is applied; two compute with
     # them, to compare; one rewrites workflows; one reads ComfyUI's configuration; one opens given pictures; one lets
     # torch read numbers of numpy
+    "model_files/catalogue/works_on.py": {"...ip_adapter"},
     "model_files/index/encoders.py": {"...clip_vision", "...ip_adapter"},
     "model_files/index/identification.py": {"...clip_vision", "...ip_adapter"},
     "model_files/matching/support.py": {"...ip_adapter"},
