@@ -16,7 +16,7 @@ from .few_tokens import SCORES, SequenceKeys, Weighted, sequence_keys, softmax_b
 
 PART = 512  # latent tokens
 JOINED = {torch.float32: 15, torch.bfloat16: 32}  # prompts of up to this many image tokens are computed as one
-MOST = {torch.float32: 128, torch.bfloat16: 32}  # for prompts of more image tokens, the fused kernel is faster
+MOST = {torch.float32: 128, torch.bfloat16: 32}  # for prompts of more, the fused kernel is faster
 
 
 def apart_steps(q: Tensor, attended: Sequence[Attended], heads: int) -> list[Step]:
@@ -35,17 +35,18 @@ class OneRow:
 
     def __call__(self, q: Tensor, out: Tensor, weights: Weights) -> None:
         value, mask, weight = self.weighted.at(weights)
+        key = self.keys.key.contiguous()  # products in bf16 copy what is not, and take longer with a factor
+        value = torch.mul(value, weight, out=torch.empty_like(value, memory_format=torch.contiguous_format))
         row = self.keys.rows.start
         q, out = q[row].transpose(0, 1), by_head(out[row], self.heads)  # (H, L, D)
         for start in range(0, q.shape[1], PART):
             part = slice(start, start + PART)
-            shares = self._shares(q[:, part], None if mask is None else mask[:, part])
-            out[:, part].baddbmm_(shares, value, alpha=weight)
+            out[:, part].baddbmm_(self._shares(q[:, part], key, None if mask is None else mask[:, part]), value)
 
-    def _shares(self, q: Tensor, mask: Tensor | None) -> Tensor:
+    def _shares(self, q: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
         """How much of each image token the latent tokens take, (H, N, T)."""
-        keys = self.keys
-        if max(keys.tokens) <= JOINED[q.dtype]:
-            return softmax_by_prompt(SCORES[q.dtype](q, keys.key), keys.tokens, mask).mT
-        shares = torch.bmm(q, keys.key.mT).softmax(-1)  # long enough to vectorise
+        tokens = self.keys.tokens
+        if max(tokens) <= JOINED[q.dtype]:
+            return softmax_by_prompt(SCORES[q.dtype](q, key), tokens, mask).mT
+        shares = torch.bmm(q, key.mT).softmax(-1)  # long enough to vectorise
         return shares if mask is None else shares.mul_(mask.mT)
