@@ -13,15 +13,25 @@ reference of 48 tokens without any of it; and both with a schedule, whose weight
 
 "compat": what patches of nodes of IPAdapter_plus add, beside that of our own nodes that act in the same layers, of the
 same nodes again, and of patches in the same layers that project at every step and call ComfyUI's attention.
+
+"Flux width": the layers of adapters for Flux.1, as _flux_width.py says. With --device cuda it is the only table, and
+is measured without ComfyUI.
 """
 
+import sys
+
+import _flux_width as flux_width
 import _host as host
 
 PARSER = host.arguments(__doc__)
 PARSER.add_argument("--controls", action="store_true", help="only the table of controls")
 PARSER.add_argument("--compat", action="store_true", help="only the table of nodes of IPAdapter_plus")
+PARSER.add_argument("--flux", action="store_true", help="only the table of the width of Flux")
 PARSER.add_argument("--tokens", nargs="+", type=int, help="only these numbers of image tokens")
+flux_width.add_arguments(PARSER)
 OPTIONS = PARSER.parse_args()
+if OPTIONS.device != "cpu":
+    sys.exit(flux_width.run_alone(OPTIONS))
 host.import_comfyui(OPTIONS)
 import _unets  # noqa: E402
 
@@ -29,8 +39,10 @@ _unets.shorten_text_attention()
 host.import_pack(host.ROOT)
 
 import itertools  # noqa: E402
-from collections.abc import Callable, Sequence  # noqa: E402
+import math  # noqa: E402
+from collections.abc import Callable, Iterator, Sequence  # noqa: E402
 from dataclasses import replace  # noqa: E402
+from typing import Any  # noqa: E402
 
 import torch  # noqa: E402
 from _compat import Compared  # noqa: E402
@@ -104,7 +116,7 @@ def ours(case: Case, strengths: Sequence[Strength] = (), masks: Sequence[torch.T
     sites = [Site(Block("input", number, 0, shape[1]), shape[2]) for number, shape in enumerate(case.layers)]
     layers = {site: number for number, site in enumerate(sites)}
     parts = [
-        ImagePrompt(Kept(case, adapter), layers, strength, Place(mask)).parts()
+        ImagePrompt(kept(case, adapter), layers, strength, Place(mask)).parts()
         for adapter, strength, mask in zip(
             range(case.adapters),
             strengths or [Strength()] * case.adapters,
@@ -112,32 +124,62 @@ def ours(case: Case, strengths: Sequence[Strength] = (), masks: Sequence[torch.T
         )
     ]
     joints = [Joint(site, [each[site] for each in parts]) for site in sites]
-    latent, sampling = (case.size, case.size), ModelSamplingDiscrete()
-    sigmas = [torch.full((case.batch,), sampling.percent_to_sigma(step / STEPS)) for step in range(STEPS)]
-    steps = ((run, sigma) for run in (Run() for _ in itertools.count()) for sigma in sigmas)
+    latent = (case.size, case.size)
+    steps = evaluations(latent, case.batch, (False, True))
 
     def evaluate() -> None:
-        run, sigma = next(steps)
-        evaluation = Evaluation(run, (False, True), {}, latent, sigma, sampling)
-        options = {KEY: evaluation, "cond_or_uncond": [1, 0], "uuids": [1, 0]}
+        options = next(steps)
         for shape, joint in zip(case.layers, joints):
             joint.add(case.queries[shape], case.outs[shape], options, Grid(shape[0], shape[0]), (case.rows, 4, *latent))
 
     return evaluate
 
 
-class Kept:
-    """The keys and values of one adapter, as those that Apply prepares."""
+def on_flux(case: flux_width.Case) -> Callable[[], None]:
+    """One evaluation of our patches at the width of Flux."""
+    heads, width, side = flux_width.HEADS, flux_width.WIDTH, math.isqrt(case.picture)
+    layers = {Site(Block("double", number, 0, width), heads): number for number in range(len(case.key_values))}
+    parts = ImagePrompt(Kept({"cond": case.key_values}, [heads] * len(layers)), layers, Strength(0.5)).parts()
+    joints = [Joint(site, [part]) for site, part in parts.items()]
+    latent = (2 * side, 2 * side)
+    steps = evaluations(latent, case.batch, (False,))
 
-    def __init__(self, case: Case, adapter: int):
+    def evaluate() -> None:
+        options = next(steps)
+        for joint in joints:
+            joint.add(case.query, case.out, options, Grid(side, side), (case.batch, 16, *latent))
+
+    return evaluate
+
+
+def evaluations(latent: tuple[int, int], batch: int, negative: tuple[bool, ...]) -> Iterator[dict[str, Any]]:
+    """What patches are told in each evaluation, run after run. negative: whether each condition is negative."""
+    sampling, order = ModelSamplingDiscrete(), list(reversed(range(len(negative))))
+    sigmas = [torch.full((batch,), sampling.percent_to_sigma(step / STEPS)) for step in range(STEPS)]
+    for run in (Run() for _ in itertools.count()):
+        for sigma in sigmas:
+            evaluation = Evaluation(run, negative, {}, latent, sigma, sampling)
+            yield {KEY: evaluation, "cond_or_uncond": order, "uuids": order}
+
+
+def kept(case: Case, adapter: int) -> "Kept":
+    """The keys and values of one adapter."""
+    sides = dict(zip(("cond", "uncond"), case.key_values[2 * adapter : 2 * adapter + 2]))
+    return Kept(sides, [heads for _, _, heads in case.layers])
+
+
+class Kept:
+    """Keys and values of each layer for each side, as those that Apply prepares. heads: of each layer."""
+
+    def __init__(self, sides: dict[str, list[Any]], heads: Sequence[int]):
         self.sides = {}
-        for name, pairs in zip(("cond", "uncond"), case.key_values[2 * adapter : 2 * adapter + 2]):
+        for name, pairs in sides.items():
             key = pairs[0][0]
             self.sides[name] = Constant(
-                1, [key.shape[1]] * len(case.layers), [width for _, width, _ in case.layers], dtype=key.dtype
+                1, [key.shape[1]] * len(pairs), [key.shape[2] for key, _ in pairs], dtype=key.dtype
             )
-            for number, ((key, value), (_, _, heads)) in enumerate(zip(pairs, case.layers)):
-                for room, given in zip(self.sides[name].layer(number), (scale_key(key, heads), value)):
+            for number, ((key, value), count) in enumerate(zip(pairs, heads)):
+                for room, given in zip(self.sides[name].layer(number), (scale_key(key, count), value)):
                     room.copy_(given)
 
     def side(self, name: str) -> Constant:
@@ -244,14 +286,14 @@ def compat(budget):
 
 def main():
     budget = 2.0 if OPTIONS.quick else 4.0
-    if not (OPTIONS.controls or OPTIONS.compat):
+    tables = {"controls": controls, "compat": compat, "flux": lambda budget: flux_width.table(OPTIONS, on_flux)}
+    chosen = [name for name in tables if getattr(OPTIONS, name)]
+    if not chosen:
         by_adapters(budget)
         print()
-    if not OPTIONS.compat:
-        controls(budget)
+    for name in chosen or tables:
+        tables[name](budget)
         print()
-    if not OPTIONS.controls:
-        compat(budget)
 
 
 with torch.inference_mode():
