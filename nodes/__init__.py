@@ -16,6 +16,7 @@ from .controls.layer_weights import ImagePromptLayerWeights
 from .controls.reference import MakeReference
 from .controls.step_weights import ImagePromptStepWeights
 from .encoding.encode import CombineImagePrompts, EncodeImagePrompt
+from .encoding.encode_character import EncodeCharacterPrompt
 from .encoding.encode_face import EncodeFacePrompt
 from .encoding.folder import EncodeFolder
 from .encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
@@ -37,6 +38,7 @@ NODES: list[type[io.ComfyNode]] = [
     FaceAdapterOptions,
     EncodeImagePrompt,
     EncodeFacePrompt,
+    EncodeCharacterPrompt,
     EncodeFolder,
     CombineImagePrompts,
     SaveImagePromptFeatures,

@@ -43,7 +43,11 @@ CORE_TYPES = ("clip_vision_model", "siglip_vision_model")  # others have no hidd
 FEATURES = {field: feature for feature, field in ENCODED.items()}
 EVERY_LAYER = "all_hidden_states"  # core's field, (B, layers, N, W)
 SOME_LAYERS = "some_hidden_states"  # those of `LAYERS`, one after the other, (B, len(LAYERS) * N, W)
-LAYERS: Mapping[str, tuple[int, ...]] = {"eva": (4, 8, 12, 16, 20)}  # by kind of encoder, those that PuLID reads
+LAYERS: Mapping[str, tuple[int, ...]] = {  # by kind of encoder, those that are read together
+    "eva": (4, 8, 12, 16, 20),  # by PuLID
+    "siglip": (7, 13, 26),  # by InstantCharacter
+    "dino": (9, 19, 29),
+}
 
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -128,6 +132,11 @@ class ImageEncoder:
         picture = fit(input_checks.image(image), self.image_size, "center" if crop else "squash")
         return encode_picture(self, picture, (*self.fields, *every_layer))
 
+    @property
+    def reads_faces(self) -> bool:
+        """Whether it gives what PuLID reads of a face."""
+        return self.model.config.kind == "eva"
+
     def load(self) -> None:
         comfy.model_management.load_models_gpu([self.patcher])
         if self.load_device.type == "cpu":
@@ -165,11 +174,12 @@ class ImageEncoder:
 class CoreEncoder:
     """An image encoder that core loaded, with the parts of `ImageEncoder` that encoding uses."""
 
+    reads_faces = False
+
     def __init__(self, clip_vision: comfy.clip_vision.ClipVisionModel):
         self.model = clip_vision.model
         self.key = weakref.ref(clip_vision.model)
         self.name = ""  # core does not keep the name of what it loaded
-        self.layers = ()
         self.fields = tuple(FEATURES)
         self.load_device = clip_vision.load_device
         self.image_size, self.image_mean, self.image_std = (

@@ -67,7 +67,7 @@ def _penultimate(encoder: Encoder, faces: torch.Tensor) -> torch.Tensor:
 def _look(feature: str, field: str, given: GivenFaces) -> torch.Tensor:
     """What an encoder makes of faces as PuLID shows them: in grey, and resized without rounding to bytes."""
     encoder = given.encoder_for(feature)
-    if not encoder.layers:
+    if not encoder.reads_faces:
         raise ValueError(
             f"EVA02-CLIP-L-336 makes {feature}, and the clip_vision is {encoder.name or 'another encoder'}: connect "
             "Load Image Encoder with EVA02-CLIP-L-336."

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import character_tools
 import comfy.sd
 import comfy.supported_models
 import face_tools
@@ -30,6 +31,7 @@ from image_prompt.nodes.controls.layer_weights import ImagePromptLayerWeights
 from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.controls.step_weights import ImagePromptStepWeights
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
+from image_prompt.nodes.encoding.encode_character import EncodeCharacterPrompt
 from image_prompt.nodes.encoding.encode_face import EncodeFacePrompt
 from image_prompt.nodes.encoding.folder import EncodeFolder
 from image_prompt.nodes.encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
@@ -208,6 +210,11 @@ GOOD: dict[type, Callable[[], Inputs]] = {
     LoadImagePromptFeatures: _load_features,
     LoadFaceAnalyser: _load_analyser,
     EncodeFacePrompt: lambda: {"insightface": face_tools.two(), "image": face_tools.pictures(2)},
+    EncodeCharacterPrompt: lambda: {
+        "siglip": character_tools.siglip(),
+        "dino": character_tools.dino(),
+        "image": torch.zeros(1, 8, 8, 3),
+    },
     FaceAdapterOptions: lambda: {"adapter": _face("faceid")},
     ApplyInstantIDControlNet: _controlled,
 }
@@ -339,7 +346,7 @@ L, M, N = LoadImageEncoder, LoadImagePromptModels, LoadImagePromptAdapter
 W, S = ImagePromptLayerWeights, ImagePromptStepWeights
 R, Q, X = MakeReference, ApplyReferences, ReferencesToConditioning
 D, H = RecordInfluence, InfluenceMap
-P, B = LoadFaceAnalyser, EncodeFacePrompt
+P, B, Y = LoadFaceAnalyser, EncodeFacePrompt, EncodeCharacterPrompt
 T, K = FaceAdapterOptions, ApplyInstantIDControlNet
 NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
 OF_THE_ENCODER = "(?s:.*)Not found: an encoder"  # and which file would do
@@ -775,6 +782,43 @@ BAD_INPUTS = (
     Bad(H, {"image": torch.zeros(0, 8, 8, 3)}, "There are 0 images and 2 pictures in the latent: connect the image th"),
     Bad(H, {"scale": "percent"}, "The input scale is the text 'percent': choose one of share of the maximum, share of"),
     Bad(H, {"opacity": 2.0}, r"The opacity is 2\.0: it must be a number between 0 and 1"),
+    # characters
+    Bad(Y, {"siglip": NOTHING}, r"The siglip is nothing: connect Load Image Encoder with SigLIP so400m-384\."),
+    Bad(
+        Y, {"siglip": lambda _: ClipVisionModel.__new__(ClipVisionModel)}, "The siglip is from a loader of core, which"
+    ),
+    Bad(
+        Y, {"siglip": lambda _: tiny.encoder()}, "The siglip is tiny CLIP, with 2 layers: connect .* SigLIP so400m-384"
+    ),
+    Bad(
+        Y,
+        {"dino": lambda _: character_tools.siglip()},
+        "The dino is tiny SigLIP, with 27 layers: connect .* DINOv2 giant",
+    ),
+    Bad(
+        Y,
+        {"dino": lambda _: character_tools.dino(224)},
+        "The dino reads pictures of 224 pixels, and here it has to read 384: choose the image_size 384 in Load Image",
+    ),
+    Bad(
+        Y,
+        {"dino": lambda _: character_tools.dino(patch=96)},
+        "tiny SigLIP cuts a picture into 3x3 patches, and .* into 4x4",
+    ),
+    Bad(Y, {"image": LIST}, "The image is a list of 2: connect an IMAGE output"),
+    Bad(Y, {"crop": "face"}, "The input crop is the text 'face': choose one of center, top"),
+    Bad(Y, {"crop": "mask"}, "The crop is 'mask', and no mask is connected: connect one, or choose another crop"),
+    Bad(Y, {"background": "red"}, "The input background is the text 'red': choose one of black, grey, white"),
+    Bad(
+        Y, {"mask": torch.ones(1, 4, 4)}, "The mask is 4x4 pixels large, and the image 8x8: connect a mask of the same"
+    ),
+    Bad(Y, {"mask": torch.full((1, 8, 8), 0.4)}, "The mask is black, so that nothing of the picture counts"),
+    Bad(Y, {"mask": torch.ones(3, 8, 8)}, "There are 3 masks for 1 pictures: give one mask for all, or one for each"),
+    Bad(
+        Y,
+        {"adapter": lambda _: tiny.adapter(_unet("SD1.5"))},
+        "reads image_embeds, which this node does not make: use Encode Image Prompt",
+    ),
     # faces
     Bad(P, {"face_pack": NOTHING}, "The face_pack is nothing: give the name of a face pack, such as buffalo_l"),
     Bad(

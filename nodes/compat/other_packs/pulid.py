@@ -125,7 +125,7 @@ def _encoder(value: Any) -> Encoder:
         encoder = as_encoder(value)
     except ValueError:
         raise ValueError(f"The eva_clip is {input_checks.described(value)}. {advice}") from None
-    if not encoder.layers:
+    if not encoder.reads_faces:
         raise ValueError(f"The eva_clip is {encoder.name or 'an image encoder of core'}. {advice}")
     return encoder
 
