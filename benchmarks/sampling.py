@@ -171,6 +171,8 @@ def kept(case: Case, adapter: int) -> "Kept":
 class Kept:
     """Keys and values of each layer for each side, as those that Apply prepares. heads: of each layer."""
 
+    stepwise = False
+
     def __init__(self, sides: dict[str, list[Any]], heads: Sequence[int]):
         self.sides = {}
         for name, pairs in sides.items():
@@ -184,6 +186,9 @@ class Kept:
 
     def side(self, name: str) -> Constant:
         return self.sides[name]
+
+    def sampling_layer(self, number: int) -> None:
+        """Nothing of a layer has to be there while the model runs."""
 
 
 def cases():
