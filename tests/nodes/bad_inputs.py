@@ -22,7 +22,7 @@ from comfy.clip_vision import ClipVisionModel, Output
 from PIL import Image
 from safetensors.torch import save_file
 
-from image_prompt.ip_adapter import Course, Keyframe, ListedWeights, PresetWeights, StepWeights
+from image_prompt.ip_adapter import APPLIED_TO, Course, Keyframe, ListedWeights, PresetWeights, StepWeights
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
 from image_prompt.nodes.applying.controlnet import ApplyInstantIDControlNet
 from image_prompt.nodes.controls.apply_references import ApplyReferences
@@ -351,6 +351,8 @@ T, K = FaceAdapterOptions, ApplyInstantIDControlNet
 NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
 OF_THE_ENCODER = "(?s:.*)Not found: an encoder"  # and which file would do
 
+MODELS = f"{', '.join(APPLIED_TO[:-1])} or {APPLIED_TO[-1]}"
+
 BAD_INPUTS = (
     # the loaders
     Bad(L, {"encoder_name": "x.safetensors"}, "x.safetensors is not in models/clip_vision: choose a file"),
@@ -367,10 +369,10 @@ BAD_INPUTS = (
         L, {"image_size": torch.zeros(2)}, r"The image_size is a tensor of shape \(2,\): it must be a number between 0"
     ),
     Bad(N, {"adapter_name": LIST}, "The adapter is a list of 2: give the name of a file in models/ipadapter"),
-    Bad(M, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5, SDXL, Kolors or Flux model"),
+    Bad(M, {"model": TEXT}, f"The model is the text 'a word': connect a {MODELS} model"),
     Bad(M, {"purpose": "faces"}, "The input purpose is the text 'faces': choose one of auto, plus, standard"),
     # model
-    Bad(A, {"model": NOTHING}, r"The model is nothing: connect a SD1\.5, SDXL, Kolors or Flux model\."),
+    Bad(A, {"model": NOTHING}, rf"The model is nothing: connect a {MODELS} model\."),
     Bad(A, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5"),
     Bad(
         A, {"model": lambda inputs: inputs["adapter"].patcher}, "The model is an object of the type IPAdapter: connect"
