@@ -59,8 +59,9 @@ def find_adapter(purpose: str = "", base_model: str = "", folders: Folders = Non
     purpose: what the reference is for: "plus" keeps much of it, "standard" the gist, "light" less, "composition" its
         layout, "style" its style, "style and content" both, "plus face" and "full face" a face; "instruct" what a
         text says; "vit-G" and "NoobAI" read the largest encoder. "FaceID", "FaceID plus", "FaceID plus v2", "FaceID
-        portrait", "FaceID portrait unnorm", "InstantID" and "PuLID" read the identity of a face. "" is any purpose
-    base_model: "SD1.5", "SDXL", "Kolors" or "Flux"; "" is any
+        portrait", "FaceID portrait unnorm", "InstantID" and "PuLID" read the identity of a face, "character" a
+        character; "InstantX" is another "standard" for Flux. "" is any purpose
+    base_model: "SD1.5", "SDXL", "Kolors", "Flux", "Chroma", "SD3.5 Large" or "Anima"; "" is any
     folders: as for `find_encoder`
 
     Raises:
