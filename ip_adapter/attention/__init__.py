@@ -22,6 +22,7 @@ from .attended import NOTHING, Attended, Beside, ReadingStep, Step, Weights, sca
 from .few_tokens import FEW_TOKENS, SCORES, few_token_steps
 from .fused import Fused
 from .heads_apart import MOST, apart_steps
+from .joint_softmax import JointSoftmax
 from .orthogonal import Orthogonal
 
 __all__ = [
@@ -40,6 +41,7 @@ COMBINED: Mapping[Combine, Callable[[Attended, int], ReadingStep]] = {  # how a 
     "orthogonal": Orthogonal,
     "orthogonal v2": Orthogonal,
     "orthogonal v2, one head": Orthogonal,
+    "joint": JointSoftmax,
 }
 
 

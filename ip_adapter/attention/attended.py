@@ -63,7 +63,7 @@ class Step(Protocol):
 
 
 class ReadingStep(Protocol):
-    """A part of a `Plan` that depends on what the block offers. `rows`: the rows of the call that it reads."""
+    """A part of a `Plan` that depends on what the block offers. `rows`: the rows whose text attention it reads."""
 
     @property
     def rows(self) -> slice: ...
