@@ -11,6 +11,7 @@ from .base_models import BASE_MODELS
 from .faces import FACES
 from .family import Acts, Combine, FacePack, Family, Hints, Part, hint_of
 from .flux import FLUX
+from .sd3 import SD3
 from .unet import UNET
 from .without_host import WITHOUT_HOST
 
@@ -31,7 +32,7 @@ __all__ = [
     "told_apart",
 ]
 
-FAMILIES = (*WITHOUT_HOST, *FLUX, *FACES, *UNET)  # specific first
+FAMILIES = (*WITHOUT_HOST, *FLUX, *SD3, *FACES, *UNET)  # specific first
 
 APPLIED = tuple(family for family in FAMILIES if not family.refusal)
 

@@ -1,4 +1,4 @@
-"""Rows of families for models that no adapter is applied to here: Stable Diffusion 3.5, HunyuanDiT, Anima."""
+"""Rows of families for models that no adapter is applied to here: HunyuanDiT, Anima."""
 
 from __future__ import annotations
 
@@ -7,23 +7,6 @@ from .detection import has
 from .family import Family
 
 WITHOUT_HOST = (  # specific first
-    Family(
-        id="sd3-instantx",
-        name="InstantX",
-        kind="InstantX's IP-Adapter for Stable Diffusion 3.5",
-        detect=(has(r"ip_adapter\.\d+\.norm_ip\.linear\."),),
-        files="SD3.5-Large-IP-Adapter",
-        refusal="architecture",
-        host="sd3",
-        base_model="SD3.5 Large",
-        blocks={"joint": 1},
-        layer="timed",
-        like_text=False,
-        purposes=("standard",),
-        reads=(Reads("penultimate", 3, "zeros"),),
-        projection="time resampler",
-        combine="joint",
-    ),
     Family(
         id="hunyuandit",
         name="HunyuanDiT",

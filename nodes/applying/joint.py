@@ -201,7 +201,7 @@ class Joint:
             for reference, one in _by_reference(rows, entry):
                 added = torch.zeros_like(text)
                 plan = plan_attention(q, [one], self.heads) if isinstance(one, Attended) else one
-                plan(q, added, cast.at_call(weights), replace(beside, text=text))
+                plan(q, added, cast.at_call(weights), replace(beside, text=text, value=None))  # none but its own
                 yield Contribution(rows.part.prompt, reference, rows.side, rows.group, added[rows.group.rows])
 
     def _entries(

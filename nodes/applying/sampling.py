@@ -23,6 +23,7 @@ from .compiled import uncompiled
 KEY = "image_prompt"  # key of the evaluation in transformer_options, and of the wrappers
 RUN = "image_prompt_run"  # key of the run in transformer_options
 CALLED = "image_prompt_called"  # key of the shape of the latent that the model is called with
+MODEL = "image_prompt_model"  # key of the model that is called, which each of several devices has to itself
 PROMPTS = "image_prompts_attached"  # key of the prompts attached to the model in transformer_options
 OBSERVERS = "image_prompt_observers"  # key of the `Observer`s in transformer_options
 CARRIED = "image_prompts"  # key in a condition of the prompts that it carries: (prompt, "cond" or "uncond") each
@@ -421,12 +422,12 @@ def _apply(
     *args: Any,
     **kwargs: Any,
 ) -> Any:
-    """Note the shape of the latent.
+    """Note the model that is called, and the shape of the latent.
 
     If a pack bypasses ComfyUI's batching, there is no evaluation yet. Then one is made up, with the usual order of
     conditions and no areas.
     """
-    transformer_options = {**transformer_options, CALLED: tuple(x.shape)}
+    transformer_options = {**transformer_options, CALLED: tuple(x.shape), MODEL: executor.class_obj}
     if KEY not in transformer_options:
         conditions = transformer_options.get("cond_or_uncond") or [0]
         negative = tuple(index == 1 for index in range(max(conditions) + 1))

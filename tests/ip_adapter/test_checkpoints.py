@@ -79,7 +79,7 @@ def check(adapter, name, file):
     assert (adapter.family.has_lora, len(adapter.lora)) == (has_lora, LORAS[adapter.base_model] if has_lora else 0)
     parts = [shapes for part, shapes in layout["tensors"].items() if part not in LEFT_OUT.get(name, ())]
     numbers = sum(math.prod(shape) for shapes in parts for shape in shapes.values())
-    assert numbers == sum(tensor.numel() for sd in (adapter.state_dict(), adapter.lora) for tensor in sd.values())
+    assert numbers == sum(tensor.numel() for sd in (adapter.weights(), adapter.lora) for tensor in sd.values())
 
 
 @pytest.mark.parametrize("name", ADAPTERS)

@@ -1,6 +1,6 @@
 """Small random models of the true topologies, adapters and encoders: seeded, and built without files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import comfy.model_management
@@ -20,7 +20,13 @@ from image_prompt.nodes.applying.hosts.unet import cross_attentions
 from image_prompt.nodes.encoding.encoder import ImageEncoder
 from image_prompt.nodes.loading.adapter import ImagePromptAdapter
 
-TEXTS = {"SD1.5": (768, 768), "SDXL": (2048, 1280), "Flux": (4096, 768)}  # widths of the tokens and of the pooled text
+TEXTS = {  # widths of the tokens and of the pooled text
+    "SD1.5": (768, 768),
+    "SDXL": (2048, 1280),
+    "Flux": (4096, 768),
+    "SD3.5 Large": (4096, 2048),
+}
+CHANNELS = {"Flux": 16, "SD3.5 Large": 16}  # of latents; others have 4
 
 UNETS: dict[str, tuple[type, dict[str, Any], dict[str, int]]] = {
     # class, changes to the published topology, what fixes the heads
@@ -80,7 +86,7 @@ def sample(
     **options: Any,
 ) -> torch.Tensor:
     positive, negative = conds or conditions(base)
-    latent = torch.zeros(batch, 16 if base == "Flux" else 4, *size)
+    latent = torch.zeros(batch, CHANNELS.get(base, 4), *size)
     noise = comfy.sample.prepare_noise(latent, 3)
     return comfy.sample.sample(
         model, noise, steps, cfg, "euler", "simple", positive, negative, latent, disable_pbar=True, seed=3, **options
@@ -138,8 +144,10 @@ def flux(kind: type = comfy.supported_models.Flux, seed: int = 0, **changes: Any
     return _dit(kind(FLUX | {"guidance_embed": True} | changes), seed)
 
 
-def _dit(config: Any, seed: int = 0) -> ModelPatcher:
-    config.set_inference_dtype(torch.float32, None)
+def _dit(
+    config: Any, seed: int = 0, dtype: torch.dtype = torch.float32, compute: torch.dtype | None = None
+) -> ModelPatcher:
+    config.set_inference_dtype(dtype, compute)
     cpu = torch.device("cpu")
     model = config.get_model({}, "", device=cpu)
     fill(model.diffusion_model, seed)
@@ -163,6 +171,53 @@ def flux_file(model: ModelPatcher, tokens: int = 4, embed: int = 24, seed: int =
     widths = [block.hidden_size for block in model.model.diffusion_model.double_blocks]
     shapes = published.xlabs(published.base(4096, embed, tokens), widths, 4096)
     return published.fill(shapes, seed, spread=0.1, louder={"_v_proj": 3.0})
+
+
+def sd3(
+    heads: int = 2,
+    blocks: int = 38,
+    norm: str | None = "rms",
+    doubled: Sequence[int] = (),
+    dtype: torch.dtype = torch.float32,
+    compute: torch.dtype | None = None,
+) -> ModelPatcher:
+    """A narrow Stable Diffusion 3.5 Large; its heads are always 64 wide.
+
+    norm: of queries and keys; None: none, as in Stable Diffusion 3
+    doubled: the blocks with a second attention, as 3.5 Medium has them
+    """
+    text = {"in_features": 4096, "out_features": 64 * heads}
+    sizes: dict[str, Any] = {
+        "in_channels": 16,
+        "out_channels": 16,
+        "patch_size": 2,
+        "input_size": None,
+        "depth": heads,
+        "num_blocks": blocks,
+        "adm_in_channels": 2048,
+        "context_embedder_config": {"target": "torch.nn.Linear", "params": text},
+        "num_patches": 16 * 16,
+        "pos_embed_max_size": 16,
+        "pos_embed_scaling_factor": None,
+        "qk_norm": norm,
+        "x_block_self_attn_layers": list(doubled),
+    }
+    model = _dit(comfy.supported_models.SD3(sizes), dtype=dtype, compute=compute)
+    positions = model.model.diffusion_model.pos_embed
+    positions.copy_(torch.randn(positions.shape, generator=torch.Generator().manual_seed(1)))
+    return model
+
+
+def sd3_file(model: ModelPatcher, tokens: int = 4, features: int = 24, seed: int = 5) -> dict[str, torch.Tensor]:
+    """An IP-Adapter with the keys of InstantX for Stable Diffusion 3.5, as wide as the model is."""
+    blocks = model.model.diffusion_model.joint_blocks
+    width = model.model.diffusion_model.hidden_size
+    projection = published.time_resampler(width, features, tokens=tokens)
+    shapes = {f"image_proj.{key}": shape for key, shape in projection.items()}
+    for number in range(len(blocks)):
+        layer = published.timed_layer(width, width, 64)
+        shapes |= {f"ip_adapter.{number}.{key}": shape for key, shape in layer.items()}
+    return published.fill(shapes, seed, spread=0.1, louder={"to_v_ip": 3.0})
 
 
 def encoder_file(

@@ -4,12 +4,13 @@ from comfy.model_patcher import ModelPatcher
 
 from .flux import Flux
 from .host import Host, SitePatch, give_own_patches
+from .sd3 import SD3
 from .unet import UNet
 from .wrappers import refuse_wrapped
 
 __all__ = ["HOSTS", "Host", "SitePatch", "base_model", "give_own_patches", "host_of"]
 
-HOSTS: tuple[Host, ...] = (UNet(), Flux())
+HOSTS: tuple[Host, ...] = (UNet(), Flux(), SD3())
 
 
 def host_of(model: ModelPatcher) -> Host | None:

@@ -54,7 +54,7 @@ REFUSED = {  # family -> the words of its refusal
     "pulid-flux": "It is for Flux; for faces this pack applies FaceID, InstantID and PuLID",
     "redux": "Put it in models/style_models; ComfyUI's own StyleModelLoader",
     "photomaker-v2": "PhotoMakerLoader reads version 1 only",
-    "anima": "Use an adapter for SD1.5, SDXL, Kolors or Flux",
+    "anima": "Use an adapter for SD1.5, SDXL, Kolors",
 }
 ENCODER_H = Need("encoder", encoder=H, needs_projection=True)
 

@@ -3,6 +3,7 @@
 import pytest
 from published import VIT_L, published
 
+from image_prompt.ip_adapter import APPLIED_TO
 from image_prompt.model_files.catalogue import BrokenCatalogue, Catalogue
 from image_prompt.model_files.folders import ModelFolders
 from image_prompt.model_files.index import Index, identify
@@ -34,7 +35,7 @@ def test_no_adapter_is_looked_for_that_cannot_exist(index, need):
     text = explain(resolve(Need("adapter", base_model="SD20", **need), index, Catalogue.load()), "The model is SD20.")
     assert text == (
         "The model is SD20.\n"
-        "IP-Adapters are applied to SD1.5, SDXL, Kolors, Flux models here, not to SD20. "
+        f"IP-Adapters are applied to {', '.join(APPLIED_TO)} models here, not to SD20. "
         "Connect a model of one of these kinds."
     )
 
