@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .methods import apply, embeds, features, loaders, pictures, regions, simple, tiled, v1, weights
 from .node import Node
-from .other_packs import instantid, pulid, xlabs
+from .other_packs import instantid, instantx_flux, pulid, xlabs
 
 
 @dataclass(frozen=True)
@@ -42,5 +42,6 @@ IPADAPTER_PLUS = Pack(
 INSTANTID = Pack(instantid.PACK, "comfyui_instantid", "InstantID.py", instantid.ROWS)
 PULID = Pack(pulid.PACK, "pulid_comfyui", "pulid.py", pulid.ROWS)
 XLABS = Pack(xlabs.PACK, "x-flux-comfyui", "xflux/src/flux/util.py", xlabs.ROWS)
-PACKS = (IPADAPTER_PLUS, INSTANTID, PULID, XLABS)
+INSTANTX_FLUX = Pack(instantx_flux.PACK, "comfyui-ipadapter-flux", "ipadapter_flux.py", instantx_flux.ROWS)
+PACKS = (IPADAPTER_PLUS, INSTANTID, PULID, XLABS, INSTANTX_FLUX)
 NODES = IPADAPTER_PLUS.rows

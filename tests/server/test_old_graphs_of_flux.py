@@ -8,22 +8,29 @@ from image_prompt.devtools import published
 
 from .old_graphs import node
 
-TOKENS, CONTEXT, WIDTH = 4, 4096, 32
+TOKENS, CONTEXT, WIDTH, WIDE = 4, 4096, 32, 128
 
 
 @pytest.fixture(scope="module", autouse=True)
 def files(server):
-    """An adapter for the small Flux, and an encoder that it reads."""
+    """Adapters for small Flux models."""
     folder = server.base / "models"
-    (folder / "xlabs" / "ipadapters").mkdir(parents=True, exist_ok=True)
+    for each in ("xlabs/ipadapters", "ipadapter-flux"):
+        (folder / each).mkdir(parents=True, exist_ok=True)
     shapes = published.xlabs(published.base(CONTEXT, PROJECTION, TOKENS), [WIDTH] * 19, CONTEXT)
     adapter = published.fill(shapes, 5, louder={"_v_proj": 3.0})
     save_file(adapter, folder / "xlabs" / "ipadapters" / "demo-xlabs.safetensors")
+    shapes = published.linear("image_proj.proj.0", 16, PROJECTION) | published.norm("image_proj.norm", CONTEXT)
+    shapes |= published.linear("image_proj.proj.2", TOKENS * CONTEXT, 16)
+    layer = published.key_value(WIDE, CONTEXT)
+    shapes |= {f"ip_adapter.{number}.{key}": shape for number in range(57) for key, shape in layer.items()}
+    adapter = published.halves(published.fill(shapes, 5))
+    save_file(adapter, folder / "ipadapter-flux" / "demo-instantx.safetensors")
 
 
-def sampled(nodes: dict, model: list) -> dict:
+def sampled(nodes: dict, model: list, wide: bool = False) -> dict:
     return {
-        "model": node("TinyFlux"),
+        "model": node("TinyFlux", wide=wide),
         "image": node("LoadImage", image="grace_hopper.jpg"),
         "text": node("TinyText", seed=1),
         "nothing": node("TinyText", seed=2),
@@ -43,19 +50,36 @@ def sampled(nodes: dict, model: list) -> dict:
 
 
 XLABS = {"model": ["model", 0], "ip_adapter_flux": ["adapter", 0], "image": ["image", 0]}
+INSTANTX = {"model": ["model", 0], "ipadapter_flux": ["adapter", 0], "image": ["image", 0]}
 STRENGTHS = {"begin_strength": 0.9, "end_strength": 0.1}
 LOADED = {"ipadatper": "demo-xlabs.safetensors", "clip_vision": "demo-encoder.safetensors"}
 
 
+def pictures(run, loader: dict, *nodes: dict, wide: bool = False) -> set[bytes]:
+    """The pictures of the model alone, and with each of the nodes."""
+    graphs = [sampled({}, ["model", 0], wide)]
+    graphs += [sampled({"adapter": loader, "it": it}, ["it", 0], wide) for it in nodes]
+    return {run(each).pictures[0].tobytes() for each in graphs}
+
+
 def test_the_nodes_of_xlabs_steer_the_picture(run):
-    loader = node("LoadFluxIPAdapter", **LOADED, provider="GPU")
-    found = [run(sampled({}, ["model", 0]))]
-    for it in (
+    found = pictures(
+        run,
+        node("LoadFluxIPAdapter", **LOADED, provider="GPU"),
         node("ApplyFluxIPAdapter", **XLABS),
         node("ApplyFluxIPAdapter", **XLABS, ip_scale=0.5),
         node("ApplyAdvancedFluxIPAdapter", **XLABS),
         node("ApplyAdvancedFluxIPAdapter", **XLABS, **STRENGTHS, smothing_type="Sigmoid"),
-    ):
-        found.append(run(sampled({"adapter": loader, "it": it}, ["it", 0])))
-    seen = [each.pictures[0].tobytes() for each in found]
-    assert len(set(seen)) == len(seen)
+    )
+    assert len(found) == 5
+
+
+def test_the_nodes_of_instantx_steer_the_picture(run):
+    given = {"ipadapter": "demo-instantx.safetensors"}
+    encoder = "google/siglip-so400m-patch14-384"
+    loader = node("IPAdapterFluxLoader", **given, clip_vision=encoder, provider="cuda")
+    simple = node("ApplyIPAdapterFlux", **INSTANTX, weight=0.5, start_percent=0.0, end_percent=0.9)
+    found = pictures(run, loader, simple, wide=True)
+    advanced = node("ApplyIPAdapterFluxAdvanced", **INSTANTX)
+    other = pictures(run, node("IPAdapterFluxLoaderAdvanced", **given), advanced, wide=True)
+    assert len(found) == len(other) == 2 and len(found & other) == 1

@@ -22,6 +22,7 @@ FLUX = {
     "guidance_embed": True,
     "txt_ids_dims": [],
 }
+WIDE = {"hidden_size": 128, "num_heads": 1, "axes_dim": [16, 56, 56], "mlp_ratio": 1.0}  # a head as wide as usual
 
 
 class TinyFlux:
@@ -29,10 +30,10 @@ class TinyFlux:
 
     @classmethod
     def INPUT_TYPES(cls):
-        return {"required": {}}
+        return {"required": {"wide": ("BOOLEAN", {"default": False})}}
 
-    def make(self):
-        config, cpu = comfy.supported_models.Flux(dict(FLUX)), torch.device("cpu")
+    def make(self, wide):
+        config, cpu = comfy.supported_models.Flux(FLUX | (WIDE if wide else {})), torch.device("cpu")
         config.set_inference_dtype(torch.float32, None)
         model = config.get_model({}, "", device=cpu)
         generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""What the nodes of InstantID and PuLID have in common: faces, and the inputs for them."""
+"""What the nodes of other packs have in common: their adapters, faces, and the inputs for them."""
 
 import logging
 from typing import Any
@@ -30,9 +30,17 @@ def adapter_of(value: Any, name: str, family: str, loader: str) -> ImagePromptAd
         ValueError: it carries none, or one of another family.
     """
     advice = f"connect the output of {loader}"
-    adapter = as_adapter(value, name, advice).as_family(family)
+    return of_family(as_adapter(value, name, advice), f"The {name}", family, advice)
+
+
+def of_family(adapter: ImagePromptAdapter, name: str, family: str, advice: str) -> ImagePromptAdapter:
+    """The adapter, if it is of a family whose id begins so. ValueError: it is of another one.
+
+    name, advice: what to call it, and what to do if it is another one, for the message
+    """
+    adapter = adapter.as_family(family)
     if not adapter.module.family.id.startswith(family):
-        raise ValueError(f"The {name} is {adapter.module.title}, which is of another kind: {advice}.")
+        raise ValueError(f"{name} is {adapter.module.title}, which is of another kind: {advice}.")
     return adapter
 
 

@@ -18,7 +18,7 @@ from ...loading.load import load_adapter, load_encoder
 from ..encoders import encoder_for
 from ..inputs import IMAGE, MODEL, Input, choice, number, socket
 from ..node import CompatNode, Node, Output, called
-from .shared import adapter_of
+from .shared import adapter_of, of_family
 from .steering import ALL_ROWS, pictures_seen, steered
 
 PACK = "x-flux"
@@ -32,7 +32,8 @@ STRONGEST = 100.0
 def load_model(self: CompatNode, ipadatper: str, clip_vision: str, provider: str) -> tuple[dict[str, Any]]:
     """The adapter with its image encoder, which ComfyUI puts on its devices whatever the provider is."""
     input_checks.choice(provider, PROVIDERS, "provider")
-    adapter, encoder = load_adapter(ipadatper, folder=FOLDER), load_encoder(clip_vision)
+    adapter = of_family(load_adapter(ipadatper, folder=FOLDER), ipadatper, FAMILY, "choose a file of XLabs for Flux")
+    encoder = load_encoder(clip_vision)
     return (
         {
             "ipadapter": {"file": model_path(FOLDER, ipadatper), "model": adapter},

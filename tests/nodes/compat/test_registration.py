@@ -151,6 +151,7 @@ KNOWN = {  # pack -> its name in pyproject.toml, its file
     "InstantID": ("comfyui_instantid", "InstantID.py"),
     "PuLID": ("pulid_comfyui", "pulid.py"),
     "x-flux": ("x-flux-comfyui", "xflux/src/flux/util.py"),
+    "IPAdapter-Flux": ("comfyui-ipadapter-flux", "ipadapter_flux.py"),
 }
 
 
