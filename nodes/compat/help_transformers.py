@@ -1,4 +1,4 @@
-"""What help pages and tooltips say of Flux: in the nodes of packs for its IP-Adapters."""
+"""What help pages and tooltips say of Flux and SD3.5: in the nodes of packs for their IP-Adapters."""
 
 from collections.abc import Mapping
 
@@ -17,6 +17,8 @@ INPUTS: Mapping[str, str] = {  # sentences, by the name of the input
     "steps": "In how many steps the weight goes from the first to the last.",
     "start_percent": "Where in sampling the image begins to act: 0 is the beginning, 1 the end.",
     "end_percent": "Where in sampling the image stops acting: 0 is the beginning, 1 the end.",
+    "image_embed": "The features of the image, from core's CLIP Vision Encode or Encode Image Prompt. Of several, the first "
+    "counts.",
     "smothing_type": "How the strength goes from one block to the next. Sigmoid reaches neither of the two.",
 }
 
@@ -74,6 +76,27 @@ PAGES: Mapping[str, Page] = {
         _INSTANTX,
         _STEERED,
     ),
+    "IPAdapterSD3Loader": Page(
+        "Loads InstantX's IP-Adapter for Stable Diffusion 3.5 Large.",
+        (),
+        {
+            "ipadapter": "A file in models/ipadapter.",
+            "provider": "It has no effect here: ComfyUI puts the adapter on its devices.",
+        },
+        {"ipadapter": "The adapter."},
+    ),
+    "ApplyIPAdapterSD3": Page(
+        "Lets an image steer a Stable Diffusion 3.5 Large model.",
+        ("instantx sd3",),
+        {
+            **_WEIGHT,
+            "model": "The Stable Diffusion 3.5 Large model that the image steers.",
+            "ipadapter": "The adapter, from Load IPAdapter SD3 Model.",
+            "start_percent": "Where the image begins to act, by sigma alone: 0 is sigma 1, and 1 is sigma 0.",
+            "end_percent": "Where the image stops acting, by sigma alone: 0 is sigma 1, and 1 is sigma 0.",
+        },
+        _STEERED,
+    ),
 }
 
 FORMULAS: Mapping[str, str] = {
@@ -110,6 +133,13 @@ a is **weight_start**, b is **weight_end**, and n is **steps**. In the range fro
 the i-th step has the weight a + (b - a) (i - 1) / (n - 1), and b from the n-th on. A sampler that runs the model
 several times in a step counts each time.
 """,
+    "instantx sd3": """\
+## How it works
+
+In each block the picture attends to itself and to the tokens of the image, in one softmax. The result is multiplied by
+the weight and added to that of the model's own attention. The tokens follow the timestep. The negative prompt attends
+to what the adapter makes of zeros.
+""",
 }
 
 DIFFERENCES: tuple[Difference, ...] = (
@@ -136,6 +166,17 @@ DIFFERENCES: tuple[Difference, ...] = (
         "weights shared",
         "Two nodes with one adapter share its weight and range: those of the last one count for both.",
         "Repaired: each has its own.",
+    ),
+    Difference("instantx sd3", "Of two such nodes in a row only the last one acts.", "Repaired: both act."),
+    Difference(
+        "instantx sd3",
+        "The norms of the adapter follow those of the model, on its queries and keys.",
+        "They are put on the queries and keys as they are before that, as the authors of the adapter do.",
+    ),
+    Difference(
+        "instantx sd3",
+        "With several images, the negative prompt attends to the second one.",
+        "Repaired: the first one counts, and the negative prompt attends to zeros.",
     ),
     Difference(
         "models changed",

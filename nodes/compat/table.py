@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .methods import apply, embeds, features, loaders, pictures, regions, simple, tiled, v1, weights
 from .node import Node
-from .other_packs import instantid, instantx_flux, pulid, xlabs
+from .other_packs import instantid, instantx_flux, instantx_sd3, pulid, xlabs
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,6 @@ INSTANTID = Pack(instantid.PACK, "comfyui_instantid", "InstantID.py", instantid.
 PULID = Pack(pulid.PACK, "pulid_comfyui", "pulid.py", pulid.ROWS)
 XLABS = Pack(xlabs.PACK, "x-flux-comfyui", "xflux/src/flux/util.py", xlabs.ROWS)
 INSTANTX_FLUX = Pack(instantx_flux.PACK, "comfyui-ipadapter-flux", "ipadapter_flux.py", instantx_flux.ROWS)
-PACKS = (IPADAPTER_PLUS, INSTANTID, PULID, XLABS, INSTANTX_FLUX)
+INSTANTX_SD3 = Pack(instantx_sd3.PACK, "comfyui-instantx-ipadapter-sd3", "models/jointblock.py", instantx_sd3.ROWS)
+PACKS = (IPADAPTER_PLUS, INSTANTID, PULID, XLABS, INSTANTX_FLUX, INSTANTX_SD3)
 NODES = IPADAPTER_PLUS.rows

@@ -106,7 +106,7 @@ def test_the_pack_loads_without_a_complaint(server):
     assert (
         log.count(
             f"Image Prompt {pack_version()}: {len(NODES)} nodes, and 44 of IPAdapter_plus, 7 of InstantID, 5 of PuLID, "
-            "3 of x-flux, 4 of IPAdapter-Flux."
+            "3 of x-flux, 4 of IPAdapter-Flux, 2 of InstantX-IPAdapter-SD3."
         )
         == 1
     )
@@ -125,6 +125,7 @@ def test_the_pack_offers_exactly_its_nodes(server, object_info):
         "PuLID": {"registered": 5, "yields to": ""},
         "x-flux": {"registered": 3, "yields to": ""},
         "IPAdapter-Flux": {"registered": 4, "yields to": ""},
+        "InstantX-IPAdapter-SD3": {"registered": 2, "yields to": ""},
     }
 
 

@@ -152,6 +152,7 @@ KNOWN = {  # pack -> its name in pyproject.toml, its file
     "PuLID": ("pulid_comfyui", "pulid.py"),
     "x-flux": ("x-flux-comfyui", "xflux/src/flux/util.py"),
     "IPAdapter-Flux": ("comfyui-ipadapter-flux", "ipadapter_flux.py"),
+    "InstantX-IPAdapter-SD3": ("comfyui-instantx-ipadapter-sd3", "models/jointblock.py"),
 }
 
 
