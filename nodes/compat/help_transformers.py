@@ -17,8 +17,8 @@ INPUTS: Mapping[str, str] = {  # sentences, by the name of the input
     "steps": "In how many steps the weight goes from the first to the last.",
     "start_percent": "Where in sampling the image begins to act: 0 is the beginning, 1 the end.",
     "end_percent": "Where in sampling the image stops acting: 0 is the beginning, 1 the end.",
-    "image_embed": "The features of the image, from core's CLIP Vision Encode or Encode Image Prompt. Of several, the first "
-    "counts.",
+    "image_embed": "The features of the image, from core's CLIP Vision Encode or Encode Image Prompt. Of several, the "
+    "first counts.",
     "smothing_type": "How the strength goes from one block to the next. Sigmoid reaches neither of the two.",
 }
 
