@@ -23,6 +23,7 @@ Tensors = Mapping[str, TensorInfo]
 MAX_TENSORS = 100_000  # more than any model has; it would take seconds to look at a million
 
 PROJECTIONS = (*PREFIXES["image_proj"], "content_image_proj.", "style_image_proj.")  # keys of adapters begin so
+WITHOUT_PROJECTION = re.compile(r"blocks\.\d+\.ip_[kv]_proj\.")  # keys of an adapter that has none: Anima
 NUMBER = re.compile(r"\d+")
 LORAS = ("faceid-lora", "lora")
 FACE_REFUSALS = ("faces", "no InfuseNet")  # of families that read faces
@@ -54,7 +55,7 @@ def identify(header: Header, name: str = "", path: str = "") -> Identity:
 
 def _identify(tensors: Tensors, metadata: Mapping[str, str], name: str, path: str) -> Identity:
     sample = _one_of_each_row(tensors)
-    if any(key.startswith(PROJECTIONS) for key in sample):
+    if any(key.startswith(PROJECTIONS) or WITHOUT_PROJECTION.match(key) for key in sample):
         return _adapter(tensors, path, "adapter", "unknown-adapter")
     if any(layout.fits(sample) for layout in LAYOUTS):
         return _encoder(tensors, metadata, name)

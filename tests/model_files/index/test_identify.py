@@ -191,8 +191,9 @@ def test_every_published_name_is_of_the_family_that_its_file_has(name):
         for key, shape in each.items()
     }
     found = identify(Header("torch archive", tensors, {}), name, f"/models/ipadapter/{name}")
-    expected = next(family.id for family in APPLIED if family.name == LAYOUTS[layout]["family"])
-    assert (found.family, found.problem) == (SECTION_10.get(name, expected), "")
+    named = {family.id for family in APPLIED if family.name == LAYOUTS[layout]["family"]}  # some have one name
+    expected = {SECTION_10[name]} if name in SECTION_10 else named
+    assert found.family in expected and not found.problem
 
 
 def test_a_renamed_file_is_known_by_its_folder_and_dtypes():

@@ -558,7 +558,7 @@ def test_identities_survive_as_they_are(tmp_path, cache):
     write(tmp_path / "clip_vision" / "tiny.safetensors", encoder, vision_config='{"heads": 4}')
     write(tmp_path / "clip_vision" / "h.safetensors", shapes(VIT_H))
     write(tmp_path / "clip_vision" / "a.safetensors", shapes("ip-adapter-faceid_sd15"))
-    write(tmp_path / "clip_vision" / "b.safetensors", shapes("pulid_flux_v0.9.1"))
+    write(tmp_path / "clip_vision" / "b.safetensors", shapes("infiniteyou-image_proj_model"))
     folders = ModelFolders({"clip_vision": [tmp_path / "clip_vision"]})
     first = Index(folders, cache)
     expected = first.files("clip_vision")

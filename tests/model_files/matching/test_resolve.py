@@ -34,7 +34,7 @@ CONTENT = {  # short names for what the files hold
     "FaceID plus": shapes("ip-adapter-faceid-plus_sd15"),
     "FaceID LoRA": shapes("ip-adapter-faceid_sd15_lora"),
     "xlabs": shapes("xlabs-flux-ip-adapter"),
-    "InstantX": shapes("instantx-flux-ip-adapter"),
+    "HunyuanDiT": shapes("hunyuandit-ipa"),
     "unnorm": shapes("ip-adapter-faceid-portrait_sdxl_unnorm"),
     "ControlNet": {"controlnet_cond_embedding.conv_in.weight": (4,)},
     "LoRA": {"lora_unet_a.lora_down.weight": (4, 4), "lora_unet_a.alpha": ()},
@@ -51,10 +51,10 @@ CONTENT = {  # short names for what the files hold
 H, BIGG, L = "CLIP ViT-H/14", "CLIP ViT-bigG/14", "CLIP ViT-L/14"
 UNETS = ("SD1.5", "SDXL", "Kolors")
 REFUSED = {  # family -> the words of its refusal
-    "pulid-flux": "It is for Flux; for faces this pack applies FaceID, InstantID and PuLID",
+    "infiniteyou": "the other half, InfuseNet, is a network that ComfyUI does not have. For faces this pack applies",
     "redux": "Put it in models/style_models; ComfyUI's own StyleModelLoader",
     "photomaker-v2": "PhotoMakerLoader reads version 1 only",
-    "anima": "Use an adapter for SD1.5, SDXL, Kolors",
+    "hunyuandit": "ComfyUI's HunyuanDiT has no place where a node may add to its attention",
 }
 ENCODER_H = Need("encoder", encoder=H, needs_projection=True)
 
@@ -420,9 +420,9 @@ def test_what_is_missing_comes_with_its_row_and_its_folder(put, root, open_index
             r"is an IP-Adapter \(FaceID plus\) for SD1.5 that reads faces \(buffalo_l\) and CLIP ViT-H",
         ),
         (
-            "instantx",
-            "InstantX",
-            "This file is InstantX's IP-Adapter for Flux, not a supported IP-Adapter. For Flux use",
+            "hunyuan",
+            "HunyuanDiT",
+            "This file is an IP-Adapter for HunyuanDiT, not a supported IP-Adapter. Nothing can apply it",
         ),
         ("flux", "xlabs", r"is an IP-Adapter \(XLabs\) for Flux that reads CLIP ViT-L/14, not for SD1.5"),
     ],
@@ -596,8 +596,8 @@ def test_what_this_pack_does_not_apply_is_not_recommended(put, open_index):
         assert re.search(rf"is published \(https://.*\), but this pack does not apply it\. .*{words}", text), text
         assert "Get " not in text
     missing = {row.entry.id for row in table(index, CATALOGUE).rows}
-    refused = {entry.id for entry in CATALOGUE.entries if may_be_one(entry.family, "pulid-flux")} | {"flux1-redux-dev"}
-    assert missing.isdisjoint(refused - {"pulid_v1", "pulid_v1.1", "ip-adapter_pulid_sdxl_fp16"})
+    refused = {entry.id for entry in CATALOGUE.entries if may_be_one(entry.family, "infiniteyou")}
+    assert missing.isdisjoint(refused | {"flux1-redux-dev"})
 
 
 def test_a_file_is_for_the_models_on_which_its_family_works(open_index, put):
@@ -720,7 +720,7 @@ def test_the_table_has_every_row_with_its_status(put, open_index):
             "loras/full.safetensors": "full",
             "clip_vision/clip-vision_vit-h.safetensors": "H",
             "ipadapter/ip-adapter-faceid_sd15.bin": "FaceID",
-            "ipadapter/ip-adapter_flux_1_dev.bin": "InstantX",
+            "ipadapter/ipa.pt": "HunyuanDiT",
             "ipadapter/flux-ip-adapter.safetensors": "xlabs",
             "ipadapter/vae.safetensors": "VAE",
             "clip_vision/mine.safetensors": "SigLIP",
@@ -737,7 +737,7 @@ def test_the_table_has_every_row_with_its_status(put, open_index):
         "clip_vision_h": ("found", "clip-vision_vit-h.safetensors"),
         "ip-adapter-faceid_sd15": ("found", "ip-adapter-faceid_sd15.bin"),
         "flux-ip-adapter": ("found", "flux-ip-adapter.safetensors"),
-        "FLUX.1-dev-IP-Adapter": ("unusable", "ip-adapter_flux_1_dev.bin"),
+        "hunyuandit-ipa": ("unusable", "ipa.pt"),
         "sigclip_vision_patch14_384": ("found", "mine.safetensors"),
         "siglip-so400m-patch14-384": ("found", "mine.safetensors"),
     }
@@ -745,7 +745,7 @@ def test_the_table_has_every_row_with_its_status(put, open_index):
     assert rows["ip-adapter-full-face_sd15"].why == "Move it to models/ipadapter."
     assert rows["ip-adapter_sd15"].status == "missing"
     assert rows["ip-adapter_sd15"].why.startswith("Get ip-adapter_sd15.safetensors (45 MB, licence Apache-2.0")
-    assert "InstantCharacter" not in rows
+    assert "infiniteyou_aes_stage2" not in rows
     assert [file.file.name for file in report.others] == ["vae.safetensors"]
     assert report.counts() == {"found": 7, "misplaced": 1, "unusable": 2, "missing": len(rows) - 10}
     counts, *lists = str(report).split("\n\n")
