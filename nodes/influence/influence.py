@@ -23,7 +23,7 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from comfy.samplers import get_area_and_mult
 from torch.nn import functional as F
 
-from ...ip_adapter import Constant, Side
+from ...ip_adapter import PerStep, PerWindow, Side
 from ..applying.hosts.host import SitePatch
 from ..applying.image_prompt import ImagePrompt, Site
 from ..applying.joint import Call, Contribution
@@ -408,8 +408,10 @@ def _carried(conds: dict[str, Any]) -> Iterator[ImagePrompt]:
 def _references(prompt: ImagePrompt) -> list[int | None]:
     """The references of a prompt that have a map each, as `Contribution.reference` counts them."""
     keys = prompt.prepared.side("cond")
-    if prompt.arrangement == "by picture" or not isinstance(keys, Constant):
+    if prompt.arrangement == "by picture" or isinstance(keys, PerWindow):
         return [None]
+    if isinstance(keys, PerStep):
+        return list(range(len(keys.states)))
     together = keys.layer(0)[0].shape[1] // prompt.prepared.layer_tokens[0]
     return list(range(keys.rows if prompt.arrangement == "each" else together))
 
