@@ -115,9 +115,12 @@ def time_resampler(
     return found | linear("time_embedding.linear_1", dim, 320) | linear("time_embedding.linear_2", dim, dim)
 
 
-def identity(context: int, tokens: int = 4, hidden: int = 1024) -> Shapes:
-    """The shapes of the projection of a FaceID adapter; portrait adapters make 16 tokens."""
-    return linear("proj.0", hidden, 512) | linear("proj.2", tokens * context, hidden) | norm("norm", context)
+def identity(context: int, tokens: int = 4, hidden: int = 1024, width: int = 512) -> Shapes:
+    """The shapes of the projection of a FaceID adapter; portrait adapters make 16 tokens, and InstantX's for Flux 128.
+
+    width: of what it reads
+    """
+    return linear("proj.0", hidden, width) | linear("proj.2", tokens * context, hidden) | norm("norm", context)
 
 
 def identity_perceiver(
@@ -288,6 +291,14 @@ def xlabs(projection: Shapes, widths: Sequence[int], context: int) -> Shapes:
     for number, width in enumerate(widths):
         for letter in "kv":
             found |= linear(f"double_blocks.{number}.processor.ip_adapter_double_stream_{letter}_proj", width, context)
+    return found
+
+
+def numbered(projection: Shapes, layers: Sequence[Shapes]) -> Shapes:
+    """A whole adapter for a transformer, whose layers are numbered from 0."""
+    found = {f"image_proj.{key}": shape for key, shape in projection.items()}
+    for number, layer in enumerate(layers):
+        found |= {f"ip_adapter.{number}.{key}": shape for key, shape in layer.items()}
     return found
 
 

@@ -29,7 +29,6 @@ FLUX = (  # specific first
         kind="InstantX's IP-Adapter for Flux",
         files="FLUX.1-dev-IP-Adapter",
         detect=(size("ip_adapter.0.to_k_ip.weight", -1, 4096), lacks(r"ip_adapter\.0\.to_k_ip\.bias")),
-        refusal="flux",
         host="flux",
         base_model="Flux",
         blocks={"double": 1, "single": 1},

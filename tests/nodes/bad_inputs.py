@@ -276,6 +276,14 @@ def _xlabs(_: Inputs) -> Any:
     return tiny.wrapped(tiny.flux_file(tiny.flux()))
 
 
+def _instantx(_: Inputs) -> Any:
+    return tiny.wrapped(tiny.instantx_file(tiny.flux(**tiny.WHOLE_FLUX)))
+
+
+def _chroma(_: Inputs) -> Any:
+    return tiny.chroma(depth=1, depth_single_blocks=1)
+
+
 def _plus(inputs: Inputs) -> Any:
     return tiny.plus_adapter(inputs["model"])
 
@@ -378,9 +386,9 @@ BAD_INPUTS = (
         A, {"model": lambda inputs: inputs["adapter"].patcher}, "The model is an object of the type IPAdapter: connect"
     ),
     Bad(A, {"model": lambda _: tiny.flux2()}, "the model is Flux.2: here IP-Adapters are applied to SD1.5, SDXL"),
-    Bad(
-        A, {"model": lambda _: tiny.chroma()}, "the model is Chroma: .* there is none for Chroma. Connect a SD1.5 model"
-    ),
+    Bad(A, {"model": _chroma}, r"for SD1\.5, the model is Chroma: use one made for Chroma\."),
+    Bad(A, {"model": _chroma, "adapter": _xlabs}, "for Flux, the model is Chroma: .*(?s:.*)FLUX.1-dev-IP-Adapter"),
+    Bad(A, {"model": _chroma, "adapter": _instantx}, "57 layers.*, this model has 2 double and single blocks"),
     Bad(A, {"model": lambda _: _unet("SDXL")}, r"for SD1\.5, the model is SDXL: use one made for SDXL\."),
     Bad(A, {"model": lambda _: tiny.flux()}, r"for SD1\.5, the model is Flux: use one made for Flux\."),
     Bad(
@@ -560,8 +568,8 @@ BAD_INPUTS = (
     Bad(W, {"preset": "values", "values": "1:1, 1:2"}, "Number 1 of the blocks has two layer weights: give one for e"),
     Bad(
         W,
-        {"preset": "values", "values": "1, 1"},
-        r"2 layer weights, SD1\.5 takes 1 .* 16 (?s:.*)SDXL takes .* 70 (?s:.*)Flux takes 1 .* 19 ",
+        {"preset": "values", "values": "1, 1, 1, 1"},
+        r"4 layer weights, SD1\.5 takes 1 .* 16 (?s:.*)SDXL takes .* 70 (?s:.*)Flux takes 1 .* 57 (?s:.*) 19 ",
     ),
     Bad(
         W,
@@ -572,7 +580,7 @@ BAD_INPUTS = (
         W, {"preset": "style", "model": lambda _: tiny.flux()}, "is for SD1.5, SDXL, Kolors, the model is Flux: choose"
     ),
     Bad(W, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5"),
-    Bad(W, {"model": lambda _: tiny.chroma()}, "The model is Chroma: layer weights are for SD1.5, .* one of these, or"),
+    Bad(W, {"model": lambda _: tiny.flux2()}, "The model is Flux.2: layer weights are for SD1.5, .* one of these, or"),
     # Image Prompt Step Weights
     Bad(
         S, {"curve": "bounce"}, "The input curve is the text 'bounce': choose one of constant, linear, hold, ease in, "
@@ -760,7 +768,7 @@ BAD_INPUTS = (
     Bad(X, {"references": {"reference_0": TEXT}}, "The reference 1 is the text 'a word': connect the output of Image"),
     # Record Influence
     Bad(D, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5"),
-    Bad(D, {"model": lambda _: tiny.chroma()}, "The model is Chroma: image prompts act in SD1.5, .* models. Connect"),
+    Bad(D, {"model": lambda _: tiny.flux2()}, "The model is Flux.2: image prompts act in SD1.5, .* models. Connect"),
     Bad(D, {"start": 0.6, "end": 0.5}, "start 0.6 lies after end 0.5: start must not be greater"),
     Bad(D, {"start": 0.5, "end": 0.5}, "start and end are both 0.5, so that nothing is recorded: make end greater"),
     Bad(D, {"end": TEXT}, "The end is the text 'a word': it must be a number between 0 and 1"),

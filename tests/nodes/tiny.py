@@ -24,9 +24,11 @@ TEXTS = {  # widths of the tokens and of the pooled text
     "SD1.5": (768, 768),
     "SDXL": (2048, 1280),
     "Flux": (4096, 768),
+    "Chroma": (4096, 768),
+    "Chroma Radiance": (4096, 768),
     "SD3.5 Large": (4096, 2048),
 }
-CHANNELS = {"Flux": 16, "SD3.5 Large": 16}  # of latents; others have 4
+CHANNELS = {"Flux": 16, "Chroma": 16, "Chroma Radiance": 3, "SD3.5 Large": 16}  # of latents; others have 4
 
 UNETS: dict[str, tuple[type, dict[str, Any], dict[str, int]]] = {
     # class, changes to the published topology, what fixes the heads
@@ -139,9 +141,25 @@ FLUX: dict[str, Any] = {
 }
 
 
-def flux(kind: type = comfy.supported_models.Flux, seed: int = 0, **changes: Any) -> ModelPatcher:
+# one head as wide as the published ones, in as many blocks
+WHOLE_FLUX: dict[str, Any] = {
+    "hidden_size": 128,
+    "num_heads": 1,
+    "mlp_ratio": 1.0,
+    "depth_single_blocks": 38,
+    "axes_dim": [16, 56, 56],
+}
+
+
+def flux(
+    kind: type = comfy.supported_models.Flux,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    compute: torch.dtype | None = None,
+    **changes: Any,
+) -> ModelPatcher:
     """A narrow Flux.1, or a model that is built like it; the heads are 16 wide."""
-    return _dit(kind(FLUX | {"guidance_embed": True} | changes), seed)
+    return _dit(kind(FLUX | {"guidance_embed": True} | changes), seed, dtype, compute)
 
 
 def _dit(
@@ -160,10 +178,28 @@ def flux2() -> ModelPatcher:
     return flux(comfy.supported_models.Flux2, **changes)
 
 
-def chroma() -> ModelPatcher:
-    """To be refused: it has the blocks of Flux.1 and is of another class."""
-    sizes = {"in_dim": 64, "out_dim": 32, "hidden_dim": 16, "n_layers": 1, "depth": 1}
-    return _dit(comfy.supported_models.Chroma(FLUX | sizes))
+CHROMA: dict[str, Any] = {"in_channels": 64, "out_channels": 64, "in_dim": 64, "hidden_dim": 16, "n_layers": 1}
+RADIANCE: dict[str, Any] = {
+    "in_channels": 3,
+    "out_channels": 3,
+    "patch_size": 16,
+    "nerf_hidden_size": 8,
+    "nerf_mlp_ratio": 1,
+    "nerf_depth": 1,
+    "nerf_max_freqs": 2,
+    "nerf_tile_size": 512,
+    "nerf_final_head_type": "conv",
+    "nerf_embedder_dtype": torch.float32,
+    "use_x0": False,
+    "use_sequential_txt_ids": False,
+}
+
+
+def chroma(radiance: bool = False, **changes: Any) -> ModelPatcher:
+    """A narrow Chroma of as many blocks as the published one, or Chroma Radiance, whose latents are pictures."""
+    sizes = FLUX | WHOLE_FLUX | CHROMA | (RADIANCE if radiance else {}) | changes
+    kind = comfy.supported_models.ChromaRadiance if radiance else comfy.supported_models.Chroma
+    return _dit(kind(sizes | {"out_dim": sizes["hidden_size"]}))
 
 
 def flux_file(model: ModelPatcher, tokens: int = 4, embed: int = 24, seed: int = 5) -> dict[str, torch.Tensor]:
@@ -218,6 +254,15 @@ def sd3_file(model: ModelPatcher, tokens: int = 4, features: int = 24, seed: int
         layer = published.timed_layer(width, width, 64)
         shapes |= {f"ip_adapter.{number}.{key}": shape for key, shape in layer.items()}
     return published.fill(shapes, seed, spread=0.1, louder={"to_v_ip": 3.0})
+
+
+def instantx_file(model: ModelPatcher, tokens: int = 3, embed: int = 24, seed: int = 5) -> dict[str, torch.Tensor]:
+    """An IP-Adapter with the keys of InstantX, as wide as the model is."""
+    transformer = model.model.diffusion_model
+    blocks = [*transformer.double_blocks, *transformer.single_blocks]
+    layers = [published.key_value(block.hidden_size, 4096) for block in blocks]
+    shapes = published.numbered(published.identity(4096, tokens, hidden=16, width=embed), layers)
+    return published.fill(shapes, seed, spread=0.1)
 
 
 def encoder_file(
