@@ -21,6 +21,7 @@ from ..families import Combine
 from .attended import NOTHING, Attended, Beside, ReadingStep, Step, Weights, scale_key
 from .few_tokens import FEW_TOKENS, SCORES, few_token_steps
 from .fused import Fused
+from .gated import Gated
 from .heads_apart import MOST, apart_steps
 from .joint_softmax import JointSoftmax
 from .orthogonal import Orthogonal
@@ -42,6 +43,7 @@ COMBINED: Mapping[Combine, Callable[[Attended, int], ReadingStep]] = {  # how a 
     "orthogonal v2": Orthogonal,
     "orthogonal v2, one head": Orthogonal,
     "joint": JointSoftmax,
+    "gated": Gated,
 }
 
 

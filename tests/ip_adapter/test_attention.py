@@ -244,6 +244,22 @@ def test_an_orthogonal_prompt_is_pulids_formula(combine, references, masks, weig
     torch.testing.assert_close(out.float(), formula, rtol=near, atol=near)
 
 
+@pytest.mark.parametrize(("references", "masks", "weight"), [(1, 0, 1.0), (3, 1, 0.6), (1, 3, -0.5), (3, 3, 0.6)])
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-5), (torch.float16, 5e-3)])
+def test_a_gated_prompt_is_animas_formula(references, masks, weight, dtype, near):
+    """Into an output in fp32, as Anima keeps its hidden states."""
+    q, embedding = torch.randn(3, 20, WIDTH).to(dtype), torch.randn(4, 7)
+    out, gate = torch.randn(4, 20, WIDTH), torch.nn.Linear(7, WIDTH)
+    key, value = torch.randn(2, references, 300, WIDTH).to(dtype)
+    mask = torch.rand(masks, 20).to(dtype) if masks else None
+    image = expected(*(t.float() for t in (q, key, value)), 0.0, weight, None if mask is None else mask.float())
+    formula = out + torch.cat((torch.zeros(1, 20, WIDTH), image * gate(embedding[1:]).unsqueeze(1)))
+    prompt = Attended(slice(1, 4), scale_key(key, HEADS), value, mask, 0, "gated", gate)
+    with torch.no_grad():
+        image_attention(torch.cat((q[:1], q)), [prompt], HEADS, out, [weight], Beside(embedding=embedding))
+    torch.testing.assert_close(out, formula, rtol=near, atol=near)
+
+
 def test_scores_without_their_scale_do_not_overflow():
     q, key, value, text = (torch.randn(1, 20, WIDTH).half() * factor for factor in (300, 300, 1, 1))
     out = text.clone()
