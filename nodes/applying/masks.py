@@ -33,12 +33,14 @@ class Grid(NamedTuple):
     height, width: how many rows and columns of tokens there are
     padding: how many rows and columns of latent pixels the model adds at the end, to complete its last tokens
     before: how many tokens of text come first. Under a mask they take its mean: all under a white one, none under black
+    frames: how many frames follow each other, with so many tokens each
     """
 
     height: int
     width: int
     padding: tuple[int, int] = (0, 0)
     before: int = 0
+    frames: int = 1
 
 
 def token_mask(
@@ -61,7 +63,7 @@ def token_mask(
     if any(grid.padding):
         mask = mask if area is not None else resized(mask, latent)
         mask = F.pad(mask, (0, grid.padding[1], 0, grid.padding[0]), mode="replicate")
-    tokens = resized(mask, (grid.height, grid.width)).flatten(1)
+    tokens = resized(mask, (grid.height, grid.width)).flatten(1).repeat(1, grid.frames)
     return torch.cat((tokens.mean(1, keepdim=True).expand(-1, grid.before), tokens), 1) if grid.before else tokens
 
 

@@ -358,7 +358,7 @@ def _evaluate(
         run=run,
         negative=negative,
         areas={
-            (c["uuid"], index): _clamped(c["area"], x.shape)
+            (c["uuid"], index): clamped(c["area"], x.shape)
             for index, cond in enumerate(conds)
             for c in cond or ()
             if "area" in c
@@ -452,9 +452,10 @@ def _uuids(conds: Sequence[Condition]) -> frozenset[Hashable]:
     return frozenset(cond.get("uuid") for cond in conds)
 
 
-def _clamped(area: Sequence[int], shape: Sequence[int]) -> Area:
-    """An area, clamped to the latent as ComfyUI does it."""
-    height, width, top, left = area
+def clamped(area: Sequence[int], shape: Sequence[int]) -> Area:
+    """An area, clamped to the latent as ComfyUI does it. That of a film may name frames first: all of them count."""
+    half = len(area) // 2
+    (height, width), (top, left) = area[half - 2 : half], area[-2:]
     return min(shape[-2] - top, height), min(shape[-1] - left, width), top, left
 
 

@@ -27,7 +27,7 @@ from ...ip_adapter import PerStep, PerWindow, Side
 from ..applying.hosts.host import SitePatch
 from ..applying.image_prompt import ImagePrompt, Site
 from ..applying.joint import Call, Contribution
-from ..applying.sampling import CARRIED, OBSERVERS, Area, Evaluation, Group, Layout, watch
+from ..applying.sampling import CARRIED, OBSERVERS, Area, Evaluation, Group, Layout, clamped, watch
 from ..applying.sampling import KEY as EVALUATION
 from ..display import is_shown, progress_ended, show_progress
 from .heat import live_picture
@@ -349,12 +349,13 @@ def _shares(
 
     It gives the uuids of the conditions that act now, and their shares, (pictures, height, width) of their areas.
     """
-    total = torch.zeros_like(x[:, 0], dtype=torch.float32)
+    total = _first_frame(torch.zeros_like(x[:, 0], dtype=torch.float32))
     found: list[tuple[Hashable, Area | None, torch.Tensor]] = []
     for cond in conds:
         given = {key: cond[key] for key in WEIGHED if key in cond} | {"uuid": cond["uuid"], "model_conds": {}}
         if "default" not in cond and (known := get_area_and_mult(given, x, timestep)) is not None:
-            area, weight = tuple(known.area) if known.area else None, known.mult[:, 0].float()
+            area = clamped(known.area, x.shape) if known.area else None
+            weight = _first_frame(known.mult[:, 0].float())
             _part(total, area).add_(weight)
             found.append((cond["uuid"], area, weight))
     rest = (1.0 - total).clamp(min=0.0)  # default conditions share what the others leave
@@ -365,6 +366,11 @@ def _shares(
     total = torch.where(total > 0, total, 1.0)
     for uuid, area, weight in found:
         yield uuid, weight / _part(total, area)
+
+
+def _first_frame(x: torch.Tensor) -> torch.Tensor:
+    """(B, H, W) of that or of (B, frames, H, W): conditions count alike in all frames."""
+    return x if x.ndim == 3 else x[:, 0]
 
 
 def _of_rows(x: torch.Tensor, layout: Layout, options: dict[str, Any]) -> torch.Tensor:
@@ -439,7 +445,7 @@ def _norm(x: torch.Tensor) -> torch.Tensor:
 def _on_latent(values: torch.Tensor, call: Call) -> torch.Tensor:
     """Give each latent pixel of a call the value of the token that covers it: (rows, L) -> (rows, height, width)."""
     grid, (height, width) = call.grid, call.size
-    tokens = values[:, grid.before :].unflatten(1, (1, grid.height, grid.width))
+    tokens = values[:, grid.before :].unflatten(1, (grid.frames, grid.height, grid.width)).mean(1, keepdim=True)
     padded = height + grid.padding[0], width + grid.padding[1]
     return F.interpolate(tokens, padded, mode="nearest-exact")[:, 0, :height, :width]
 
