@@ -1,4 +1,4 @@
-"""The LoRA that was trained together with a FaceID adapter: inside its file, or in a file of its own beside it.
+"""The LoRA that was trained together with an adapter: inside its file, or in a file of its own beside it (FaceID).
 
 Both hold the same weights, so one of them is applied. Neither has an alpha: the scale is 1.
 """
@@ -6,7 +6,10 @@ Both hold the same weights, so one of them is applied. Neither has an alpha: the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -15,7 +18,38 @@ from .loading import first
 
 Lora = Mapping[str, Tensor]  # {"N.to_q.down.weight": (rank, width), "N.to_q.up.weight": (width, rank)}
 
-INNER = re.compile(r"(\d+)\.to_(q|k|v|out)\.(down|up)\.weight")
+
+@dataclass(frozen=True)
+class Layout:
+    """How the keys of a LoRA are made: the number of a part of the model, a module in it, and "down" or "up".
+
+    modules: a pattern of the names of the modules
+    parts: how many parts each layer of the adapter has, which are numbered one after the other
+    sizes: gives (rows, columns) of a weight, by its module, whether its part has an odd number, the width of the block
+        and that of the text
+    """
+
+    modules: str
+    parts: int
+    sizes: Callable[[str, bool, int, int], tuple[int, int]]
+
+    def match(self, key: str) -> re.Match[str] | None:
+        return re.fullmatch(rf"(\d+)\.({self.modules})\.(down|up)\.weight", key)
+
+
+def _of_attentions(module: str, odd: bool, width: int, text: int) -> tuple[int, int]:
+    return width, text if odd and module in ("to_k", "to_v") else width
+
+
+def _of_blocks(module: str, odd: bool, width: int, text: int) -> tuple[int, int]:
+    reads = {"cross_attn.k_proj": text, "cross_attn.v_proj": text, "mlp.layer2": 4 * width}
+    return 4 * width if module == "mlp.layer1" else width, reads.get(module, width)
+
+
+LAYOUTS = (
+    Layout(r"to_(?:q|k|v|out)", 2, _of_attentions),  # FaceID: self-attentions have even numbers, cross-attentions odd
+    Layout(r"(?:self|cross)_attn\.(?:q|k|v|output)_proj|mlp\.layer[12]", 1, _of_blocks),  # Anima
+)
 COMPANION = re.compile(
     r"lora_unet_(down_blocks_\d+|up_blocks_\d+|mid_block)_attentions_(\d+)_transformer_blocks_(\d+)"
     r"_attn([12])_to_(q|k|v|out)(?:_0)?\.lora_(down|up)\.weight"
@@ -39,40 +73,58 @@ def from_companion(sd: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def pairs(lora: Lora) -> Iterator[tuple[int, bool, str, Tensor, Tensor]]:
-    """(number of the layer, whether it is a cross-attention, "q", "k", "v" or "out", down, up) of each weight.
+class Pair(NamedTuple):
+    """The two halves of the change of one weight.
 
-    The number counts cross-attentions from 0 in the order of the file, as `match_layers` does.
+    number, module: as the file names it
+    layer: the number of the adapter's layer in the same block
+    sizes: gives (rows, columns) of the weight, by the width of the block and that of the text
+    """
+
+    number: int
+    module: str
+    layer: int
+    down: Tensor
+    up: Tensor
+    sizes: Callable[[int, int], tuple[int, int]]
+
+
+def pairs(lora: Lora) -> Iterator[Pair]:
+    """The changes of all weights.
 
     Raises:
         ValueError: a key is none of a LoRA, or half of a pair is missing.
     """
     for key, down in lora.items():
-        match = INNER.fullmatch(key)
+        layout, match = next(((each, found) for each in LAYOUTS if (found := each.match(key))), (None, None))
         other = key.replace(".down.", ".up.") if ".down." in key else key.replace(".up.", ".down.")
-        if match is None or other not in lora:
+        if layout is None or match is None or other not in lora:
             raise ValueError(f"The LoRA is damaged: {key} is odd, or stands alone.")
         if match[3] == "down":
-            yield int(match[1]) // 2, bool(int(match[1]) % 2), match[2], down, lora[other]
+            number, module = int(match[1]), match[2]
+            sizes = partial(layout.sizes, module, bool(number % 2))
+            yield Pair(number, module, number // layout.parts, down, lora[other], sizes)
 
 
-def check_lora(lora: Lora, widths: Sequence[int], context_width: int) -> None:
-    """Check that a LoRA fits the attentions of a model.
+def check_lora(lora: Lora, widths: Sequence[int], text_width: int) -> None:
+    """Check that a LoRA fits a model.
 
-    widths: of the cross-attentions, in the order of the file, as `IPAdapter.layer_widths`
+    widths: of the blocks, in the order of the file, as `IPAdapter.layer_widths`
+    text_width: of the text that its cross-attentions read
 
     Raises:
         ValueError: it has odd keys, halves of pairs, or shapes of another model.
     """
-    for layer, is_cross, to, down, up in pairs(lora):
-        name = f"{2 * layer + is_cross}.to_{to}"
-        if layer >= len(widths):
+    for pair in pairs(lora):
+        name = f"{pair.number}.{pair.module}"
+        if pair.layer >= len(widths):
             raise ValueError(f"The LoRA does not fit: it has {name}, and the adapter has {len(widths)} layers.")
-        read = context_width if is_cross and to in ("k", "v") else widths[layer]
-        if down.ndim != 2 or up.shape != (widths[layer], len(down)) or down.shape[1] != read:
+        rows, columns = pair.sizes(widths[pair.layer], text_width)
+        down, up = pair.down, pair.up
+        if down.ndim != 2 or up.shape != (rows, len(down)) or down.shape[1] != columns:
             raise ValueError(
                 f"The LoRA does not fit: {name} is {list(up.shape)} times {list(down.shape)}, expected "
-                f"[{widths[layer]}, rank] times [rank, {read}]."
+                f"[{rows}, rank] times [rank, {columns}]."
             )
 
 

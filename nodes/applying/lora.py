@@ -3,6 +3,7 @@
 import logging
 import uuid
 import weakref
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import comfy.lora
@@ -13,12 +14,15 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from ...ip_adapter import IPAdapter
 from ...ip_adapter.lora import pairs
 from ..loading.adapter import ImagePromptAdapter
-from .hosts.unet import attention_paths
+from .hosts.unet import UNet, attention_paths
 from .image_prompt import AdapterLora
 from .sampling import KEY
 
 SAME = (2**-7, 1e-6)  # relative and absolute: one of the files may have been saved with fewer digits
-TO = {"q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0"}  # projections, as LoRAs and as UNets name them
+MODULES = {"to_out": "to_out.0"}  # as LoRAs name them -> as models do, where that differs
+PATHS: Mapping[str, Callable[[Any], Sequence[str]]] = {  # `Family.host` -> paths of what LoRAs number, in their order
+    UNet.name: attention_paths,
+}
 
 
 def lora_of(adapter: ImagePromptAdapter) -> AdapterLora | None:
@@ -78,13 +82,13 @@ _made: weakref.WeakKeyDictionary[IPAdapter, dict[Any, dict[str, Any]]] = weakref
 
 def _patches(model: ModelPatcher, adapter: IPAdapter) -> dict[str, Any]:
     """ComfyUI's patches for the weights of a model, by the names of these weights."""
-    paths = tuple(attention_paths(model.get_model_object("diffusion_model")))
+    paths = tuple(PATHS[adapter.family.host](model.get_model_object("diffusion_model")))
     known = _made.setdefault(adapter, {})
     if paths not in known:
         tensors, names = dict[str, torch.Tensor](), dict[str, str]()
-        for layer, is_cross, to, down, up in pairs(adapter.lora):
-            name = f"{paths[layer]}.attn{2 if is_cross else 1}.{TO[to]}"
+        for pair in pairs(adapter.lora):
+            name = f"{paths[pair.number]}.{MODULES.get(pair.module, pair.module)}"
             names[name] = f"diffusion_model.{name}.weight"
-            tensors |= {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up}
+            tensors |= {f"{name}.lora_down.weight": pair.down, f"{name}.lora_up.weight": pair.up}
         known[paths] = comfy.lora.load_lora(tensors, names)
     return known[paths]

@@ -97,9 +97,9 @@ def _named(unet: torch.nn.Module) -> Iterator[tuple[Block, Any, str]]:
 
 
 def attention_paths(unet: torch.nn.Module) -> list[str]:
-    """The paths of the transformer blocks of a UNet that have a text cross-attention, in the order of files."""
+    """The paths of all attentions in the transformer blocks of a UNet, in the order of files."""
     paths = {block: path for block, _, path in _named(unet)}
-    return [paths[block] for block in in_file_order(paths)]
+    return [f"{paths[block]}.{kind}" for block in in_file_order(paths) for kind in ("attn1", "attn2")]
 
 
 class CrossAttentionPatch(SitePatch):
