@@ -41,7 +41,8 @@ class FaceAdapterOptions(io.ComfyNode):
                     max=LORA_LIMIT,
                     step=0.05,
                     optional=True,
-                    tooltip="For FaceID: strength of the LoRA that was trained together with it; 0 leaves it out.",
+                    tooltip="For adapters that were trained together with a LoRA, as FaceID was: the strength of that "
+                    "LoRA; 0 leaves it out.",
                 ),
                 io.Float.Input(
                     "shortcut",
@@ -87,9 +88,13 @@ def _check_read(adapter: ImagePromptAdapter, lora_strength: float, shortcut: flo
     wrong = {
         "lora_strength": lora_strength != 1.0 and not module.family.has_lora,
         "shortcut": shortcut != 1.0 and not module.has_shortcut,
-        "method": method != AS_TRAINED and module.family.combine == "add",
+        "method": method != AS_TRAINED and not module.family.combine.startswith("orthogonal"),
     }
-    whose = {"lora_strength": "FaceID", "shortcut": "FaceID plus v2 and Kolors FaceID plus", "method": "PuLID"}
+    whose = {
+        "lora_strength": "adapters that were trained together with a LoRA",
+        "shortcut": "FaceID plus v2 and Kolors FaceID plus",
+        "method": "PuLID",
+    }
     if changed := [name for name, is_wrong in wrong.items() if is_wrong]:
         raise ValueError(
             f"{module.title} has no {changed[0]}, which is for {whose[changed[0]]}: leave it as it was, or connect "

@@ -904,7 +904,7 @@ BAD_INPUTS = (
     Bad(
         T,
         {"adapter": lambda _: tiny.adapter(_unet("SD1.5")), "lora_strength": 0.5},
-        r"\(base, SD1\.5\) has no lora_strength, which is for FaceID: leave it as it was, or connect another",
+        r"\(base, SD1\.5\) has no lora_strength, which is for adapters that were trained together with a LoRA: leave",
     ),
     Bad(K, {"positive": TEXT}, "The positive is the text 'a word': connect a CONDITIONING"),
     Bad(K, {"negative": NOTHING}, "The negative is nothing: connect a CONDITIONING"),
