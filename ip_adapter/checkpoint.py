@@ -52,6 +52,7 @@ def load_adapter(
     ops: Ops = nn,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> IPAdapter:
     """Load an adapter from the flat or nested dict of tensors of its file.
 
@@ -63,15 +64,18 @@ def load_adapter(
         family: the id of the family, where the shapes leave a choice; "" to decide by the path and the dtypes
         ops: the namespace that layers come from
         device, dtype: where and in what precision the weights are kept, by default as loaded
+        metadata: of the file
 
     Raises:
         ForeignFile: as `identify`.
-        ValueError: as `identify`; or files of `family` have other shapes; or tensors are missing, left over, of the
-            wrong shape, quantised, NaN or infinite.
+        ValueError: as `identify`; or files of `family` have other shapes; or `metadata` says that it is used in another
+            way; or tensors are missing, left over, of the wrong shape, quantised, NaN or infinite.
     """
     parts = normalise(sd)
     layers = _measure_layers(parts.ip_adapter, parts.family)
     chosen = _chosen_family(parts, layers.base, path or name, family)
+    if objection := chosen.objection(metadata or {}):
+        raise ValueError(objection)
 
     def build(ops: Ops, dtype: torch.dtype | None) -> IPAdapter:
         return IPAdapter(
@@ -93,7 +97,7 @@ def load_adapter(
         )
     check_shapes(plan.weights(), parts.state_dict())
     if parts.lora:
-        check_lora(parts.lora, plan.layer_widths, plan.context_width)
+        check_lora(parts.lora, plan.layer_widths, layers.base.context_width)
     _check_dtypes({**parts.state_dict(), **parts.lora})
     loaded = normalise(sd, read) if read else parts
     weights, lora = (

@@ -44,5 +44,13 @@ def load(
     with named_weights(path, name) as weights:
         read = partial(weights.read, dtype=dtype)
         return load_adapter(
-            weights.tensors, read=read, name=name, path=path, family=family, ops=ops, device=device, dtype=dtype
+            weights.tensors,
+            read=read,
+            name=name,
+            path=path,
+            family=family,
+            ops=ops,
+            device=device,
+            dtype=dtype,
+            metadata=weights.metadata,
         )

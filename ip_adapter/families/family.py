@@ -94,6 +94,7 @@ class Family:
     base_model: which of these models, if the layers do not say it
     parts: the parts that its files have; they hold nothing else
     optional: the parts that its files may have besides
+    objection: why a file is not applied that says this in its metadata; "" if it is
     purposes: what its files are for, as the catalogue says it, the most usual first
     reads: the features that its projection takes, in this order
     projection: the network that turns these features into tokens; "" if it is not applied
@@ -123,6 +124,7 @@ class Family:
     base_model: str = ""
     parts: tuple[Part, ...] = ("image_proj", "ip_adapter")
     optional: tuple[Part, ...] = ()
+    objection: Callable[[Mapping[str, str]], str] = lambda _: ""
     purposes: tuple[str, ...] = ()
     reads: tuple[Reads, ...] = ()
     projection: Network | Literal[""] = ""
