@@ -302,6 +302,26 @@ def numbered(projection: Shapes, layers: Sequence[Shapes]) -> Shapes:
     return found
 
 
+def anima(width: int, blocks: int = 28, image: int = 768, text: int = 1024, rank: int = 4) -> Shapes:
+    """A whole IP-Adapter for Anima, with its LoRA. image, text: the widths of what its blocks read"""
+    found: Shapes = {}
+    for block in (f"blocks.{number}" for number in range(blocks)):
+        found |= linear(f"{block}.ip_k_proj", width, image) | linear(f"{block}.ip_v_proj", width, image)
+        found |= linear(f"{block}.adaln_ip.1", width, width)
+        for module, (rows, columns) in anima_weights(width, text).items():
+            key = f"lora.base_model.model.{block}.{module}"
+            found |= {f"{key}.lora_A.weight": (rank, columns), f"{key}.lora_B.weight": (rows, rank)}
+    return found
+
+
+def anima_weights(width: int, text: int = 1024) -> dict[str, tuple[int, int]]:
+    """The shapes of the weights in a block of Anima that the LoRA of its adapter changes."""
+    found = {f"{kind}_attn.{name}_proj": (width, width) for kind in ("self", "cross") for name in ("q", "output")}
+    found |= {f"self_attn.{name}_proj": (width, width) for name in "kv"}
+    found |= {f"cross_attn.{name}_proj": (width, text) for name in "kv"}
+    return found | {"mlp.layer1": (4 * width, width), "mlp.layer2": (width, 4 * width)}
+
+
 def encoder(width: int, depth: int, mlp: int, projection: int, patch: int, size: int = 224) -> Shapes:
     """The shapes of transformers' CLIPVisionModelWithProjection."""
     found: Shapes = {

@@ -52,6 +52,8 @@ SPELLINGS = (
     (r"double_blocks\.(\d+)\.processor\.ip_adapter_double_stream_([kv])_proj\.", r"ip_adapter.\1.to_\2_ip."),  # XLabs
     (r"blocks\.(\d+)\.ip_([kv])_proj\.", r"ip_adapter.\1.to_\2_ip."),  # Anima
     (r"blocks\.(\d+)\.adaln_ip\.1\.", r"ip_adapter.\1.gate."),
+    (r"lora\.base_model\.model\.blocks\.(\d+)\.(.+)\.lora_A\.(?:default\.)?", r"lora.\1.\2.down."),
+    (r"lora\.base_model\.model\.blocks\.(\d+)\.(.+)\.lora_B\.(?:default\.)?", r"lora.\1.\2.up."),
     (r"(siglip_norm|siglip_compressor|ip_self_attn|null_tokens)(?=\.|$)", r"image_proj.\1"),
     (r"ip_adapter\.(\d+)\.norm_ip_([qk])\.scale", r"ip_adapter.\1.norm_ip_\2.weight"),  # InstantCharacter
 )

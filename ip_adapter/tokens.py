@@ -91,9 +91,9 @@ def image_tokens(
 
 
 def _null_tokens(adapter: IPAdapter, none: Tensor) -> Tensor:
-    """The tokens that a file has for the unconditional rows, (1, T, C), or `none`."""
+    """The tokens that a file has for the unconditional rows, (1, T, C), or `none`: zeros stand for nobody's as well."""
     found = getattr(adapter.image_proj, "null_tokens", None)
-    return none if found is None else found.detach().to(none).reshape(1, -1, none.shape[-1])
+    return none if found is None or not found.any() else found.detach().to(none).reshape(1, -1, none.shape[-1])
 
 
 def _noise(count: int, width: int) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .anima import ANIMA
 from .base_models import BASE_MODELS
 from .faces import FACES
 from .family import Acts, Combine, FacePack, Family, Hints, Part, hint_of
@@ -32,7 +33,7 @@ __all__ = [
     "told_apart",
 ]
 
-FAMILIES = (*WITHOUT_HOST, *FLUX, *SD3, *FACES, *UNET)  # specific first
+FAMILIES = (*WITHOUT_HOST, *ANIMA, *FLUX, *SD3, *FACES, *UNET)  # specific first
 
 APPLIED = tuple(family for family in FAMILIES if not family.refusal)
 

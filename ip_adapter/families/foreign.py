@@ -25,6 +25,10 @@ REMEDIES = {  # Family.refusal or Foreign.id -> what to do
     "flux": "For Flux use the adapters of XLabs, flux-ip-adapter or flux-ip-adapter-v2.",
     "no patch point": "Nothing can apply it: ComfyUI's HunyuanDiT has no place where a node may add to its attention. "
     f"Use a model for which there are adapters here: {', '.join(APPLIED_TO[:-1])} or {APPLIED_TO[-1]}.",
+    "shape of pictures": "It is not applied: it reads what PE-Core gives of a picture in its own shape, and image "
+    "encoders read squares here. For Anima use ip_adapter-Character_Reference-10 by LuciferTC.",
+    "shared layers": "Nobody has published such a file, so it is not applied: use one with layers for each block, such "
+    "as ip_adapter-Character_Reference-10 by LuciferTC.",
     "no InfuseNet": "It is one half of InfiniteYou, and nothing can apply it alone: the other half, InfuseNet, is a "
     f"network that ComfyUI does not have. For faces this pack applies {FACES}.",
     "style model": "Put it in models/style_models; ComfyUI's own StyleModelLoader and StyleModelApply use it. Where it "

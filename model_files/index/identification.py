@@ -56,7 +56,7 @@ def identify(header: Header, name: str = "", path: str = "") -> Identity:
 def _identify(tensors: Tensors, metadata: Mapping[str, str], name: str, path: str) -> Identity:
     sample = _one_of_each_row(tensors)
     if any(key.startswith(PROJECTIONS) or WITHOUT_PROJECTION.match(key) for key in sample):
-        return _adapter(tensors, path, "adapter", "unknown-adapter")
+        return _adapter(tensors, path, "adapter", "unknown-adapter", metadata=metadata)
     if any(layout.fits(sample) for layout in LAYOUTS):
         return _encoder(tensors, metadata, name)
     return _adapter(sample, path, "other", "unknown", whole=tensors)
@@ -80,14 +80,22 @@ def _one_of_each_row(tensors: Tensors) -> Tensors:
     return {key: tensors[key] for key in rows.values()}
 
 
-def _adapter(tensors: Tensors, path: str, kind: str, family: str, whole: Tensors | None = None) -> Identity:
+def _adapter(
+    tensors: Tensors,
+    path: str,
+    kind: str,
+    family: str,
+    whole: Tensors | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> Identity:
     """What `load_adapter` says of the tensors.
 
     kind, family: what a file is called that it does not recognise
     whole: all tensors, if `tensors` is a sample
+    metadata: of the file
     """
     try:
-        adapter = load_adapter(on_meta(tensors), path=path)
+        adapter = load_adapter(on_meta(tensors), path=path, metadata=metadata)
     except ForeignFile as error:
         return _foreign(error.row, str(error), whole or tensors)
     except ValueError as error:

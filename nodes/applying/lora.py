@@ -14,6 +14,7 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from ...ip_adapter import IPAdapter
 from ...ip_adapter.lora import pairs
 from ..loading.adapter import ImagePromptAdapter
+from .hosts.anima import Anima, block_paths
 from .hosts.unet import UNet, attention_paths
 from .image_prompt import AdapterLora
 from .sampling import KEY
@@ -22,6 +23,7 @@ SAME = (2**-7, 1e-6)  # relative and absolute: one of the files may have been sa
 MODULES = {"to_out": "to_out.0"}  # as LoRAs name them -> as models do, where that differs
 PATHS: Mapping[str, Callable[[Any], Sequence[str]]] = {  # `Family.host` -> paths of what LoRAs number, in their order
     UNet.name: attention_paths,
+    Anima.name: block_paths,
 }
 
 

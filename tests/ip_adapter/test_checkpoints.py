@@ -36,7 +36,7 @@ FACE_PACKS = {
     "antelopev2": {"InstantID", "Kolors FaceID plus", "PuLID", "PuLID v1.1"},
     "buffalo_l": {"FaceID", "FaceID plus", "FaceID plus v2", "FaceID portrait", "FaceID portrait unnorm"},
 }
-LORAS = {"SD1.5": 2 * 4 * 32, "SDXL": 2 * 4 * 140}  # tensors of the LoRA in a FaceID file: of all attentions
+LORAS = {"SD1.5": 2 * 4 * 32, "SDXL": 2 * 4 * 140, "Anima": 2 * 10 * 28}  # tensors of the LoRA in a file
 LEFT_OUT = {  # what a file holds besides the adapter
     "noobIPAMARK1_mark1": ("image_proj_model", "adapter_modules"),
     "csgo": ("conv_in_unet_sd", "controlnet_adapter_modules"),
@@ -75,7 +75,7 @@ def check(adapter, name, file):
     if family != "InstantID":  # its layout is that of the unnorm portrait
         assert (adapter.feature, adapter.feature_width) == (layout["feature"], layout["feature_width"])
     assert adapter.family.face_pack == next((pack for pack, names in FACE_PACKS.items() if family in names), "")
-    has_lora = family in ("FaceID", "FaceID plus", "FaceID plus v2")
+    has_lora = family in ("FaceID", "FaceID plus", "FaceID plus v2", "Anima")
     assert (adapter.family.has_lora, len(adapter.lora)) == (has_lora, LORAS[adapter.base_model] if has_lora else 0)
     parts = [shapes for part, shapes in layout["tensors"].items() if part not in LEFT_OUT.get(name, ())]
     numbers = sum(math.prod(shape) for shapes in parts for shape in shapes.values())

@@ -80,3 +80,32 @@ def test_a_file_of_another_kind_is_no_companion():
     key = "lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight"
     with pytest.raises(ValueError, match=f"not the LoRA of a FaceID adapter: it holds {key}"):
         from_companion({key: torch.zeros(4, 4)})
+
+
+@pytest.fixture
+def anima():
+    return published.fill(published.anima(8), 1)
+
+
+def test_the_lora_of_anima_is_loaded_whole_as_peft_names_it(anima):
+    named = {key.replace(".lora_A.", ".lora_A.default."): tensor for key, tensor in anima.items()}
+    for file in (anima, named):
+        lora = load_adapter(file).lora
+        assert len(lora) == 2 * 10 * 28
+        assert torch.equal(
+            lora["27.mlp.layer2.down.weight"], anima["lora.base_model.model.blocks.27.mlp.layer2.lora_A.weight"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "words"),
+    [
+        ("cross_attn.k_proj.lora_A", (4, 8), r"3.cross_attn.k_proj is \[8, 4\] times \[4, 8\], .* \[rank, 1024\]"),
+        ("mlp.layer1.lora_B", (8, 4), r"3.mlp.layer1 is \[8, 4\] times \[4, 8\], expected \[32, rank\]"),
+        ("mlp.layer3.lora_B", (8, 4), "damaged: 3.mlp.layer3.up.weight is odd"),
+    ],
+)
+def test_a_lora_that_does_not_fit_anima_names_the_weight(anima, key, shape, words):
+    anima[f"lora.base_model.model.blocks.3.{key}.weight"] = torch.zeros(shape)
+    with pytest.raises(ValueError, match=words):
+        load_adapter(anima)

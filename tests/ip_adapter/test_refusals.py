@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from image_prompt.ip_adapter import ForeignFile, identify, load_adapter, match_layers
+from image_prompt.devtools import published
+from image_prompt.ip_adapter import ForeignFile, identify, load, load_adapter, match_layers
 
 T = torch.zeros(4, 4)
 
@@ -43,7 +45,8 @@ OTHER_FILES = {  # key of the file -> words of the message
     "dinov2.encoder.layer.0.layer_scale1.lambda1": "an image encoder",
     "blocks.0.ls1.gamma": "an image encoder",
     "attn_pool.probe": "an image encoder",
-    "ip_gate.0": "an IP-Adapter for Anima",
+    "ip_gate.0": "an IP-Adapter for Anima .PE-Core.*in its own shape.*Character_Reference-10",
+    "shared_ip_k_proj.expand.weight": "an IP-Adapter for Anima whose blocks share.*Character_Reference-10",
     "ip_adapter.0.norm_ip_q.weight": "InstantCharacter",
 }
 
@@ -63,6 +66,25 @@ def test_infiniteyou_is_refused_for_want_of_its_network():
     file = {"image_proj": {"proj_in.weight": torch.zeros(8, 512), "proj_out.weight": torch.zeros(4096, 8)}}
     with pytest.raises(ForeignFile, match="This file is InfiniteYou's.*InfuseNet, is a network that ComfyUI does not"):
         load_adapter(file)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"ip_norm_keys": "True"}, "ip_norm_keys .its keys are normed"),
+        ({"ip_inject_before_mlp": "true"}, "ip_inject_before_mlp"),
+        ({"lora_alpha": "16", "lora_rank": "32"}, "alpha 16 and the rank 32"),
+    ],
+)
+def test_a_file_that_says_it_was_trained_in_another_way_is_refused(tmp_path, said, words):
+    file = published.fill(published.anima(8), 1)
+    usual = {"ip_norm_keys": "False", "ip_inject_before_mlp": "False", "lora_alpha": "32", "lora_rank": "32"}
+    for metadata in (usual, usual | said):
+        save_file(file, tmp_path / "anima.safetensors", metadata)
+        if metadata == usual:
+            assert load(tmp_path / "anima.safetensors").family.id == "anima"
+    with pytest.raises(ValueError, match=words):
+        load(tmp_path / "anima.safetensors")
 
 
 def test_the_lora_of_a_faceid_adapter_is_told_from_others():

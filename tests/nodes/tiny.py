@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from unittest import mock
 
 import comfy.model_management
 import comfy.model_patcher
@@ -27,8 +28,15 @@ TEXTS = {  # widths of the tokens and of the pooled text
     "Chroma": (4096, 768),
     "Chroma Radiance": (4096, 768),
     "SD3.5 Large": (4096, 2048),
+    "Anima": (1024, 0),
 }
-CHANNELS = {"Flux": 16, "Chroma": 16, "Chroma Radiance": 3, "SD3.5 Large": 16}  # of latents; others have 4
+CHANNELS = {  # of latents, and frames; others have 4
+    "Flux": (16,),
+    "Chroma": (16,),
+    "Chroma Radiance": (3,),
+    "SD3.5 Large": (16,),
+    "Anima": (16, 1),
+}
 
 UNETS: dict[str, tuple[type, dict[str, Any], dict[str, int]]] = {
     # class, changes to the published topology, what fixes the heads
@@ -88,7 +96,7 @@ def sample(
     **options: Any,
 ) -> torch.Tensor:
     positive, negative = conds or conditions(base)
-    latent = torch.zeros(batch, CHANNELS.get(base, 4), *size)
+    latent = torch.zeros(batch, *CHANNELS.get(base, (4,)), *size)
     noise = comfy.sample.prepare_noise(latent, 3)
     return comfy.sample.sample(
         model, noise, steps, cfg, "euler", "simple", positive, negative, latent, disable_pbar=True, seed=3, **options
@@ -200,6 +208,41 @@ def chroma(radiance: bool = False, **changes: Any) -> ModelPatcher:
     sizes = FLUX | WHOLE_FLUX | CHROMA | (RADIANCE if radiance else {}) | changes
     kind = comfy.supported_models.ChromaRadiance if radiance else comfy.supported_models.Chroma
     return _dit(kind(sizes | {"out_dim": sizes["hidden_size"]}))
+
+
+ANIMA: dict[str, Any] = {
+    "image_model": "anima",
+    "max_img_h": 240,
+    "max_img_w": 240,
+    "max_frames": 128,
+    "in_channels": 16,
+    "out_channels": 16,
+    "patch_spatial": 2,
+    "patch_temporal": 1,
+    "model_channels": 48,
+    "num_blocks": 28,
+    "num_heads": 2,
+    "crossattn_emb_channels": 1024,
+    "pos_emb_cls": "rope3d",
+    "pos_emb_learnable": True,
+    "use_adaln_lora": True,
+    "adaln_lora_dim": 8,
+    "rope_h_extrapolation_ratio": 4.0,
+    "rope_w_extrapolation_ratio": 4.0,
+    "rope_enable_fps_modulation": False,
+}
+
+
+def anima(seed: int = 0, dtype: torch.dtype = torch.float32, **changes: Any) -> ModelPatcher:
+    """A narrow Anima, whose heads are 24 wide. It is without the network for text tokens, which has one size alone."""
+    with mock.patch("comfy.ldm.anima.model.LLMAdapter", lambda **_: torch.nn.Identity()):
+        return _dit(comfy.supported_models.Anima(ANIMA | changes), seed, dtype)
+
+
+def anima_file(seed: int = 5, rank: int = 4) -> dict[str, torch.Tensor]:
+    """An IP-Adapter with the keys of the published one and a LoRA, as wide as the model is."""
+    shapes = published.anima(ANIMA["model_channels"], rank=rank)
+    return published.fill(shapes, seed, spread=0.1, louder={"ip_v_proj": 3.0, "lora_B": 0.3})
 
 
 def flux_file(model: ModelPatcher, tokens: int = 4, embed: int = 24, seed: int = 5) -> dict[str, torch.Tensor]:

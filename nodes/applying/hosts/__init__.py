@@ -2,6 +2,7 @@
 
 from comfy.model_patcher import ModelPatcher
 
+from .anima import Anima
 from .flux import Flux
 from .host import Host, SitePatch, give_own_patches
 from .sd3 import SD3
@@ -10,7 +11,7 @@ from .wrappers import refuse_wrapped
 
 __all__ = ["HOSTS", "Host", "SitePatch", "base_model", "give_own_patches", "host_of"]
 
-HOSTS: tuple[Host, ...] = (UNet(), Flux(), SD3())
+HOSTS: tuple[Host, ...] = (UNet(), Flux(), SD3(), Anima())
 
 
 def host_of(model: ModelPatcher) -> Host | None:
