@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .adapter import IPAdapter
     from .attention import NOTHING, Attended, Beside, Plan, Step, image_attention, plan_attention, scale_key
-    from .checkpoint import identify, load_adapter
+    from .checkpoint import copy_adapter, identify, load_adapter
     from .containers import AdapterParts, normalise
     from .families import APPLIED, APPLIED_TO, FAMILIES, Acts, Combine, Family, alike, purposes
     from .families.base_models import BASE_MODELS, LAYER_SETS, BaseModel
@@ -106,6 +106,7 @@ __all__ = [
     "Tokens",
     "acting_in",
     "alike",
+    "copy_adapter",
     "encoder_name",
     "file_order",
     "identify",
@@ -146,7 +147,7 @@ EXPORTS = {  # module -> its names that the package gives
         "plan_attention",
         "scale_key",
     ),
-    "checkpoint": ("identify", "load_adapter"),
+    "checkpoint": ("copy_adapter", "identify", "load_adapter"),
     "containers": ("AdapterParts", "normalise"),
     "families": ("APPLIED", "APPLIED_TO", "FAMILIES", "Acts", "Combine", "Family", "alike", "purposes"),
     "families.base_models": ("BASE_MODELS", "LAYER_SETS", "BaseModel"),

@@ -105,7 +105,28 @@ def load_adapter(
         for tensors in (loaded.state_dict(), loaded.lora)
     )
     _check_values({**weights, **lora})
-    adapter = build(ops, dtype)
+    return _filled(build(ops, dtype), weights, lora)
+
+
+def copy_adapter(adapter: IPAdapter, *, ops: Ops = nn) -> IPAdapter:
+    """A copy of an adapter, on the CPU, that shares no tensor with it but those of its LoRA.
+
+    ops: the namespace that layers come from
+    """
+    weights = {key: tensor.detach().to("cpu", copy=True) for key, tensor in adapter.weights().items()}
+    image_proj, layers = (
+        {key.removeprefix(part): tensor for key, tensor in weights.items() if key.startswith(part)}
+        for part in ("image_proj.", "ip_adapter.")
+    )
+    measured = _measure_layers(layers, adapter.family)
+    made = IPAdapter(
+        adapter.family, measured.base, image_proj, measured.by_number, name=adapter.name, ops=ops, device="meta"
+    )
+    return _filled(made, weights, adapter.lora)
+
+
+def _filled(adapter: IPAdapter, weights: Mapping[str, Tensor], lora: dict[str, Tensor]) -> IPAdapter:
+    """The adapter with these tensors in it, which it takes as they are."""
     apart = {f"ip_adapter.{key}": key for key in adapter.sampling_layers.state_dict()}
     adapter.load_state_dict({key: each for key, each in weights.items() if key not in apart}, strict=True, assign=True)
     adapter.sampling_layers.load_state_dict({key: weights[each] for each, key in apart.items()}, assign=True)

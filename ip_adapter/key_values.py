@@ -126,16 +126,20 @@ class PerStep(nn.Module):
         """As `Constant.scale_values`."""
         self._factors = tuple(factors)
 
-    def at(self, timestep: Tensor, like: Tensor) -> Stepped:
-        """The tokens at a timestep from 0 to 1000, (1,). like: a tensor whose device and dtype they get"""
-        tokens, embedding = self._adapter[0].step(self.states.to(like), timestep.to(like.device))
+    def at(self, timestep: Tensor, like: Tensor, adapter: IPAdapter | None = None) -> Stepped:
+        """The tokens at a timestep from 0 to 1000, (1,).
+
+        like: a tensor whose device and dtype they get
+        adapter: a copy of the adapter on that device, if there is one
+        """
+        tokens, embedding = (adapter or self._adapter[0]).step(self.states.to(like), timestep.to(like.device))
         tokens = tokens.flatten(0, 1).unsqueeze(0) if self._joined else tokens
         return Stepped(tokens, embedding[:1])
 
-    def key_value(self, number: int, at: Stepped) -> KeyValue:
-        """The key and the value of a layer, each (R, T, I). number: of the layer"""
+    def key_value(self, number: int, at: Stepped, adapter: IPAdapter | None = None) -> KeyValue:
+        """The key and the value of a layer, each (R, T, I). number: of the layer. adapter: as `at` takes it"""
         layer, heads = self._layers[number], self._heads[number]
-        key, value = self._adapter[0].layer_key_value(at.tokens, layer, at.embedding)
+        key, value = (adapter or self._adapter[0]).layer_key_value(at.tokens, layer, at.embedding)
         if self._factors and self.rows:
             scale = torch.tensor(self._factors, dtype=value.dtype, device=value.device).view(-1, 1, 1)
             value = (value.reshape(len(scale), -1, value.shape[-1]) * scale).view_as(value)

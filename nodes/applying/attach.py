@@ -16,7 +16,7 @@ from .hosts import base_model, give_own_patches, host_of
 from .image_prompt import OURS, ImagePrompt, Rules, Site
 from .lora import add_lora, lora_of
 from .masks import EVERYWHERE, Place
-from .prepared import Arrangement, Factors, prepare
+from .prepared import Arrangement, Factors, bring, prepare
 from .sampling import KEY, PROMPTS, watch
 
 
@@ -89,6 +89,7 @@ def attach(model: ModelPatcher, prompts: Sequence[ImagePrompt]) -> ModelPatcher:
         _add_loras(patched, acting)
         for prompt in acting:
             host.join(patched, {site: [part] for site, part in prompt.parts().items()})
+            bring(patched, prompt.prepared.additional)
         _watch(patched)
         options = patched.model_options["transformer_options"]
         options[PROMPTS] = (*options.get(PROMPTS, ()), *acting)

@@ -31,7 +31,7 @@ from ...ip_adapter import (
 )
 from .image_prompt import OURS, ImagePrompt, Part, Rules, Site
 from .masks import Grid, Place, Resizing, token_mask
-from .sampling import Evaluation, Group, Layout, Run, current, once
+from .sampling import MODEL, Evaluation, Group, Layout, Run, current, once
 
 Weights = tuple[float, ...]
 
@@ -147,7 +147,7 @@ class Joint:
             acting = cast.acting(weights)
         if not acting:
             return
-        call = Call(evaluation, layout, (latent[-2], latent[-1]), grid)
+        call = Call(evaluation, layout, (latent[-2], latent[-1]), grid, extra_options.get(MODEL))
         for observer in evaluation.observers:
             of_all = partial(self._contributions, q, out, acting, cast, weights, call, beside)
             observer.observe(self.site, call, out, of_all)
@@ -163,8 +163,8 @@ class Joint:
         plan(q, out, cast.at_call(weights), beside)
 
     def models(self) -> list[ModelPatcher]:
-        """The models that ComfyUI has to load for the image prompts."""
-        return [patcher for part in self.parts for patcher in part.prompt.models()]
+        """The models that ComfyUI has to load for the image prompts, besides the additional ones of the model."""
+        return [part.prompt.prepared.patcher for part in self.parts]
 
     def _with(self, layout: Layout, run: Run) -> Cast:
         """The parts of this layer, and of the prompts that conditions bring along."""
@@ -224,7 +224,7 @@ class Joint:
     def _attended(self, rows: "Rows", q: torch.Tensor, call: "Call") -> Iterator[tuple[int | None, Attended | Picked]]:
         """What some rows attend to. With it comes the number of the reference, if it is that of a single one."""
         group, prompt = rows.group, rows.part.prompt
-        keys, layer = prompt.prepared.side(rows.side), prompt.prepared.sampling_layer(rows.part.number)
+        keys, layer = prompt.prepared.side(rows.side), prompt.prepared.sampling_layer(rows.part.number, call.model)
         if not keys.rows:  # a family whose unconditional rows attend to nobody
             return
         if prompt.arrangement == "each" and not isinstance(keys, PerWindow):
@@ -257,8 +257,11 @@ class Joint:
         """The key and the value, each (R, T, I), like the query. ComfyUI has usually put them on its device already."""
         number = rows.part.number
         if isinstance(keys, PerStep):
-            at = call.evaluation.once((keys, q.device, q.dtype), lambda now: keys.at(now.timestep[:1] * TIMESTEPS, q))
-            return rows.folded(*keys.key_value(number, at))
+            adapter = rows.part.prompt.prepared.adapter(call.model)
+            at = call.evaluation.once(
+                (keys, q.device, q.dtype), lambda now: keys.at(now.timestep[:1] * TIMESTEPS, q, adapter)
+            )
+            return rows.folded(*keys.key_value(number, at, adapter))
         pair = call.evaluation.run.once(
             (keys, number, q.device, q.dtype), lambda: [t.to(q) for t in keys.layer(number)]
         )
@@ -338,12 +341,14 @@ class Call:
     layout: which rows are which
     size: height and width of the latent that the model was called with
     grid: how the tokens of the block lie on that latent
+    model: ComfyUI's model, which each of several devices has to itself
     """
 
     evaluation: Evaluation
     layout: Layout
     size: tuple[int, int]
     grid: Grid
+    model: Any = None
 
     def mask(self, place: Place, rules: Rules, group: Group, q: torch.Tensor) -> torch.Tensor | None:
         """The mask of a place for a group of rows, (1 or the group's rows, L), which is made once in a run.

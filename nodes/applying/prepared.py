@@ -27,6 +27,7 @@ from ...ip_adapter import (
     working_memory,
 )
 from ..loading.adapter import ImagePromptAdapter
+from .sampling import KEY
 
 # How references act. "together": in one softmax over all tokens. "each": each with a softmax of its own, and all are
 # added. "by picture": each in the picture of its number.
@@ -53,22 +54,57 @@ class Prepared:
             sides, load_device=load_device, offload_device=comfy.model_management.unet_offload_device()
         )
         self.stepwise = adapter.module.stepwise
-        self.projecting = [adapter.patcher] if any(not isinstance(keys, Constant) for keys in sides.children()) else []
-        self.sampling = adapter.sampling_patcher
-        every = list(adapter.module.sampling_layers.values())
-        self._sampling_layers = [every[layer] for layer in layers] if every else []
+        projects = any(not isinstance(keys, Constant) for keys in sides.children())
+        self._adapter = adapter.patcher if projects else None
+        self._sampling = adapter.sampling_patcher
+        self._layers = layers
 
     def side(self, name: str) -> Keys:
         """The keys and values of one side. `name`: "cond" (references) or "uncond" (negative images)."""
         return self.sides.side(name)
 
-    def sampling_layer(self, number: int) -> torch.nn.Module | None:
-        """What of a layer has to be there while the model runs; None: nothing. number: of the layer, as in `sides`"""
-        return self._sampling_layers[number] if self._sampling_layers else None
+    def adapter(self, model: Any = None) -> IPAdapter:
+        """The adapter, if its weights have to be there while the model runs. model: as `own_copy` takes it"""
+        assert self._adapter is not None
+        return cast(IPAdapter, own_copy(self._adapter, model))
+
+    def sampling_layer(self, number: int, model: Any = None) -> torch.nn.Module | None:
+        """What of a layer has to be there while the model runs; None: nothing.
+
+        number: of the layer, as in `sides`
+        model: as `own_copy` takes it
+        """
+        if self._sampling is None:
+            return None
+        every = cast(torch.nn.ModuleDict, own_copy(self._sampling, model))
+        return list(every.values())[self._layers[number]]
+
+    @property
+    def additional(self) -> list[ModelPatcher]:
+        """The models, besides the keys and values, that ComfyUI has to load while the diffusion model runs."""
+        return [patcher for patcher in (self._adapter, self._sampling) if patcher is not None]
 
     def models(self) -> list[ModelPatcher]:
         """The models that ComfyUI has to load while the diffusion model runs."""
-        return [self.patcher, *self.projecting, *([self.sampling] if self.sampling else [])]
+        return [self.patcher, *self.additional]
+
+
+def bring(model: ModelPatcher, additional: Sequence[ModelPatcher]) -> None:
+    """Give a model additional models, each once. ComfyUI clones them with it, also for several devices."""
+    known = model.get_additional_models_with_key(KEY)
+    added = [patcher for patcher in dict.fromkeys(additional) if not any(map(patcher.is_clone, known))]
+    if added:
+        model.set_additional_models(KEY, [*known, *added])
+
+
+def own_copy(patcher: ModelPatcher, model: Any) -> torch.nn.Module:
+    """The module of an additional model that lies where a model does. ComfyUI clones both for each of several devices.
+
+    model: ComfyUI's model that is called; None, or one that does not have it: the module of the patcher itself
+    """
+    current = getattr(model, "current_patcher", None)
+    known: Sequence[ModelPatcher] = current.get_additional_models_with_key(KEY) if current is not None else ()
+    return next((each.model for each in known if each.clone_base_uuid == patcher.clone_base_uuid), patcher.model)
 
 
 RECENT = 128 << 20  # bytes of keys and values that an adapter keeps although nothing uses them any more

@@ -3,8 +3,9 @@
 import copy
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import comfy.model_management
@@ -13,7 +14,7 @@ import comfy.ops
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ...ip_adapter import Combine, IPAdapter, TokenOptions, alike, load, load_adapter
+from ...ip_adapter import Combine, IPAdapter, TokenOptions, alike, copy_adapter, load, load_adapter
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,19 @@ class AdapterOptions:
 class ImagePromptAdapter:
     """A loaded adapter, as the IMAGE_PROMPT_ADAPTER socket carries it."""
 
-    def __init__(self, module: IPAdapter, name: str):
+    def __init__(self, module: IPAdapter, name: str, again: Callable[[], IPAdapter] | None = None):
+        """Hand an adapter over to ComfyUI.
+
+        again: makes it anew, with tensors of its own, for ComfyUI's deep clones; by default of those of `module`
+        """
+        again = again or partial(copy_adapter, module, ops=comfy.ops.manual_cast)
         self.module = module
         self.name = name
         self.options = AdapterOptions()
         self.recent: list[Any] = []  # `Prepared` keys and values, the last used first
-        self.patcher = _managed(module)
-        self.sampling_patcher = _managed(module.sampling_layers) if len(module.sampling_layers) else None
+        self.patcher = _managed(module, partial(_again, again))
+        has_layers = len(module.sampling_layers) > 0
+        self.sampling_patcher = _managed(module.sampling_layers, partial(_layers_again, again)) if has_layers else None
 
     @classmethod
     def from_file(cls, path: str, family: str = "") -> "ImagePromptAdapter":
@@ -54,7 +61,8 @@ class ImagePromptAdapter:
         family: its id, where the shapes of the file leave a choice
         """
         name = os.path.basename(path)
-        return cls(load(path, "cpu", None, name=name, family=family, ops=comfy.ops.manual_cast), name)
+        again = partial(load, path, "cpu", None, name=name, family=family, ops=comfy.ops.manual_cast)
+        return cls(again(), name, again)
 
     @classmethod
     def from_tensors(cls, sd: Mapping[str, Any], name: str, family: str = "") -> "ImagePromptAdapter":
@@ -109,8 +117,27 @@ class ImagePromptAdapter:
         return self.patcher.is_dynamic()
 
 
-def _managed(module: torch.nn.Module) -> ModelPatcher:
-    return comfy.model_patcher.CoreModelPatcher(
+def _managed(module: torch.nn.Module, again: Callable[..., ModelPatcher]) -> ModelPatcher:
+    """A patcher for a module. ComfyUI calls `again` for a patcher of other tensors, which it makes deep clones of."""
+    patcher = _patcher(comfy.model_patcher.CoreModelPatcher, module)
+    patcher.cached_patcher_init = (again, ())
+    return patcher
+
+
+def _again(make: Callable[[], IPAdapter], *, disable_dynamic: bool = False) -> ModelPatcher:
+    return _patcher(_kind(disable_dynamic), make())
+
+
+def _layers_again(make: Callable[[], IPAdapter], *, disable_dynamic: bool = False) -> ModelPatcher:
+    return _patcher(_kind(disable_dynamic), make().sampling_layers)
+
+
+def _kind(disable_dynamic: bool) -> type[ModelPatcher]:
+    return ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
+
+
+def _patcher(kind: type[ModelPatcher], module: torch.nn.Module) -> ModelPatcher:
+    return kind(
         module,
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),

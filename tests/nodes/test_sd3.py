@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import comfy.model_detection
+import comfy.model_management
 import comfy.samplers
 import pytest
 import tiny
@@ -19,17 +20,19 @@ from comfy.clip_vision import Output
 from comfy.model_patcher import ModelPatcher
 from diffusers import SD3Transformer2DModel
 from diffusers.models.attention_processor import JointAttnProcessor2_0
+from safetensors.torch import save_file
 from test_diffusers import randomise
 from torch import Tensor
 
 from image_prompt.devtools.published import nested
-from image_prompt.ip_adapter import PerStep, Strength
+from image_prompt.ip_adapter import PerStep, Sides, Strength
 from image_prompt.nodes.applying.attach import attach, image_prompt
 from image_prompt.nodes.applying.hosts import sd3
 from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.controls.conditioning import ReferencesToConditioning
 from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.influence.record_influence import RecordInfluence
+from image_prompt.nodes.loading.adapter import ImagePromptAdapter
 
 SIGMA, BATCH, BLOCKS = 0.6, 2, 38
 SIZE = (12, 8)
@@ -231,9 +234,9 @@ def test_tokens_are_made_once_in_an_evaluation_and_not_kept(
     """Once for each side, however many layers and calls there are; keys and values once for each side and layer."""
     made, projected, step, project = [], [], PerStep.at, PerStep.key_value
 
-    def at(self, timestep, like):
+    def at(self, *given):
         assert not any(tokens() for side, tokens in made if side is self)  # those of the evaluation before
-        found = step(self, timestep, like)
+        found = step(self, *given)
         made.append((self, weakref.ref(found.tokens)))
         return found
 
@@ -379,3 +382,52 @@ def test_wrong_pairings_are_refused_in_words(model, adapter, features, apply):
         apply(tiny.sd3(heads=1, blocks=3), adapter, features)
     with pytest.raises(ValueError, match="Layer 0 of the adapter is 64 wide, joint block 0 of this model is 128"):
         apply(tiny.sd3(heads=2), adapter, features)
+
+
+def brought(model: ModelPatcher) -> list[ModelPatcher]:
+    return model.get_nested_additional_models()
+
+
+def test_what_sampling_needs_is_loaded_and_counted_once(model, adapter, features, apply):
+    patched = apply(apply(model, adapter, features), adapter, pictures_of(features.penultimate_hidden_states + 1))
+    modules = [patcher.model for patcher in (*brought(patched.clone()), *patched.model_patches_models())]
+    kept = {id(module): module for module in modules if isinstance(module, Sides)}
+    assert len(modules) == 2 + BLOCKS * 2  # a patch for each block, which hands over the states of both prompts
+    assert [module for module in modules if not isinstance(module, Sides)] == [
+        adapter.module,
+        adapter.module.sampling_layers,
+    ]
+    assert len(kept) == 2
+    comfy.model_management.unload_all_models()
+    sample(patched)
+    loaded = [each.model.model for each in comfy.model_management.current_loaded_models]
+    assert all(sum(module is each for each in loaded) == 1 for module in (adapter.module, *kept.values()))
+
+
+@pytest.mark.parametrize("made", ["of tensors", "from a file"])
+def test_a_deep_clone_samples_the_same_with_tensors_of_its_own(model, features, apply, tmp_path, made):
+    file = tiny.sd3_file(model)
+    save_file(file, tmp_path / "sd3.safetensors")
+    path = str(tmp_path / "sd3.safetensors")
+    adapter = ImagePromptAdapter.from_file(path) if made == "from a file" else tiny.wrapped(file)
+    model.cached_patcher_init = (lambda: tiny.sd3(heads=1), ())
+    patched = apply(model, adapter, features)
+    deep, used = patched.deepclone_multigpu(torch.device("cpu")), []
+    own = {tensor.data_ptr() for tensor in adapter.module.weights().values()}
+    for patcher in brought(deep):
+        assert own.isdisjoint(tensor.data_ptr() for tensor in patcher.model.state_dict().values())
+    for layer in adapter.module.layers:
+        layer.register_forward_pre_hook(lambda *_: used.append(1))
+    equal(sample(deep), sample(patched))
+    assert len(used) == 2 * BLOCKS  # those of the second run alone
+
+
+def test_offloaded_weights_sample_the_same(model, adapter, features, apply):
+    patched = apply(model, adapter, features)
+    expected = sample(patched)
+    comfy.model_management.unload_all_models()
+    whole, layers = brought(patched)
+    for patcher in (whole, layers):
+        patcher.load(patcher.load_device, lowvram_model_memory=1)
+    assert whole.model.model_lowvram
+    equal(sample(patched), expected)
