@@ -49,12 +49,28 @@ class TinyText:
 
     @classmethod
     def INPUT_TYPES(cls):
-        return {"required": {"seed": ("INT", {"default": 0})}}
+        return {"required": {"seed": ("INT", {"default": 0})}, "optional": {"pooled": ("INT", {"default": 768})}}
 
-    def make(self, seed):
+    def make(self, seed, pooled=768):
         generator = torch.Generator().manual_seed(seed)
-        text, pooled = (torch.randn(shape, generator=generator) * 0.2 for shape in ((1, 8, 4096), (1, 768)))
+        text, pooled = (torch.randn(shape, generator=generator) * 0.2 for shape in ((1, 8, 4096), (1, pooled)))
         return ([[text, {"pooled_output": pooled}]],)
+
+
+class Deepened:
+    """A small SD3 with as many joint blocks as SD3.5 Large has: those of a file are as many as its width allows."""
+
+    RETURN_TYPES, FUNCTION, CATEGORY = ("MODEL",), "make", "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",)}}
+
+    def make(self, model):
+        transformer = model.model.diffusion_model
+        *first, last = transformer.joint_blocks  # the last one has no text after its attention
+        transformer.joint_blocks = torch.nn.ModuleList([*(first[0] for _ in range(37)), last])
+        return (model,)
 
 
 class LatentPicture:
@@ -70,4 +86,4 @@ class LatentPicture:
         return ((samples["samples"][:, :3].movedim(1, -1) / 8 + 0.5).clamp(0, 1),)
 
 
-NODE_CLASS_MAPPINGS = {each.__name__: each for each in (TinyFlux, TinyText, LatentPicture)}
+NODE_CLASS_MAPPINGS = {each.__name__: each for each in (TinyFlux, TinyText, Deepened, LatentPicture)}
