@@ -161,5 +161,10 @@ class Part:
 
     @property
     def folds(self) -> bool:
-        """Whether its keys and values take the weight, so that a call does not."""
+        """Whether its keys take the weight, and its values too unless a call does."""
         return SCALINGS[self.prompt.strength.scaling] is not None
+
+    @property
+    def takes_weight(self) -> bool:
+        """Whether a call takes the weight. In a joint softmax it is also on what the picture gets of itself."""
+        return not self.folds or self.prompt.combine == "joint"

@@ -54,7 +54,8 @@ class Cast:
         for part in parts:
             self.first[part] = len(self.frames)
             self.frames += [(part, frame) for frame in part.prompt.distinct_frames]
-        self.folded = frozenset(number for number, (part, _) in enumerate(self.frames) if part.folds)
+        self.folds = any(part.folds for part in parts)
+        self.folded = frozenset(number for number, (part, _) in enumerate(self.frames) if not part.takes_weight)
         courses = [course for part, frame in self.frames for course in (part.prompt.strength.course, frame.course)]
         always = all(course.is_constant for course in courses)
         self.constant = tuple(part.weight * frame.weight for part, frame in self.frames) if always else None
@@ -68,7 +69,7 @@ class Cast:
         )
 
     def at_call(self, weights: Weights) -> Weights:
-        """The weights that a call takes: 1 where the keys and values hold the weight."""
+        """The weights that a call takes: 1 where the values hold the weight."""
         if not self.folded:
             return weights
         return tuple(1.0 if number in self.folded else weight for number, weight in enumerate(weights))
@@ -157,7 +158,7 @@ class Joint:
         made = evaluation.run.window(layout) if cast.differs_by_picture else evaluation.run.made
         key = (self, acting, layout.without_frames, q.shape, q.dtype, q.device, grid, call.size, evaluation.latent_size)
         known, plan = made.get(key, (None, None))
-        if plan is None or cast.folded and known != weights:  # folded keys and values hold the weights
+        if plan is None or cast.folds and known != weights:  # folded keys and values hold the weights
             plan = self._plan(q, acting, cast, weights, call)
             made[key] = weights, plan
         plan(q, out, cast.at_call(weights), beside)
@@ -285,7 +286,10 @@ class Rows(NamedTuple):
     def folded(self, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The key and the value (R, T, I) with the weight in them, if the scaling of the prompt puts it there."""
         fold = SCALINGS[self.part.prompt.strength.scaling]
-        return fold(key, value, self.weight, self.part.tokens) if fold else (key, value)
+        if fold is None:
+            return key, value
+        folded = fold(key, value, self.weight, self.part.tokens)
+        return (folded[0], value) if self.part.takes_weight else folded
 
 
 class Contribution(NamedTuple):

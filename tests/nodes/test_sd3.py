@@ -29,6 +29,7 @@ from image_prompt.ip_adapter import PerStep, Sides, Strength
 from image_prompt.nodes.applying.attach import attach, image_prompt
 from image_prompt.nodes.applying.hosts import sd3
 from image_prompt.nodes.applying.joint import Joint
+from image_prompt.nodes.controls.apply_references import ApplyReferences
 from image_prompt.nodes.controls.conditioning import ReferencesToConditioning
 from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.influence.record_influence import RecordInfluence
@@ -319,6 +320,18 @@ def test_each_reference_has_a_softmax_of_its_own(model, adapter, two_references,
     found = sample(each)
     assert (found - sample(apply(model, adapter, two_references))).abs().max() > 1e-2
     close(sample(each, cfg=1.0), sample(one_by_one, cfg=1.0))  # there is one negative image, not one for each
+
+
+def test_scaled_keys_leave_the_weight_on_what_the_picture_gets_of_itself(model, adapter, features):
+    """The witness: a file whose norms of keys are scaled."""
+    scaled = {key: tensor * (0.3 if "norm_ip_k" in key else 1.0) for key, tensor in tiny.sd3_file(model).items()}
+    found, expected = (
+        ApplyReferences.execute(
+            model, file, {"reference_0": MakeReference.execute(features, weight=0.3, scaling=scaling).args[0]}
+        ).args[0]
+        for file, scaling in ((adapter, "K+V"), (tiny.wrapped(scaled), "V only"))
+    )
+    close(sample(found), sample(expected))
 
 
 def test_one_reference_for_each_picture(model, adapter, two_references, apply):
