@@ -14,11 +14,14 @@ from pathlib import Path
 from devtools import published
 from devtools.published import Shapes
 
+Files = dict[str, tuple[Shapes, dict[str, str] | None]]  # name -> shapes and metadata
+
 ENCODER_WIDTH, PROJECTION = 64, 32
 POSITIONS = 257  # of patches of 14 pixels, and one of the whole picture
 VISION_CONFIG = {"name": "demo ViT", "heads": 4, "activation": "gelu"}
 EVA_WIDTH, EVA_PROJECTION = 32, 24
 EVA_CONFIG = {"name": "demo EVA", "heads": 4, "image_size": 56}
+FLUX_WIDTH, SD35_WIDTH, DIT_TEXT = 128, 64, 4096
 SD15_LAYERS = [32] * 2 + [64] * 2 + [128] * 5 + [64] * 3 + [32] * 3 + [128]  # down, up, middle block last
 SDXL_LAYERS = [32] * 4 + [64] * 50 + [32] * 6 + [64] * 10
 
@@ -50,7 +53,30 @@ def plus(context: int, layers: list[int]) -> Shapes:
     return published.adapter(published.resampler(context, ENCODER_WIDTH), layers, context)
 
 
-FILES = {
+def xlabs() -> Shapes:
+    return published.xlabs(published.base(DIT_TEXT, PROJECTION), [FLUX_WIDTH] * 19, DIT_TEXT)
+
+
+def instantx() -> Shapes:
+    projection = published.linear("proj.0", 16, PROJECTION) | published.linear("proj.2", 4 * DIT_TEXT, 16)
+    return numbered(projection | published.norm("norm", DIT_TEXT), [published.key_value(FLUX_WIDTH, DIT_TEXT)] * 57)
+
+
+def instantx_sd35() -> Shapes:
+    projection = published.time_resampler(SD35_WIDTH, ENCODER_WIDTH, depth=1)
+    return numbered(projection, [published.timed_layer(SD35_WIDTH, SD35_WIDTH, embedding=64)] * 38)
+
+
+def numbered(projection: Shapes, layers: list[Shapes]) -> Shapes:
+    """A whole adapter, whose layers are numbered one by one."""
+    found = {f"image_proj.{key}": shape for key, shape in projection.items()}
+    for number, layer in enumerate(layers):
+        found |= {f"ip_adapter.{number}.{key}": shape for key, shape in layer.items()}
+    return found
+
+
+LOUDER = {"_ip.": 2.0, "double_stream_": 2.0}  # keys and values of images
+FILES: Files = {
     "clip_vision/demo-encoder.safetensors": (encoder(), {"vision_config": json.dumps(VISION_CONFIG)}),
     "ipadapter/demo-ip-adapter-plus_sd15.safetensors": (plus(768, SD15_LAYERS), None),
     "ipadapter/demo-ip-adapter-plus_sdxl.safetensors": (plus(2048, SDXL_LAYERS), None),
@@ -71,17 +97,23 @@ FILES = {
     "ipadapter/demo-instantid_sdxl.safetensors": (instantid(2048, SDXL_LAYERS), None),
     "ipadapter/demo-pulid_sdxl.safetensors": (pulid(2048, SDXL_LAYERS), None),
 }
+DITS: Files = {  # larger, since they have as many layers as the published ones, for texts as wide
+    "ipadapter/demo-xlabs.safetensors": (xlabs(), None),
+    "ipadapter/demo-instantx.safetensors": (instantx(), None),
+    "ipadapter/demo-instantx_sd35.safetensors": (instantx_sd35(), None),
+    "diffusion_models/demo-flux.safetensors": (published.flux_model(FLUX_WIDTH), None),
+}
 
 
-def main(folder: Path) -> None:
-    for seed, (name, (shapes, metadata)) in enumerate(FILES.items()):
+def main(folder: Path, files: Files = FILES) -> None:
+    for seed, (name, (shapes, metadata)) in enumerate(files.items()):
         write(folder / name, shapes, seed, metadata)
 
 
 def write(path: Path, shapes: Shapes, seed: int, metadata: dict[str, str] | None = None) -> None:
     """Write a file in half precision, with larger weights for the keys and values of images."""
-    published.save(path, published.halves(published.fill(shapes, seed, louder={"_ip.": 2.0})), metadata)
+    published.save(path, published.halves(published.fill(shapes, seed, louder=LOUDER)), metadata)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), FILES | DITS)

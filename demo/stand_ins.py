@@ -17,12 +17,25 @@ FILES = {  # published name -> small file with seeded random weights, written by
     "instantid-ip-adapter.bin": "demo-instantid_sdxl.safetensors",
     "pulid_v1.1.safetensors": "demo-pulid_sdxl.safetensors",
     "EVA02_CLIP_L_336_psz14_s6B.pt": "demo-eva.safetensors",
+    "flux1-dev.safetensors": "demo-flux.safetensors",
+    "flux-ip-adapter-v2.safetensors": "demo-xlabs.safetensors",
+    "FLUX.1-dev-IP-Adapter.bin": "demo-instantx.safetensors",
+    "SD3.5-Large-IP-Adapter.bin": "demo-instantx_sd35.safetensors",
+    "clip-vit-large-patch14.safetensors": "demo-encoder.safetensors",
+    "sigclip_vision_patch14_384.safetensors": "demo-encoder.safetensors",
     "image_prompt_00001_.safetensors": "demo-features.safetensors",  # that a user has saved
 }
 CHECKPOINTS = {  # published name -> what the demo node builds
     "v1-5-pruned-emaonly-fp16.safetensors": "SD1.5",
     "sd_xl_base_1.0.safetensors": "SDXL",
+    "sd3.5_large_fp8_scaled.safetensors": "SD3.5 Large",
 }
+NODES = {  # loader -> the demo's node that makes a small model with seeded random weights instead, and what it is told
+    "ControlNetLoader": ("ImagePromptDemoControlNet", {}),
+    "DualCLIPLoader": ("ImagePromptDemoText", {"base_model": "Flux"}),
+    "VAELoader": ("ImagePromptDemoAutoencoder", {}),
+}
+LATENTS = {"EmptyLatentImage", "EmptySD3LatentImage"}
 PHOTOGRAPHS = ("grace_hopper.jpg", "astronaut.jpg")  # for ComfyUI's example.png, in turn, in the order of the nodes
 FACES = ("face.png",)  # the same where faces are looked for: the tests draw what their face analyser finds
 
@@ -37,11 +50,12 @@ def with_stand_ins(workflow: dict, size: int = 256, steps: int = 8) -> dict:
         if node["class_type"] == "CheckpointLoaderSimple":
             base_model = CHECKPOINTS[inputs["ckpt_name"]]
             node["class_type"], node["inputs"] = "ImagePromptDemoCheckpoint", {"base_model": base_model, "seed": 0}
-        elif node["class_type"] == "ControlNetLoader":
-            node["class_type"], node["inputs"] = "ImagePromptDemoControlNet", {"seed": 0}
+        elif node["class_type"] in NODES:
+            node["class_type"], given = NODES[node["class_type"]]
+            node["inputs"] = {**given, "seed": 0}
         elif node["class_type"] == "LoadImage":
             inputs["image"] = next(photographs)
-        elif node["class_type"] == "EmptyLatentImage":
+        elif node["class_type"] in LATENTS:
             inputs.update(width=size, height=size)
         elif node["class_type"] == "KSampler":
             inputs.update(steps=steps)

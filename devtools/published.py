@@ -322,6 +322,25 @@ def anima_weights(width: int, text: int = 1024) -> dict[str, tuple[int, int]]:
     return found | {"mlp.layer1": (4 * width, width), "mlp.layer2": (width, 4 * width)}
 
 
+def flux_model(width: int = 128, double: int = 19, single: int = 38) -> Shapes:
+    """The shapes of a narrow Flux.1 that ComfyUI's own loader takes: its heads are 128 wide."""
+    found = linear("img_in", width, 64) | linear("txt_in", width, 4096)
+    for name, read in (("time_in", 256), ("guidance_in", 256), ("vector_in", 768)):
+        found |= linear(f"{name}.in_layer", width, read) | linear(f"{name}.out_layer", width, width)
+    for block in (f"double_blocks.{number}.{side}" for number in range(double) for side in ("img", "txt")):
+        found |= linear(f"{block}_mod.lin", 6 * width, width) | query_and_key(f"{block}_attn.norm")
+        found |= linear(f"{block}_attn.qkv", 3 * width, width) | linear(f"{block}_attn.proj", width, width)
+        found |= linear(f"{block}_mlp.0", 4 * width, width) | linear(f"{block}_mlp.2", width, 4 * width)
+    for block in (f"single_blocks.{number}" for number in range(single)):
+        found |= linear(f"{block}.modulation.lin", 3 * width, width) | query_and_key(f"{block}.norm")
+        found |= linear(f"{block}.linear1", 7 * width, width) | linear(f"{block}.linear2", width, 5 * width)
+    return found | linear("final_layer.linear", 64, width) | linear("final_layer.adaLN_modulation.1", 2 * width, width)
+
+
+def query_and_key(name: str) -> Shapes:
+    return {f"{name}.query_norm.weight": (128,), f"{name}.key_norm.weight": (128,)}
+
+
 def encoder(width: int, depth: int, mlp: int, projection: int, patch: int, size: int = 224) -> Shapes:
     """The shapes of transformers' CLIPVisionModelWithProjection."""
     found: Shapes = {

@@ -5,9 +5,15 @@ ComfyUI recognises SD1.5 and SDXL files by their true width, so its own loader c
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import checkpoint, text, unet, vae
+from . import checkpoint, dits, text, unet, vae
 
-BASE_MODELS = {"SD1.5": (unet.sd15, text.sd15), "SDXL": (unet.sdxl, text.sdxl)}
+BASE_MODELS = {  # model, text encoder, channels of latents
+    "SD1.5": (unet.sd15, text.sd15, 4),
+    "SDXL": (unet.sdxl, text.sdxl, 4),
+    "SD3.5 Large": (dits.sd35, text.sd35, dits.CHANNELS),
+}
+TEXTS = {"Flux": text.flux, "Anima": text.anima}
+SEED = io.Int.Input("seed", default=0, min=0, max=2**31, tooltip="Seed of the random weights.")
 
 
 class ImagePromptDemoCheckpoint(io.ComfyNode):
@@ -17,18 +23,72 @@ class ImagePromptDemoCheckpoint(io.ComfyNode):
             node_id="ImagePromptDemoCheckpoint",
             display_name="Demo Checkpoint (random weights)",
             category="image prompt/demo",
-            description="A narrow SD1.5 or SDXL with seeded random weights. Its pictures mean nothing.",
+            description="A narrow SD1.5, SDXL or SD3.5 with seeded random weights. Its pictures mean nothing.",
             inputs=[
                 io.Combo.Input("base_model", options=list(BASE_MODELS), tooltip="Which blocks the model has."),
-                io.Int.Input("seed", default=0, min=0, max=2**31, tooltip="Seed of the random weights."),
+                SEED,
             ],
             outputs=[io.Model.Output(), io.Clip.Output(), io.Vae.Output()],
         )
 
     @classmethod
     def execute(cls, base_model, seed) -> io.NodeOutput:
-        make_unet, make_text_encoder = BASE_MODELS[base_model]
-        return io.NodeOutput(make_unet(seed), make_text_encoder(seed), vae.autoencoder(seed))
+        make_model, make_text_encoder, channels = BASE_MODELS[base_model]
+        return io.NodeOutput(make_model(seed), make_text_encoder(seed), vae.autoencoder(seed, channels))
+
+
+class ImagePromptDemoAnima(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ImagePromptDemoAnima",
+            display_name="Demo Anima (random weights)",
+            category="image prompt/demo",
+            description="A narrow Anima with seeded random weights.",
+            inputs=[SEED],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(cls, seed) -> io.NodeOutput:
+        return io.NodeOutput(dits.anima(seed))
+
+
+class ImagePromptDemoText(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ImagePromptDemoText",
+            display_name="Demo Text Encoder (random weights)",
+            category="image prompt/demo",
+            description="A shallow text encoder with seeded random weights, as wide as that of the model.",
+            inputs=[
+                io.Combo.Input("base_model", options=list(TEXTS), tooltip="For which model."),
+                SEED,
+            ],
+            outputs=[io.Clip.Output()],
+        )
+
+    @classmethod
+    def execute(cls, base_model, seed) -> io.NodeOutput:
+        return io.NodeOutput(TEXTS[base_model](seed))
+
+
+class ImagePromptDemoAutoencoder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ImagePromptDemoAutoencoder",
+            display_name="Demo Autoencoder (random weights)",
+            category="image prompt/demo",
+            description="A small autoencoder for latents of 16 channels, with seeded random weights.",
+            inputs=[SEED],
+            outputs=[io.Vae.Output()],
+        )
+
+    @classmethod
+    def execute(cls, seed) -> io.NodeOutput:
+        return io.NodeOutput(vae.autoencoder(seed, dits.CHANNELS))
 
 
 class ImagePromptDemoControlNet(io.ComfyNode):
@@ -39,7 +99,7 @@ class ImagePromptDemoControlNet(io.ComfyNode):
             display_name="Demo ControlNet (random weights)",
             category="image prompt/demo",
             description="A ControlNet for the narrow SDXL of Demo Checkpoint, with seeded random weights.",
-            inputs=[io.Int.Input("seed", default=0, min=0, max=2**31, tooltip="Seed of the random weights.")],
+            inputs=[SEED],
             outputs=[io.ControlNet.Output()],
         )
 
@@ -67,7 +127,14 @@ class ImagePromptDemoWorld(io.ComfyNode):
 
 class DemoExtension(ComfyExtension):
     async def get_node_list(self):
-        return [ImagePromptDemoCheckpoint, ImagePromptDemoControlNet, ImagePromptDemoWorld]
+        return [
+            ImagePromptDemoCheckpoint,
+            ImagePromptDemoControlNet,
+            ImagePromptDemoWorld,
+            ImagePromptDemoAnima,
+            ImagePromptDemoText,
+            ImagePromptDemoAutoencoder,
+        ]
 
 
 def comfy_entrypoint():

@@ -5,7 +5,10 @@ from types import SimpleNamespace
 import comfy.sd
 import comfy.sd1_clip
 import comfy.sdxl_clip
+from torch import Tensor
+from torch.nn.functional import pad
 
+from . import dits
 from .weights import random_state_dict
 
 SHALLOW = {"num_hidden_layers": 3, "intermediate_size": 64}  # SDXL reads the last but one of three
@@ -18,6 +21,37 @@ def sd15(seed: int) -> comfy.sd.CLIP:
 
 def sdxl(seed: int) -> comfy.sd.CLIP:
     return text_encoder(comfy.sdxl_clip.SDXLClipModel, comfy.sdxl_clip.SDXLTokenizer, seed)
+
+
+class FluxText(comfy.sd1_clip.SD1ClipModel):
+    """CLIP ViT-L/14's text encoder alone, as wide as all those of Flux.1 together."""
+
+    widths = dits.TEXT, 768
+
+    def encode_token_weights(self, token_weight_pairs) -> tuple[Tensor, Tensor]:
+        found = super().encode_token_weights(token_weight_pairs)[:2]
+        states, pooled = (pad(each, (0, width - each.shape[-1])) for each, width in zip(found, self.widths))
+        return states, pooled
+
+
+class SD35Text(FluxText):
+    widths = dits.TEXT, dits.POOLED
+
+
+class AnimaText(FluxText):
+    widths = dits.ANIMA_TEXT, 768
+
+
+def flux(seed: int) -> comfy.sd.CLIP:
+    return text_encoder(FluxText, comfy.sd1_clip.SD1Tokenizer, seed)
+
+
+def sd35(seed: int) -> comfy.sd.CLIP:
+    return text_encoder(SD35Text, comfy.sd1_clip.SD1Tokenizer, seed)
+
+
+def anima(seed: int) -> comfy.sd.CLIP:
+    return text_encoder(AnimaText, comfy.sd1_clip.SD1Tokenizer, seed)
 
 
 def text_encoder(model, tokenizer, seed: int) -> comfy.sd.CLIP:

@@ -34,6 +34,12 @@ import stand_ins  # noqa: E402
 
 WORKFLOWS = ROOT / "example_workflows"
 EMBEDS_FILE = "of a test.ipadpt"
+FOLDERS_OF_PACKS = {
+    "instantid": "demo-instantid_sdxl.safetensors",
+    "pulid": "demo-pulid_sdxl.safetensors",
+    "xlabs/ipadapters": "demo-xlabs.safetensors",
+    "ipadapter-flux": "demo-instantx.safetensors",
+}
 
 
 @dataclass
@@ -49,15 +55,16 @@ class Run:
 def server(tmp_path_factory):
     base = prepare_base(tmp_path_factory.mktemp("comfyui"), PACK | DEMO_NODES)
     make_models.main(base / "models")
+    make_models.main(base / "models", make_models.DITS)
     add_world(base)
     other = base / "custom_nodes" / "ComfyUI_IPAdapter_plus.disabled"
     other.mkdir()
     (other / "IPAdapterPlus.py").write_text("")
     shutil.copy(Path(__file__).with_name("tiny_dits.py"), base / "custom_nodes")
     shutil.copytree(ROOT / "demo" / "images", base / "input", dirs_exist_ok=True)
-    for folder in ("instantid", "pulid"):
-        (base / "models" / folder).mkdir()
-        os.link(*(base / "models" / each / f"demo-{folder}_sdxl.safetensors" for each in ("ipadapter", folder)))
+    for folder, name in FOLDERS_OF_PACKS.items():
+        (base / "models" / folder).mkdir(parents=True)
+        os.link(*(base / "models" / each / name for each in ("ipadapter", folder)))
     for pack in stand_ins.NAMES:
         stand_ins.write_pack(base / "models" / "insightface" / "models", pack)
     Image.fromarray(stand_ins.picture((300, 320, stand_ins.GREEN))).save(base / "input" / FACES[0])

@@ -54,11 +54,13 @@ def template(name: str, object_info: dict) -> dict:
     ui, small = json.loads((WORKFLOWS / f"{name}.json").read_text()), api(name)
     for node in nodes_of(ui):
         given = small[str(node["id"])]
-        if node["type"] != given["class_type"]:  # the checkpoint
-            node |= {"type": given["class_type"], "widgets_values": [*given["inputs"].values(), SEED_STAYS]}
+        if node["type"] != given["class_type"]:  # a loader
+            names = widget_names(object_info[given["class_type"]])
+            node |= {"type": given["class_type"], "widgets_values": [SEED_STAYS] * len(names)}
         else:
-            pairs = zip(widget_names(object_info[node["type"]]), node["widgets_values"], strict=True)
-            node["widgets_values"] = [given["inputs"].get(name, old) for name, old in pairs]
+            names = widget_names(object_info[node["type"]])
+        pairs = zip(names, node["widgets_values"], strict=True)
+        node["widgets_values"] = [given["inputs"].get(name, old) for name, old in pairs]
     return ui
 
 

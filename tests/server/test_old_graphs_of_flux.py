@@ -1,36 +1,11 @@
 """The nodes of packs for Flux run in the queue, with the least and with all inputs."""
 
-import pytest
-from safetensors.torch import save_file
-
-from image_prompt.demo.make_models import PROJECTION
-from image_prompt.devtools import published
-
 from .old_graphs import node
 
-TOKENS, CONTEXT, WIDTH, WIDE = 4, 4096, 32, 128
 
-
-@pytest.fixture(scope="module", autouse=True)
-def files(server):
-    """Adapters for small Flux models."""
-    folder = server.base / "models"
-    for each in ("xlabs/ipadapters", "ipadapter-flux"):
-        (folder / each).mkdir(parents=True, exist_ok=True)
-    shapes = published.xlabs(published.base(CONTEXT, PROJECTION, TOKENS), [WIDTH] * 19, CONTEXT)
-    adapter = published.fill(shapes, 5, louder={"_v_proj": 3.0})
-    save_file(adapter, folder / "xlabs" / "ipadapters" / "demo-xlabs.safetensors")
-    shapes = published.linear("image_proj.proj.0", 16, PROJECTION) | published.norm("image_proj.norm", CONTEXT)
-    shapes |= published.linear("image_proj.proj.2", TOKENS * CONTEXT, 16)
-    layer = published.key_value(WIDE, CONTEXT)
-    shapes |= {f"ip_adapter.{number}.{key}": shape for number in range(57) for key, shape in layer.items()}
-    adapter = published.halves(published.fill(shapes, 5))
-    save_file(adapter, folder / "ipadapter-flux" / "demo-instantx.safetensors")
-
-
-def sampled(nodes: dict, model: list, wide: bool = False) -> dict:
+def sampled(nodes: dict, model: list) -> dict:
     return {
-        "model": node("TinyFlux", wide=wide),
+        "model": node("UNETLoader", unet_name="demo-flux.safetensors", weight_dtype="default"),
         "image": node("LoadImage", image="grace_hopper.jpg"),
         "text": node("TinyText", seed=1),
         "nothing": node("TinyText", seed=2),
@@ -55,10 +30,10 @@ STRENGTHS = {"begin_strength": 0.9, "end_strength": 0.1}
 LOADED = {"ipadatper": "demo-xlabs.safetensors", "clip_vision": "demo-encoder.safetensors"}
 
 
-def pictures(run, loader: dict, *nodes: dict, wide: bool = False) -> set[bytes]:
+def pictures(run, loader: dict, *nodes: dict) -> set[bytes]:
     """The pictures of the model alone, and with each of the nodes."""
-    graphs = [sampled({}, ["model", 0], wide)]
-    graphs += [sampled({"adapter": loader, "it": it}, ["it", 0], wide) for it in nodes]
+    graphs = [sampled({}, ["model", 0])]
+    graphs += [sampled({"adapter": loader, "it": it}, ["it", 0]) for it in nodes]
     return {run(each).pictures[0].tobytes() for each in graphs}
 
 
@@ -79,7 +54,7 @@ def test_the_nodes_of_instantx_steer_the_picture(run):
     encoder = "google/siglip-so400m-patch14-384"
     loader = node("IPAdapterFluxLoader", **given, clip_vision=encoder, provider="cuda")
     simple = node("ApplyIPAdapterFlux", **INSTANTX, weight=0.5, start_percent=0.0, end_percent=0.9)
-    found = pictures(run, loader, simple, wide=True)
+    found = pictures(run, loader, simple)
     advanced = node("ApplyIPAdapterFluxAdvanced", **INSTANTX)
-    other = pictures(run, node("IPAdapterFluxLoaderAdvanced", **given), advanced, wide=True)
+    other = pictures(run, node("IPAdapterFluxLoaderAdvanced", **given), advanced)
     assert len(found) == len(other) == 2 and len(found & other) == 1

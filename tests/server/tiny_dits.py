@@ -1,47 +1,6 @@
-"""Nodes for the tests of the server: small random Flux models, prompts for them, and pictures of their latents."""
+"""Nodes for the tests of the server: prompts for small Flux models, and pictures of their latents."""
 
-import comfy.model_patcher
-import comfy.supported_models
 import torch
-
-FLUX = {
-    "image_model": "flux",
-    "in_channels": 16,
-    "out_channels": 16,
-    "patch_size": 2,
-    "context_in_dim": 4096,
-    "vec_in_dim": 768,
-    "hidden_size": 32,
-    "num_heads": 2,
-    "axes_dim": [4, 6, 6],
-    "mlp_ratio": 4.0,
-    "depth": 19,
-    "depth_single_blocks": 38,
-    "theta": 10000,
-    "qkv_bias": True,
-    "guidance_embed": True,
-    "txt_ids_dims": [],
-}
-WIDE = {"hidden_size": 128, "num_heads": 1, "axes_dim": [16, 56, 56], "mlp_ratio": 1.0}  # a head as wide as usual
-
-
-class TinyFlux:
-    RETURN_TYPES, FUNCTION, CATEGORY = ("MODEL",), "make", "tests"
-
-    @classmethod
-    def INPUT_TYPES(cls):
-        return {"required": {"wide": ("BOOLEAN", {"default": False})}}
-
-    def make(self, wide):
-        config, cpu = comfy.supported_models.Flux(FLUX | (WIDE if wide else {})), torch.device("cpu")
-        config.set_inference_dtype(torch.float32, None)
-        model = config.get_model({}, "", device=cpu)
-        generator = torch.Generator().manual_seed(0)
-        for name, each in model.diffusion_model.named_parameters():
-            wide = each.ndim > 1
-            value = torch.randn(each.shape, generator=generator) * 0.7 / each[0].numel() ** 0.5 if wide else None
-            each.data = torch.full(each.shape, float(name.endswith("weight"))) if value is None else value
-        return (comfy.model_patcher.CoreModelPatcher(model.eval(), load_device=cpu, offload_device=cpu),)
 
 
 class TinyText:
@@ -86,4 +45,4 @@ class LatentPicture:
         return ((samples["samples"][:, :3].movedim(1, -1) / 8 + 0.5).clamp(0, 1),)
 
 
-NODE_CLASS_MAPPINGS = {each.__name__: each for each in (TinyFlux, TinyText, Deepened, LatentPicture)}
+NODE_CLASS_MAPPINGS = {each.__name__: each for each in (TinyText, Deepened, LatentPicture)}
