@@ -25,6 +25,7 @@ from .gated import Gated
 from .heads_apart import MOST, apart_steps
 from .joint_softmax import JointSoftmax
 from .orthogonal import Orthogonal
+from .own_norm import OwnNorm
 
 __all__ = [
     "NOTHING",
@@ -43,6 +44,7 @@ COMBINED: Mapping[Combine, Callable[[Attended, int], ReadingStep]] = {  # how a 
     "orthogonal v2": Orthogonal,
     "orthogonal v2, one head": Orthogonal,
     "joint": JointSoftmax,
+    "own norm": OwnNorm,
     "gated": Gated,
 }
 

@@ -44,7 +44,7 @@ class JointSoftmax:
         if beside.key is None or None in beside.scales:
             raise ValueError("An adapter that attends together with the picture needs the key that the model norms.")
         of_query, of_key = (
-            _ratio(norm.weight, cast(Tensor, models), query)
+            scale_ratio(norm.weight, cast(Tensor, models), query)
             for norm, models in zip((self.norms.norm_q, self.norms.norm_k), beside.scales, strict=True)
         )
         of_key = of_key * of_query * query.shape[-1] ** -0.5  # the key of the image prompt has the softmax scale in it
@@ -74,7 +74,7 @@ def _joined(query: Tensor, own: Scaled, image: Scaled) -> Tensor:
     return both.transpose(1, 2)
 
 
-def _ratio(own: Tensor, models: Tensor, like: Tensor) -> Tensor:
+def scale_ratio(own: Tensor, models: Tensor, like: Tensor) -> Tensor:
     """The scale of the adapter's norm over that of the model's, (D,); 0 where the model's is 0: nothing is left."""
     mine, theirs = (scale.to(like.device, torch.float32) for scale in (own, models))
     return torch.where(theirs == 0, 0.0, mine / theirs)

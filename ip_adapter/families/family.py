@@ -15,12 +15,13 @@ from .kinds import Kind
 
 Part = Literal["image_proj", "ip_adapter", "lora", "others"]
 FacePack = Literal["buffalo_l", "antelopev2"]
-Acts = Literal["attention", "block"]
+Acts = Literal["attention", "picture", "block"]
 Combine = Literal[  # how it joins the text attention, or what else its step does
     "add",
     "orthogonal",
     "orthogonal v2",
     "orthogonal v2, one head",
+    "own norm",  # with the query under a norm of its own
     "joint",  # in one softmax with the picture's own keys
     "gated",  # times a gate that follows the timestep
     "own query",  # with a query of its own, of the picture's hidden states
@@ -102,8 +103,9 @@ class Family:
     face_pack: the face recognition models that it was trained with, "buffalo_l" or "antelopev2"; "" if it reads no face
     layer_sets: name of its sets of blocks in `LAYER_SETS`, where they are not those of the base model
     blocks: the kinds of blocks in which it acts, and the every how manieth of them
-    acts: where in these blocks its result is added: to the result of the attention, before its output projection, or to
-        what the whole block gives
+    acts: where in these blocks its result is added. "attention": to the result of the attention, before its output
+        projection; "picture": so, but to the picture's part alone where the text has the same attention; "block": to
+        the picture that the whole block gives
     also_for: names of other base models on which its files work
     layer: the network of its layers, a key of `layer_networks.LAYERS`
     like_text: whether its tokens are as wide as the text that the model attends to

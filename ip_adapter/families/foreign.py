@@ -22,7 +22,6 @@ FACES = f"FaceID, InstantID and PuLID to {', '.join(WITH_FACES[:-1])} and {WITH_
 REMEDIES = {  # Family.refusal or Foreign.id -> what to do
     "faces": f"It is for Flux; for faces this pack applies {FACES}.",
     "architecture": f"Use an adapter for {', '.join(APPLIED_TO[:-1])} or {APPLIED_TO[-1]}.",
-    "flux": "For Flux use the adapters of XLabs, flux-ip-adapter or flux-ip-adapter-v2.",
     "no patch point": "Nothing can apply it: ComfyUI's HunyuanDiT has no place where a node may add to its attention. "
     f"Use a model for which there are adapters here: {', '.join(APPLIED_TO[:-1])} or {APPLIED_TO[-1]}.",
     "shape of pictures": "It is not applied: it reads what PE-Core gives of a picture in its own shape, and image "

@@ -32,6 +32,7 @@ READS = {  # family -> the features that it reads, with their widths and what st
     ],
 }
 READS["PuLID v1.1"] = READS["PuLID"]
+READS["InstantCharacter"] = [(f"character_{name}", 2688, "none") for name in ("shallow", "deep", "pieces")]
 FACE_PACKS = {
     "antelopev2": {"InstantID", "Kolors FaceID plus", "PuLID", "PuLID v1.1"},
     "buffalo_l": {"FaceID", "FaceID plus", "FaceID plus v2", "FaceID portrait", "FaceID portrait unnorm"},

@@ -47,7 +47,6 @@ OTHER_FILES = {  # key of the file -> words of the message
     "attn_pool.probe": "an image encoder",
     "ip_gate.0": "an IP-Adapter for Anima .PE-Core.*in its own shape.*Character_Reference-10",
     "shared_ip_k_proj.expand.weight": "an IP-Adapter for Anima whose blocks share.*Character_Reference-10",
-    "ip_adapter.0.norm_ip_q.weight": "InstantCharacter",
 }
 
 

@@ -299,6 +299,15 @@ def sd3_file(model: ModelPatcher, tokens: int = 4, features: int = 24, seed: int
     return published.fill(shapes, seed, spread=0.1, louder={"to_v_ip": 3.0})
 
 
+def character_file(model: ModelPatcher, width: int = 64, seed: int = 5) -> dict[str, torch.Tensor]:
+    """An IP-Adapter with the keys of InstantCharacter, as wide as the model is. width: of its features"""
+    transformer = model.model.diffusion_model
+    blocks = [*transformer.double_blocks, *transformer.single_blocks]
+    projection = published.character(width=width, dim=64, heads=1, depth=1, tokens=5)
+    layers = [published.character_layer(block.hidden_size) for block in blocks]
+    return published.fill(published.numbered(projection, layers), seed, spread=0.1, louder={"to_v_ip": 3.0})
+
+
 def instantx_file(model: ModelPatcher, tokens: int = 3, embed: int = 24, seed: int = 5) -> dict[str, torch.Tensor]:
     """An IP-Adapter with the keys of InstantX, as wide as the model is."""
     transformer = model.model.diffusion_model

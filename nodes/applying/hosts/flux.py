@@ -1,12 +1,14 @@
 """IP-Adapter on Flux.1, Chroma and Chroma Radiance, through `patches_replace["dit"]`, with the query of a block.
 
-The query is that before its rotary embedding. Adapters act in one of two places of a block:
+The query is that before its rotary embedding. Adapters act in one of three places of a block:
 
     "attention": attention = attend(q, K, V) + weight * attend(q, K_image, V_image), before the output projection
+    "picture": so, for the tokens of the picture alone
     "block": picture tokens = block(...) + weight * attend(q, K_image, V_image), without gate and output projection
 
 A double block keeps the picture's tokens apart from those of the text, and they alone change. In the attention of a
-single block all tokens do, those of the text too. Sources: XLabs-AI/x-flux, Shakker-Labs/ComfyUI-IPAdapter-Flux.
+single block all tokens do, those of the text too. Sources: XLabs-AI/x-flux, Shakker-Labs/ComfyUI-IPAdapter-Flux,
+Tencent/InstantCharacter.
 
 Letters: B rows of a call, L tokens of text and picture, I inner width, H heads, D = I / H.
 """
@@ -20,11 +22,11 @@ import comfy.ldm.flux.model
 import torch
 from comfy.model_patcher import ModelPatcher
 
-from ....ip_adapter import BASE_MODELS, Acts, Block
+from ....ip_adapter import BASE_MODELS, NOTHING, Acts, Beside, Block
 from ....ip_adapter.families.kinds import Kind
 from ..image_prompt import Part, Site
 from ..masks import Grid
-from ..sampling import CALLED
+from ..sampling import CALLED, MODEL
 from .host import SitePatch
 
 IN_WORDS = {  # ComfyUI's class -> name, for models that are built like Flux.1 but have no IP-Adapter here
@@ -115,17 +117,26 @@ class FluxPatch(SitePatch):
         args = {**args, "transformer_options": {**options, "patches": known}} if patches else args
         return extra["original_block"](args) if self.previous is None else self.previous(args, extra)
 
-    def _add(self, query: Query, out: torch.Tensor, options: dict[str, Any], first: int, before: int) -> None:
+    def _add(
+        self,
+        query: Query,
+        out: torch.Tensor,
+        options: dict[str, Any],
+        first: int,
+        before: int,
+        beside: Beside = NOTHING,
+    ) -> None:
         """Add the attention to image prompts to (B, L, I) in place, of which the tokens of other pictures may be last.
 
         first: where in the query the tokens begin
         before: how many of them are of text
+        beside: what else the block offers
         """
         grid = _grid(options[CALLED], self.joint.site.patch_size, before)
         count = grid.before + grid.height * grid.width  # the tokens of Kontext's pictures follow
         assert query.found is not None
         q = query.found[:, first : first + count].to(out.dtype)
-        self.joint.add(q, out[:, :count], options, grid, options[CALLED])
+        self.joint.add(q, out[:, :count], options, grid, options[CALLED], beside)
 
     @property
     def is_single(self) -> bool:
@@ -146,6 +157,23 @@ class AttentionPatch(FluxPatch):
         return out
 
 
+class PicturePatch(AttentionPatch):
+    """Adds to the picture's part of the result of the attention."""
+
+    def _added(self, query: Query, out: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+        out = _safe(out, options)
+        beside = Beside(scales=(self._scale(options), None))
+        self._add(query, out[:, query.text :], options, query.text, 0, beside)
+        return out
+
+    def _scale(self, options: dict[str, Any]) -> torch.Tensor:
+        """The scale of the model's norm of the picture's query: the only weight of it that is read."""
+        transformer, index = options[MODEL].diffusion_model, self.joint.site.block.index
+        blocks = transformer.single_blocks if self.is_single else transformer.double_blocks
+        block = getattr(blocks[index], "_orig_mod", blocks[index])  # torch.compile puts that in
+        return (block if self.is_single else block.img_attn).norm.query_norm.weight
+
+
 class BlockPatch(FluxPatch):
     """Adds to the picture's tokens after the block."""
 
@@ -158,7 +186,11 @@ class BlockPatch(FluxPatch):
         return out
 
 
-PATCHES: Mapping[Acts, type[FluxPatch]] = {"attention": AttentionPatch, "block": BlockPatch}
+PATCHES: Mapping[Acts, type[FluxPatch]] = {
+    "attention": AttentionPatch,
+    "picture": PicturePatch,
+    "block": BlockPatch,
+}
 
 
 def _safe(out: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
