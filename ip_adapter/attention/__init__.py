@@ -26,6 +26,7 @@ from .heads_apart import MOST, apart_steps
 from .joint_softmax import JointSoftmax
 from .orthogonal import Orthogonal
 from .own_norm import OwnNorm
+from .own_query import OwnQuery
 
 __all__ = [
     "NOTHING",
@@ -46,6 +47,7 @@ COMBINED: Mapping[Combine, Callable[[Attended, int], ReadingStep]] = {  # how a 
     "joint": JointSoftmax,
     "own norm": OwnNorm,
     "gated": Gated,
+    "own query": OwnQuery,
 }
 
 

@@ -45,7 +45,6 @@ FLUX = (  # specific first
         kind="PuLID for Flux",
         files="pulid_flux_v0.9.0, pulid_flux_v0.9.1",
         detect=(has(r"ip_adapter\.\d+\.to_kv\."),),
-        refusal="faces",
         host="flux",
         base_model="Flux",
         blocks={"double": 2, "single": 4},

@@ -20,7 +20,6 @@ WITH_FACES = base_models_of(family for family in APPLIED if family.reads_faces)
 FACES = f"FaceID, InstantID and PuLID to {', '.join(WITH_FACES[:-1])} and {WITH_FACES[-1]}"
 
 REMEDIES = {  # Family.refusal or Foreign.id -> what to do
-    "faces": f"It is for Flux; for faces this pack applies {FACES}.",
     "architecture": f"Use an adapter for {', '.join(APPLIED_TO[:-1])} or {APPLIED_TO[-1]}.",
     "no patch point": "Nothing can apply it: ComfyUI's HunyuanDiT has no place where a node may add to its attention. "
     f"Use a model for which there are adapters here: {', '.join(APPLIED_TO[:-1])} or {APPLIED_TO[-1]}.",

@@ -26,7 +26,7 @@ PROJECTIONS = (*PREFIXES["image_proj"], "content_image_proj.", "style_image_proj
 WITHOUT_PROJECTION = re.compile(r"blocks\.\d+\.ip_[kv]_proj\.")  # keys of an adapter that has none: Anima
 NUMBER = re.compile(r"\d+")
 LORAS = ("faceid-lora", "lora")
-FACE_REFUSALS = ("faces", "no InfuseNet")  # of families that read faces
+FACE_REFUSALS = ("no InfuseNet",)  # of families that read faces
 # The LoRA that belongs to a FaceID adapter changes every attention of the UNet.
 FACE_LORA_COUNTS = {base.layers * 2 * 4 * 2 for base in BASE_MODELS if base.host == "unet"}
 # A weight that reads the text context, and so is as wide as the context of the base model.

@@ -93,7 +93,7 @@ def _check_read(adapter: ImagePromptAdapter, lora_strength: float, shortcut: flo
     whose = {
         "lora_strength": "adapters that were trained together with a LoRA",
         "shortcut": "FaceID plus v2 and Kolors FaceID plus",
-        "method": "PuLID",
+        "method": "PuLID for SDXL",
     }
     if changed := [name for name, is_wrong in wrong.items() if is_wrong]:
         raise ValueError(

@@ -280,6 +280,10 @@ def _instantx(_: Inputs) -> Any:
     return tiny.wrapped(tiny.instantx_file(tiny.flux(**tiny.WHOLE_FLUX)))
 
 
+def _pulid_flux(_: Inputs) -> Any:
+    return tiny.wrapped(tiny.pulid_flux_file(tiny.flux(depth_single_blocks=38)))
+
+
 def _chroma(_: Inputs) -> Any:
     return tiny.chroma(depth=1, depth_single_blocks=1)
 
@@ -897,7 +901,8 @@ BAD_INPUTS = (
     Bad(
         T, {"method": "free"}, "The input method is the text 'free': choose one of as trained, fidelity, style, neutral"
     ),
-    Bad(T, {"method": "style"}, r"\(FaceID, SD1\.5\) has no method, which is for PuLID: leave it as it was"),
+    Bad(T, {"adapter": _pulid_flux, "method": "style"}, r"\(PuLID, Flux\) has no method, which is for PuLID for SDXL"),
+    Bad(T, {"method": "style"}, r"\(FaceID, SD1\.5\) has no method, which is for PuLID for SDXL: leave it as it was"),
     Bad(
         T, {"shortcut": 0.5}, r"\(FaceID, SD1\.5\) has no shortcut, which is for FaceID plus v2 and Kolors FaceID plus"
     ),

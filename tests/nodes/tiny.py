@@ -252,6 +252,17 @@ def flux_file(model: ModelPatcher, tokens: int = 4, embed: int = 24, seed: int =
     return published.fill(shapes, seed, spread=0.1, louder={"_v_proj": 3.0})
 
 
+def pulid_flux_file(model: ModelPatcher, context: int = 64, heads: int = 2, seed: int = 5) -> dict[str, torch.Tensor]:
+    """An adapter with the keys of PuLID for Flux, for a model that is as wide; its heads are 128 wide."""
+    transformer = model.model.diffusion_model
+    projection = published.pulid_former(context, tokens=6, hidden=16, width=16, embeds=24)
+    found = {f"pulid_encoder.{key}": shape for key, shape in projection.items()}
+    for number in range(len(transformer.double_blocks[::2]) + len(transformer.single_blocks[::4])):
+        layer = published.perceiver_layer(128 * heads, context, transformer.hidden_size)
+        found |= {f"pulid_ca.{number}.{key}": shape for key, shape in layer.items()}
+    return published.fill(found, seed, spread=0.1, louder={"to_out": 2.0})
+
+
 def sd3(
     heads: int = 2,
     blocks: int = 38,
