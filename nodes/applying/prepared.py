@@ -154,7 +154,8 @@ def prepare(
         sides = _projected(adapter, cond, uncond, layers, heads, arrangement, dtype, text_projection)
         if factors is not None:
             for side, some in zip((sides.cond, sides.uncond), factors, strict=True):
-                cast(Constant | PerStep, side).scale_values(some)
+                if some:  # without negative images, the tokens that a file has for none of them stay as they are
+                    cast(Constant | PerStep, side).scale_values(some)
         tokens = adapter.module.count_tokens(cond) + options.zero_tokens
         found = shared[key] = Prepared(sides, adapter, load_device, tokens, layers)
     _remember(adapter, found)

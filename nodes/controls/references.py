@@ -202,7 +202,7 @@ def _features(adapter: ImagePromptAdapter, reference: Reference) -> tuple[Featur
     uncond = negative_features(adapter.module, reference.features, reference.negative, f"features of {reference.name}")
     rows, masks = _rows(cond), 0 if reference.mask is None else len(reference.mask)
     negatives = _rows(uncond)
-    if reference.arrangement == "each" and negatives not in (1, rows):
+    if reference.arrangement == "each" and negatives not in (0, 1, rows):  # 0: nobody's
         raise ValueError(
             f"{reference.name} has {rows} pictures with a softmax each and {negatives} negative images: give one "
             f"negative image, or {rows}."

@@ -14,12 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from image_prompt.nodes.applying.joint import Joint
+from image_prompt.nodes.controls.apply_references import ApplyReferences
 from image_prompt.nodes.controls.conditioning import ReferencesToConditioning
 from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 from image_prompt.nodes.encoding.features import ImageFeatures
 from image_prompt.nodes.influence.record_influence import RecordInfluence
-from image_prompt.nodes.loading.adapter import AdapterOptions
+from image_prompt.nodes.loading.adapter import AdapterOptions, ImagePromptAdapter
 from image_prompt.nodes.loading.face_options import FaceAdapterOptions
 
 HEADS, NEAR = 2, {"rtol": 0, "atol": 1e-4}
@@ -38,6 +39,12 @@ def adapter():
 def encoded(count: int = 1, seed: int = 2) -> ImageFeatures:
     states = torch.randn(count, 9, 768, generator=torch.Generator().manual_seed(seed))
     return ImageFeatures(last_hidden_state=states, negative_penultimate=None, encoder="SigLIP2 base/16-512")
+
+
+def part(features: ImageFeatures, number: int) -> ImageFeatures:
+    """One picture of several."""
+    states = features.last_hidden_state[number : number + 1]
+    return ImageFeatures(last_hidden_state=states, negative_penultimate=None, encoder=features.encoder)
 
 
 @pytest.fixture
@@ -197,6 +204,29 @@ def test_prompts_that_conditions_carry_act_as_applied(model, adapter, features, 
     given = ReferencesToConditioning.execute(model, adapter, positive, references, negative=negative).args
     carried = sample(given[0], steps=1, conds=list(given[1:]))
     equal(carried, sample(apply(model, adapter, features, 0.7), steps=1))
+
+
+def applied(model: ModelPatcher, adapter: ImagePromptAdapter, *references: Any, joining: str) -> ModelPatcher:
+    named = {f"reference_{number}": each for number, each in enumerate(references)}
+    return ApplyReferences.execute(model, adapter, named, joining=joining).args[0]
+
+
+def test_pictures_with_a_softmax_each_need_no_negative_image(model, adapter, apply):
+    both = encoded(2)
+    each = MakeReference.execute(both, combining="one softmax each").args[0]
+    expected = apply(apply(model, adapter, part(both, 0)), adapter, part(both, 1))
+    found = applied(model, adapter, each, joining="one softmax each")
+    torch.testing.assert_close(sample(found, steps=1), sample(expected, steps=1), **NEAR)
+
+
+def test_null_tokens_keep_their_values_whatever_weights_share_a_softmax(model, apply):
+    file = tiny.anima_file() | {"null_tokens": torch.randn(1, 5, 768, generator=torch.Generator().manual_seed(8))}
+    adapter, both = tiny.wrapped(file), encoded(2)
+    one, two = (MakeReference.execute(part(both, n), weight=w).args[0] for n, w in enumerate((0.8, 0.4)))
+    found = applied(model, adapter, one, two, joining="concat")
+    expected = apply(model, adapter, both, 0.8)
+    equal(sample(found, steps=1, cfg=0.0), sample(expected, steps=1, cfg=0.0))  # the negative prompt alone
+    assert (sample(found, steps=1) - sample(expected, steps=1)).abs().max() > 0.1
 
 
 def test_the_influence_of_each_block_is_recorded(model, adapter, features, apply):
