@@ -37,10 +37,22 @@ def checked_features(adapter: IPAdapter, found: Features, name: str) -> Features
         ValueError: they are of other shapes, NaN or infinite.
     """
     try:
+        _check_pooled(adapter, found)
         adapter.check_features(found)
     except ValueError as error:
         raise _explained(ValueError(f"The {name} do not fit. {error}"), adapter) from None
     return {feature: _finite(tensor, name) for feature, tensor in found.items()}
+
+
+def _check_pooled(adapter: IPAdapter, found: Features) -> None:
+    """Raise a ValueError if an encoder without its head made features of the parts of a picture, not of the whole."""
+    embeds = found.get("image_embeds")
+    if isinstance(embeds, torch.Tensor) and embeds.ndim == 3:
+        raise ValueError(
+            f"{adapter.title} reads image_embeds of the whole picture, (pictures, width), and was given a tensor of "
+            f"shape {tuple(embeds.shape)}, as core's loader of image encoders gives it of SigLIP: it leaves out the "
+            "head. Load the encoder with Load Image Encoder, and encode the image again."
+        )
 
 
 def negative_features(

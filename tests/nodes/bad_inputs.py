@@ -449,7 +449,11 @@ BAD_INPUTS = (
     Bad(A, {"features": DICT}, "The input features is a dict with image_proj, ip_adapter: connect"),
     Bad(A, {"features": lambda _: torch.zeros(1, 24)}, r"The input features is a tensor of shape \(1, 24\): connect"),
     Bad(A, {"features": lambda _: _features(projection=16)}, f"24 wide.*16 wide{OF_THE_ENCODER}"),
-    Bad(A, {"features": _with(image_embeds=lambda t: t[None])}, f"was given a tensor of shape{OF_THE_ENCODER}"),
+    Bad(
+        A,
+        {"features": _with(image_embeds=lambda t: t[None])},
+        f"head. Load the encoder with Load Image Enc{OF_THE_ENCODER}",
+    ),
     Bad(A, {"features": _with(image_embeds=list)}, f"reads image_embeds, which the features do not{OF_THE_ENCODER}"),
     Bad(A, {"features": _with(image_embeds=lambda t: t / 0)}, "features hold NaN or infinite.*encode the image again"),
     Bad(A, {"adapter": _plus, "features": _with(negative_penultimate=lambda _: None)}, "use Encode Image Prompt"),
