@@ -39,14 +39,12 @@ class Beside:
     """What a block offers to image prompts besides its query. Which of it there is depends on the architecture.
 
     text: the result of the text attention, or the hidden states after a block, (B, L, I), if they add to something else
-    hidden: the hidden states of the picture, (B, L, W)
     key, value: those of the picture's own attention, (B, L, I), as the model norms them
     scales: the weights of the norms of the model's queries and keys, (D,) each; None: there is no such norm
     embedding: of the timestep, (B, E)
     """
 
     text: Tensor | None = None
-    hidden: Tensor | None = None
     key: Tensor | None = None
     value: Tensor | None = None
     scales: tuple[Tensor | None, Tensor | None] = (None, None)
