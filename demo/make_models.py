@@ -19,15 +19,21 @@ Files = dict[str, tuple[Shapes, dict[str, str] | None]]  # name -> shapes and me
 ENCODER_WIDTH, PROJECTION = 64, 32
 POSITIONS = 257  # of patches of 14 pixels, and one of the whole picture
 VISION_CONFIG = {"name": "demo ViT", "heads": 4, "activation": "gelu"}
+WIDE_CONFIG = {"name": "demo wide ViT", "heads": 12, "activation": "gelu"}
 EVA_WIDTH, EVA_PROJECTION = 32, 24
 EVA_CONFIG = {"name": "demo EVA", "heads": 4, "image_size": 56}
-FLUX_WIDTH, SD35_WIDTH, DIT_TEXT = 128, 64, 4096
+FLUX_WIDTH, SD35_WIDTH, ANIMA_WIDTH, DIT_TEXT = 128, 64, 48, 4096
 SD15_LAYERS = [32] * 2 + [64] * 2 + [128] * 5 + [64] * 3 + [32] * 3 + [128]  # down, up, middle block last
 SDXL_LAYERS = [32] * 4 + [64] * 50 + [32] * 6 + [64] * 10
 
 
 def encoder(width: int = ENCODER_WIDTH) -> Shapes:
     return published.encoder(width, depth=3, mlp=128, projection=PROJECTION, patch=14)
+
+
+def wide_encoder() -> Shapes:
+    """For adapters whose layers take its hidden states as they are."""
+    return published.encoder(768, depth=1, mlp=64, projection=16, patch=28)
 
 
 def eva() -> Shapes:
@@ -59,23 +65,21 @@ def xlabs() -> Shapes:
 
 def instantx() -> Shapes:
     projection = published.linear("proj.0", 16, PROJECTION) | published.linear("proj.2", 4 * DIT_TEXT, 16)
-    return numbered(projection | published.norm("norm", DIT_TEXT), [published.key_value(FLUX_WIDTH, DIT_TEXT)] * 57)
+    return published.numbered(
+        projection | published.norm("norm", DIT_TEXT), [published.key_value(FLUX_WIDTH, DIT_TEXT)] * 57
+    )
 
 
 def instantx_sd35() -> Shapes:
     projection = published.time_resampler(SD35_WIDTH, ENCODER_WIDTH, depth=1)
-    return numbered(projection, [published.timed_layer(SD35_WIDTH, SD35_WIDTH, embedding=64)] * 38)
+    return published.numbered(projection, [published.timed_layer(SD35_WIDTH, SD35_WIDTH, embedding=64)] * 38)
 
 
-def numbered(projection: Shapes, layers: list[Shapes]) -> Shapes:
-    """A whole adapter, whose layers are numbered one by one."""
-    found = {f"image_proj.{key}": shape for key, shape in projection.items()}
-    for number, layer in enumerate(layers):
-        found |= {f"ip_adapter.{number}.{key}": shape for key, shape in layer.items()}
-    return found
+def anima() -> Shapes:
+    return published.anima(ANIMA_WIDTH)
 
 
-LOUDER = {"_ip.": 2.0, "double_stream_": 2.0}  # keys and values of images
+LOUDER = {"_ip.": 2.0, "double_stream_": 2.0, ".ip_": 2.0}  # keys and values of images
 FILES: Files = {
     "clip_vision/demo-encoder.safetensors": (encoder(), {"vision_config": json.dumps(VISION_CONFIG)}),
     "ipadapter/demo-ip-adapter-plus_sd15.safetensors": (plus(768, SD15_LAYERS), None),
@@ -101,6 +105,8 @@ DITS: Files = {  # larger, since they have as many layers as the published ones,
     "ipadapter/demo-xlabs.safetensors": (xlabs(), None),
     "ipadapter/demo-instantx.safetensors": (instantx(), None),
     "ipadapter/demo-instantx_sd35.safetensors": (instantx_sd35(), None),
+    "ipadapter/demo-anima.safetensors": (anima(), None),
+    "clip_vision/demo-wide-encoder.safetensors": (wide_encoder(), {"vision_config": json.dumps(WIDE_CONFIG)}),
     "diffusion_models/demo-flux.safetensors": (published.flux_model(FLUX_WIDTH), None),
 }
 

@@ -21,6 +21,8 @@ FILES = {  # published name -> small file with seeded random weights, written by
     "flux-ip-adapter-v2.safetensors": "demo-xlabs.safetensors",
     "FLUX.1-dev-IP-Adapter.bin": "demo-instantx.safetensors",
     "SD3.5-Large-IP-Adapter.bin": "demo-instantx_sd35.safetensors",
+    "ip_adapter-Character_Reference-10.safetensors": "demo-anima.safetensors",
+    "siglip2-base-patch16-512.safetensors": "demo-wide-encoder.safetensors",
     "clip-vit-large-patch14.safetensors": "demo-encoder.safetensors",
     "sigclip_vision_patch14_384.safetensors": "demo-encoder.safetensors",
     "image_prompt_00001_.safetensors": "demo-features.safetensors",  # that a user has saved
@@ -30,8 +32,10 @@ CHECKPOINTS = {  # published name -> what the demo node builds
     "sd_xl_base_1.0.safetensors": "SDXL",
     "sd3.5_large_fp8_scaled.safetensors": "SD3.5 Large",
 }
+ANIMA = "anima-base-v1.0.safetensors"
 NODES = {  # loader -> the demo's node that makes a small model with seeded random weights instead, and what it is told
     "ControlNetLoader": ("ImagePromptDemoControlNet", {}),
+    "CLIPLoader": ("ImagePromptDemoText", {"base_model": "Anima"}),
     "DualCLIPLoader": ("ImagePromptDemoText", {"base_model": "Flux"}),
     "VAELoader": ("ImagePromptDemoAutoencoder", {}),
 }
@@ -50,6 +54,8 @@ def with_stand_ins(workflow: dict, size: int = 256, steps: int = 8) -> dict:
         if node["class_type"] == "CheckpointLoaderSimple":
             base_model = CHECKPOINTS[inputs["ckpt_name"]]
             node["class_type"], node["inputs"] = "ImagePromptDemoCheckpoint", {"base_model": base_model, "seed": 0}
+        elif inputs.get("unet_name") == ANIMA:
+            node["class_type"], node["inputs"] = "ImagePromptDemoAnima", {"seed": 0}
         elif node["class_type"] in NODES:
             node["class_type"], given = NODES[node["class_type"]]
             node["inputs"] = {**given, "seed": 0}

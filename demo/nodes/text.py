@@ -13,6 +13,7 @@ from .weights import random_state_dict
 
 SHALLOW = {"num_hidden_layers": 3, "intermediate_size": 64}  # SDXL reads the last but one of three
 OPTIONS = {"clip_l_model_config": SHALLOW, "clip_g_model_config": SHALLOW}
+NARROW = {"clip_l_model_config": SHALLOW | {"hidden_size": 64, "num_attention_heads": 4}}
 
 
 def sd15(seed: int) -> comfy.sd.CLIP:
@@ -24,7 +25,7 @@ def sdxl(seed: int) -> comfy.sd.CLIP:
 
 
 class FluxText(comfy.sd1_clip.SD1ClipModel):
-    """CLIP ViT-L/14's text encoder alone, as wide as all those of Flux.1 together."""
+    """A narrow text encoder of CLIP, whose states are filled up with zeros to the widths that Flux.1 takes."""
 
     widths = dits.TEXT, 768
 
@@ -43,20 +44,20 @@ class AnimaText(FluxText):
 
 
 def flux(seed: int) -> comfy.sd.CLIP:
-    return text_encoder(FluxText, comfy.sd1_clip.SD1Tokenizer, seed)
+    return text_encoder(FluxText, comfy.sd1_clip.SD1Tokenizer, seed, NARROW)
 
 
 def sd35(seed: int) -> comfy.sd.CLIP:
-    return text_encoder(SD35Text, comfy.sd1_clip.SD1Tokenizer, seed)
+    return text_encoder(SD35Text, comfy.sd1_clip.SD1Tokenizer, seed, NARROW)
 
 
 def anima(seed: int) -> comfy.sd.CLIP:
-    return text_encoder(AnimaText, comfy.sd1_clip.SD1Tokenizer, seed)
+    return text_encoder(AnimaText, comfy.sd1_clip.SD1Tokenizer, seed, NARROW)
 
 
-def text_encoder(model, tokenizer, seed: int) -> comfy.sd.CLIP:
+def text_encoder(model, tokenizer, seed: int, options: dict[str, dict[str, int]] = OPTIONS) -> comfy.sd.CLIP:
     target = SimpleNamespace(params={}, clip=model, tokenizer=tokenizer)
-    clip = comfy.sd.CLIP(target, model_options=OPTIONS)
+    clip = comfy.sd.CLIP(target, model_options=options)
     weights = random_state_dict(clip.cond_stage_model, seed)
     clip.cond_stage_model.load_state_dict(weights, assign=clip.patcher.is_dynamic())
     return clip
