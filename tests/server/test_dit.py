@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save_file
 
-from image_prompt.demo.make_models import ENCODER_WIDTH, PROJECTION
+from image_prompt.demo.make_models import ENCODER_WIDTH
 from image_prompt.devtools import published
-from image_prompt.devtools.published import Shapes
 
 from .old_graphs import node
 
@@ -16,34 +15,19 @@ sys.path.append(str(Path(__file__).parents[1] / "nodes"))
 
 import tiny  # noqa: E402
 
-TOKENS, CONTEXT, WIDTH = 4, 4096, 128
-
-
-def joined(projection: Shapes, layer: Shapes, count: int) -> Shapes:
-    found = {f"image_proj.{key}": shape for key, shape in projection.items()}
-    return found | {f"ip_adapter.{number}.{key}": shape for number in range(count) for key, shape in layer.items()}
+WIDTH = 128
 
 
 @pytest.fixture(scope="module", autouse=True)
 def files(server):
-    """Models with heads as wide as usual, which ComfyUI tells by, and an adapter for each way of acting."""
-    wide = {"hidden_size": WIDTH, "num_heads": 1, "axes_dim": [16, 56, 56], "depth_single_blocks": 38}
-    models = {"flux": tiny.flux(**wide), "sd35": tiny.sd3(heads=WIDTH // 64, blocks=WIDTH // 64)}
-    folder = server.base / "models"
-    (folder / "diffusion_models").mkdir(exist_ok=True)
-    for name, model in models.items():
-        tensors = {key: tensor.bfloat16() for key, tensor in model.model.diffusion_model.state_dict().items()}
-        save_file(tensors, folder / "diffusion_models" / f"tiny-{name}.safetensors")
-    mlp = published.linear("proj.0", 16, PROJECTION) | published.linear("proj.2", TOKENS * CONTEXT, 16)
-    timed = published.time_resampler(WIDTH, ENCODER_WIDTH, depth=1, tokens=TOKENS)
-    adapters = {
-        "xlabs": published.xlabs(published.base(CONTEXT, PROJECTION, TOKENS), [WIDTH] * 19, CONTEXT),
-        "instantx": joined(mlp | published.norm("norm", CONTEXT), published.key_value(WIDTH, CONTEXT), 57),
-        "sd35": joined(timed, published.timed_layer(WIDTH, WIDTH, 64), 38),
-    }
-    for name, shapes in adapters.items():
-        tensors = published.halves(published.fill(shapes, 5, louder={"_v_proj": 3.0, "to_v_ip": 3.0}))
-        save_file(tensors, folder / "ipadapter" / f"dit-{name}.safetensors")
+    """A model with heads as wide as usual, which ComfyUI tells by, and an adapter for it. Flux is among the demo's."""
+    model, folder = tiny.sd3(heads=WIDTH // 64, blocks=WIDTH // 64), server.base / "models"
+    tensors = {key: tensor.bfloat16() for key, tensor in model.model.diffusion_model.state_dict().items()}
+    save_file(tensors, folder / "diffusion_models" / "demo-sd35.safetensors")
+    timed = published.time_resampler(WIDTH, ENCODER_WIDTH, depth=1, tokens=4)
+    shapes = published.numbered(timed, [published.timed_layer(WIDTH, WIDTH, 64)] * 38)
+    adapter = published.halves(published.fill(shapes, 5, louder={"to_v_ip": 3.0}))
+    save_file(adapter, folder / "ipadapter" / "demo-sd35.safetensors")
 
 
 def sampled(kind: str, adapter: str) -> dict:
@@ -51,7 +35,7 @@ def sampled(kind: str, adapter: str) -> dict:
     text = {"pooled": 2048 if kind == "sd35" else 768}
     model = "deep" if kind == "sd35" else "model"
     graph = {
-        "model": node("UNETLoader", unet_name=f"tiny-{kind}.safetensors", weight_dtype="default"),
+        "model": node("UNETLoader", unet_name=f"demo-{kind}.safetensors", weight_dtype="default"),
         "deep": node("Deepened", model=["model", 0]),
         "text": node("TinyText", seed=1, **text),
         "nothing": node("TinyText", seed=2, **text),
@@ -59,7 +43,7 @@ def sampled(kind: str, adapter: str) -> dict:
         "image": node("LoadImage", image="grace_hopper.jpg"),
         "encoder": node("ImagePromptLoadEncoder", encoder_name="demo-encoder.safetensors"),
         "features": node("ImagePromptEncode", clip_vision=["encoder", 0], image=["image", 0]),
-        "adapter": node("ImagePromptLoadAdapter", adapter_name=f"dit-{adapter}.safetensors"),
+        "adapter": node("ImagePromptLoadAdapter", adapter_name=f"demo-{adapter}.safetensors"),
         "it": node(
             "ImagePromptApply",
             model=[model, 0],
