@@ -21,7 +21,7 @@ from devtools.comfyui import DEMO_NODES, PACK, Server, add_world, prepare_base
 from devtools.stages import DEV, ROOT, log_file
 from faces import Face, align, draw_key_points
 
-from .columns import COLUMNS, Workflow, node, reference, workflow
+from .columns import COLUMNS, SEED, Workflow, node, reference, workflow
 
 LAST = 3  # of the batch, the picture with the noise of the last row
 ALONE, MASKS, TWO_PICTURES, INFLUENCE = (
@@ -57,9 +57,10 @@ GROUND, INK, PALE = (32, 33, 36), (225, 225, 225), (150, 150, 150)
 SAMPLED, READ = "drawn by the toy models of the demo", "what is read of the face in a photograph"
 
 
-def together(*rows: int) -> Workflow:
+def together(*rows: int, seed: int = SEED) -> Workflow:
     """The demo's workflow, with all these references for each picture."""
     nodes = workflow(ALONE)
+    nodes["sampler"]["inputs"] |= {"seed": seed}
     batch = {f"images.image{place}": [f"reference {row}", 0] for place, row in enumerate(rows)}
     nodes["features images"]["inputs"] = batch
     nodes["apply 0"]["inputs"] |= {"batch": "together"}
@@ -87,6 +88,10 @@ def mapped() -> Workflow:
 
 
 CARDS = {
+    "flux_xlabs": Card((1,), together(1)),
+    "flux_instantx": Card((2,), together(2)),
+    "sd35_instantx": Card((0,), together(0, seed=2)),
+    "anima": Card((3,), together(3, seed=2)),
     "sd15_simple": Card((3,), together(3)),
     "sdxl_two_references": Card((0, 3), together(0, 3)),
     "sd15_regions": Card((3, 0), workflow(MASKS)),
