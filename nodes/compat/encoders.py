@@ -72,14 +72,14 @@ def _widths(encoder: Encoder) -> dict[str, int]:
     if isinstance(encoder, ImageEncoder):
         config = encoder.model.config
         embeds = config.projection or config.width if encoder.model.gives("image_embeds") else 0
-        return {"penultimate": config.width, "image_embeds": embeds}
+        return {"penultimate": config.width, "last": config.width, "image_embeds": embeds}
     return _widths_of_core(encoder)
 
 
 def _widths_of_core(encoder: CoreEncoder) -> dict[str, int]:
     width = len(encoder.model.vision_model.post_layernorm.weight)
     projection = getattr(encoder.model.visual_projection, "weight", None)  # a function where there is none
-    return {"penultimate": width, "image_embeds": width if projection is None else len(projection)}
+    return {"penultimate": width, "last": width, "image_embeds": width if projection is None else len(projection)}
 
 
 def _from_disk(adapter: ImagePromptAdapter, advice: str, wrong: str = "") -> Encoder:

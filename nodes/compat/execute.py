@@ -58,6 +58,7 @@ def image_prompts(model: ModelPatcher, adapter: ImagePromptAdapter, given: Appli
     Raises:
         ValueError: the adapter was made for another model, the weight types are for others, or a weight is too large.
     """
+    check_base_model(given.title, adapter.module.base_model)
     matched = {site.block: layer for site, layer in matching_sites(model, adapter).items()}
     place = Place(given.mask, given.mask_resizing)
     is_one = given.by_picture or adapter.options.averaged
@@ -92,6 +93,12 @@ def image_prompts(model: ModelPatcher, adapter: ImagePromptAdapter, given: Appli
     return prompts
 
 
+def check_base_model(title: str, base: str) -> None:
+    """Refuse a base model whose blocks no weight type names. title: as `Application` has it"""
+    if not weight_type("linear").fits(base):  # all of them are for the same models
+        raise ValueError(f"{title} does not act on {base} models: use Apply IP-Adapter.")
+
+
 def _check_size(strength: Strength, title: str) -> None:
     if strength.largest > STRONGEST:
         raise ValueError(
@@ -103,10 +110,6 @@ def _check_size(strength: Strength, title: str) -> None:
 def _shares(given: Application, blocks: Sequence[Block], base: str, taken: Taken) -> dict[Block, Share]:
     """The share of each layer that takes one of the weights."""
     preset = weight_type(given.weight_type, middle=given.middle)
-    if not preset.fits(base):
-        raise ValueError(
-            f"{given.title} acts on SD1.5, SDXL and Kolors models, and this one is {base}: use Apply IP-Adapter."
-        )
     if given.layer_weights is None:
         return preset.shares(blocks, base, **{each: float(each == taken) for each in given.weights})
     if taken != "weight":

@@ -14,7 +14,7 @@ from ..applying.masks import Resizing
 from ..loading.adapter import ImagePromptAdapter
 from ..loading.wires import IPADAPTER_ADVICE, acts_in_middle, as_adapter, encoder_of, insightface_of
 from .encoders import encoder_for
-from .execute import Application, image_prompts
+from .execute import Application, check_base_model, image_prompts
 from .faces import Faces, finder_for
 from .features import combined_pair, negative_features, picture_features
 from .inputs import COMBINE_NAMES
@@ -58,6 +58,7 @@ class Wires:
         self.model: ModelPatcher = input_checks.diffusion_model(model)
         self.adapter: ImagePromptAdapter = as_adapter(ipadapter, "ipadapter", IPADAPTER_ADVICE).as_family(family)
         matching_sites(model, self.adapter)
+        check_base_model(self.title, self.adapter.module.base_model)  # before features are made that it cannot use
         self.middle = middle or acts_in_middle(ipadapter)
         self.mask_resizing: Resizing = mask_resizing
         self._finder = insightface if insightface is not None else insightface_of(ipadapter)

@@ -207,6 +207,25 @@ def test_nodes_of_the_other_pack_name_the_loaders_that_fit_them(name, inputs, mo
         getattr(node, node.FUNCTION)(ipadapter=None, **given)
 
 
+@pytest.mark.parametrize(
+    ("name", "inputs"), [("IPAdapterAdvanced", {"image": PICTURE}), ("IPAdapterEmbeds", {"pos_embed": PICTURE})]
+)
+def test_nodes_of_the_other_pack_refuse_models_whose_blocks_no_weight_type_names(name, inputs):
+    (row,) = (each for each in NODES if each.id == name)
+    node = node_class(row, "custom_nodes.image-prompt")()
+    adapter, encoder = tiny.wrapped(tiny.anima_file()), tiny.encoder(width=768, depth=1)
+    with pytest.raises(ValueError, match=f"{row.title} does not act on Anima models: use Apply IP-Adapter"):
+        getattr(node, node.FUNCTION)(model=tiny.anima(), ipadapter=adapter, clip_vision=encoder, **inputs)
+
+
+def test_its_encoder_reads_the_last_states_as_well():
+    (row,) = (each for each in NODES if each.id == "IPAdapterEncoder")
+    node = node_class(row, "custom_nodes.image-prompt")()
+    adapter, encoder = tiny.wrapped(tiny.anima_file()), tiny.encoder(width=768, depth=1, patch=64, size=512)
+    positive, negative = getattr(node, node.FUNCTION)(ipadapter=adapter, image=PICTURE, clip_vision=encoder)
+    assert positive.shape == (1, 65, 768) and not negative.any()
+
+
 class Theirs:
     """A loader of another pack."""
 
