@@ -276,8 +276,18 @@ def _xlabs(_: Inputs) -> Any:
     return tiny.wrapped(tiny.flux_file(tiny.flux()))
 
 
+@cache
+def _whole_flux() -> Any:
+    return tiny.flux(**tiny.WHOLE_FLUX)
+
+
+@cache
+def _of_instantx() -> Any:
+    return tiny.wrapped(tiny.instantx_file(_whole_flux(), embed=1152))
+
+
 def _instantx(_: Inputs) -> Any:
-    return tiny.wrapped(tiny.instantx_file(tiny.flux(**tiny.WHOLE_FLUX)))
+    return _of_instantx()
 
 
 def _pulid_flux(_: Inputs) -> Any:
@@ -361,6 +371,7 @@ D, H = RecordInfluence, InfluenceMap
 P, B, Y = LoadFaceAnalyser, EncodeFacePrompt, EncodeCharacterPrompt
 T, K = FaceAdapterOptions, ApplyInstantIDControlNet
 NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
+OF_SIGLIP = r"(?s:.*)Not found: image encoder SigLIP so400m(?s:.*)Get sigclip_vision_patch14_384\.safetensors"
 OF_THE_ENCODER = "(?s:.*)Not found: an encoder"  # and which file would do
 
 MODELS = f"{', '.join(APPLIED_TO[:-1])} or {APPLIED_TO[-1]}"
@@ -395,6 +406,16 @@ BAD_INPUTS = (
     Bad(A, {"model": _chroma, "adapter": _instantx}, "57 layers.*, this model has 2 double and single blocks"),
     Bad(A, {"model": lambda _: _unet("SDXL")}, r"for SD1\.5, the model is SDXL: use one made for SDXL\."),
     Bad(A, {"model": lambda _: tiny.flux()}, r"for SD1\.5, the model is Flux: use one made for Flux\."),
+    Bad(
+        A,
+        {"model": lambda _: tiny.flux(), "adapter": lambda _: tiny.adapter(_unet("SDXL"))},
+        r"for SDXL, the model is Flux: use one made for Flux\.(?s:.*)Get flux-ip-adapter",
+    ),
+    Bad(
+        A,
+        {"model": lambda _: tiny.sd3(blocks=1), "adapter": _xlabs},
+        r"for Flux, the model is SD3\.5 Large: use one made for SD3\.5 Large\.(?s:.*)Not found: .* SD3\.5 Large",
+    ),
     Bad(
         A,
         {"model": lambda _: tiny.flux(depth=8), "adapter": _xlabs},
@@ -453,6 +474,16 @@ BAD_INPUTS = (
         A,
         {"features": _with(image_embeds=lambda t: t[None])},
         f"head. Load the encoder with Load Image Enc{OF_THE_ENCODER}",
+    ),
+    Bad(
+        A,
+        {"model": lambda _: _whole_flux(), "adapter": _instantx, "features": lambda _: _features(projection=768)},
+        f"made for SigLIP so400m: .*1152 wide, and was given 768 wide ones, as CLIP ViT-L/14 gives{OF_SIGLIP}",
+    ),
+    Bad(
+        A,
+        {"model": lambda _: _whole_flux(), "adapter": _instantx, "features": _with(image_embeds=lambda _: None)},
+        f"reads image_embeds, which the features do not have: .* and SigLIP so400m{OF_SIGLIP}",
     ),
     Bad(A, {"features": _with(image_embeds=list)}, f"reads image_embeds, which the features do not{OF_THE_ENCODER}"),
     Bad(A, {"features": _with(image_embeds=lambda t: t / 0)}, "features hold NaN or infinite.*encode the image again"),
