@@ -10,7 +10,10 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from test_flux_instantx import instantx, xlabs
 from test_flux_pulid import given
+from test_instantcharacter import adapter as character
 from torch import Tensor
+
+from image_prompt.nodes.encoding.features import ImageFeatures
 
 FP8 = torch.float8_e4m3fn
 
@@ -25,13 +28,20 @@ def pulid() -> Any:
     return tiny.wrapped(tiny.pulid_flux_file(narrow()))
 
 
+def of_character() -> ImageFeatures:
+    shapes = {"character_shallow": (3, 64), "character_deep": (1, 64), "character_pieces": (4, 64)}
+    generator = torch.Generator().manual_seed(7)
+    fields = {name: torch.randn(1, *shape, generator=generator) for name, shape in shapes.items()}
+    return ImageFeatures(negative_penultimate=None, encoder="", **fields)
+
+
 @pytest.fixture
 def steered(apply, features) -> Callable[[ModelPatcher], Tensor]:
     """Sample with all adapters that act on Flux."""
 
     def run(model: ModelPatcher) -> Tensor:
         model = apply(apply(model, xlabs(), features, 0.5), instantx(), features, 0.5)
-        return sample(apply(model, pulid(), given(), 0.5))
+        return sample(apply(apply(model, pulid(), given(), 0.5), character(), of_character(), 0.5))
 
     return run
 
@@ -64,7 +74,7 @@ def test_in_bf16(steered):
 
 
 class Sealed(torch.nn.Module):
-    """A linear layer whose weights only it can read, as those are which another pack has quantised."""
+    """A linear layer whose weights only it can read, as if another pack had quantised them."""
 
     def __init__(self, linear: torch.nn.Linear):
         super().__init__()
