@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from ..features import Reads
@@ -20,12 +21,20 @@ def _objection(metadata: Mapping[str, str]) -> str:
     if found := next(said, ""):
         return f"This adapter for Anima was trained with {found}, which is not supported: choose one without it."
     alpha, rank = (metadata.get(key, "") for key in ("lora_alpha", "lora_rank"))
-    if alpha and rank and float(alpha) != float(rank):
+    if alpha and rank and _number(alpha) != _number(rank):
         return (
             f"The LoRA of this adapter for Anima has the alpha {alpha} and the rank {rank}, which is not supported: "
             "choose an adapter where they are equal."
         )
     return ""
+
+
+def _number(text: str) -> float:
+    """The number that a text says; NaN, which equals none, if it says another thing."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 ANIMA = (  # specific first

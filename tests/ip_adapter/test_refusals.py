@@ -73,6 +73,7 @@ def test_infiniteyou_is_refused_for_want_of_its_network():
         ({"ip_norm_keys": "True"}, "ip_norm_keys .its keys are normed"),
         ({"ip_inject_before_mlp": "true"}, "ip_inject_before_mlp"),
         ({"lora_alpha": "16", "lora_rank": "32"}, "alpha 16 and the rank 32"),
+        ({"lora_alpha": "None", "lora_rank": "32"}, "alpha None and the rank 32"),
     ],
 )
 def test_a_file_that_says_it_was_trained_in_another_way_is_refused(tmp_path, said, words):
