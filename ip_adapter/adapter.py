@@ -226,16 +226,21 @@ class IPAdapter(nn.Module):
         shortcut: for FaceID plus v2, how much of the face's look is added to its identity; other adapters have none
 
         Raises:
-            ValueError: a feature is missing or no tensor, or its rank or width is another.
+            ValueError: a feature is missing or no tensor, or its rank or width is another; or the tokens follow the
+                timestep.
         """
+        self._check_stepwise(False)
         self.check_features(features)
         inputs = map(self._as_input, self._ordered(features))
         return self.image_proj(*inputs, shortcut=shortcut) if self.has_shortcut else self.image_proj(*inputs)
 
-    def key_value(self, tokens: Tensor, layers: Sequence[int] | None = None) -> list[tuple[Tensor, Tensor]]:
+    def key_value(
+        self, tokens: Tensor, layers: Sequence[int] | None = None, embedding: Tensor | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
         """Image tokens (B, T, C) -> the key and the value of each layer, both (B, T, I).
 
         layers: numbers of the layers, counted from 0 in the order of the file; by default all of them
+        embedding: of the timestep, as `step` gives it with the tokens
 
         Raises:
             ValueError: the tokens are no tensor, or of another rank or width; or there are no such layers.
@@ -246,12 +251,23 @@ class IPAdapter(nn.Module):
                 f"Expected image tokens (batch, tokens, {self.context_width}), was given {given}: give what "
                 "`tokens(features)` returns."
             )
-        return [self.layer_key_value(self.taken(tokens, number), number) for number in self._chosen(layers)]
+        chosen = self._chosen(layers)
+        return [self.layer_key_value(self.taken(tokens, number), number, embedding) for number in chosen]
 
     def prepare(self, features: Tensor | Features) -> Tensor:
         """What does not depend on the timestep, (B, N, M), of the features that `tokens` would take. Raises as that."""
+        self._check_stepwise(True)
         self.check_features(features)
         return cast(Any, self.image_proj).prepare(*map(self._as_input, self._ordered(features)))
+
+    def _check_stepwise(self, wanted: bool) -> None:
+        if wanted and not self.stepwise:
+            raise ValueError(f"{self.title} has tokens that do not follow the timestep: call tokens(features) instead.")
+        if self.stepwise and not wanted:
+            raise ValueError(
+                f"{self.title} has tokens that follow the timestep: instead of tokens(features), call "
+                "prepare(features) of the adapter once, and step(states, timestep) with its result in every step."
+            )
 
     def step(self, states: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
         """The result of `prepare` -> image tokens (B, T, C), and the embedding of the timestep (B or 1, E).

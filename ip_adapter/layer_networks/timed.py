@@ -75,7 +75,7 @@ class TimedKeyValue(ImageKeyValue):
 
     def forward(self, tokens: Tensor, embedding: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if embedding is None:
-            raise ValueError("This layer follows the timestep: give the embedding that its projection makes of it.")
+            raise ValueError("This layer follows the timestep: give the embedding that `step` returns with the tokens.")
         key, value = super().forward(self.norm_ip(tokens, embedding))
         return self.norm_ip_k.of_heads(key), value
 

@@ -116,7 +116,7 @@ def test_the_layers_of_sd35_give_what_the_processor_of_diffusers_adds(weights):
 
 def test_a_layer_that_follows_the_timestep_says_that_it_needs_it(weights):
     projecting, _ = load("timed", weights)
-    with pytest.raises(ValueError, match="give the embedding that its projection makes"):
+    with pytest.raises(ValueError, match="give the embedding that `step` returns"):
         projecting(tokens(128))
 
 

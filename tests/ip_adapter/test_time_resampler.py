@@ -5,6 +5,7 @@ import torch
 from diffusers.loaders.transformer_sd3 import SD3Transformer2DLoadersMixin
 
 from image_prompt.devtools import published
+from image_prompt.ip_adapter import load_adapter
 from image_prompt.ip_adapter.containers import projection_keys
 from image_prompt.ip_adapter.projections.time_resampler import TimeResampler
 
@@ -44,3 +45,22 @@ def test_the_tokens_are_other_ones_in_every_step(weights):
     states = ours.prepare(torch.randn(1, 9, 24, dtype=torch.float64))
     early, late = (ours(states, torch.tensor([timestep]))[0] for timestep in (900.0, 100.0))
     assert (early - late).abs().max() > 0.1
+
+
+@torch.inference_mode()
+def test_an_adapter_says_how_to_make_tokens_that_follow_the_timestep():
+    layers = [published.timed_layer(64, 48, embedding=64)] * 38
+    file = published.numbered(published.time_resampler(48, width=24, dim=64, heads=2, tokens=5), layers)
+    adapter, features = load_adapter(published.fill(file, 7, spread=0.1)), torch.randn(1, 9, 24)
+    with pytest.raises(ValueError, match="call prepare.features. of the adapter once, and step.states, timestep."):
+        adapter.tokens(features)
+    tokens, embedding = adapter.step(adapter.prepare(features), torch.tensor([500.0]))
+    assert len(adapter.key_value(tokens, embedding=embedding)) == 38
+    with pytest.raises(ValueError, match="the embedding that `step` returns"):
+        adapter.key_value(tokens)
+
+
+def test_an_adapter_whose_tokens_stay_says_how_to_make_them():
+    sd15 = published.adapter(published.base(768, 24), [32] * 16, 768)
+    with pytest.raises(ValueError, match=r"call tokens.features. instead"):
+        load_adapter(published.fill(sd15, 7)).prepare(torch.randn(1, 24))
