@@ -3,7 +3,6 @@
 import logging
 import uuid
 import weakref
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import comfy.lora
@@ -14,17 +13,12 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from ...ip_adapter import IPAdapter
 from ...ip_adapter.lora import pairs
 from ..loading.adapter import ImagePromptAdapter
-from .hosts.anima import Anima, block_paths
-from .hosts.unet import UNet, attention_paths
+from .hosts import host_of
 from .image_prompt import AdapterLora
 from .sampling import KEY
 
 SAME = (2**-7, 1e-6)  # relative and absolute: one of the files may have been saved with fewer digits
 MODULES = {"to_out": "to_out.0"}  # as LoRAs name them -> as models do, where that differs
-PATHS: Mapping[str, Callable[[Any], Sequence[str]]] = {  # `Family.host` -> paths of what LoRAs number, in their order
-    UNet.name: attention_paths,
-    Anima.name: block_paths,
-}
 
 
 def lora_of(adapter: ImagePromptAdapter) -> AdapterLora | None:
@@ -84,7 +78,8 @@ _made: weakref.WeakKeyDictionary[IPAdapter, dict[Any, dict[str, Any]]] = weakref
 
 def _patches(model: ModelPatcher, adapter: IPAdapter) -> dict[str, Any]:
     """ComfyUI's patches for the weights of a model, by the names of these weights."""
-    paths = tuple(PATHS[adapter.family.host](model.get_model_object("diffusion_model")))
+    host = host_of(model)
+    paths = tuple(host.paths(model)) if host else ()
     known = _made.setdefault(adapter, {})
     if paths not in known:
         tensors, names = dict[str, torch.Tensor](), dict[str, str]()

@@ -59,6 +59,9 @@ class Anima:
             for index, block in enumerate(_blocks(transformer))
         ]
 
+    def paths(self, model: ModelPatcher) -> list[str]:
+        return [f"blocks.{index}" for index in range(len(_blocks(_transformer(model))))]
+
     def join(self, model: ModelPatcher, parts: Mapping[Site, Sequence[Part]], *, carries: bool = False) -> None:
         slots = model.model_options["transformer_options"].get("patches_replace", {}).get(KEY, {})
         for site, some in parts.items():
@@ -76,11 +79,6 @@ def _transformer(model: ModelPatcher) -> MiniTrainDIT | None:
 
 def _blocks(transformer: MiniTrainDIT | None) -> list[Any]:
     return list(cast(Iterable[Any], [] if transformer is None else transformer.blocks))
-
-
-def block_paths(transformer: MiniTrainDIT) -> list[str]:
-    """The paths of the blocks of a model, in the order of files."""
-    return [f"blocks.{index}" for index in range(len(_blocks(transformer)))]
 
 
 class BlockPatch(SitePatch):

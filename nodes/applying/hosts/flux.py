@@ -64,6 +64,9 @@ class Flux:
             for acts in PATCHES
         ]
 
+    def paths(self, model: ModelPatcher) -> tuple[str, ...]:
+        return ()  # no adapter for them has a LoRA
+
     def join(self, model: ModelPatcher, parts: Mapping[Site, Sequence[Part]], *, carries: bool = False) -> None:
         for site, some in parts.items():
             slots = model.model_options["transformer_options"].get("patches_replace", {}).get("dit", {})

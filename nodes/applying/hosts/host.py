@@ -26,6 +26,10 @@ class Host(Protocol):
         """The places in the model where layers of adapters can act."""
         ...
 
+    def paths(self, model: ModelPatcher) -> Sequence[str]:
+        """The paths of the modules that the LoRAs of adapters number, in the order of files; none if they have none."""
+        ...
+
     def join(self, model: ModelPatcher, parts: Mapping[Site, Sequence[Part]], *, carries: bool = False) -> None:
         """Add parts of image prompts at sites, where other patches stay. It changes `model`, so pass a clone.
 

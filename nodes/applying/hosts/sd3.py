@@ -43,6 +43,9 @@ class SD3:
             for index in range(len(_picture_blocks(found)))
         ]
 
+    def paths(self, model: ModelPatcher) -> tuple[str, ...]:
+        return ()  # no adapter for them has a LoRA
+
     def join(self, model: ModelPatcher, parts: Mapping[Site, Sequence[Part]], *, carries: bool = False) -> None:
         slots = model.model_options["transformer_options"].get("patches_replace", {}).get("dit", {})
         for site, some in parts.items():

@@ -59,6 +59,11 @@ class UNet:
         attentions = cross_attentions(model.get_model_object("diffusion_model"))
         return [Site(block, module.heads) for block, module in attentions]
 
+    def paths(self, model: ModelPatcher) -> list[str]:
+        """Those of all attentions in transformer blocks."""
+        paths = {block: path for block, _, path in _named(model.get_model_object("diffusion_model"))}
+        return [f"{paths[block]}.{kind}" for block in in_file_order(paths) for kind in ("attn1", "attn2")]
+
     def join(self, model: ModelPatcher, parts: Mapping[Site, Sequence[Part]], *, carries: bool = False) -> None:
         slots = model.model_options["transformer_options"].get("patches_replace", {}).get("attn2", {})
         deep = {(site.block.kind, site.block.index) for site in self.sites(model) if site.block.depth > 0}
@@ -94,12 +99,6 @@ def _named(unet: torch.nn.Module) -> Iterator[tuple[Block, Any, str]]:
             kind, index, depth = cast(tuple[Any, str, str], match.groups())
             index = 0 if kind == "middle" else int(index)  # core calls the middle block 0
             yield Block(kind, index, int(depth), module.to_q.out_features), module, name.removesuffix(".attn2")
-
-
-def attention_paths(unet: torch.nn.Module) -> list[str]:
-    """The paths of all attentions in the transformer blocks of a UNet, in the order of files."""
-    paths = {block: path for block, _, path in _named(unet)}
-    return [f"{paths[block]}.{kind}" for block in in_file_order(paths) for kind in ("attn1", "attn2")]
 
 
 class CrossAttentionPatch(SitePatch):
