@@ -97,10 +97,12 @@ class Stepped(NamedTuple):
 
     tokens: (R, T, C); R is 1 if all references are joined
     embedding: of the timestep, (1, E)
+    factors: on the values of each reference, (R, 1, 1), where all are joined; None: none
     """
 
     tokens: Tensor
     embedding: Tensor
+    factors: Tensor | None = None
 
 
 class PerStep(nn.Module):
@@ -134,15 +136,15 @@ class PerStep(nn.Module):
         """
         tokens, embedding = (adapter or self._adapter[0]).step(self.states.to(like), timestep.to(like.device))
         tokens = tokens.flatten(0, 1).unsqueeze(0) if self._joined else tokens
-        return Stepped(tokens, embedding[:1])
+        factors = tokens.new_tensor(self._factors).view(-1, 1, 1) if self._factors and self.rows else None
+        return Stepped(tokens, embedding[:1], factors)
 
     def key_value(self, number: int, at: Stepped, adapter: IPAdapter | None = None) -> KeyValue:
         """The key and the value of a layer, each (R, T, I). number: of the layer. adapter: as `at` takes it"""
         layer, heads = self._layers[number], self._heads[number]
         key, value = (adapter or self._adapter[0]).layer_key_value(at.tokens, layer, at.embedding)
-        if self._factors and self.rows:
-            scale = torch.tensor(self._factors, dtype=value.dtype, device=value.device).view(-1, 1, 1)
-            value = (value.reshape(len(scale), -1, value.shape[-1]) * scale).view_as(value)
+        if at.factors is not None:
+            value = (value.reshape(len(at.factors), -1, value.shape[-1]) * at.factors).view_as(value)
         return scale_key(key, heads), value
 
 

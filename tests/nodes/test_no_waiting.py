@@ -2,10 +2,15 @@
 
 from typing import Any
 
+import pytest
 import tiny
 import torch
 from test_references import apply_references, reference, steps
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from image_prompt.nodes.applying.joint import Joint
+from image_prompt.nodes.controls.apply_references import ApplyReferences
+from image_prompt.nodes.encoding.features import ImageFeatures
 
 READING = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default}
 
@@ -54,3 +59,30 @@ def test_no_block_reads_a_number_from_a_tensor(features, apply):
     assert len(read.blocks) == 3 * 19 and read.outside
     assert not read.inside
     torch.testing.assert_close(given, tiny.sample(patched, "Flux", steps=3), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("base", ["SD3.5 Large", "Anima"])
+def test_no_image_prompt_reads_a_number_where_its_keys_or_gates_follow_the_timestep(base, monkeypatch):
+    """Two references of different weights act as one."""
+    model, make = (tiny.sd3(heads=1), tiny.sd3_file) if base == "SD3.5 Large" else (tiny.anima(), None)
+    adapter = tiny.wrapped(make(model) if make else tiny.anima_file())
+    given = [ImageFeatures(negative_penultimate=None, encoder="") for _ in range(2)]
+    for number, each in enumerate(given):
+        states = torch.randn(1, 5, adapter.module.feature_width, generator=torch.Generator().manual_seed(number))
+        each.penultimate_hidden_states = each.last_hidden_state = states
+    joined = {f"reference_{number}": reference(each, weight=0.5 + number) for number, each in enumerate(given)}
+    patched = ApplyReferences.execute(model, adapter, joined, joining="concat").args[0]
+    read, add, calls = Read(), Joint.add, []
+
+    def traced(joint: Joint, *args: Any) -> None:
+        read.block = joint.site
+        try:
+            add(joint, *args)
+        finally:
+            read.block = None
+            calls.append(joint)
+
+    monkeypatch.setattr(Joint, "add", traced)
+    with read:
+        tiny.sample(patched, base, steps=1)
+    assert calls and not read.inside
