@@ -190,4 +190,4 @@ def recognise(keys: StateDict) -> Family | None:
 
 def objections(keys: StateDict) -> str:
     """Why a file belongs to none of the applied families, as text: the first objection of each family."""
-    return "; ".join(f"{family.name}: {why_not(family.detect, keys)}" for family in APPLIED)
+    return "; ".join(f"{family.name}: {why_not(family.detect, keys)}" for family in APPLIED if family.detect)
