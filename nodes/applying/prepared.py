@@ -19,6 +19,7 @@ from ...ip_adapter import (
     Keys,
     PerStep,
     Sides,
+    TokenOptions,
     Tokens,
     image_tokens,
     kept_memory,
@@ -207,6 +208,10 @@ def _projected(
     comfy.model_management.load_models_gpu([adapter.patcher], memory_required=needed)
     try:
         if module.stepwise:
+            if adapter.token_options != TokenOptions():
+                raise ValueError(
+                    f"{module.title} makes its tokens at every step, and they can only be as it was trained."
+                )
             joined = arrangement == "together"
             return stepping(
                 module, cond, uncond, layers, heads, joined=joined, dtype=dtype, device=device, keep_on=keep_on
