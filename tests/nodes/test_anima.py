@@ -1,5 +1,6 @@
 """An IP-Adapter on Anima: sampling equals the formula of its authors, and nothing changes but what should."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -196,6 +197,17 @@ def test_models_in_half_precision_are_near(model, adapter, features, apply):
     for dtype, near in ((torch.bfloat16, 0.05), (torch.float16, 0.005)):
         half = sample(apply(tiny.anima(dtype=dtype), adapter, features), steps=1)
         assert (half - whole).norm() < near * effect
+
+
+def test_an_fp8_model_that_computes_in_bf16_gives_about_the_same(adapter, features, apply):
+    """Without the LoRA, which ComfyUI rounds to fp8 together with the weights."""
+    alone = adapter.with_options(replace(adapter.options, lora_strength=0.0))
+    low, same = tiny.anima(dtype=torch.float8_e4m3fn, compute=torch.bfloat16), tiny.anima()
+    same.model.diffusion_model.load_state_dict(low.model.diffusion_model.state_dict())  # rounded alike
+    found, expected = (
+        sample(apply(each, alone, features, 3.0), steps=1) - sample(each, steps=1) for each in (low, same)
+    )
+    assert (found - expected).std() < 0.2 * expected.std()
 
 
 def test_prompts_that_conditions_carry_act_as_applied(model, adapter, features, apply):

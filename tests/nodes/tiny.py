@@ -233,10 +233,12 @@ ANIMA: dict[str, Any] = {
 }
 
 
-def anima(seed: int = 0, dtype: torch.dtype = torch.float32, **changes: Any) -> ModelPatcher:
+def anima(
+    seed: int = 0, dtype: torch.dtype = torch.float32, compute: torch.dtype | None = None, **changes: Any
+) -> ModelPatcher:
     """A narrow Anima, whose heads are 24 wide. It is without the network for text tokens, which has one size alone."""
     with mock.patch("comfy.ldm.anima.model.LLMAdapter", lambda **_: torch.nn.Identity()):
-        return _dit(comfy.supported_models.Anima(ANIMA | changes), seed, dtype)
+        return _dit(comfy.supported_models.Anima(ANIMA | changes), seed, dtype, compute)
 
 
 def anima_file(seed: int = 5, rank: int = 4) -> dict[str, torch.Tensor]:
