@@ -1,5 +1,6 @@
 """Training starts, learns, stops and continues: a few steps of every model, started by the command."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from image_prompt.demo import train as command
 from image_prompt.devtools.stages import ROOT
+
+TRAIN = ROOT / "demo" / "train.py"
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 # Steps, and to which part of the first third the loss of the last third falls at least: half-way between what was
 # measured and what is measured with a learning rate of zero, where the batches alone differ.
@@ -35,50 +39,76 @@ FILES = {
 }
 
 
-def command_line(folder, *arguments: str) -> list[str]:
-    words = [
-        sys.executable,
-        ROOT / "demo" / "train.py",
-        *arguments,
-        "--pictures",
-        "256",
-        "--device",
-        "cpu",
-        "--folder",
-        folder / "states",
-        "--models",
-        folder / "models",
-    ]
+def options(states, models) -> list[str]:
+    words = ["--pictures", "256", "--device", "cpu", "--folder", states, "--models", models]
     return [str(word) for word in words]
 
 
-def train(folder, *arguments: str) -> str:
+def command_line(folder, *arguments: str) -> list[str]:
+    return [sys.executable, str(TRAIN), *arguments, *options(folder / "states", folder / "models")]
+
+
+def train(folder, *arguments: str) -> None:
     done = subprocess.run(
-        command_line(folder, *arguments),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        command_line(folder, *arguments), capture_output=True, text=True, check=False, cwd=folder, env=ONE_THREAD
     )
     assert not done.returncode, done.stderr[-3000:]
-    return done.stdout
 
 
 def losses(folder, name: str) -> list[float]:
     return [row[1] for row in torch.load(folder / "states" / f"{name}.pt", weights_only=True)["history"]]
 
 
+# Runs the command with each of several lists of arguments, and prints what each run came to: a process for each would
+# spend more time on imports than on training.
+ONE_AFTER_THE_OTHER = """
+import contextlib, io, json, runpy, sys
+main, runs = runpy.run_path(sys.argv[1])["main"], []
+for arguments in json.load(sys.stdin):
+    sys.argv[1:] = arguments
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(io.StringIO()) as complained:
+        code = main()
+    runs.append((code, said.getvalue(), complained.getvalue()))
+print(json.dumps(runs))
+"""
+
+
+def shifted(file) -> None:
+    """Give a model other weights."""
+    save_file({key: tensor + 1 for key, tensor in load_file(file).items()}, file, {"prediction": "v"})
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Every model trained for a few steps, all but vision on top of the finished ones."""
+    """Every model trained for a few steps, all but vision on top of the finished ones, and two that are refused: the
+    folder, and (exit code, output, errors) of each.
+    """
     folder = tmp_path_factory.mktemp("training")
-    said = {}
-    for name, (steps, _) in SHORT.items():
-        if name != "vision":
-            shutil.copytree(ROOT / "demo" / "models", folder / "models", dirs_exist_ok=True)
-        said[name] = train(folder, name, "--steps", str(steps))
-    return folder, said
+    for name in (*SHORT, "changed"):
+        shutil.copytree(ROOT / "demo" / "models", models_of(folder, name), dirs_exist_ok=True)
+    shifted(models_of(folder, "changed") / "diffusion_models" / "demo_world.safetensors")
+    runs = {
+        name: [name, "--steps", str(steps), *options(folder / "states", models_of(folder, name))]
+        for name, (steps, _) in SHORT.items()
+    }
+    changed = options(folder / "states", models_of(folder, "changed"))
+    runs["base of another unet"] = ["base", "--steps", "30", *changed]
+    runs["vision again"] = ["vision", "--steps", "2", *options(folder / "empty", models_of(folder, "changed"))]
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_AFTER_THE_OTHER, TRAIN],
+        input=json.dumps(list(runs.values())),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=ONE_THREAD,
+    )
+    assert not done.returncode, done.stderr[-3000:]
+    return folder, dict(zip(runs, json.loads(done.stdout), strict=True))
+
+
+def models_of(folder, name: str):
+    return folder / ("clip" if name == "vision" else name)
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -89,8 +119,10 @@ def test_the_loss_falls(trained, name):
     assert len(history) == steps
     third = steps // 3
     assert sum(history[-third:]) < fall * sum(history[:third])
-    assert f"{name} {steps}/{steps}  loss " in said[name]
-    assert "min left" in said[name]
+    code, output, errors = said[name]
+    assert code == 0, errors
+    assert f"{name} {steps}/{steps}  loss " in output
+    assert "min left" in output
     assert (folder / "states" / f"{name}.png").stat().st_size > 1000
 
 
@@ -98,7 +130,7 @@ def test_the_loss_falls(trained, name):
 def test_the_files_say_what_they_are(trained, name):
     folder, _ = trained
     for file in FILES[name]:
-        with safe_open(folder / "models" / file, "pt") as opened:
+        with safe_open(models_of(folder, name) / file, "pt") as opened:
             assert {"what", "licence", "training commit", "data seed", "training"} <= opened.metadata().keys()
             assert all(opened.get_slice(key).get_dtype() in ("F16", "I64") for key in opened.keys())
 
@@ -126,22 +158,15 @@ def test_an_interrupted_command_saves_and_goes_on(tmp_path):
     assert losses(tmp_path, "autoencoder")[:first] == begun
 
 
-def test_a_run_does_not_go_on_with_other_inputs(trained, tmp_path):
-    folder, _ = trained
-    shutil.copytree(folder / "states", tmp_path / "states")
-    shutil.copytree(ROOT / "demo" / "models", tmp_path / "models")
-    changed = tmp_path / "models" / "diffusion_models" / "demo_world.safetensors"
-    save_file({key: tensor + 1 for key, tensor in load_file(changed).items()}, changed, {"prediction": "v"})
-    done = subprocess.run(command_line(tmp_path, "base", "--steps", "30"), capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "base.pt is of a run with" in done.stderr
-
-
-def test_vision_is_not_trained_twice(tmp_path):
-    shutil.copytree(ROOT / "demo" / "models", tmp_path / "models")
-    done = subprocess.run(command_line(tmp_path, "vision", "--steps", "2"), capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "Train clip first." in done.stderr
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [("base of another unet", "base.pt is of a run with"), ("vision again", "Train clip first.")],
+)
+def test_a_run_does_not_go_on_with_other_inputs(trained, name, complaint):
+    """Neither with another UNet than before, nor with the vision tower that is the outcome of that training."""
+    code, _, errors = trained[1][name]
+    assert code == 1
+    assert complaint in errors
 
 
 def test_processes_share_a_batch(tmp_path):
@@ -157,15 +182,13 @@ def test_a_process_that_fails_ends_the_others(monkeypatch):
 
 
 def test_a_trial_does_not_replace_the_finished_models():
-    words = [sys.executable, str(ROOT / "demo" / "train.py"), "unet", "--steps", "2"]
+    words = [sys.executable, str(TRAIN), "unet", "--steps", "2"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "say --models FOLDER too" in done.stderr
 
 
 def test_help_needs_no_packages():
-    done = subprocess.run(
-        [sys.executable, "-S", str(ROOT / "demo" / "train.py"), "--help"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-S", str(TRAIN), "--help"], capture_output=True, text=True, check=False)
     assert not done.returncode
     assert all(name in done.stdout for name in SHORT)
