@@ -4,9 +4,8 @@ Letters: B rows of a call, L latent tokens, I inner width of the layer, R refere
 """
 
 import itertools
-import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,7 +18,6 @@ from ...ip_adapter import (
     Attended,
     Beside,
     Constant,
-    Frame,
     Keys,
     PerStep,
     PerWindow,
@@ -29,65 +27,13 @@ from ...ip_adapter import (
     Side,
     plan_attention,
 )
-from .image_prompt import OURS, ImagePrompt, Part, Rules, Site
-from .masks import Grid, Place, Resizing, token_mask
-from .sampling import MODEL, Evaluation, Group, Layout, Run, current, once
-
-Weights = tuple[float, ...]
+from .call import Call, check_counts
+from .cast import Cast, Weights
+from .image_prompt import ImagePrompt, Part, Site
+from .masks import Grid
+from .sampling import MODEL, Group, Layout, Run, current
 
 TIMESTEPS = 1000  # of a flow model, whose sigma is 1 at the beginning
-
-
-class Cast:
-    """The parts that may act in one layer, and their weights: one for each part, or several if pictures differ.
-
-    carried: the parts of prompts that conditions bring along; they act in the rows of these conditions only
-    first: for each part, the number of its first weight; it has one for each of its prompt's `distinct_frames`
-    """
-
-    def __init__(self, parts: Sequence[Part], carried: Sequence[Part] = ()):
-        self.carried = frozenset(carried)
-        self.parts = parts = (*parts, *carried)
-        self.differs_by_picture = any(part.prompt.differs_by_picture for part in parts)
-        self.frames: list[tuple[Part, Frame]] = []
-        self.first: dict[Part, int] = {}
-        for part in parts:
-            self.first[part] = len(self.frames)
-            self.frames += [(part, frame) for frame in part.prompt.distinct_frames]
-        self.folds = any(part.folds for part in parts)
-        self.folded = frozenset(number for number, (part, _) in enumerate(self.frames) if not part.takes_weight)
-        courses = [course for part, frame in self.frames for course in (part.prompt.strength.course, frame.course)]
-        always = all(course.is_constant for course in courses)
-        self.constant = tuple(part.weight * frame.weight for part, frame in self.frames) if always else None
-
-    def weights(self, evaluation: Evaluation) -> Weights:
-        """The weights in an evaluation of the model."""
-        if self.constant is not None:
-            return self.constant
-        return tuple(
-            part.weight * factor for part in self.parts for factor in evaluation.once(part.prompt, part.prompt.factors)
-        )
-
-    def at_call(self, weights: Weights) -> Weights:
-        """The weights that a call takes: 1 where the values hold the weight."""
-        if not self.folded:
-            return weights
-        return tuple(1.0 if number in self.folded else weight for number, weight in enumerate(weights))
-
-    def side(self, part: Part, group: Group) -> Side | None:
-        """Whose tokens the rows of a group attend to: those of the references, of the negative images, or nobody's."""
-        if part not in self.carried:
-            by_order = part.prompt.rules.negative == "second"
-            return part.share.side(group.second if by_order else group.negative)
-        side = dict(group.carried).get(part.prompt)
-        return part.share.side(side == "uncond") if side else None
-
-    def acting(self, weights: Weights) -> tuple[Part, ...]:
-        """The parts that act with these weights."""
-        if weights is self.constant:
-            return self.parts  # nothing that never acts is attached
-        count = {part: len(part.prompt.distinct_frames) for part in self.parts}
-        return tuple(part for part, first in self.first.items() if any(weights[first : first + count[part]]))
 
 
 class Joint:
@@ -172,7 +118,7 @@ class Joint:
         carried = (run.once((prompt, "parts"), prompt.parts).get(self.site) for prompt in layout.carried)
         return Cast(self.parts, [part for part in carried if part])
 
-    def _plan(self, q: torch.Tensor, acting: Sequence[Part], cast: Cast, weights: Weights, call: "Call") -> Plan:
+    def _plan(self, q: torch.Tensor, acting: Sequence[Part], cast: Cast, weights: Weights, call: Call) -> Plan:
         entries = [entry for _, entry in self._entries(q, acting, cast, weights, call)]
         attended = [entry for entry in entries if isinstance(entry, Attended)]
         picked = [entry for entry in entries if isinstance(entry, Picked)]
@@ -188,7 +134,7 @@ class Joint:
         acting: Sequence[Part],
         cast: Cast,
         weights: Weights,
-        call: "Call",
+        call: Call,
         beside: Beside,
         side: Side,
     ) -> "Iterator[Contribution]":
@@ -206,7 +152,7 @@ class Joint:
                 yield Contribution(rows.part.prompt, reference, rows.side, rows.group, added[rows.group.rows])
 
     def _entries(
-        self, q: torch.Tensor, acting: Sequence[Part], cast: Cast, weights: Weights, call: "Call"
+        self, q: torch.Tensor, acting: Sequence[Part], cast: Cast, weights: Weights, call: Call
     ) -> Iterator[tuple["Rows", Attended | Picked]]:
         """What the rows of a call attend to, for each group of rows and each part."""
         for group in call.layout.groups:
@@ -222,7 +168,7 @@ class Joint:
                             (rows._replace(reference=each), entry) for each, entry in self._attended(rows, q, call)
                         )
 
-    def _attended(self, rows: "Rows", q: torch.Tensor, call: "Call") -> Iterator[tuple[int | None, Attended | Picked]]:
+    def _attended(self, rows: "Rows", q: torch.Tensor, call: Call) -> Iterator[tuple[int | None, Attended | Picked]]:
         """What some rows attend to. With it comes the number of the reference, if it is that of a single one."""
         group, prompt = rows.group, rows.part.prompt
         keys, layer = prompt.prepared.side(rows.side), prompt.prepared.sampling_layer(rows.part.number, call.model)
@@ -245,7 +191,7 @@ class Joint:
             pick = self._pick(keys, rows, q, call)
             yield None, Picked(pick, group.rows, at, mask, rows.number, self.heads, prompt.combine, layer)
 
-    def _pick(self, keys: Keys, rows: "Rows", q: torch.Tensor, call: "Call") -> Pick:
+    def _pick(self, keys: Keys, rows: "Rows", q: torch.Tensor, call: Call) -> Pick:
         if isinstance(keys, PerWindow):
             number = rows.part.number
             return lambda references, like: rows.folded(*keys.pick(number, references, like))
@@ -253,7 +199,7 @@ class Joint:
         return lambda references, like: (key[references], value[references])
 
     def _key_value(
-        self, keys: Constant | PerStep, rows: "Rows", q: torch.Tensor, call: "Call"
+        self, keys: Constant | PerStep, rows: "Rows", q: torch.Tensor, call: Call
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The key and the value, each (R, T, I), like the query. ComfyUI has usually put them on its device already."""
         number = rows.part.number
@@ -336,101 +282,3 @@ def _by_number(group: Group, prompt: ImagePrompt, first: int) -> Iterator[tuple[
         frames = tuple(rows)
         yield replace(group, rows=slice(start, start + len(frames)), frames=frames), first + number
         start += len(frames)
-
-
-@dataclass(frozen=True, eq=False)
-class Call:
-    """One call of a block.
-
-    layout: which rows are which
-    size: height and width of the latent that the model was called with
-    grid: how the tokens of the block lie on that latent
-    model: ComfyUI's model, which each of several devices has to itself
-    """
-
-    evaluation: Evaluation
-    layout: Layout
-    size: tuple[int, int]
-    grid: Grid
-    model: Any = None
-
-    def mask(self, place: Place, rules: Rules, group: Group, q: torch.Tensor) -> torch.Tensor | None:
-        """The mask of a place for a group of rows, (1 or the group's rows, L), which is made once in a run.
-
-        Raises:
-            ValueError: another node runs the model on parts of the latent, or merges tokens.
-        """
-        if (mask := place.mask) is None:
-            return None
-        if self.layout.tiles > 1:
-            raise ValueError(
-                f"Another node runs the model on {self.layout.tiles} parts of the latent at once and does not say "
-                "where they lie, so the mask of the image prompt cannot be placed: remove the mask or that node."
-            )
-        expected = group.area[:2] if group.area else self.evaluation.latent_size
-        if self.size != expected:
-            raise ValueError(
-                f"Another node runs the model on a part of the latent ({self.size[0]}x{self.size[1]} of "
-                f"{expected[0]}x{expected[1]}), so the mask of the image prompt cannot be placed: remove the mask or "
-                "that node."
-            )
-        run, one = self.evaluation.run, len(mask) == 1
-        frames = () if one else tuple(rules.number(frame, len(mask)) for frame in group.frames)
-        key = (place, group.area, frames, self.evaluation.latent_size, self.grid, q.shape[1], q.device, q.dtype)
-        return once(
-            run.made if one else run.window(self.layout),
-            key,
-            lambda: self._placed(mask[list(frames)] if frames else mask, place.resizing, group, q),
-        )
-
-    def _placed(self, mask: torch.Tensor, resizing: Resizing, group: Group, q: torch.Tensor) -> torch.Tensor:
-        placed = token_mask(mask, self.evaluation.latent_size, group.area, self.grid, resizing)
-        if placed.shape[1] != q.shape[1]:
-            raise ValueError(
-                f"A block of the model has {q.shape[1]} tokens on a {self.grid.height}x{self.grid.width} grid, so the "
-                "mask of the image prompt cannot be placed: another node merges tokens there. Remove that node or the "
-                "mask."
-            )
-        return placed.to(q)
-
-
-COUNTED = {  # what is counted -> what else to say of it
-    "masks": " (or with one softmax each, one for each picture of the features)",
-    "weights": " (each frame weight, and each line of step weights, is for one picture)",
-}
-
-
-def check_counts(prompt: ImagePrompt, call: Call) -> None:
-    """Check that there are as many references, masks and weights as pictures, where each belongs to a picture.
-
-    Too many references or masks of Apply IP-Adapter are only worth a warning, because previews may be shorter.
-
-    Raises:
-        ValueError: they do not fit, and the place of the prompt asks for it.
-    """
-    by_picture = prompt.arrangement == "by picture"
-    masks = 0 if prompt.place.mask is None or prompt.has_mask_of_each else len(prompt.place.mask)
-    given = {
-        "reference images": prompt.prepared.side("cond").rows if by_picture else 1,
-        "negative images": prompt.prepared.side("uncond").rows if by_picture else 1,
-        "masks": masks,
-        "weights": len(prompt.strength.frames),
-    }
-    pictures = call.evaluation.run.pictures
-    for what, count in given.items():
-        if not pictures or count in (0, 1, pictures):
-            continue
-        if prompt.rules.beyond == "refuse":
-            needed = "one" if pictures == 1 else f"one, or {pictures}, one for each picture"
-            raise ValueError(
-                f"{prompt.title} has {count} {what} for a batch of {pictures}: give {needed}{COUNTED.get(what, '')}."
-            )
-        if count > pictures and prompt.rules == OURS:
-            logging.getLogger(__name__).warning(
-                "Apply IP-Adapter was given %d %s for a batch of %d: each picture takes the one of its number, and "
-                "the last %d are not used.",
-                count,
-                what,
-                pictures,
-                count - pictures,
-            )

@@ -24,9 +24,10 @@ from comfy.samplers import get_area_and_mult
 from torch.nn import functional as F
 
 from ...ip_adapter import PerStep, PerWindow, Side
+from ..applying.call import Call
 from ..applying.hosts.host import SitePatch
 from ..applying.image_prompt import ImagePrompt, Site
-from ..applying.joint import Call, Contribution
+from ..applying.joint import Contribution
 from ..applying.sampling import CARRIED, OBSERVERS, Area, Evaluation, Group, Layout, clamped, watch
 from ..applying.sampling import KEY as EVALUATION
 from ..display import is_shown, progress_ended, show_progress
