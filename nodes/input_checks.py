@@ -140,9 +140,12 @@ def conditioning(value: Any, name: str) -> list[Any]:
 
 
 def latent(value: Any, name: str = "latent") -> torch.Tensor:
-    """Check that a value is a LATENT of pictures, and return its samples (pictures, channels, height, width)."""
+    """Check that a value is a LATENT of pictures, and return its samples (pictures, channels, height, width).
+
+    Some models for pictures have a dimension of frames, of which there is one, before the height.
+    """
     samples = value.get("samples") if isinstance(value, dict) else None
-    if not isinstance(samples, torch.Tensor) or samples.ndim != 4:
+    if not isinstance(samples, torch.Tensor) or samples.ndim not in (4, 5) or samples.shape[2:-2].numel() != 1:
         given = described(value if samples is None else samples)
         raise ValueError(f"The {name} is {given}: connect the LATENT output of a sampler for pictures.")
     return samples

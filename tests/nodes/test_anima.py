@@ -20,6 +20,7 @@ from image_prompt.nodes.controls.conditioning import ReferencesToConditioning
 from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 from image_prompt.nodes.encoding.features import ImageFeatures
+from image_prompt.nodes.influence.influence_map import InfluenceMap
 from image_prompt.nodes.influence.record_influence import RecordInfluence
 from image_prompt.nodes.loading.adapter import AdapterOptions, ImagePromptAdapter
 from image_prompt.nodes.loading.face_options import FaceAdapterOptions
@@ -243,9 +244,11 @@ def test_null_tokens_keep_their_values_whatever_weights_share_a_softmax(model, a
 
 def test_the_influence_of_each_block_is_recorded(model, adapter, features, apply):
     recording, influence = RecordInfluence.execute(apply(model, adapter, features)).args
-    sample(recording, steps=1)
+    samples = sample(recording, steps=1)
     record = influence.record
     assert record.maps.shape == (1, 1, 8, 8) and record.maps.max() > 0.01
+    _, masks, _ = InfluenceMap.execute(influence, {"samples": samples}).args
+    assert samples.shape == (1, 16, 1, 8, 8) and masks.shape == (1, 64, 64) and masks.max() > 0
 
 
 def test_the_encoder_keeps_what_the_adapter_reads(adapter, pictures, apply, model):
