@@ -124,7 +124,7 @@ class Matcher:
         if self.need.kind in UNNAMED:
             return UNNAMED[self.need.kind]
         said = self._said_purpose(file, identity)
-        if self.need.purpose and said not in ("", self.need.purpose):
+        if self.need.purpose and said not in ("", self.need.purpose) and not self._is_also_for(identity, said):
             return f"is for the purpose {said!r}, going by its name"
         if self.need.purpose and not said and self.need.purpose not in self._usual_purposes(identity):
             return (
@@ -150,6 +150,11 @@ class Matcher:
             (purpose for purpose in purposes if squeezed(purpose) in _words(file.file.name)), key=len, default=""
         )
 
+    def _is_also_for(self, identity: Identity, purpose: str) -> bool:
+        """Whether a published file of this content has the purpose that is needed, beside another one."""
+        entries = (entry for entry in self.catalogue.entries if self._is_content_of(entry, identity))
+        return any({purpose, self.need.purpose} <= {*entry.purposes} for entry in entries)
+
     def _is_like_it(self, file: IndexedFile) -> bool:
         """Whether a rejected file is worth a mention: its name or kind is right, or its folder holds few files."""
         identity = file.identity
@@ -173,7 +178,9 @@ class Matcher:
         if file.identity is None or self._reads_its_own(file.identity):
             return 5, 0
         said = self._said_purpose(file, file.identity)
-        return 3 if said and said == self.need.purpose else 4, 0
+        if said and said == self.need.purpose:
+            return 3, 0
+        return 4, int(bool(said and self.need.purpose))  # one that says another purpose of its own comes last
 
     def _named(self, file: IndexedFile) -> bool:
         return any(entry in self.wanted for entry in self.catalogue.named(full_name(file)))

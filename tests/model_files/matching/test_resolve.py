@@ -34,6 +34,7 @@ CONTENT = {  # short names for what the files hold
     "FaceID plus": shapes("ip-adapter-faceid-plus_sd15"),
     "FaceID LoRA": shapes("ip-adapter-faceid_sd15_lora"),
     "xlabs": shapes("xlabs-flux-ip-adapter"),
+    "InstantX": shapes("instantx-flux-ip-adapter"),
     "HunyuanDiT": shapes("hunyuandit-ipa"),
     "unnorm": shapes("ip-adapter-faceid-portrait_sdxl_unnorm"),
     "ControlNet": {"controlnet_cond_embedding.conv_in.weight": (4,)},
@@ -607,6 +608,12 @@ def test_a_file_is_for_the_models_on_which_its_family_works(open_index, put):
     check = Matcher(need, need.wanted(CATALOGUE), CATALOGUE).check_base_model
     xlabs, instantx = (Identity("adapter", family, "Flux") for family in ("flux-xlabs", "flux-instantx"))
     assert check(file, xlabs) == "is an XLabs IP-Adapter for Flux, not for Chroma" and check(file, instantx) == ""
+
+
+def test_a_name_that_states_one_purpose_of_a_published_file_serves_its_others(open_index, put):
+    put({"ipadapter/instantx.safetensors": "InstantX", "ipadapter/mine.safetensors": "xlabs"})
+    found = (resolve(adapter("standard", base), open_index(), CATALOGUE).found for base in ("Chroma", "Flux"))
+    assert [each and each.file.name for each in found] == ["instantx.safetensors", "mine.safetensors"]
 
 
 def test_no_adapter_for_sd15_sdxl_or_kolors_is_refused_but_those_that_edit_the_text():
