@@ -188,16 +188,26 @@ def _shown(weights: LayerWeights, parts: Iterable[Part]) -> tuple[str, str]:
     Raises:
         ValueError: they fit none.
     """
-    tables, summaries, misfits = list[str](), list[str](), list[str]()
+    tables, summaries, misfits = list[str](), list[str](), list[tuple[str, str, str]]()
     for title, base, blocks in parts:
         try:
             shares = weights.shares(blocks, base)
         except ValueError as error:
-            misfits.append(str(error))
+            misfits.append((title, base, str(error)))
         else:
             tables.append(f"{title}\n{layer_table(shares, blocks)}")
             summaries.append(f"{title}: {layer_summary(shares, blocks)}")
-    misfits = list(dict.fromkeys(misfits))
+    reasons = _reasons(misfits)
     if not tables:
-        raise ValueError("\n".join(misfits))
-    return "\n\n".join([*tables, *misfits]), "\n".join(summaries)
+        raise ValueError("\n".join(reasons))
+    return "\n\n".join([*tables, *reasons]), "\n".join(summaries)
+
+
+def _reasons(misfits: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Why weights do not fit, each reason once, and for which adapters where a model has several reasons.
+
+    misfits: (title, base model, reason)
+    """
+    each = {(base, reason) for _, base, reason in misfits}
+    several = {base for base, _ in each if sum(other == base for other, _ in each) > 1}
+    return list(dict.fromkeys(f"{title}: {why}" if base in several else why for title, base, why in misfits))

@@ -608,7 +608,8 @@ BAD_INPUTS = (
     Bad(
         W,
         {"preset": "values", "values": "1, 1, 1, 1"},
-        r"4 layer weights, SD1\.5 takes 1 .* 16 (?s:.*)SDXL takes .* 70 (?s:.*)Flux takes 1 .* 57 (?s:.*) 19 ",
+        r"^There are 4 layer weights, SD1\.5 takes 1 .* 16 (?s:.*)SDXL takes .* 70 (?s:.*)"
+        r"Flux \(InstantX\): There are 4 .*, Flux takes 1 .* 57 (?s:.*)Flux \(XLabs\): .* 19 ",
     ),
     Bad(
         W,
