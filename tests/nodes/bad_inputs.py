@@ -609,7 +609,7 @@ BAD_INPUTS = (
         W,
         {"preset": "values", "values": "1, 1, 1, 1"},
         r"^There are 4 layer weights, SD1\.5 takes 1 .* 16 (?s:.*)SDXL takes .* 70 (?s:.*)"
-        r"Flux \(InstantX\): There are 4 .*, Flux takes 1 .* 57 (?s:.*)Flux \(XLabs\): .* 19 ",
+        r"Flux \(InstantCharacter\): There are 4 .*, Flux takes 1 .* 57 (?s:.*)Flux \(XLabs\): .* 19 ",
     ),
     Bad(
         W,
