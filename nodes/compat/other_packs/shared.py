@@ -40,7 +40,9 @@ def of_family(adapter: ImagePromptAdapter, name: str, family: str, advice: str) 
     """
     adapter = adapter.as_family(family)
     if not adapter.module.family.id.startswith(family):
-        raise ValueError(f"{name} is {adapter.module.title}, which is of another kind: {advice}.")
+        module = adapter.module
+        what = f"an IP-Adapter ({module.family.name}) for {module.base_model}"
+        raise ValueError(f"{name} is {what}, which is of another kind: {advice}.")
     return adapter
 
 
