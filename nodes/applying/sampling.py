@@ -189,7 +189,7 @@ class Evaluation:
         if start <= 0.0 and end >= 1.0:
             return True
         first, last = (
-            self.run.once(("sigma", at), lambda at=at: float(self.model_sampling.percent_to_sigma(at)))
+            self.run.once(("sigma", at), lambda at=at: _in_single_precision(self.model_sampling.percent_to_sigma(at)))
             for at in (start, end)
         )
         return (last <= self.sigma if closed else last < self.sigma) and self.sigma <= first
@@ -272,6 +272,11 @@ class Evaluation:
                 ("layout", frames, tiles, *chunks), lambda: Layout(tuple(_groups(chunks * tiles, frames)), tiles)
             )
         return self.layouts[key]
+
+
+def _in_single_precision(sigma: Any) -> float:
+    """A sigma rounded as those of schedules are, so that the step that begins there is found equal, as by ComfyUI."""
+    return float(torch.tensor(float(sigma), dtype=torch.float32))
 
 
 def _on_cpu(model_sampling: Any) -> Any:

@@ -187,6 +187,13 @@ def test_a_range_is_the_steps_inside_it(model, adapter, features, apply):
     assert not torch.allclose(sample(apply(model, adapter, features, end=0.5), steps=4), whole)
 
 
+def test_a_range_begins_with_the_step_at_its_start(model, adapter, features, apply):
+    """The second of two steps begins at 0.5, but for the rounding of its sigma."""
+    first, second = apply(model, adapter, features, end=0.5), apply(model, adapter, features, start=0.5)
+    assert not torch.equal(sample(second), sample(model))
+    equal(sample(apply(first, adapter, features, start=0.5)), sample(apply(model, adapter, features)))
+
+
 def test_no_query_is_kept_outside_the_range(model, adapter, features, apply):
     queries = []
 
