@@ -89,7 +89,7 @@ def test_the_map_is_drawn_live_and_shown_again_by_a_cached_run(look, run, workfl
     live = [image for node, image in seen.live if node == "record"]
     assert len(live) == STEPS and all(np.asarray(image).std() > 10 for image in live)
     assert seen.ended["record"] == "finished"
-    assert picture.shape == (128, 128, 3)
+    assert picture.shape == (64, 64, 3)
     assert seen.texts[0].startswith("image prompt 1: mean ")
 
     again = look(workflow)
@@ -135,4 +135,4 @@ def test_the_map_runs_without_a_node_behind_it(look, workflow):
     del workflow["text"]
     workflow = {name: node for name, node in workflow.items() if node["class_type"] != "SaveImage"}
     seen = look(workflow)
-    assert "map" in seen.executed and seen.shown["map"][0].shape == (128, 128, 3)
+    assert "map" in seen.executed and seen.shown["map"][0].shape == (64, 64, 3)

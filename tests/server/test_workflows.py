@@ -32,14 +32,14 @@ def without_apply(workflow: dict) -> dict:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_workflow_runs_to_pictures_of_the_right_size(run, load_workflow, name):
-    workflow = load_workflow(name, size=192, steps=2)
+    workflow = load_workflow(name, size=128, steps=2)
     finished = run(workflow)
     assert finished.executed | finished.cached == set(workflow)
     assert find(workflow, "KSampler") in finished.executed
     (latent,) = (node for node in workflow.values() if node["class_type"] in LATENTS)
     assert len(finished.pictures) == latent["inputs"]["batch_size"]
     for picture in finished.pictures:
-        assert picture.shape == (192, 192, 3)
+        assert picture.shape == (128, 128, 3)
         assert picture.std() > 10  # not one colour
 
 
@@ -82,10 +82,10 @@ def test_a_combination_at_its_ends_is_one_reference(run, sdxl):
 
 
 @pytest.mark.parametrize("class_type", ["KSampler", "ImagePromptApply", "ImagePromptDemoCheckpoint"])
-def test_five_runs_are_identical(run, sd15, class_type):
+def test_three_runs_are_identical(run, sd15, class_type):
     """An unknown input changes a node's cache key and nothing else: that node and all after it run again."""
     node, sampler = find(sd15, class_type), find(sd15, "KSampler")
-    runs = [run(changed(sd15, node, unrelated=number)) for number in range(5)]
+    runs = [run(changed(sd15, node, unrelated=number)) for number in range(3)]
     assert all({node, sampler} <= finished.executed for finished in runs[1:])
     assert all(np.array_equal(finished.pictures[0], runs[0].pictures[0]) for finished in runs[1:])
 
