@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -22,7 +23,7 @@ from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImageP
 from image_prompt.nodes.encoding.encoder import ImageEncoder
 from image_prompt.nodes.loading.adapter import ImagePromptAdapter
 
-COUNT = 64
+COUNT = int(os.environ.get("IMAGE_PROMPT_REFERENCES") or 32)  # demo/README.md has the numbers of 64
 STEPS, CFG, SAMPLER, SCHEDULER = 10, 3.0, "dpmpp_2m", "sgm_uniform"
 FILES = {"base": "ip-adapter_demo_world.safetensors", "plus": "ip-adapter-plus_demo_world.safetensors"}
 ONE_EACH = tuple(BATCHES)[1]  # picture n of the batch has reference n
