@@ -94,9 +94,14 @@ class Influence:
     records: of the runs that came to their end, the last one at the end
     """
 
-    def __init__(self, choice: Choice, node_id: str | None = None):
-        """`node_id`: the node on which a live picture is drawn."""
+    def __init__(self, choice: Choice, node_id: str | None = None, pixels: int = 8):
+        """Keep no record yet.
+
+        node_id: the node on which a live picture is drawn
+        pixels: of the decoded picture along a side, for one of the latent
+        """
         self.choice = choice
+        self.pixels = pixels
         self.node_id = node_id
         self.records: list[Record] = []
 

@@ -12,7 +12,6 @@ from ..sockets import CATEGORY, InfluenceType
 from .heat import SCALES, coloured, drawn_over, resized
 from .influence import RUNS, Influence, Record
 
-PIXELS = 8  # of the decoded picture for one of the latent, in all models that have IP-Adapters here
 SHOWN = 32  # pictures on the node
 NOBODY = "No reference acts."  # the report of a run in which all are switched off
 
@@ -89,7 +88,7 @@ class InfluenceMap(io.ComfyNode):
         input_checks.choice(scale, list(SCALES), "scale")
         opacity = input_checks.number(opacity, 0.0, 1.0, "opacity")
         record = recorded(influence, samples)
-        height, width = samples.shape[-2] * PIXELS, samples.shape[-1] * PIXELS
+        height, width = (side * influence.pixels for side in samples.shape[-2:])
         size = (height, width) if image is None else (image.shape[1], image.shape[2])
         maps = record.maps if record.names else record.maps.new_zeros(1, *record.maps.shape[1:])
         masks = resized(SCALES[scale](maps).flatten(0, 1), size)

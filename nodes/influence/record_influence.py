@@ -1,6 +1,6 @@
 """The node that records where references act."""
 
-from typing import Any
+from typing import Any, cast
 
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
@@ -95,7 +95,9 @@ class RecordInfluence(io.ComfyNode):
             raise ValueError(f"start and end are both {start:g}, so that nothing is recorded: make end greater.")
         input_checks.choice(layers, LAYER_SET_NAMES, "layers")
         influence = Influence(
-            Choice(_sites(model, layers), start, end, _whole(every)), getattr(cls.hidden, "unique_id", None)
+            Choice(_sites(model, layers), start, end, _whole(every)),
+            getattr(cls.hidden, "unique_id", None),
+            cast(Any, model.get_model_object("latent_format")).spacial_downscale_ratio,
         )
         recorded = model.clone()
         influence.follow(recorded)

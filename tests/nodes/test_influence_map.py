@@ -165,6 +165,14 @@ def test_without_references_the_map_is_black(model):
     assert torch.equal(pictures, image)
 
 
+def test_the_map_is_as_large_as_the_picture_of_models_whose_latents_are_pixels():
+    model = tiny.chroma(radiance=True, depth=1, depth_single_blocks=1)
+    watched, influence = RecordInfluence.execute(model).args
+    samples = tiny.sample(watched, "Chroma Radiance", size=(32, 48), steps=1)
+    _, masks, _ = InfluenceMap.execute(influence, {"samples": samples}).args
+    assert masks.shape == (1, 32, 48)
+
+
 def test_nothing_to_show_says_what_to_connect(model, adapter, features, apply):
     def refusal(watched, influence, steps=2, samples=None):
         sampled = tiny.sample(watched, "SD1.5", steps=steps)
