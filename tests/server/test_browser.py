@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 SCRIPT = ROOT / "tests" / "server" / "browser.mjs"
 RENDERERS = {"classic": {"nodes2": False, "locale": "en"}, "nodes2": {"nodes2": True, "locale": "fr"}}
 SECONDS = 600  # for all steps; a step that hangs fails sooner
-SMALL = {"size": 128, "steps": 2}
+SMALL = {"size": 64, "steps": 2}
 SEED_STAYS = "fixed"
 WITH_PICTURES = {  # nodes that show one after a run
     "ImagePromptSaveFeatures",
