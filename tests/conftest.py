@@ -68,7 +68,13 @@ SLOW = (  # not in `dev.py test --fast`
     "test_dev.py",
     "test_packaging.py",
 )
-LONG = ("demo/test_meaning.py", "server", "demo/test_train.py", "nodes/test_apply.py")  # groups that start first
+LONG = (  # groups that start first
+    "server",
+    "demo/test_meaning.py",
+    "demo/test_train.py",
+    "nodes/test_apply.py",
+    "test_packaging.py",
+)
 
 
 def process_group(file: str) -> str:
