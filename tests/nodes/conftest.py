@@ -1,5 +1,6 @@
 """Share tiny models among the node tests; `tiny` itself, which is beside the tests, can be imported."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -106,3 +107,14 @@ def apply():
         return ApplyImagePrompt.execute(model, adapter, features, weight, start, end, **options).args[0]
 
     return call
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_what_modules_keep():
+    """Whole models and files that the tests of a module share would otherwise stay to the end: gigabytes in all."""
+    yield
+    tests = [module for name, module in sys.modules.items() if name.startswith("test_")]  # they share with each other
+    for value in [value for module in tests for value in vars(module).values()]:
+        if callable(getattr(value, "cache_clear", None)):
+            value.cache_clear()
+    gc.collect()

@@ -141,7 +141,8 @@ def test_a_film_never_holds_the_keys_and_values_of_all_its_frames(model, base, a
     monkeypatch.setattr(prepare, "MANY", 2**20)  # the model is small
     frames = ImageFeatures(negative_penultimate=None, encoder="", image_embeds=torch.randn(300, 24))
     patched = apply(model, adapter, frames, batch="one per image")
-    assert adapter.patcher in patched.model_patches_models()  # it projects while the model runs
+    (brought,) = patched.get_additional_models()
+    assert brought.is_clone(adapter.patcher)  # it projects while the model runs
     kept = sum(patcher.model_size() for patcher in patched.model_patches_models() if patcher is not adapter.patcher)
     tokens = 300 * 4 * adapter.module.context_width * 4
     assert kept / len(patches(patched)) < tokens + 2e5  # tokens, and keys and values of one negative

@@ -128,9 +128,9 @@ def changes(monkeypatch):
     """What image prompts change, in each call of a block: its grid, and the output before and after."""
     found, add = [], Joint.add
 
-    def spy(joint, q, out, extra_options, grid, latent):
+    def spy(joint, q, out, extra_options, grid, *more):
         before = out.clone()
-        add(joint, q, out, extra_options, grid, latent)
+        add(joint, q, out, extra_options, grid, *more)
         found.append((grid, before, out.clone(), list(extra_options["cond_or_uncond"])))
 
     monkeypatch.setattr(Joint, "add", spy)

@@ -130,9 +130,9 @@ class Watch:
         self.known: dict[Any, tuple[torch.Tensor, torch.Tensor]] = {}
         add = Joint.add
 
-        def spy(joint: Joint, q: Any, out: torch.Tensor, options: Any, grid: Grid, latent: Any) -> None:
+        def spy(joint: Joint, q: Any, out: torch.Tensor, options: Any, grid: Grid, *more: Any) -> None:
             before = out.clone()
-            add(joint, q, out, options, grid, latent)
+            add(joint, q, out, options, grid, *more)
             self.check(before, out, options, grid)
 
         monkeypatch.setattr(Joint, "add", spy)
