@@ -1,5 +1,6 @@
 """Share tiny models among the node tests; `tiny` itself, which is beside the tests, can be imported."""
 
+import ctypes
 import gc
 import sys
 from pathlib import Path
@@ -113,8 +114,11 @@ def apply():
 def forget_what_modules_keep():
     """Whole models and files that the tests of a module share would otherwise stay to the end: gigabytes in all."""
     yield
-    tests = [module for name, module in sys.modules.items() if name.startswith("test_")]  # they share with each other
+    folder = str(Path(__file__).parent)  # tests share with each other
+    tests = [module for module in [*sys.modules.values()] if str(getattr(module, "__file__", "")).startswith(folder)]
     for value in [value for module in tests for value in vars(module).values()]:
         if callable(getattr(value, "cache_clear", None)):
             value.cache_clear()
     gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)  # the allocator keeps what is free between what is not
