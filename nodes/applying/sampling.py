@@ -7,6 +7,7 @@ have no state, so clones, threads and repeated runs do not affect each other.
 
 import copy
 import math
+import struct
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -276,7 +277,7 @@ class Evaluation:
 
 def _in_single_precision(sigma: Any) -> float:
     """A sigma rounded as those of schedules are, so that the step that begins there is found equal, as by ComfyUI."""
-    return float(torch.tensor(float(sigma), dtype=torch.float32))
+    return struct.unpack("f", struct.pack("f", float(sigma)))[0]
 
 
 def _on_cpu(model_sampling: Any) -> Any:

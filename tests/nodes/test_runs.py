@@ -9,7 +9,7 @@ import tiny
 import torch
 from comfy.ldm.modules.attention import optimized_attention
 
-from image_prompt.nodes.applying import joint
+from image_prompt.nodes.applying import call
 from image_prompt.nodes.applying.sampling import Evaluation, Run
 
 
@@ -20,8 +20,8 @@ def slots(model):
 def test_masks_are_placed_once_a_run_and_sigma_read_once_an_evaluation(features, apply, monkeypatch):
     model = tiny.unet("SD1.5")
     placed, read = [], []
-    place, sigma = joint.token_mask, Evaluation.sigma.func
-    monkeypatch.setattr(joint, "token_mask", lambda *args: placed.append(args) or place(*args))
+    place, sigma = call.token_mask, Evaluation.sigma.func
+    monkeypatch.setattr(call, "token_mask", lambda *args: placed.append(args) or place(*args))
     spy = cached_property(lambda self: read.append(self) or sigma(self))
     spy.__set_name__(Evaluation, "sigma")
     monkeypatch.setattr(Evaluation, "sigma", spy)
@@ -46,7 +46,7 @@ def test_what_a_batch_has_no_pictures_for_is_said_once_a_run(two_references, app
     for batch in (1, 2, 3):
         caplog.clear()
         tiny.sample(patched, "SD1.5", batch=batch)
-        said.append([record.getMessage() for record in caplog.records if record.name.endswith("joint")])
+        said.append([record.getMessage() for record in caplog.records if record.name.endswith("call")])
     assert [len(each) for each in said] == [2, 1, 0]
     assert "given 2 reference images for a batch of 1" in said[0][0] and "the last 1 are not used" in said[0][0]
     assert "given 3 masks for a batch of 2" in said[1][0]
