@@ -13,7 +13,7 @@ from image_prompt.nodes.compat.help import (
     input_help,
     output_help,
 )
-from image_prompt.nodes.compat.help_texts import BY_PICTURE
+from image_prompt.nodes.compat.help.texts import BY_PICTURE
 from image_prompt.nodes.compat.inputs import ATTN_MASK, IMAGE, WEIGHT, WEIGHT_TYPE
 from image_prompt.nodes.compat.node import Node, Output, node_class
 from image_prompt.nodes.compat.table import PACKS

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from .help_pages import Page
-from .help_texts import Difference
+from .pages import Page
+from .texts import Difference
 
 INPUTS: Mapping[str, str] = {  # sentences, by the name of the input
     "ipadatper": "A file in models/xlabs/ipadapters.",

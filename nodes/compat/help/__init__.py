@@ -1,20 +1,20 @@
-"""The help pages and tooltips of the nodes of other packs, from their rows and the modules that begin with `help_`."""
+"""The help pages and tooltips of the nodes of other packs, from their rows and the tables in this folder."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from . import help_faces, help_pages, help_texts, help_transformers
-from .help_pages import Page
-from .help_texts import BY_PICTURE
+from . import faces, pages, texts, transformers
+from .pages import Page
+from .texts import BY_PICTURE
 
 if TYPE_CHECKING:
-    from .node import Node, Output
+    from ..node import Node, Output
 
-PAGES = {**help_pages.PAGES, **help_faces.PAGES, **help_transformers.PAGES}
-INPUTS = {**help_texts.INPUTS, **help_faces.INPUTS, **help_transformers.INPUTS}
-OUTPUTS = {**help_texts.OUTPUTS, **help_faces.OUTPUTS, **help_transformers.OUTPUTS}
-FORMULAS = {**help_texts.FORMULAS, **help_faces.FORMULAS, **help_transformers.FORMULAS}
-DIFFERENCES = (*help_texts.DIFFERENCES, *help_faces.DIFFERENCES, *help_transformers.DIFFERENCES)
+PAGES = {**pages.PAGES, **faces.PAGES, **transformers.PAGES}
+INPUTS = {**texts.INPUTS, **faces.INPUTS, **transformers.INPUTS}
+OUTPUTS = {**texts.OUTPUTS, **faces.OUTPUTS, **transformers.OUTPUTS}
+FORMULAS = {**texts.FORMULAS, **faces.FORMULAS, **transformers.FORMULAS}
+DIFFERENCES = (*texts.DIFFERENCES, *faces.DIFFERENCES, *transformers.DIFFERENCES)
 
 
 def input_help(node: "Node", name: str) -> str:
