@@ -13,6 +13,7 @@ Tencent/InstantCharacter.
 Letters: B rows of a call, L tokens of text and picture, I inner width, H heads, D = I / H.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -25,9 +26,8 @@ from comfy.model_patcher import ModelPatcher
 from ....ip_adapter import BASE_MODELS, NOTHING, Acts, Beside, Block
 from ....ip_adapter.families.kinds import Kind
 from ..image_prompt import Part, Site
-from ..masks import Grid
 from ..sampling import CALLED, MODEL
-from .host import SitePatch
+from .host import SitePatch, patch_grid
 
 IN_WORDS = {  # ComfyUI's class -> name, for models that are built like Flux.1 but have no IP-Adapter here
     "Flux2": "Flux.2",
@@ -100,7 +100,7 @@ class Query:
         return {}
 
 
-class FluxPatch(SitePatch):
+class FluxPatch(SitePatch, ABC):
     """A block, or the patch that was in its place, plus the attention to image prompts."""
 
     def __call__(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
@@ -108,9 +108,9 @@ class FluxPatch(SitePatch):
             return self._acting(args, extra)
         return self._block(args, extra)
 
+    @abstractmethod
     def _acting(self, args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
         """What it gives in a step in which image prompts act."""
-        raise NotImplementedError
 
     def _block(self, args: dict[str, Any], extra: dict[str, Any], **patches: Any) -> dict[str, Any]:
         """The block without the image prompts. patches: one of each kind, for this call alone"""
@@ -135,7 +135,7 @@ class FluxPatch(SitePatch):
         before: how many of them are of text
         beside: what else the block offers
         """
-        grid = _grid(options[CALLED], self.joint.site.patch_size, before)
+        grid = patch_grid(options[CALLED], self.joint.site.patch_size, before)
         count = grid.before + grid.height * grid.width  # the tokens of Kontext's pictures follow
         assert query.found is not None
         q = query.found[:, first : first + count].to(out.dtype)
@@ -202,10 +202,3 @@ def _safe(out: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
     if ours and out.stride(-1) == 1 and not out.requires_grad:
         return out
     return out.clone(memory_format=torch.contiguous_format)
-
-
-def _grid(latent: Sequence[int], patch_size: int, before: int) -> Grid:
-    """The grid of the picture's tokens on a latent of this shape, which is padded as the model does it."""
-    height, width = latent[-2:]
-    padding = -height % patch_size, -width % patch_size
-    return Grid((height + padding[0]) // patch_size, (width + padding[1]) // patch_size, padding, before)

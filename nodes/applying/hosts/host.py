@@ -8,6 +8,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ..image_prompt import Part, Site
 from ..joint import Joint
+from ..masks import Grid
 
 
 class Host(Protocol):
@@ -90,6 +91,17 @@ class SitePatch:
         patch = copy.copy(self)
         patch.previous = previous
         return patch
+
+
+def patch_grid(latent: Sequence[int], side: int, before: int = 0) -> Grid:
+    """The grid of the tokens of patches on a latent of this shape, whose last row and column the model completes.
+
+    side: of a patch, in latent pixels
+    before: as `Grid`
+    """
+    height, width = latent[-2:]
+    padding = -height % side, -width % side
+    return Grid((height + padding[0]) // side, (width + padding[1]) // side, padding, before)
 
 
 def carried_below(patch: Any, site: Site) -> bool:

@@ -12,9 +12,8 @@ from comfy.model_patcher import ModelPatcher
 
 from ....ip_adapter import Beside, Block
 from ..image_prompt import Part, Site
-from ..masks import Grid
 from ..sampling import CALLED, MODEL
-from .host import SitePatch
+from .host import SitePatch, patch_grid
 
 OVERRIDE = "optimized_attention_override"  # key in transformer_options of what ComfyUI calls instead of its attention
 
@@ -94,7 +93,8 @@ class JointBlockPatch(SitePatch):
                 out = out.clone()
             value = v[:, text:].flatten(2)  # its heads may be apart
             beside = Beside(key=k[:, text:], value=value, scales=self._scales(options))
-            self.joint.add(q[:, text:], out[:, text:], options, self._grid(options), options[CALLED], beside)
+            grid = patch_grid(options[CALLED], self.joint.site.patch_size)
+            self.joint.add(q[:, text:], out[:, text:], options, grid, options[CALLED], beside)
             return out
 
         return attend
@@ -105,9 +105,3 @@ class JointBlockPatch(SitePatch):
         assert transformer is not None
         attention = _picture_blocks(transformer)[self.joint.site.block.index].attn
         return attention.ln_q.weight, attention.ln_k.weight
-
-    def _grid(self, options: dict[str, Any]) -> Grid:
-        """The grid of the picture's tokens; the model completes the last row and column."""
-        side, (height, width) = self.joint.site.patch_size, options[CALLED][-2:]
-        padding = -height % side, -width % side
-        return Grid((height + padding[0]) // side, (width + padding[1]) // side, padding)
