@@ -2,8 +2,7 @@
 
 After `normalise`, `image_proj` holds the keys of our projection modules. `ip_adapter` holds `N.to_k_ip.weight`,
 `N.to_v_ip.weight` and whatever else a layer has, where N is one of `BaseModel.numbers`, in the order of the original
-training code. `lora` holds
-`N.to_q.down.weight` and the like, and `others` the keys that belong to none of these parts.
+training code. `lora` holds `N.to_q.down.weight` and the like, and `others` the keys that belong to none of these parts.
 """
 
 from __future__ import annotations
