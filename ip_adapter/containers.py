@@ -235,10 +235,15 @@ def _fuse_key_value(sd: dict[str, Tensor]) -> dict[str, Tensor]:
     fused = dict(sd)
     for key, tensor in sd.items():
         value = sd.get(key.replace(".to_k.", ".to_v."))
-        if ".to_k." in key and value is not None and tensor.ndim == 2 and tensor.shape == value.shape:
+        if ".to_k." in key and value is not None and _are_halves(tensor, value):
             del fused[key], fused[key.replace(".to_k.", ".to_v.")]
             fused[key.replace(".to_k.", ".to_kv.")] = _stacked(tensor, value)
     return fused
+
+
+def _are_halves(key: Tensor, value: Tensor) -> bool:
+    """Whether the weights can be stacked. If one of them is quantised, it would be taken for a float afterwards."""
+    return key.ndim == 2 and key.shape == value.shape and key.is_floating_point() == value.is_floating_point()
 
 
 def _stacked(key: Tensor, value: Tensor) -> Tensor:

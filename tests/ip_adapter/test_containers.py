@@ -117,6 +117,10 @@ def test_diffusers_names_for_the_resampler(make_file):
         renamed[key] = tensor
     assert "layers.3.ff.1.net.0.proj.weight" in renamed and "layers.0.0.to_q.weight" not in renamed
     assert_same({"image_proj": renamed, "ip_adapter": parts["ip_adapter"]}, parts)
+    key = next(name for name in renamed if name.endswith("to_k.weight"))
+    renamed[key] = renamed[key].to(torch.int8)
+    with pytest.raises(ValueError, match=r"to_k.weight"):  # not stacked with floats, as one of which it would load
+        load_adapter({"image_proj": renamed, "ip_adapter": parts["ip_adapter"]})
 
 
 def test_only_what_belongs_to_the_adapter_is_read(make_file, flatten):
