@@ -62,7 +62,7 @@ SLOW = (  # not in `dev.py test --fast`
     "server/test_demo.py",
     "server/test_files_used.py",
     "server/test_old_graphs.py",
-    "server/test_old_graphs_in_the_browser.py",
+    "server/browser/test_old_graphs.py",
     "server/test_workflows.py",
     "server/test_yielding.py",
     "test_dev.py",

@@ -1,25 +1,13 @@
-// A person opens files with nodes of another pack, and runs them; what was seen is written as JSON.
-// test_old_graphs_in_the_browser.py starts it, and judges.
-import { text } from 'node:stream/consumers'
+// A person opens files with nodes of another pack, and runs them.
+import { run } from '../page.mjs'
 
-import { listen, open, run } from './page.mjs'
+let page, task // of the visit
 
-const task = JSON.parse(await text(process.stdin))
-const { browser, page } = await open(task)
-try {
-  console.log(JSON.stringify(await visit()))
-} finally {
-  await page.screenshot({ path: task.picture })
-  await browser.close()
-}
-
-async function visit() {
-  const complaints = listen(page, 'image-prompt')
-  await page.goto(task.url, { waitUntil: 'domcontentloaded' })
-  await page.waitForFunction(() => window.app?.extensionManager && window.app.graph?.nodes.length)
+export async function play(visit) {
+  ;({ page, task } = visit)
   const graphs = {}
   for (const [name, graph] of Object.entries(task.graphs)) graphs[name] = await use(graph)
-  return { graphs, nested: await openNested(), found: await search(), complaints }
+  return { graphs, nested: await openNested(), found: await search() }
 }
 
 // {missing, prompt, ended}: nodes that are none, what would be queued, and how the run ended

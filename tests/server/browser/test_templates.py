@@ -1,4 +1,4 @@
-"""The pack works in a browser, in the classic canvas and in Nodes 2.0, the latter with the browser in French."""
+"""The example workflows and every node work in a browser."""
 
 import json
 
@@ -6,19 +6,13 @@ import pytest
 
 from image_prompt.demo.make_models import ENCODER_WIDTH
 from image_prompt.demo.stand_ins import with_stand_ins
-from image_prompt.devtools.browser import drive
 from image_prompt.devtools.comfyui import Server
-from image_prompt.devtools.stages import ROOT, log_file
 
-from .conftest import WORKFLOWS
-from .test_boot import NODES
-from .test_example_workflows import NAMES, nodes_of, widget_names
+from ..conftest import WORKFLOWS
+from ..test_boot import NODES
+from ..test_example_workflows import NAMES, nodes_of, widget_names
 
-pytestmark = pytest.mark.browser
-
-SCRIPT = ROOT / "tests" / "server" / "browser.mjs"
-RENDERERS = {"classic": {"nodes2": False, "locale": "en"}, "nodes2": {"nodes2": True, "locale": "fr"}}
-SECONDS = 600  # for all steps; a step that hangs fails sooner
+SCENARIO = "templates"
 SMALL = {"size": 64, "steps": 2}
 SEED_STAYS = "fixed"
 WITH_PICTURES = {  # nodes that show one after a run
@@ -64,19 +58,12 @@ def template(name: str, object_info: dict) -> dict:
     return ui
 
 
-@pytest.fixture(scope="module", params=RENDERERS)
-def seen(request, server, object_info):
-    """Do with the pack what a person does, and record what that person sees."""
+def task(server: Server, object_info: dict) -> dict:
     titles = {name: object_info[name]["display_name"] for name in NODES}
+    path = server.base / "user" / "image-prompt-catalogue.json"
+    catalogue = {"path": str(path), "content": json.dumps({"entries": [OWN]})}  # there while this is played
     templates = {name: template(name, object_info) for name in NAMES}
-    picture = log_file(f"browser {request.param}").with_suffix(".png")  # taken at the end, or at the failure
-    task = {"url": server.url, "nodes": titles, "templates": templates, "picture": str(picture)}
-    catalogue = server.base / "user" / "image-prompt-catalogue.json"
-    catalogue.write_text(json.dumps({"entries": [OWN]}))
-    try:
-        return drive(SCRIPT, task | RENDERERS[request.param], SECONDS)
-    finally:
-        catalogue.unlink()
+    return {"nodes": titles, "templates": templates, "catalogue": catalogue}
 
 
 def ran(server: Server, ended: dict) -> dict:
@@ -142,8 +129,3 @@ def test_what_was_found_is_said_on_the_node(seen):
 
 def test_help_is_shown_in_any_language(seen, object_info):
     assert seen["headings"] == {name: object_info[name]["display_name"] for name in NODES}
-
-
-def test_nothing_of_the_pack_complains(seen):
-    """The browser may only miss the help page of its language, for which it asks before the general one."""
-    assert [each for each in seen["complaints"] if not each.endswith(("/en.md", "/fr.md"))] == []

@@ -1,35 +1,34 @@
-// What a person does with the pack in the browser, in one renderer; what was seen there is written as JSON.
-// test_browser.py starts it, and judges.
-import { text } from 'node:stream/consumers'
+// The example workflows and the nodes that they have not: opened, run, saved, and their help read.
+import { unlinkSync, writeFileSync } from 'node:fs'
 
-import { listen, open, run } from './page.mjs'
+import { PACK, run } from '../page.mjs'
 
-const task = JSON.parse(await text(process.stdin))
-const PACK = 'image-prompt'
 const HELP_MS = 20000
 const LOOKS = 5 // a busy machine paints late
 
-const { browser, context, page } = await open(task)
-for (const [name, workflow] of Object.entries(task.templates))
-  await context.route(`**/workflow_templates/${PACK}/${name}.json`, (route) => route.fulfill({ json: workflow }))
-try {
-  console.log(JSON.stringify(await visit()))
-} finally {
-  await page.screenshot({ path: task.picture })
-  await browser.close()
-}
+let page, task // of the visit
 
-async function visit() {
-  const complaints = listen(page, PACK)
-  const templates = {}
-  for (const name of Object.keys(task.templates)) templates[name] = await useTemplate(name)
-  return { templates, added: await addNodes(), headings: await openHelp(), complaints }
+export async function play(visit) {
+  ;({ page, task } = visit)
+
+  const names = Object.entries(task.templates)
+  for (const [name, workflow] of names)
+    await visit.context.route(`**/workflow_templates/${PACK}/${name}.json`, (route) => route.fulfill({ json: workflow }))
+  const { path, content } = task.catalogue
+  writeFileSync(path, content)
+  try {
+    const templates = {}
+    for (const name of Object.keys(task.templates)) templates[name] = await useTemplate(name)
+    return { templates, added: await addNodes(), headings: await openHelp() }
+  } finally {
+    unlinkSync(path)
+  }
 }
 
 // The first one is opened by its address, and the others in its page, which is faster.
 async function useTemplate(name) {
   const workflow = task.templates[name]
-  if (await page.evaluate(() => !window.app?.graph)) {
+  if (name === Object.keys(task.templates)[0]) {
     await page.goto(`${task.url}/?template=${name}&source=${PACK}`, { waitUntil: 'domcontentloaded' })
     const count = workflow.nodes.length
     await page.waitForFunction((count) => window.app?.extensionManager && window.app.graph?.nodes.length === count, count)

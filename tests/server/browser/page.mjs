@@ -1,0 +1,122 @@
+// A page of ComfyUI in a browser, and what every test does with it.
+import { createRequire } from 'node:module'
+
+export const PACK = 'image-prompt'
+export const BLANK = 'blank' // a template that only the tests have
+
+const STEP_MS = 60000
+const RUN_MS = 120000
+
+// The page, and its browser. Nothing leaves this machine.
+export async function open(task) {
+  // The server keeps them. Without these, a first visit is covered by a tour.
+  const settings = {
+    'Comfy.TutorialCompleted': true,
+    'Comfy.InstalledVersion': '1.47.12',
+    'Comfy.Locale': task.locale,
+    'Comfy.VueNodes.Enabled': task.nodes2,
+    'Comfy.RightSidePanel.IsOpen': false,
+    'Comfy.Minimap.Visible': false,
+    'Comfy.Notification.ShowVersionUpdates': false,
+    'LiteGraph.Canvas.MaximumFps': 10
+  }
+  const { chromium } = createRequire(import.meta.url)(task.playwright)
+  const browser = await chromium.launch({
+    executablePath: task.chromium,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking']
+  })
+  await fetch(`${task.url}/api/settings`, { method: 'POST', body: JSON.stringify(settings) })
+  const context = await browser.newContext({ viewport: { width: 1400, height: 900 }, reducedMotion: 'reduce' })
+  await context.route((url) => url.origin !== task.url, (route) => route.abort())
+  await context.route(`**/workflow_templates/${PACK}/${BLANK}.json`, (route) => route.fulfill({ json: blank() }))
+  const page = await context.newPage()
+  page.setDefaultTimeout(STEP_MS)
+  return { browser, context, page }
+}
+
+// A graph that holds a note alone.
+function blank() {
+  const note = { id: 1, type: 'Note', pos: [0, 0], size: [200, 80], flags: {}, order: 0, mode: 0, widgets_values: [''] }
+  return { nodes: [{ ...note, inputs: [], outputs: [], properties: {} }], links: [], last_node_id: 1, version: 0.4 }
+}
+
+// Errors that name the pack, or that come of a file of its own.
+export function listen(page, pack) {
+  const complaints = []
+  page.on('pageerror', (error) => complaints.push(error.stack))
+  page.on('console', (message) => {
+    const said = `${message.text()} ${message.location().url}`
+    if (message.type() === 'error' && said.includes(pack)) complaints.push(said)
+  })
+  return complaints
+}
+
+// Queue the graph that is open, as a person does, and wait for its end.
+export async function run(page) {
+  await page.evaluate(() => {
+    window.ended = null
+    for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
+      window.comfyAPI.api.api.addEventListener(kind, (event) => (window.ended = { kind, ...event.detail }), { once: true })
+  })
+  await page.getByTestId('queue-button').click()
+  await page.waitForFunction(() => window.ended, null, { timeout: RUN_MS })
+  return page.evaluate(() => window.ended)
+}
+
+// Empty the graph.
+export async function clear(page) {
+  await page.evaluate(() => window.app.graph.clear())
+}
+
+// Add nodes to the graph, and wire them: {name: {type, pos, inputs: {name: value or [name, output]}}}. The ids, by name.
+export async function add(page, nodes) {
+  return page.evaluate((nodes) => {
+    const { graph } = window.app
+    const made = {}
+    for (const [name, { type, pos = [0, 0] }] of Object.entries(nodes)) {
+      made[name] = window.LiteGraph.createNode(type)
+      made[name].pos = pos
+      graph.add(made[name])
+    }
+    for (const [name, { inputs = {} }] of Object.entries(nodes))
+      for (const [input, value] of Object.entries(inputs)) {
+        if (Array.isArray(value)) made[value[0]].connect(value[1], made[name], made[name].findInputSlot(input))
+        else made[name].widgets.find((widget) => widget.name === input).value = value
+      }
+    return Object.fromEntries(Object.entries(made).map(([name, node]) => [name, node.id]))
+  }, nodes)
+}
+
+// Show a node at the scale of the screen, clear of the bars.
+export async function focus(page, id, scale = 1) {
+  await page.evaluate(
+    ([id, scale]) => {
+      const { canvas, graph } = window.app
+      const node = graph.getNodeById(id)
+      canvas.ds.scale = scale
+      canvas.ds.offset = [300 / scale - node.pos[0], 150 / scale - node.pos[1]]
+      canvas.setDirty(true, true)
+    },
+    [id, scale]
+  )
+  await page.waitForTimeout(200) // until elements have followed
+}
+
+// The values of a node's inputs, by name.
+export function values(page, id) {
+  return page.evaluate(
+    (id) =>
+      Object.fromEntries((window.app.graph.getNodeById(id).widgets ?? []).map((widget) => [widget.name, widget.value])),
+    id
+  )
+}
+
+// Drag from one place on an element to another, [x, y] each from 0 to 1.
+export async function drag(page, element, from, to, steps = 8) {
+  const box = await element.boundingBox()
+  const at = ([x, y]) => [box.x + x * box.width, box.y + y * box.height]
+  await page.mouse.move(...at(from))
+  await page.mouse.down()
+  await page.mouse.move(...at(to), { steps })
+  await page.mouse.up()
+}
