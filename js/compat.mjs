@@ -3,10 +3,11 @@
 
 export const OLDER = 'ImagePromptEncoderV1'
 
-// A workflow as it is saved, with its subgraphs.
+/** Give the older nodes of a workflow, as it is saved, and of its subgraphs their id.
+ * @param {any} graph */
 export function renameInGraph(graph) {
   for (const node of graph?.nodes ?? []) {
-    const isOlder = node?.type === 'IPAdapterEncoder' && node.inputs?.some?.((input) => input?.name === 'image_1')
+    const isOlder = node?.type === 'IPAdapterEncoder' && node.inputs?.some?.((/** @type {any} */ input) => input?.name === 'image_1')
     if (isOlder) node.type = OLDER
   }
   for (const subgraph of graph?.definitions?.subgraphs ?? []) renameInGraph(subgraph)

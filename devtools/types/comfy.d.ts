@@ -1,0 +1,17 @@
+// What the scripts use of ComfyUI's frontend, where its published types lack it.
+import type { ComfyExtension, DOMWidget, DOMWidgetOptions } from '@comfyorg/comfyui-frontend-types'
+
+type CreatedNode = Parameters<NonNullable<ComfyExtension['nodeCreated']>>[0]
+
+export type Widget = NonNullable<CreatedNode['widgets']>[number]
+
+export type Node = CreatedNode & {
+  comfyClass?: string
+  imgs?: HTMLImageElement[]
+  addDOMWidget<T extends HTMLElement, V extends object | string>(
+    name: string,
+    type: string,
+    element: T,
+    options?: DOMWidgetOptions<V>
+  ): DOMWidget<T, V>
+}

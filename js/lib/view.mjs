@@ -1,0 +1,43 @@
+// @ts-check
+// Something drawn below the inputs of a node. It views and edits them, and has no value of its own: it is neither saved
+// nor queued, and without this script nothing is lost.
+
+/** @typedef {import('../../devtools/types/comfy').Node} Node */
+
+export const VIEW = 'IMAGE_PROMPT_VIEW'
+
+/**
+ * Put an element below the inputs of a node. Call it in `nodeCreated`, so that it comes after all inputs: a frontend
+ * before 1.58 reads wrong values back where a widget that is not saved stands between others.
+ *
+ * @param {Node} node
+ * @param {string} name unlike any input of the node
+ * @param {HTMLElement} root
+ * @param {{height: number, width?: number, most?: number}} size in units of the graph: least height and width, and
+ *   greatest height; without the last one the view grows with the node
+ * @returns {import('../../devtools/types/comfy').Widget}
+ */
+export function addView(node, name, root, { height, width = 0, most }) {
+  const view = node.addDOMWidget(name, VIEW, root, {
+    serialize: false, // it is not queued
+    hideOnZoom: false,
+    getMinHeight: () => height,
+    ...(most === undefined ? {} : { getMaxHeight: () => most }),
+    getValue: () => '',
+    setValue: () => {}
+  })
+  view.serialize = false // it is not saved
+  const needed = node.computeSize() // the classic canvas would leave the node too low until it is drawn again
+  node.setSize([Math.max(node.size[0], needed[0], width), Math.max(node.size[1], needed[1])])
+  return view
+}
+
+/** Call back when the node is removed, after those that asked before.
+ * @param {Node} node @param {() => void} removed */
+export function onRemoved(node, removed) {
+  const before = node.onRemoved
+  node.onRemoved = function () {
+    before?.call(this)
+    removed()
+  }
+}
