@@ -1,6 +1,7 @@
-"""The system's Chromium, driven by a script for node and playwright-core. Standard library only.
+"""The system's Chromium, driven by a script for node and playwright-core; and what checks our scripts. Standard library
+only.
 
-What is missing is installed: playwright-core in DEV, the programs by apt-get where we are root. Elsewhere install them
+What is missing is installed: PACKAGES in DEV, the programs by apt-get where we are root. Elsewhere install them
 yourself; the environment variable CHROMIUM names a browser that is not on the path.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from .stages import DEV, StageError, log_file, run
 
-PLAYWRIGHT = "1.65.1"
+PACKAGES = {"playwright-core": "1.65.1", "typescript": "5.9.3", "@comfyorg/comfyui-frontend-types": "1.45.6"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -27,14 +28,14 @@ def drive(script: Path, task: dict[str, object], timeout: float) -> dict:
         StageError: it failed, or took longer than `timeout` seconds; or something is missing and cannot be installed.
     """
     with one_at_a_time():
-        node = program(("node",), "nodejs")
+        runner = node()
         chromium = os.environ.get("CHROMIUM") or program(BROWSERS)
         given = {"playwright": str(playwright()), "chromium": chromium, **task}
     log = log_file(script.stem)
     with open(log, "wb") as errors:
         try:
             done = subprocess.run(
-                [node, script],
+                [runner, script],
                 input=json.dumps(given).encode(),
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -63,14 +64,26 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def playwright() -> Path:
-    """The folder of the package, at the pinned version."""
-    folder = DEV / "browser" / "node_modules" / "playwright-core"
-    described = folder / "package.json"
-    if not described.is_file() or json.loads(described.read_text())["version"] != PLAYWRIGHT:
+    return packages() / "playwright-core"
+
+
+def packages() -> Path:
+    """The folder of PACKAGES, each at its pinned version."""
+    folder = DEV / "browser" / "node_modules"
+    if any(installed_version(folder / name) != version for name, version in PACKAGES.items()):
         options = ["--no-save", "--no-audit", "--no-fund", "--prefix", DEV / "browser"]
-        npm = program(("npm",), "npm")
-        run("playwright-core", [npm, "install", *options, f"playwright-core@{PLAYWRIGHT}"])
+        wanted = (f"{name}@{version}" for name, version in PACKAGES.items())
+        run("npm packages", [program(("npm",), "npm"), "install", *options, *wanted])
     return folder
+
+
+def installed_version(package: Path) -> str | None:
+    described = package / "package.json"
+    return json.loads(described.read_text())["version"] if described.is_file() else None
+
+
+def node() -> str:
+    return program(("node",), "nodejs")
 
 
 def program(names: Sequence[str], package: str = "") -> str:

@@ -364,6 +364,7 @@ LEFT_OUT = [
     "devtools/stages.py",
     "benchmarks/a.py",
     "demo/models/vae/demo_world.safetensors",
+    "tsconfig.json",
 ]
 
 
