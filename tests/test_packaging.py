@@ -23,13 +23,10 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from image_prompt import ip_adapter
 from image_prompt.clip_vision import best_dtype
+from image_prompt.demo import face_packs
 from image_prompt.devtools import published
 from image_prompt.devtools.stages import ROOT
 from image_prompt.tensor_files.placement import find_device
-
-sys.path.append(str(ROOT / "tests" / "faces"))
-
-import stand_ins  # noqa: E402
 
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("tensor_files", "clip_vision", "faces", "ip_adapter", "migration", "model_files", "service")
@@ -281,8 +278,8 @@ torch.save([lines["identity"], lines["look"], lines["tokens"]], "kept.pt")
 @torch.no_grad()
 def test_the_python_lines_about_faces_run_as_they_are(python, comfyui):
     shutil.copy(ENCODER, comfyui / "clip_vision_h.safetensors")
-    stand_ins.write_pack(comfyui / "models" / "insightface" / "models")
-    Image.fromarray(stand_ins.picture((300, 320, stand_ins.GREEN))).save(comfyui / "face.jpg")
+    face_packs.write_pack(comfyui / "models" / "insightface" / "models")
+    Image.fromarray(face_packs.picture((300, 320, face_packs.GREEN))).save(comfyui / "face.jpg")
     width = load_file(ENCODER)["vision_model.embeddings.class_embedding"].numel()
     projection = published.identity_perceiver(768, width, depth=1, hidden=32, times=1)
     file = comfyui / "ip-adapter-faceid-plusv2_sd15.bin"

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from . import stand_ins
+from image_prompt.demo import face_packs
 
 
 @pytest.fixture(scope="session")
 def pack(tmp_path_factory):
     """The folder of a face pack."""
-    return stand_ins.write_pack(tmp_path_factory.mktemp("packs"))
+    return face_packs.write_pack(tmp_path_factory.mktemp("packs"))
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,8 @@ import onnx
 import pytest
 from insightface.app import FaceAnalysis
 
+from image_prompt.demo.face_packs import GREEN, RED, detector, picture, recogniser, write_pack
 from image_prompt.faces import CHOICES, FaceAnalyser, available_providers, choose, normed
-
-from .stand_ins import GREEN, RED, detector, picture, recogniser, write_pack
 
 SHOWN = picture((200, 200, RED), (430, 400, GREEN))
 

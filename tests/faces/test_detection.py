@@ -5,10 +5,9 @@ import onnx
 import pytest
 from insightface.model_zoo.scrfd import SCRFD
 
+from image_prompt.demo.face_packs import GREEN, NAMES, RED, detector, picture
 from image_prompt.faces.detection import SIZES, Detector, surest
 from image_prompt.faces.sessions import open_network
-
-from .stand_ins import GREEN, NAMES, RED, detector, picture
 
 NINE = NAMES["buffalo_l"][0][1]
 PICTURES = {

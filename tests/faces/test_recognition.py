@@ -6,11 +6,10 @@ import pytest
 from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 from insightface.utils import face_align
 
+from image_prompt.demo.face_packs import recogniser
 from image_prompt.faces.onnx_names import first_node_names
 from image_prompt.faces.recognition import Recogniser
 from image_prompt.faces.sessions import open_network
-
-from .stand_ins import recogniser
 
 POINTS = np.array([[500, 300], [560, 310], [525, 345], [500, 370], [550, 378]], np.float32)
 

@@ -15,13 +15,13 @@ import comfy.sd
 import comfy.supported_models
 import face_tools
 import folder_paths
-import stand_ins
 import tiny
 import torch
 from comfy.clip_vision import ClipVisionModel, Output
 from PIL import Image
 from safetensors.torch import save_file
 
+from image_prompt.demo import face_packs
 from image_prompt.ip_adapter import APPLIED_TO, Course, Keyframe, ListedWeights, PresetWeights, StepWeights
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
 from image_prompt.nodes.applying.controlnet import ApplyInstantIDControlNet
@@ -170,7 +170,7 @@ def _influence_map() -> Inputs:
 
 def _load_analyser() -> Inputs:
     (folder, *_), _ = folder_paths.folder_names_and_paths["insightface"]
-    stand_ins.write_pack(Path(folder) / "models")
+    face_packs.write_pack(Path(folder) / "models")
     return {"face_pack": "buffalo_l"}
 
 

@@ -9,7 +9,7 @@ import folder_paths
 import pytest
 import torch
 
-sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "faces")]
+sys.path.append(str(Path(__file__).parent))
 
 import tiny  # noqa: E402
 from own_files import OWN, put_catalogue  # noqa: E402

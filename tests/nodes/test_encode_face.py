@@ -6,7 +6,6 @@ import logging
 import face_tools
 import numpy as np
 import pytest
-import stand_ins
 import tiny
 import torch
 import torch.nn.functional as F
@@ -14,6 +13,7 @@ from face_tools import Analysis, face, pictures, two
 from timm.models.eva import Eva
 
 from image_prompt.clip_vision import load_encoder
+from image_prompt.demo import face_packs
 from image_prompt.faces import FaceAnalyser, align, crop_box, draw_faces, draw_key_points
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
 from image_prompt.nodes.encoding import face_finder
@@ -41,8 +41,8 @@ def unit(embedding):
 
 
 def test_the_identity_is_that_of_the_networks(tmp_path):
-    analyser = FaceAnalyser.load(stand_ins.write_pack(tmp_path))
-    picture = stand_ins.picture((120, 130, stand_ins.RED), (400, 380, stand_ins.GREEN))
+    analyser = FaceAnalyser.load(face_packs.write_pack(tmp_path))
+    picture = face_packs.picture((120, 130, face_packs.RED), (400, 380, face_packs.GREEN))
     found = features(analyser, torch.from_numpy(picture)[None].float() / 255)
     largest = max(analyser.find(picture), key=lambda each: each.box[2] - each.box[0])
     torch.testing.assert_close(found.face_embeds_raw, torch.from_numpy(largest.embedding)[None], rtol=0, atol=0)
@@ -257,7 +257,7 @@ def test_the_published_pack_of_other_adapters_is_refused(tmp_path, kind):
     """Both packs give vectors of one size, so nothing else would tell that somebody else is in the picture."""
     adapter = face_tools.adapter(tiny.unet("SDXL"), kind)
     read, other = {"faceid": ("buffalo_l", "antelopev2"), "instantid": ("antelopev2", "buffalo_l")}[kind]
-    image = torch.from_numpy(stand_ins.picture((300, 320, stand_ins.GREEN)))[None].float() / 255
+    image = torch.from_numpy(face_packs.picture((300, 320, face_packs.GREEN)))[None].float() / 255
     for name in (read, "mine"):
         assert features(load_pack(tmp_path, read, name), image, adapter=adapter).kept_for == adapter.name
     with pytest.raises(ValueError, match=rf" reads the embeddings of {read}, .* is {other}, .*: choose {read} in Load"):
@@ -265,4 +265,4 @@ def test_the_published_pack_of_other_adapters_is_refused(tmp_path, kind):
 
 
 def load_pack(folder, files, name):
-    return FaceAnalyser.load(stand_ins.write_pack(folder, files), name=name)
+    return FaceAnalyser.load(face_packs.write_pack(folder, files), name=name)

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import face_tools
 import numpy as np
 import pytest
-import stand_ins
 import tiny
 import torch
 from safetensors.torch import save_file
 
+from image_prompt.demo import face_packs
 from image_prompt.faces import FaceAnalyser
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
 from image_prompt.nodes.encoding.encode_face import EncodeFacePrompt
@@ -18,12 +18,12 @@ from image_prompt.nodes.loading.face_analyser import LoadFaceAnalyser
 from image_prompt.nodes.loading.face_options import FaceAdapterOptions
 from image_prompt.nodes.loading.load import LoadImagePromptAdapter
 
-PICTURE = stand_ins.picture((200, 210, stand_ins.RED))
+PICTURE = face_packs.picture((200, 210, face_packs.RED))
 
 
 @pytest.fixture
 def pack(folders):
-    return stand_ins.write_pack(folders / "insightface" / "models")
+    return face_packs.write_pack(folders / "insightface" / "models")
 
 
 def test_the_loaded_analyser_finds_faces_for_our_nodes_and_for_those_of_other_packs(pack):
@@ -60,7 +60,7 @@ def test_what_computes_is_chosen_among_what_onnxruntime_lists(pack, monkeypatch,
 def test_a_changed_pack_is_loaded_again(pack):
     before = LoadFaceAnalyser.fingerprint_inputs("buffalo_l")
     assert LoadFaceAnalyser.fingerprint_inputs("buffalo_l", provider="CPU") == before
-    stand_ins.write_pack(pack.parent, seed=1)
+    face_packs.write_pack(pack.parent, seed=1)
     assert LoadFaceAnalyser.fingerprint_inputs("buffalo_l") != before
     assert LoadFaceAnalyser.fingerprint_inputs("antelopev2") != before
 

@@ -15,7 +15,7 @@ import torch
 import websocket
 from PIL import Image
 
-from image_prompt.demo import make_models
+from image_prompt.demo import face_packs, make_models
 from image_prompt.demo.stand_ins import FACES, with_stand_ins
 from image_prompt.devtools.comfyui import (
     DEMO_NODES,
@@ -27,10 +27,6 @@ from image_prompt.devtools.comfyui import (
     prepare_base,
 )
 from image_prompt.devtools.stages import ROOT
-
-sys.path.append(str(ROOT / "tests" / "faces"))
-
-import stand_ins  # noqa: E402
 
 WORKFLOWS = ROOT / "example_workflows"
 EMBEDS_FILE = "of a test.ipadpt"
@@ -65,9 +61,9 @@ def server(tmp_path_factory):
     for folder, name in FOLDERS_OF_PACKS.items():
         (base / "models" / folder).mkdir(parents=True)
         os.link(*(base / "models" / each / name for each in ("ipadapter", folder)))
-    for pack in stand_ins.NAMES:
-        stand_ins.write_pack(base / "models" / "insightface" / "models", pack)
-    Image.fromarray(stand_ins.picture((300, 320, stand_ins.GREEN))).save(base / "input" / FACES[0])
+    for pack in face_packs.NAMES:
+        face_packs.write_pack(base / "models" / "insightface" / "models", pack)
+    Image.fromarray(face_packs.picture((300, 320, face_packs.GREEN))).save(base / "input" / FACES[0])
     site = tmp_path_factory.mktemp("site-packages")
     (site / "insightface.py").write_text("raise ImportError(f'needs numpy<2, in {__file__}')")
     server = Server(

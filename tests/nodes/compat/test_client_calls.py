@@ -7,10 +7,10 @@ ComfyUI-Impact-Pack take the first value.
 import inspect
 
 import pytest
-import stand_ins
 import tiny
 import torch
 
+from image_prompt.demo import face_packs
 from image_prompt.devtools import published
 from image_prompt.nodes.compat.node import node_class
 from image_prompt.nodes.compat.table import NODES
@@ -234,10 +234,10 @@ def test_inspire_and_impact_offer_the_weight_types_of_the_node():
 
 @pytest.mark.parametrize("names", [{"provider": "CPU", "model_name": "buffalo_l"}, {"provider": "CPU"}])
 def test_inspire_loads_the_recognition_of_faces(names, folders):
-    stand_ins.write_pack(folders / "insightface" / "models")
+    face_packs.write_pack(folders / "insightface" / "models")
     faces = CLASSES["IPAdapterInsightFaceLoader"]().load_insightface(**names)[0]
     faces.det_model.input_size = (640, 640)
-    (found,) = faces.get(stand_ins.picture((200, 210, stand_ins.RED))[..., ::-1])
+    (found,) = faces.get(face_packs.picture((200, 210, face_packs.RED))[..., ::-1])
     assert found.normed_embedding.shape == (512,) and found.kps.shape == (5, 2)
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import folder_paths
 import pytest
-import stand_ins
 import tiny
 import torch
 from comfy.model_patcher import ModelPatcher
 from own_files import OWN, put_adapter, put_catalogue, put_encoder, put_face_lora
 
+from image_prompt.demo.face_packs import write_pack
 from image_prompt.devtools import published
 from image_prompt.faces import FaceAnalyser
 from image_prompt.nodes.compat.methods import loaders
@@ -291,7 +291,7 @@ def face_packs(folders, monkeypatch):
         return name, list(providers)
 
     for pack in ("buffalo_l", "antelopev2"):
-        stand_ins.write_pack(folders / "insightface" / "models", pack)
+        write_pack(folders / "insightface" / "models", pack)
     monkeypatch.setattr(FaceAnalyser, "load", classmethod(load))
     monkeypatch.setattr(face_analyser, "available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
 

@@ -5,13 +5,13 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-import stand_ins
 import tiny
 import torch
 from nodes import LoraLoader
 from own_files import OWN, put_adapter, put_catalogue, put_encoder, put_face_lora
 from safetensors.torch import load_file, save_file
 
+from image_prompt.demo import face_packs
 from image_prompt.devtools import published
 from image_prompt.faces import FaceAnalyser
 from image_prompt.ip_adapter import IPAdapter
@@ -28,7 +28,7 @@ from image_prompt.nodes.loading.wires import OURS, acts_in_middle, as_adapter
 
 ROWS = {row.id: row for row in loaders.ROWS}
 (SIMPLE,) = simple.ROWS
-PICTURE = torch.from_numpy(stand_ins.picture((200, 210, stand_ins.RED))).unsqueeze(0) / 255.0
+PICTURE = torch.from_numpy(face_packs.picture((200, 210, face_packs.RED))).unsqueeze(0) / 255.0
 STANDARD = "STANDARD (medium strength)"
 
 
@@ -265,7 +265,7 @@ def test_bad_input_is_named(files, model, options, words):
 @pytest.fixture
 def face_pack(folders):
     """The files of buffalo_l."""
-    stand_ins.write_pack(folders / "insightface" / "models")
+    face_packs.write_pack(folders / "insightface" / "models")
     return folders
 
 
