@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 
 from image_prompt.demo.stand_ins import FACES as PICTURES_OF_FACES
+from image_prompt.devtools.workflows import declared, is_widget, widget_names
 
 from .conftest import EMBEDS_FILE
-from .test_example_workflows import declared, is_widget, widget_names
 
 NODES: dict[str, dict] = json.loads(Path(__file__).with_name("ipadapter_plus.json").read_text())
 MORE_NODES: dict[str, dict] = json.loads(Path(__file__).with_name("other_packs.json").read_text())

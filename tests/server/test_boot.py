@@ -5,12 +5,12 @@ import copy
 import numpy as np
 import pytest
 
+from image_prompt.devtools.workflows import widget_names
 from image_prompt.model_files.environment import pack_version
 
 from .conftest import WORKFLOWS
 from .old_graphs import MORE_NODES
 from .old_graphs import NODES as IPADAPTER_PLUS
-from .test_example_workflows import widget_names
 
 COMPAT = {**IPADAPTER_PLUS, **MORE_NODES}
 NODES = {

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from image_prompt.devtools.stages import ROOT
+from image_prompt.devtools.workflows import declared, is_widget, nodes_of, to_api
 from image_prompt.model_files.catalogue import Catalogue
 
 FOLDER = ROOT / "example_workflows"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
-WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
-FRONTEND_ONLY = {"MarkdownNote"}
 MODEL_INPUTS = {"ckpt_name", "encoder_name", "adapter_name", "control_net_name"}
 MODEL_INPUTS |= {"unet_name", "clip_name", "clip_name1", "clip_name2", "vae_name"}
 OF_THE_BASE_MODEL = {"checkpoints", "diffusion_models", "text_encoders", "vae"}  # of which the catalogue has none
@@ -33,42 +32,6 @@ def ui(name) -> dict:
 @pytest.fixture
 def api(name) -> dict:
     return json.loads((FOLDER / "api" / f"{name}.json").read_text())
-
-
-def declared(info: dict) -> dict:
-    return {**info["input"].get("required", {}), **info["input"].get("optional", {})}
-
-
-def is_widget(kind: object) -> bool:
-    return isinstance(kind, list) or kind in WIDGETS
-
-
-def widget_names(info: dict) -> list[str | None]:
-    """The inputs that `widgets_values` lists, in order; None for what the browser adds beside one."""
-    names: list[str | None] = []
-    for name, (kind, *rest) in declared(info).items():
-        if is_widget(kind):
-            options = rest[0] if rest else {}
-            extra = options.get("control_after_generate") or options.get("image_upload")
-            names += [name, None] if extra else [name]
-    return names
-
-
-def nodes_of(ui: dict) -> list[dict]:
-    return [node for node in ui["nodes"] if node["type"] not in FRONTEND_ONLY]
-
-
-def to_api(ui: dict, object_info: dict) -> dict:
-    """Convert a workflow from UI format to the API format that the browser would queue."""
-    links = {link[0]: [str(link[1]), link[2]] for link in ui["links"]}
-    prompt = {}
-    for node in nodes_of(ui):
-        names = widget_names(object_info[node["type"]])
-        assert len(names) == len(node["widgets_values"]), node["type"]
-        inputs = {name: value for name, value in zip(names, node["widgets_values"]) if name}
-        inputs |= {slot["name"]: links[slot["link"]] for slot in node["inputs"] if slot["link"] is not None}
-        prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs, "_meta": {"title": node["title"]}}
-    return prompt
 
 
 def sockets(info: dict, connected: int) -> dict[str, str]:

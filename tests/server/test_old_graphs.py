@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from image_prompt.devtools.comfyui import ServerError
+from image_prompt.devtools.workflows import is_widget
 
 from .conftest import EMBEDS_FILE
 from .old_graphs import (
@@ -29,7 +30,6 @@ from .old_graphs import (
     world_with_faces,
 )
 from .test_boot import inputs
-from .test_example_workflows import is_widget
 
 pytestmark = pytest.mark.usefixtures("embeds_file")
 

@@ -7,10 +7,11 @@ import pytest
 from image_prompt.demo.make_models import ENCODER_WIDTH
 from image_prompt.demo.stand_ins import with_stand_ins
 from image_prompt.devtools.comfyui import Server
+from image_prompt.devtools.workflows import nodes_of, widget_names
 
 from ..conftest import WORKFLOWS
 from ..test_boot import NODES
-from ..test_example_workflows import NAMES, nodes_of, widget_names
+from ..test_example_workflows import NAMES
 
 SCENARIO = "templates"
 SMALL = {"size": 64, "steps": 2}
