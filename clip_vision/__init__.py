@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from .files.presets import PRESETS, Preset
     from .network.model import VisionEncoder
     from .network.packing import pack_weights, unpack_weights
+    from .pictures.boxes import Box, Crop, Edges, crop_box, read_box
     from .pictures.masking import clear_outside, crop_to_mask, mask_box
     from .pictures.preprocessing import CROPS, fit, preprocess
-    from .pictures.tiling import Box, cut_tiles, tile_boxes
+    from .pictures.tiling import cut_tiles, tile_boxes
     from .saving.saved import SavedFeatures, load_features, save_features
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "FEATURES",
     "PRESETS",
     "Box",
+    "Crop",
+    "Edges",
     "Preset",
     "SavedFeatures",
     "VisionConfig",
@@ -40,6 +43,7 @@ __all__ = [
     "best_dtype",
     "clear_outside",
     "combine",
+    "crop_box",
     "crop_to_mask",
     "cut_tiles",
     "describe",
@@ -51,6 +55,7 @@ __all__ = [
     "mask_box",
     "pack_weights",
     "preprocess",
+    "read_box",
     "tile_boxes",
     "load_features",
     "save_features",
@@ -71,9 +76,10 @@ EXPORTS = {  # module -> its names that the package gives
     "files.presets": ("PRESETS", "Preset"),
     "network.model": ("VisionEncoder",),
     "network.packing": ("pack_weights", "unpack_weights"),
+    "pictures.boxes": ("Box", "Crop", "Edges", "crop_box", "read_box"),
     "pictures.masking": ("clear_outside", "crop_to_mask", "mask_box"),
     "pictures.preprocessing": ("CROPS", "fit", "preprocess"),
-    "pictures.tiling": ("Box", "cut_tiles", "tile_boxes"),
+    "pictures.tiling": ("cut_tiles", "tile_boxes"),
     "saving.saved": ("SavedFeatures", "load_features", "save_features"),
 }
 _HOMES = {name: module for module, names in EXPORTS.items() for name in names}

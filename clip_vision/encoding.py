@@ -11,6 +11,7 @@ from torch import Tensor
 from .config import Rgb
 from .features import VisionFeatures, concatenate
 from .network.model import VisionEncoder
+from .pictures.boxes import Crop
 from .pictures.images import Pictures
 from .pictures.preprocessing import BLACK, preprocess
 
@@ -25,7 +26,7 @@ def encode(
     *,
     want: Collection[str] = ("image_embeds",),
     hidden_layers: Sequence[int] = (),
-    crop: str = "center",
+    crop: Crop = "center",
     background: Rgb = BLACK,
     chunk_size: int | None = None,
 ) -> VisionFeatures:
@@ -35,7 +36,8 @@ def encode(
         takes them. `cut_tiles`, `crop_to_mask` and `clear_outside` make such lists
     want: names of features, of `VisionFeatures`; the others are None in the result
     hidden_layers: indices into transformers' `hidden_states`
-    crop: how a picture becomes square, a key of `CROPS`: "center", "top", "bottom", "left", "right", "pad" or "squash"
+    crop: how a picture becomes square, a key of `CROPS`: "center", "top", "bottom", "left", "right", "pad" or "squash";
+        or a square that is placed by hand, (left, top, side), as `crop_box` takes it
     background: RGB in 0..1, behind transparent pictures and beside those that "pad" keeps whole
     chunk_size: pictures in one forward pass at most; by default as many as are fast
 

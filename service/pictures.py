@@ -19,8 +19,9 @@ from torch import Tensor
 
 from ..clip_vision import VisionConfig, preprocess
 from ..clip_vision.config import Rgb
+from ..clip_vision.pictures.boxes import Crop, check_crop
 from ..clip_vision.pictures.images import Picture, Pictures, check_background, to_rgb
-from ..clip_vision.pictures.preprocessing import BLACK, check_crop
+from ..clip_vision.pictures.preprocessing import BLACK
 from .feature_cache import digest
 
 REMEMBERED = 20_000  # hashes
@@ -65,7 +66,7 @@ class Reading:
     size: int
     mean: Rgb
     std: Rgb
-    crop: str
+    crop: Crop
     background: Rgb
 
     def pixel_values(self, picture: Tensor) -> Tensor:
@@ -88,14 +89,14 @@ class Views:
         self,
         images: Pictures | HashedPicture | Sequence[Picture | HashedPicture],
         config: VisionConfig,
-        crop: str,
+        crop: Crop,
         background: Rgb,
     ) -> list[SquareView]:
         """What an encoder of this configuration reads of pictures, in their order. Raises what `preprocess` does."""
         several = cast("Sequence[Picture | HashedPicture]", images if isinstance(images, (list, tuple)) else [images])
         if not several:
             raise ValueError("No pictures were given: the list is empty.")
-        check_crop(crop)
+        crop = check_crop(crop)
         check_background(background)
         red, green, blue = background
         reading = Reading(config.image_size, config.mean, config.std, crop, (red, green, blue))

@@ -19,6 +19,7 @@ from ..clip_vision.config import Rgb
 from ..clip_vision.dtypes import best_dtype
 from ..clip_vision.encoding import check_chunk_size
 from ..clip_vision.features import FEATURES
+from ..clip_vision.pictures.boxes import Crop
 from ..clip_vision.pictures.images import Picture, Pictures
 from ..clip_vision.pictures.preprocessing import BLACK, normalise
 from ..ip_adapter import Features, IPAdapter, Reads
@@ -95,7 +96,7 @@ class ImagePromptService:
         self,
         picture: Picture | HashedPicture,
         *,
-        crop: str = "center",
+        crop: Crop = "center",
         background: Rgb = BLACK,
         want: Collection[str] | None = None,
     ) -> VisionFeatures:
@@ -106,7 +107,7 @@ class ImagePromptService:
         self,
         pictures: Pictures | Sequence[Picture | HashedPicture],
         *,
-        crop: str = "center",
+        crop: Crop = "center",
         background: Rgb = BLACK,
         want: Collection[str] | None = None,
         batch_size: int | None = None,
@@ -128,7 +129,7 @@ class ImagePromptService:
     def _features(
         self,
         pictures: Pictures | Sequence[Picture | HashedPicture],
-        crop: str,
+        crop: Crop,
         background: Rgb,
         want: Collection[str] | None,
         batch_size: int | None,

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ..config import Rgb
+from .boxes import Box, cut
 from .images import Pictures, on_background, to_rgb
 from .preprocessing import BLACK
-from .tiling import Box
 
 MARGIN = 0.1  # beside what a mask shows, as a part of its longer side
 INSIDE = 128  # of 255: from here on a pixel of a mask is taken to be inside
@@ -42,7 +42,7 @@ def crop_to_mask(images: Pictures, mask: Pictures, margin: float = MARGIN, backg
     background: of transparent pictures, and of what the square holds beyond the edges of the picture
     """
     return [
-        _cut(picture, mask_box(shown[0, 0], margin), background)[0].movedim(0, -1)
+        cut(picture, mask_box(shown[0, 0], margin).edges, background)[0].movedim(0, -1)
         for picture, shown in _pairs(images, mask, background)
     ]
 
@@ -81,18 +81,6 @@ def _start(span: tuple[int, int], side: int, length: int) -> int:
     if side > length:
         return (length - side) // 2
     return min(max((span[0] + span[1] - side) // 2, 0), length - side)
-
-
-def _cut(picture: Tensor, box: Box, background: Rgb) -> Tensor:
-    """A square of a picture (1, 3, H, W)."""
-    top, left, side = box
-    height, width = picture.shape[2:]
-    color = (torch.tensor(background) * 255).round().to(torch.uint8)
-    square = color.view(1, 3, 1, 1).repeat(1, 1, side, side)
-    bottom, right = min(top + side, height), min(left + side, width)
-    found = picture[:, :, max(top, 0) : bottom, max(left, 0) : right]
-    square[:, :, max(-top, 0) : bottom - top, max(-left, 0) : right - left] = found
-    return square
 
 
 def _pairs(images: Pictures, mask: Pictures, background: Rgb) -> Iterator[tuple[Tensor, Tensor]]:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from ..config import Rgb
+from .boxes import Box
 from .images import Pictures, to_rgb
 from .preprocessing import BLACK
 
 ALONG = 2  # tiles along the short side, by default: each picture is then seen in more detail than as one square
 MOST_ALONG = 8
 MOST_TILES = 64  # of one picture
-
-
-class Box(NamedTuple):
-    """A square in a picture, in pixels. It may reach beyond the edges of the picture."""
-
-    top: int
-    left: int
-    side: int
 
 
 def cut_tiles(images: Pictures, along: int = ALONG, background: Rgb = BLACK) -> list[Tensor]:

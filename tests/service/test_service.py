@@ -100,6 +100,10 @@ def test_a_picture_is_encoded_once_in_whatever_form_it_comes(service, pictures, 
     assert torch.equal(batch.select("penultimate")[1:3], found[0].expand(2, -1, -1))
     service.features(pictures[0], crop="pad")
     assert done(service, "pictures encoded") == 3
+    by_hand = [
+        service.features(pictures[0], crop=square).select("penultimate") for square in ((0.1, 0, 0.5), [0.1, 0, 0.5])
+    ]
+    assert done(service, "pictures encoded") == 4 and torch.equal(*by_hand) and not torch.equal(by_hand[0], found[0])
 
 
 def save(picture, path, seconds_ago):
