@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..tensor_files import printable, without_folders
+from .controls.blocks import published_table
 from .folders import prompt_server
 from .loading import model_library
 from .status import status
@@ -61,6 +62,7 @@ class Answer:
 ANSWERS: dict[str, Callable[[], Any]] = {
     f"{ROOT}/models": lambda: model_library.report(PATIENCE).to_dict(),
     f"{ROOT}/status": status,
+    f"{ROOT}/blocks": published_table,
 }
 
 

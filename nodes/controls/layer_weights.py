@@ -9,7 +9,6 @@ from ...ip_adapter import (
     APPLIED_TO,
     DEPTH_CURVES,
     PRESETS,
-    PUBLISHED_BLOCKS,
     WEIGHT_LIMIT,
     Block,
     CurveWeights,
@@ -25,23 +24,21 @@ from .. import input_checks
 from ..applying.hosts import base_model, host_of
 from ..display import show
 from ..sockets import CATEGORY, LayerWeightsType
+from .blocks import Part, part_row, published_parts
 
 CURVE, VALUES = "curve", "values"
 CHOICES = (*PRESETS, CURVE, VALUES)
 INDICES = ("blocks", "layers")
-
-Part = tuple[str, str, Sequence[Block]]  # title, base model, blocks in which the same adapters act
+UI = "image_prompt_layer_weights"  # the rows of the connected model, for the bars on the node
 
 
 def _published() -> Iterator[Part]:
     """What is shown if no model is connected: the published models, but not one like that before it, as Kolors is."""
     told = set[Sequence[Block]]()
-    for base, blocks in PUBLISHED_BLOCKS.items():
-        for acting in acting_in(base):
-            found = tuple(acting.among(blocks))
-            if found not in told:
-                told.add(found)
-                yield acting.title, base, found
+    for title, base, blocks in published_parts():
+        if blocks not in told:
+            told.add(blocks)
+            yield title, base, blocks
 
 
 PUBLISHED = tuple(_published())
@@ -136,6 +133,7 @@ class ImagePromptLayerWeights(io.ComfyNode):
                 io.String.Output(display_name="table", tooltip="The weight of every block: 'x10' means in ten layers."),
             ],
             hidden=[io.Hidden.unique_id],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -159,9 +157,11 @@ class ImagePromptLayerWeights(io.ComfyNode):
             weights = parse_layer_weights(values, by)
         else:
             weights = CurveWeights(curve, first, last, by) if preset == CURVE else PresetWeights(preset)
-        table, summary = _shown(weights, PUBLISHED if model is None else _parts(model))
+        parts = PUBLISHED if model is None else _parts(model)
+        table, summary = _shown(weights, parts)
         show(summary, getattr(cls.hidden, "unique_id", None))
-        return io.NodeOutput(weights, table)
+        rows = [part_row(*part) for part in parts] if model is not None else []
+        return io.NodeOutput(weights, table, ui={UI: rows})
 
 
 def _parts(model: ModelPatcher) -> list[Part]:

@@ -43,6 +43,12 @@ def test_the_table_is_that_of_the_connected_model(base):
     assert (flux[1], flux[10], flux[19]) == ("double 0   1.000", "double 9   0.500", "double 18  -")
 
 
+def test_the_node_tells_the_blocks_of_the_connected_model():
+    given = ImagePromptLayerWeights.execute(preset="style", model=tiny.unet("SDXL")).ui["image_prompt_layer_weights"]
+    assert [(part["title"], len(part["blocks"])) for part in given] == [("SDXL", 11)]
+    assert ImagePromptLayerWeights.execute().ui == {"image_prompt_layer_weights": []}
+
+
 def test_without_a_model_it_shows_those_that_the_weights_fit(monkeypatch):
     shown = []
     monkeypatch.setattr(layer_weights, "show", lambda text, node: shown.append(text))

@@ -9,9 +9,9 @@ from importlib.metadata import version
 
 import pytest
 
-from image_prompt.nodes.routes import FRESH
+from image_prompt.nodes.routes import ANSWERS, FRESH
 
-ROUTES = ("/image-prompt/models", "/image-prompt/status")
+ROUTES = tuple(ANSWERS)
 
 
 def ask(server, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
@@ -39,6 +39,17 @@ def test_models_are_listed_with_reasons(server, bad_file):
     assert "web page" in others["ipadapter", bad_file]["problem"]
     (row,) = [row for row in found["rows"] if row["entry"]["id"] == "ip-adapter-plus_sd15"]
     assert (row["status"], row["entry"]["licence"]) == ("missing", "Apache-2.0")
+
+
+def test_the_blocks_of_models_are_told_with_what_presets_give_them(server):
+    models = {model["title"]: model for model in server.get("/image-prompt/blocks")["models"]}
+    style = {(block["kind"], block["index"]) for block in models["SD1.5"]["blocks"] if block["set"] == "style"}
+    assert style == {("input", 1), ("input", 2), ("output", 9), ("output", 10), ("output", 11)}
+    assert [block["layers"] for block in models["SDXL"]["blocks"]] == [2, 2, 10, 10, 10, 10, 10, 10, 2, 2, 2]
+    assert models["SDXL"]["presets"]["precise style"] == {"weights": [0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0], "away": [3]}
+    assert list(models["Flux (XLabs)"]["presets"]) == [
+        *("all", "first half", "second half", "middle half", "falling", "rising", "there and back")
+    ]
 
 
 def status_of_now(server) -> dict:
@@ -93,7 +104,7 @@ def test_what_is_not_there_is_told_in_json(server, path, method):
     code, body = ask(server, path, method)
     assert (code, json.loads(body)) == (
         404,
-        {"error": "There is no such route. There are /image-prompt/models, /image-prompt/status."},
+        {"error": f"There is no such route. There are {', '.join(ROUTES)}."},
     )
 
 
