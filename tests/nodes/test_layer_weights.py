@@ -1,12 +1,29 @@
 """The node for layer weights: what it says about a model, and what it shows."""
 
+import json
+from itertools import groupby
+from pathlib import Path
+
 import pytest
 import tiny
 
 from image_prompt.ip_adapter import APPLIED_TO, CurveWeights, PresetWeights, layer_table, parse_layer_weights
+from image_prompt.ip_adapter.layers import by_name
 from image_prompt.nodes.applying.hosts.unet import cross_attentions
 from image_prompt.nodes.controls import layer_weights
+from image_prompt.nodes.controls.blocks import published_parts
 from image_prompt.nodes.controls.layer_weights import ImagePromptLayerWeights
+
+SHARED = Path(__file__).parents[1] / "scripts" / "layer_weights" / "values.json"  # by which the script is tested too
+TABLE = json.loads(SHARED.read_text(encoding="utf-8"))
+PARTS = {title: (base, blocks) for title, base, blocks in published_parts()}
+REFUSED = {  # what is wrong -> what the message says
+    "number": "it must be a number between -5 and 5",
+    "pair": "is not number:weight",
+    "twice": "has two layer weights",
+    "count": "layer weights, ",
+    "outside": "There is a weight for number ",
+}
 
 
 def run(**inputs):
@@ -64,3 +81,23 @@ def test_without_a_model_it_shows_those_that_the_weights_fit(monkeypatch):
         "half, falling, rising, there and back, or a curve or values in Image Prompt Layer Weights."
     )
     assert shown[1] == "SD1.5: input 1-2 = 1.000; output 9-11 = 1.000\nSDXL: output 1 = 1.000 x10"
+
+
+@pytest.mark.parametrize("title", TABLE["models"])
+def test_the_table_for_the_script_has_the_published_blocks(title):
+    found = [(kind, len(layers)) for (kind, _), layers in by_name(PARTS[title][1]).items()]
+    assert [[*block, len(list(alike))] for block, alike in groupby(found)] == TABLE["models"][title]
+
+
+@pytest.mark.parametrize("case", TABLE["cases"], ids=lambda case: repr(case["text"][:30]))
+def test_a_text_says_what_the_script_reads_in_it(case):
+    base, blocks = PARTS[case["model"]]
+    if "problem" in case:
+        with pytest.raises(ValueError, match=REFUSED[case["problem"]]):
+            parse_layer_weights(case["text"], case["by"]).shares(blocks, base)
+    else:
+        shares = parse_layer_weights(case["text"], case["by"]).shares(blocks, base)
+        found = [
+            shares[layer].amount if layer in shares else 0 for layers in by_name(blocks).values() for layer in layers
+        ]
+        assert found == [value for value, count in case["weights"] for _ in range(count)]
