@@ -1,10 +1,25 @@
 """The node for weights over steps: what its inputs mean, and what it shows."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from image_prompt.ip_adapter import parse_step_weights, step_curve, step_table
 from image_prompt.nodes.controls import step_weights
 from image_prompt.nodes.controls.step_weights import ImagePromptStepWeights
+
+SHARED = Path(__file__).parents[1] / "scripts" / "step_weights" / "curves.json"  # by which the script is tested too
+TABLE = json.loads(SHARED.read_text(encoding="utf-8"))
+REFUSED = {  # what is wrong -> what the message says
+    "keyframe": "no keyframe|not one weight|a comma without a keyframe|The step weight is",
+    "comma": "There is no comma between",
+    "curve": "There is no curve",
+    "point": "The point of a keyframe is",
+    "number": "The step weight at ",
+    "order": "write keyframes in the order of sampling",
+    "leads": "The last keyframe has the curve",
+}
 
 
 def run(**inputs):
@@ -40,3 +55,20 @@ def test_it_shows_the_keyframes_of_the_first_pictures(monkeypatch):
     assert shown[0] == "0:1 ease in, 0.5:0.25"
     assert shown[1].split("\n") == ["0:1, 1:0"] * 8
     assert shown[2].split("\n") == ["0:1, 1:0"] * 7 + ["and 2 more"]
+
+
+@pytest.mark.parametrize("case", [*TABLE["curves"], *TABLE["texts"]], ids=lambda case: case.get("text"))
+def test_the_weights_are_those_that_the_script_draws(case):
+    if "text" in case:
+        weights, expected = parse_step_weights(case["text"]), case["weights"]
+    else:
+        weights = step_curve(case["curve"], case["first"], case["last"], case["start"], case["end"])
+        expected = [case["weights"]]
+    found = [[course.at(point) for point in TABLE["points"]] for course in weights.courses]
+    assert found == [pytest.approx(each, abs=1e-6) for each in expected]
+
+
+@pytest.mark.parametrize("case", TABLE["bad"], ids=lambda case: repr(case["text"]))
+def test_what_the_script_marks_is_refused(case):
+    with pytest.raises(ValueError, match=REFUSED[case["problem"]]):
+        parse_step_weights(case["text"])
