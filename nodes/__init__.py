@@ -14,6 +14,7 @@ from .controls.apply_references import ApplyReferences
 from .controls.conditioning import ReferencesToConditioning
 from .controls.layer_weights import ImagePromptLayerWeights
 from .controls.reference import MakeReference
+from .controls.regions import ImagePromptRegions
 from .controls.step_weights import ImagePromptStepWeights
 from .encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from .encoding.encode_character import EncodeCharacterPrompt
@@ -45,6 +46,7 @@ NODES: list[type[io.ComfyNode]] = [
     LoadImagePromptFeatures,
     ApplyImagePrompt,
     MakeReference,
+    ImagePromptRegions,
     ApplyReferences,
     ReferencesToConditioning,
     ApplyInstantIDControlNet,

@@ -89,6 +89,10 @@ class Reference:
         return self.weight == 0.0 or self.course.is_nothing or no_frame
 
 
+class References(tuple[Reference, ...]):
+    """Several references as one value. Nodes that take references take it in any socket, as if each had its own."""
+
+
 class MakeReference(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:

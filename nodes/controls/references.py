@@ -1,6 +1,7 @@
 """Make image prompts for a model of references: what the nodes that take several have in common."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from ..encoding.adapter_features import negative_features, reference_features
 from ..loading.adapter import ImagePromptAdapter
 from ..sockets import ImagePromptType
 from .mask_shapes import enlarged, normalised
-from .reference import Reference
+from .reference import Reference, References
 
 JOINING = ("one softmax each", "concat")
 OVERLAP = ("add", "normalise")
@@ -37,19 +38,24 @@ ALIKE: Mapping[str, str] = {  # what references that share a softmax have in com
 }
 
 
+def sockets() -> io.Input:
+    """The input for references, which grows."""
+    return io.Autogrow.Input(
+        "references",
+        template=io.Autogrow.TemplatePrefix(
+            ImagePromptType.Input("reference", tooltip="A reference, from Image Prompt Reference, or several."),
+            prefix=PREFIX,
+            min=0,
+            max=MOST,
+        ),
+        tooltip="Any number of references; a free socket appears as soon as the last one is used.",
+    )
+
+
 def inputs() -> list[io.Input]:
     """The inputs for references and for how they act together."""
     return [
-        io.Autogrow.Input(
-            "references",
-            template=io.Autogrow.TemplatePrefix(
-                ImagePromptType.Input("reference", tooltip="A reference, from Image Prompt Reference."),
-                prefix=PREFIX,
-                min=0,
-                max=MOST,
-            ),
-            tooltip="Any number of references; a free socket appears as soon as the last one is used.",
-        ),
+        sockets(),
         io.Combo.Input(
             "joining",
             options=list(JOINING),
@@ -89,18 +95,44 @@ def read_references(given: Mapping[str, object], joining: str, overlap: str) -> 
     """
     input_checks.choice(joining, JOINING, "joining")
     input_checks.choice(overlap, OVERLAP, "overlap")
-    found = list[Reference]()
-    for number, each in _in_order(given):
-        if each is not None:
-            advice = "connect the output of Image Prompt Reference"
-            reference = input_checks.expect(each, Reference, f"reference {number}", advice)
-            found.append(reference if reference.name else replace(reference, name=f"reference {number}"))
-    names = [each.name for each in found]
-    if repeated := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"Two references are called {min(repeated)}: give each another name, or none.")
-    acting = [each for each in found if not each.is_nothing]
+    found = numbered(given)
+    names = names_of(found)
+    acting = [replace(each, name=names[number]) for number, each in found.items() if not each.is_nothing]
     # references that share one softmax share their strength too, and have the same mask
     return _normalised(acting) if overlap == "normalise" and joining != "concat" else acting
+
+
+def numbered(given: Mapping[str, object]) -> dict[int, Reference]:
+    """What is connected, by the numbers by which people call references: those of their sockets, counted from 1.
+
+    A socket that holds several gives them its number and the next ones. Then the sockets behind it go on from there.
+
+    Raises:
+        ValueError: an input is no reference.
+    """
+    found = dict[int, Reference]()
+    for number, each in _in_order(given):
+        for reference in _several(each, f"reference {number}"):
+            found[max(number, max(found, default=0) + 1)] = reference
+    return found
+
+
+def _several(given: object, name: str) -> Sequence[Reference]:
+    if given is None or isinstance(given, References):
+        return given or ()
+    return [input_checks.expect(given, Reference, name, "connect the output of Image Prompt Reference")]
+
+
+def names_of(references: Mapping[int, Reference]) -> dict[int, str]:
+    """What to call references, by their numbers.
+
+    Raises:
+        ValueError: two have one name.
+    """
+    names = {number: each.name or f"reference {number}" for number, each in references.items()}
+    if repeated := [name for name, count in Counter(names.values()).items() if count > 1]:
+        raise ValueError(f"Two references are called {min(repeated)}: give each another name, or none.")
+    return names
 
 
 def _normalised(references: Sequence[Reference]) -> list[Reference]:

@@ -29,6 +29,7 @@ from image_prompt.nodes.controls.apply_references import ApplyReferences
 from image_prompt.nodes.controls.conditioning import ReferencesToConditioning
 from image_prompt.nodes.controls.layer_weights import ImagePromptLayerWeights
 from image_prompt.nodes.controls.reference import MakeReference
+from image_prompt.nodes.controls.regions import ImagePromptRegions
 from image_prompt.nodes.controls.step_weights import ImagePromptStepWeights
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.encode_character import EncodeCharacterPrompt
@@ -150,6 +151,10 @@ def _load_models() -> Inputs:
     return {"model": _unet("SD1.5")}
 
 
+def _regions() -> Inputs:
+    return {"references": {"reference_0": MakeReference.execute(_features()).args[0]}, "regions": "1: rect 0 0, 1 1"}
+
+
 def _encode_folder() -> Inputs:
     """Encode a folder below the input folder that ComfyUI has now."""
     root = Path(folder_paths.get_input_directory())
@@ -193,6 +198,7 @@ def _controlled() -> Inputs:
 
 GOOD: dict[type, Callable[[], Inputs]] = {
     MakeReference: lambda: {"features": _features()},
+    ImagePromptRegions: _regions,
     ApplyReferences: _apply_references,
     ReferencesToConditioning: lambda: {**_apply_references(), "conditioning": tiny.conditions("SD1.5")[0]},
     LoadImageEncoder: _load_encoder,
@@ -367,6 +373,7 @@ G, V = LoadImagePromptFeatures, SaveImagePromptFeatures
 L, M, N = LoadImageEncoder, LoadImagePromptModels, LoadImagePromptAdapter
 W, S = ImagePromptLayerWeights, ImagePromptStepWeights
 R, Q, X = MakeReference, ApplyReferences, ReferencesToConditioning
+U = ImagePromptRegions
 D, H = RecordInfluence, InfluenceMap
 P, B, Y = LoadFaceAnalyser, EncodeFacePrompt, EncodeCharacterPrompt
 T, K = FaceAdapterOptions, ApplyInstantIDControlNet
@@ -706,6 +713,16 @@ BAD_INPUTS = (
     ),
     Bad(R, {"scaling": "K"}, "The input scaling is the text 'K': choose one of V only, K\\+V"),
     Bad(R, {"name": NOTHING}, "The name is nothing: give a text"),
+    # Regions
+    Bad(U, {"references": {"reference_0": DICT}}, "The reference 1 is a dict with .*: connect the output of Image Pro"),
+    Bad(U, {"references.reference_50": TEXT}, "There is no input references.reference_50: references are"),
+    Bad(U, {"regions": NOTHING}, "The input regions is nothing: type a text, or connect a STRING"),
+    Bad(U, {"regions": "left half"}, r"Line 1 of the regions is 'left half': write a reference, a colon and a shape"),
+    Bad(U, {"regions": "2: rect 0 0, 1 1"}, r"Line 1 .* for reference '2': connected are 1 \(reference 1\)\. Begin"),
+    Bad(U, {"width": 0}, "The width is 0: it must be a number between 1 and 16384"),
+    Bad(U, {"height": TEXT}, "The height is the text 'a word': it must be a number between 1 and 16384"),
+    Bad(U, {"feather": 0.6}, r"The feather is 0\.6: it must be a number between 0 and 0\.5"),
+    Bad(U, {"latent": TEXT}, "The latent is the text 'a word': connect the LATENT output"),
     # Apply References
     Bad(Q, {"model": TEXT}, "The model is the text 'a word': connect a SD1.5"),
     Bad(Q, {"adapter": NOTHING}, "The adapter is nothing: connect the output of Load IP-Adapter"),

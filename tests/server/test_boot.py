@@ -25,6 +25,7 @@ NODES = {
     "ImagePromptCombine": ["CLIP_VISION_OUTPUT"],
     "ImagePromptApply": ["MODEL"],
     "ImagePromptReference": ["IMAGE_PROMPT"],
+    "ImagePromptRegions": ["IMAGE_PROMPT", "MASK"],
     "ImagePromptApplyReferences": ["MODEL", "STRING"],
     "ImagePromptConditioning": ["MODEL", "CONDITIONING", "CONDITIONING"],
     "ImagePromptInstantIDControlNet": ["CONDITIONING", "CONDITIONING"],
@@ -53,6 +54,7 @@ WIDGETS = {  # in the order in which `widgets_values` of saved workflows lists t
         *("on", "weight", "combining", "layers", "start", "end", "feather", "invert_mask", "frame_weights", "scaling"),
         "name",
     ],
+    "ImagePromptRegions": ["regions", "width", "height", "feather"],
     "ImagePromptApplyReferences": ["joining", "overlap"],
     "ImagePromptConditioning": ["joining", "overlap"],
     "ImagePromptInstantIDControlNet": ["strength", "start", "end"],
@@ -78,6 +80,7 @@ SOCKETS = {
     "ImagePromptCombine": [f"features_{number}" for number in range(1, 7)],
     "ImagePromptApply": ["model", "adapter", "features", "mask", "negative"],
     "ImagePromptReference": ["features", "mask", "negative", "layer_weights", "step_weights"],
+    "ImagePromptRegions": ["references", "latent"],
     "ImagePromptApplyReferences": ["model", "adapter", "references"],
     "ImagePromptConditioning": ["model", "adapter", "conditioning", "references", "negative"],
     "ImagePromptInstantIDControlNet": [
