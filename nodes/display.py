@@ -6,8 +6,11 @@ from typing import Any
 import torch
 from comfy_api.latest import ComfyAPISync
 from comfy_execution.progress import get_progress_state
+from comfy_execution.utils import get_executing_context
 
 from .folders import prompt_server
+
+SAID = "image_prompt_said"  # the key of a node's output, for js/notices.js
 
 
 def is_shown(node_id: str | None) -> bool:
@@ -25,6 +28,22 @@ def show(text: str, node_id: str | None) -> None:
         server = prompt_server()
         lines = text.replace("\n", "  \n")  # two spaces end a line in Markdown
         server.send_progress_text(lines, node_id, server.client_id)
+
+
+def said(text: str, hidden: Any = None) -> dict[str, list[str]]:
+    """Show a text on the node, and return it as the `ui` of its output, with which ComfyUI sends it again.
+
+    Its schema needs `has_intermediate_output`, so that this is done for a run that takes all results from the cache.
+    hidden: what ComfyUI tells the node. One that asks for its id there is computed again whenever that changes, so
+        that without it the node that runs now is meant
+    """
+    running = get_executing_context()
+    show(text, getattr(hidden, "unique_id", None) or (running.node_id if running else None))
+    return {SAID: [text]}
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 2**20:.1f} MB"
 
 
 def show_progress(value: int, most: int, picture: torch.Tensor | None, node_id: str | None) -> None:

@@ -1,5 +1,6 @@
 """The node that applies an IP-Adapter to a model."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,12 +11,14 @@ from comfy_api.latest import io
 
 from ...ip_adapter import LAYER_SET_NAMES, OWN, WEIGHT_LIMIT, Course, Strength, select_layers
 from .. import input_checks
+from ..display import said
 from ..encoding.adapter_features import negative_features, reference_features
 from ..loading.wires import as_adapter
 from ..sockets import CATEGORY, STEERED, AdapterInput
 from .attach import attach, image_prompt, matching_sites
 from .masks import Place
 from .prepared import Arrangement
+from .report import report
 
 BATCHES: Mapping[str, Arrangement] = {"together": "together", "one per image": "by picture"}
 
@@ -96,6 +99,7 @@ class ApplyImagePrompt(io.ComfyNode):
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="The model, steered by the references.")],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -117,6 +121,7 @@ class ApplyImagePrompt(io.ComfyNode):
         batch: str = "together",
         layers: str = LAYER_SET_NAMES[0],
     ) -> io.NodeOutput:
+        started = time.perf_counter()
         input_checks.diffusion_model(model)
         adapter = as_adapter(adapter)
         input_checks.image_features(features)
@@ -132,7 +137,10 @@ class ApplyImagePrompt(io.ComfyNode):
         by_block = {site.block: layer for site, layer in matched.items()}
         chosen = select_layers(by_block, adapter.module.layer_sets, layers)
         strength = Strength(weight, dict.fromkeys(chosen.values(), OWN), Course(start, end))
-        if strength.is_nothing:  # the same bits as without this node
-            return io.NodeOutput(attach(model, []))
-        prompt = image_prompt(model, adapter, cond, uncond, strength, Place(mask), arrangement=BATCHES[batch])
-        return io.NodeOutput(attach(model, [prompt]))
+        prompts = []
+        if not strength.is_nothing:  # otherwise the same bits as without this node
+            prompts = [image_prompt(model, adapter, cond, uncond, strength, Place(mask), arrangement=BATCHES[batch])]
+        patched = attach(model, prompts)
+        references = len(next(iter(cond.values())))
+        text = report(prompts, references, len(matched), time.perf_counter() - started)
+        return io.NodeOutput(patched, ui=said(text))

@@ -1,7 +1,6 @@
 """The node that applies any number of references to a model."""
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from comfy.model_patcher import ModelPatcher
@@ -9,8 +8,8 @@ from comfy_api.latest import io
 
 from .. import input_checks
 from ..applying.attach import attach, matching_sites
-from ..applying.image_prompt import ImagePrompt
-from ..display import show
+from ..applying.report import report
+from ..display import said
 from ..loading.wires import as_adapter
 from ..sockets import CATEGORY, STEERED, AdapterInput
 from .references import check_sockets, image_prompts, inputs, read_references
@@ -36,6 +35,7 @@ class ApplyReferences(io.ComfyNode):
                 io.String.Output(display_name="report", tooltip="What was done: tokens, layers, memory and time."),
             ],
             hidden=[io.Hidden.unique_id],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -57,21 +57,4 @@ class ApplyReferences(io.ComfyNode):
         patched = attach(model, prompts)
         layers = len(matching_sites(model, adapter))
         text = report(prompts, len(acting), layers, time.perf_counter() - started)
-        show(text, getattr(cls.hidden, "unique_id", None))
-        return io.NodeOutput(patched, text)
-
-
-def report(prompts: Sequence[ImagePrompt], references: int, layers: int, seconds: float) -> str:
-    """What image prompts of references do to a model, in two lines.
-
-    layers: how many layers the model has in which they may act
-    """
-    acting = [prompt for prompt in prompts if not prompt.strength.is_nothing]
-    if not acting:
-        return "No reference acts.\nThe model is as it was."
-    tokens = sum(prompt.tokens for prompt in acting)
-    touched = {site for prompt in acting for site in prompt.layers}
-    kept = {id(patcher): patcher for prompt in acting for patcher in prompt.models()}
-    size = sum(patcher.model_size() for patcher in kept.values()) / 2**20
-    what = "1 reference" if references == 1 else f"{references} references"
-    return f"{what}, {tokens} tokens\n{len(touched)} of {layers} layers, {size:.1f} MB, {seconds * 1000:.0f} ms"
+        return io.NodeOutput(patched, text, ui=said(text, cls.hidden))

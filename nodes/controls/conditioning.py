@@ -1,5 +1,6 @@
 """The node that attaches references to a conditioning, so that they act for this prompt or area alone."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +11,11 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ...ip_adapter import Side
 from .. import input_checks
-from ..applying.attach import attach_to_conditions
+from ..applying.attach import attach_to_conditions, matching_sites
 from ..applying.image_prompt import ImagePrompt
+from ..applying.report import report
 from ..applying.sampling import CARRIED
+from ..display import said
 from ..loading.wires import as_adapter
 from ..sockets import CATEGORY, AdapterInput
 from .references import check_sockets, image_prompts, inputs, read_references
@@ -50,6 +53,7 @@ class ReferencesToConditioning(io.ComfyNode):
                 io.Conditioning.Output(display_name="conditioning", tooltip="The conditioning with the references."),
                 io.Conditioning.Output(display_name="negative", tooltip="The negative prompt, if one is given."),
             ],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -65,6 +69,7 @@ class ReferencesToConditioning(io.ComfyNode):
         **unknown: Any,
     ) -> io.NodeOutput:
         check_sockets(unknown)
+        started = time.perf_counter()
         input_checks.diffusion_model(model)
         adapter = as_adapter(adapter)
         input_checks.conditioning(conditioning, "conditioning")
@@ -72,10 +77,14 @@ class ReferencesToConditioning(io.ComfyNode):
         prompts = [each for each in image_prompts(model, adapter, acting, joining) if not each.strength.is_nothing]
         if negative is not None:
             input_checks.conditioning(negative, "negative")
+        layers = len(matching_sites(model, adapter))
         if not prompts:  # the same bits as without this node
-            return io.NodeOutput(model.clone(), conditioning, negative or NO_NEGATIVE)
+            ui = said(report([], 0, layers, 0.0))
+            return io.NodeOutput(model.clone(), conditioning, negative or NO_NEGATIVE, ui=ui)
         other = carrying(negative, prompts, "uncond") if negative else NO_NEGATIVE
-        return io.NodeOutput(attach_to_conditions(model, prompts), carrying(conditioning, prompts, "cond"), other)
+        patched, carried = attach_to_conditions(model, prompts), carrying(conditioning, prompts, "cond")
+        ui = said(report(prompts, len(acting), layers, time.perf_counter() - started))
+        return io.NodeOutput(patched, carried, other, ui=ui)
 
 
 def carrying(conditioning: list[Any], prompts: Sequence[ImagePrompt], side: Side) -> list[Any]:

@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ...faces import FaceAnalyser, available_providers
 from .. import input_checks
-from ..display import show
+from ..display import said
 from ..folders import digest, file_state
 from ..sockets import CATEGORY, FaceAnalyserType
 from .face_packs import face_pack_folder, face_pack_names
@@ -54,6 +54,7 @@ class LoadFaceAnalyser(io.ComfyNode):
                 )
             ],
             hidden=[io.Hidden.unique_id],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -67,8 +68,8 @@ class LoadFaceAnalyser(io.ComfyNode):
         input_checks.expect(face_pack, str, "face_pack", "give the name of a face pack, such as buffalo_l")
         input_checks.choice(provider, (AUTO, CPU, *_providers()), "provider")
         analyser = load_face_analyser(face_pack, provider)
-        show(f"{analyser.name}: SCRFD and ArcFace\nfor research only", getattr(cls.hidden, "unique_id", None))
-        return io.NodeOutput(analyser)
+        text = f"{analyser.name}: SCRFD and ArcFace\nfor research only"
+        return io.NodeOutput(analyser, ui=said(text, cls.hidden))
 
 
 def load_face_analyser(face_pack: str, provider: str = AUTO) -> FaceAnalyser:

@@ -11,7 +11,7 @@ from ...clip_vision.network.resolution import LARGEST, WrongSize
 from ...ip_adapter import FAMILIES, alike
 from ...tensor_files import PassingTrouble, placement
 from .. import input_checks
-from ..display import show
+from ..display import megabytes, said
 from ..encoding.encoder import ImageEncoder
 from ..folders import (
     ADAPTER_FOLDER,
@@ -87,6 +87,7 @@ class LoadImageEncoder(io.ComfyNode):
             ],
             outputs=[io.ClipVision.Output(display_name="clip_vision", tooltip="The image encoder.")],
             hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -98,9 +99,8 @@ class LoadImageEncoder(io.ComfyNode):
         cls, encoder_name: str, variant: str = "auto", dtype: str = "auto", image_size: int = 0
     ) -> io.NodeOutput:
         encoder = load_encoder(encoder_name, variant, dtype, image_size)
-        show(encoder.summary, getattr(cls.hidden, "unique_id", None))
         note_files(cls.hidden, encoder_file(encoder_name, encoder))
-        return io.NodeOutput(encoder)
+        return io.NodeOutput(encoder, ui=said(encoder_words(encoder), cls.hidden))
 
 
 class LoadImagePromptAdapter(io.ComfyNode):
@@ -132,6 +132,7 @@ class LoadImagePromptAdapter(io.ComfyNode):
             ],
             outputs=[Adapter.Output(display_name="adapter", tooltip="The IP-Adapter.")],
             hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -142,7 +143,23 @@ class LoadImagePromptAdapter(io.ComfyNode):
     def execute(cls, adapter_name: str, variant: str = AUTO) -> io.NodeOutput:
         adapter = load_adapter(adapter_name, variant)
         note_files(cls.hidden, adapter_file(adapter_name, adapter))
-        return io.NodeOutput(adapter)
+        lines = [adapter_words(adapter), *reads(adapter)]
+        return io.NodeOutput(adapter, ui=said("\n".join(lines), cls.hidden))
+
+
+def adapter_words(adapter: ImagePromptAdapter) -> str:
+    """Which adapter was loaded, in a line for the node."""
+    return f"{adapter.kind}, {megabytes(adapter.patcher.model_size())}"
+
+
+def encoder_words(encoder: ImageEncoder) -> str:
+    """Which encoder was loaded, in a line for the node."""
+    return f"{encoder.summary}, {megabytes(encoder.patcher.model_size())}"
+
+
+def reads(adapter: ImagePromptAdapter) -> list[str]:
+    """A line about the encoder that an adapter reads; none if it reads none."""
+    return [f"reads {adapter.module.encoder_name}"] if adapter.module.encoder_name else []
 
 
 def load_encoder(name: str, variant: str = "auto", dtype: str = "auto", image_size: int = 0) -> ImageEncoder:

@@ -1,7 +1,6 @@
 """The nodes that find and load the files which a model needs, and that report which files there are."""
 
 import os
-from collections.abc import Sequence
 
 import comfy.sd
 from comfy.model_patcher import ModelPatcher
@@ -16,12 +15,12 @@ from ...tensor_files import printable
 from ...tensor_files.weights import named_weights
 from .. import input_checks
 from ..applying.hosts import base_model
-from ..display import show
+from ..display import megabytes, said, show
 from ..folders import MORE_ADAPTERS, digest, model_path
 from ..sockets import CATEGORY, Adapter
 from .adapter import ImagePromptAdapter
 from .files_used import adapter_file, encoder_file, lora_file, note_files
-from .load import load_adapter, load_encoder
+from .load import adapter_words, encoder_words, load_adapter, load_encoder
 from .model_library import catalogue, chosen_files, companion_need, encoder_need, index_file, look_for, report
 
 AUTO = "auto"
@@ -73,6 +72,7 @@ class LoadImagePromptModels(io.ComfyNode):
                 ),
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -93,22 +93,19 @@ class LoadImagePromptModels(io.ComfyNode):
         adapter = load_adapter(listed(found))
         used, loaded = [adapter_file(listed(found), adapter)], None
         encoder, lora = _encoder(adapter, base), _lora(adapter, chosen)
-        names = _short_names([file for file in (found, encoder, lora) if file])
         family = adapter.module.family
-        said = [
-            f"{chosen.need.purpose}: {names}",
-            *second_encoder(family.second_encoder),
-            *_face_pack(family.face_pack),
-        ]
-        show("\n".join(said), getattr(cls.hidden, "unique_id", None))
+        lines = [f"{chosen.need.purpose}: {_short_name(found)}", adapter_words(adapter)]
         if encoder:
             loaded = load_encoder(listed(encoder))
             used.append(encoder_file(listed(encoder), loaded))
+            lines += [_short_name(encoder), encoder_words(loaded)]
         if lora:
             model = with_lora(model, listed(lora))
             used.append(lora_file(listed(lora), lora.identity))
+            lines += [_short_name(lora), f"LoRA, {megabytes(lora.file.size)}"]
+        lines += [*second_encoder(family.second_encoder), *_face_pack(family.face_pack)]
         note_files(cls.hidden, *used)
-        return io.NodeOutput(model, adapter, loaded)
+        return io.NodeOutput(model, adapter, loaded, ui=said("\n".join(lines), cls.hidden))
 
 
 class ModelPathsReport(io.ComfyNode):
@@ -183,7 +180,7 @@ def second_encoder(name: str) -> list[str]:
     if not name:
         return []
     found = look_for(Need("encoder", encoder=name)).found
-    where = f"{_short_names([found])}, for Load Image Encoder" if found else "missing, see Model Paths Report"
+    where = f"{_short_name(found)}, for Load Image Encoder" if found else "missing, see Model Paths Report"
     return [f"second encoder {name}: {where}"]
 
 
@@ -213,6 +210,6 @@ def listed(found: IndexedFile) -> str:
     return f"{found.file.type}/{name}" if found.file.type in MORE_ADAPTERS else name
 
 
-def _short_names(files: Sequence[IndexedFile]) -> str:
-    """The names of files, one in each line, without the usual extension because nodes are narrow."""
-    return "\n".join(printable(file.file.name).removesuffix(".safetensors") for file in files)
+def _short_name(file: IndexedFile) -> str:
+    """The name of a file without the usual extension, because nodes are narrow."""
+    return printable(file.file.name).removesuffix(".safetensors")

@@ -92,7 +92,16 @@ def test_what_was_taken_is_said_on_the_node(folders, with_companion, shown):
     plain = tiny.unet("SD1.5")
     put_face_lora(folders, plain)
     as_node(LoadImagePromptModels, "5").execute(plain)
-    assert shown == {("5", "a browser"): "standard: tiny  \nanything  \ncompanion"}
+    lines = shown["5", "a browser"].split("  \n")
+    assert lines[::2] == ["standard: tiny", "anything", "companion"]
+    assert [line.split(", ")[0] for line in lines[1::2]] == ["base for SD1.5", "tiny CLIP", "LoRA"]
+    assert all(re.fullmatch(r".*, \d+\.\d MB", line) for line in lines[1::2])
+
+
+def test_what_was_taken_is_sent_again_from_the_cache(folders, with_companion, shown):
+    put_face_lora(folders, tiny.unet("SD1.5"))
+    output = as_node(LoadImagePromptModels, "5").execute(tiny.unet("SD1.5"))
+    assert output.ui == {"image_prompt_said": [shown["5", "a browser"].replace("  \n", "\n")]}
 
 
 def test_the_report_is_short_on_the_node(folders, catalogue, shown):
@@ -156,7 +165,8 @@ def test_an_adapter_for_faces_needs_no_encoder_and_names_its_face_pack(folders, 
     assert encoder is None and adapter.module.family.id == "faceid" and adapter.module.lora
     assert model is plain  # its LoRA acts with it, in the nodes that apply it, wherever it is from
     assert list(shown.values()) == [
-        "FaceID: tiny  \nface pack buffalo_l, licence non-commercial research (InsightFace), no commercial use"
+        "FaceID: tiny  \nFaceID for SD1.5, 21.3 MB  \n"
+        "face pack buffalo_l, licence non-commercial research (InsightFace), no commercial use"
     ]
 
 

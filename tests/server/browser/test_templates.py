@@ -125,7 +125,7 @@ def test_the_report_leaves_no_tall_node(seen):
 
 
 def test_what_was_found_is_said_on_the_node(seen):
-    assert is_read("plus: demo-ip-adapter-plus_sdxl\ndemo-encoder", seen["added"]["drawn"]["texts"])
+    assert is_read("plus: demo-ip-adapter-plus_sdxl\nplus for SDXL, ", seen["added"]["drawn"]["texts"])
 
 
 def test_help_is_shown_in_any_language(seen, object_info):
