@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from ...tensor_files import printable
 from ..catalogue import Catalogue, Entry
 from ..folders import ADAPTER_TYPES
 from ..index import Index, IndexedFile, Progress
 from .checks import Matcher, full_name, is_content_of, is_ours
-from .explanation import about, advice, named, put_it, reason
-from .requirement import Need, file_as_dict, homes_of
-from .support import is_of_use
+from .explanation import about, advice, is_archive, named, put_it, reason
+from .requirement import Need, file_as_dict, homes_of, shown_folder
+from .support import is_of_use, refusal
+from .wording import licence_words, size_words
 
 STATUSES = ("found", "misplaced", "unusable", "missing")
 SHOWN = ("misplaced", "unusable", "found", "missing")
@@ -31,12 +33,34 @@ class Row:
     file: IndexedFile | None
     why: str
 
+    def to_dict(self, places: Mapping[str, str] = MappingProxyType({})) -> dict[str, object]:
+        """Plain data, without absolute paths. places: as `Report` has them"""
+        return {
+            "entry": self.entry.to_dict(),
+            "status": self.status,
+            "why": self.why,
+            "file": self.file and file_as_dict(self.file),
+            "get": self._get(places),
+        }
+
+    def _get(self, places: Mapping[str, str]) -> dict[str, object]:
+        """What to get, from where, and where to put it. `plain`: nothing else has to be said about that."""
+        return {
+            "name": self.entry.files[0],
+            "size": size_words(self.entry.size),
+            "licence": licence_words(self.entry),
+            "link": self.entry.url or self.entry.page,
+            "folder": places.get(self.entry.folder) or f"models/{self.entry.folder}",
+            "plain": not (is_archive(self.entry) or refusal(self.entry)),
+        }
+
 
 @dataclass(frozen=True)
 class Report:
     rows: Sequence[Row]
     others: Sequence[IndexedFile]  # files in the folders of adapters and encoders that are in no row
     unread: Sequence[str]  # types in which files are still being read
+    places: Mapping[str, str] = field(default_factory=dict[str, str])  # type -> its first folder, as people read it
 
     def counts(self) -> dict[str, int]:
         """How many rows have each status."""
@@ -49,16 +73,8 @@ class Report:
         """Plain data, without absolute paths."""
         return {
             "counts": self.counts(),
-            "rows": [
-                {
-                    "entry": row.entry.to_dict(),
-                    "status": row.status,
-                    "why": row.why,
-                    "file": row.file and file_as_dict(row.file),
-                }
-                for row in self.rows
-            ],
-            "others": [file_as_dict(file) for file in self.others],
+            "rows": [row.to_dict(self.places) for row in self.rows],
+            "others": [file_as_dict(file) | {"about": about(file)} for file in self.others],
             "unread": list(self.unread),
         }
 
@@ -103,6 +119,7 @@ def table(
         [row for row in rows if row.status != "missing" or is_of_use(row.entry, catalogue)],
         [file for model_type in LISTED for file in files.get(model_type, ()) if not (file in told or file.file.cached)],
         [model_type for model_type in index.types if index.has_no_view(model_type)],
+        {model_type: shown_folder(paths[0]) for model_type in index.types if (paths := index.paths(model_type))},
     )
 
 

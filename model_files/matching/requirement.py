@@ -127,11 +127,19 @@ def file_as_dict(indexed: IndexedFile) -> dict[str, object]:
     return {
         "type": indexed.file.type,
         "name": indexed.file.name,
+        "folder": "" if indexed.file.cached else shown_folder(indexed.file.folder),
         "size": indexed.file.size,
         "cached": indexed.file.cached,
         "identity": identity and identity.to_dict(),
         "problem": indexed.problem,
     }
+
+
+def shown_folder(path: Path) -> str:
+    """A model folder as people read it, from `models` on; the end of its path if it is below no such folder."""
+    parts = path.parts
+    place = max((number for number, part in enumerate(parts[:-1]) if part == "models"), default=None)
+    return short([path])[0] if place is None else "/".join(parts[place:])
 
 
 def short(paths: Sequence[Path]) -> list[str]:

@@ -398,6 +398,26 @@ def test_the_report_accounts_for_every_file(folders, catalogue):
     assert str(folders) not in text
 
 
+def test_the_report_says_as_data_what_to_get_and_where_to_put_it(folders, catalogue):
+    put_adapter(folders, "mine/tiny.safetensors")
+    rows = {row["entry"]["id"]: row for row in model_library.report().to_dict()["rows"]}
+    file = rows["tiny"]["file"]
+    assert (rows["tiny"]["status"], file["folder"], file["name"]) == (
+        "found",
+        "models/ipadapter",
+        "mine/tiny.safetensors",
+    )
+    assert rows["ip-adapter-plus_sd15"]["get"] == {
+        "name": "ip-adapter-plus_sd15.safetensors",
+        "size": "98 MB",
+        "licence": "licence Apache-2.0, commercial use allowed",
+        "link": "https://huggingface.co/h94/IP-Adapter/resolve/main/models/ip-adapter-plus_sd15.safetensors",
+        "folder": "models/ipadapter",
+        "plain": True,
+    }
+    assert not rows["buffalo_l"]["get"]["plain"]  # it is unpacked
+
+
 def test_what_is_broken_is_in_the_report_and_in_the_state(folders, tmp_path, monkeypatch):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "image_prompt_part.py").write_text("raise ImportError('needs numpy<2')")
