@@ -34,7 +34,14 @@ class ApplyInstantIDControlNet(io.ComfyNode):
             description="Lets InstantID's ControlNet place a face: the picture of key points says where, and the "
             "features of Encode Face Prompt whose it is. Use it beside Apply IP-Adapter with the same adapter and "
             "features.",
-            search_aliases=["instantid", "apply controlnet", "face key points", "face controlnet"],
+            search_aliases=[
+                "instantid",
+                "apply controlnet",
+                "face key points",
+                "face controlnet",
+                "face",
+                "key points",
+            ],
             inputs=[
                 io.Conditioning.Input("positive", tooltip="The prompt."),
                 io.Conditioning.Input("negative", tooltip="The negative prompt."),

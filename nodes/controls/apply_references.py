@@ -24,7 +24,17 @@ class ApplyReferences(io.ComfyNode):
             category=CATEGORY,
             description="Lets any number of references steer a model, each with its own weight, mask, layers and "
             "steps. The node says what it did.",
-            search_aliases=["ip-adapter", "ipadapter regional", "multiple references", "image prompt", "masks"],
+            search_aliases=[
+                "ip-adapter",
+                "ipadapter regional",
+                "multiple references",
+                "image prompt",
+                "masks",
+                "regional",
+                "attention mask",
+                "combine params",
+                "style and composition",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip=STEERED),
                 AdapterInput("adapter", tooltip="The IP-Adapter. It must be made for the model."),

@@ -35,7 +35,13 @@ class ReferencesToConditioning(io.ComfyNode):
             category=CATEGORY,
             description="Lets references act for one conditioning alone: one area of the picture, the positive or the "
             "negative prompt. Sample with the model that comes out.",
-            search_aliases=["ip-adapter regional conditioning", "area reference", "image prompt conditioning"],
+            search_aliases=[
+                "ip-adapter regional conditioning",
+                "area reference",
+                "image prompt conditioning",
+                "regional",
+                "attention mask",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="The model to sample with. Several of these nodes can share one."),
                 AdapterInput("adapter", tooltip="The IP-Adapter. It must be made for the model."),

@@ -63,6 +63,9 @@ class ImagePromptLayerWeights(io.ComfyNode):
                 "composition",
                 "block weights",
                 "mad scientist",
+                "style and composition",
+                "precise style",
+                "layer weights",
             ],
             inputs=[
                 io.Combo.Input(

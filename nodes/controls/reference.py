@@ -102,7 +102,18 @@ class MakeReference(io.ComfyNode):
             category=CATEGORY,
             description="Says how references act: how strongly, where, when and in which layers. Apply References and "
             "Image Prompt to Conditioning take any number of them.",
-            search_aliases=["ip-adapter params", "image prompt", "regional", "reference weight", "ipadapter"],
+            search_aliases=[
+                "ip-adapter params",
+                "image prompt",
+                "regional",
+                "reference weight",
+                "ipadapter",
+                "attention mask",
+                "negative",
+                "style transfer",
+                "composition",
+                "weight type",
+            ],
             inputs=[
                 io.ClipVisionOutput.Input("features", tooltip="The reference images, from Encode Image Prompt."),
                 io.Boolean.Input(

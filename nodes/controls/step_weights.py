@@ -31,7 +31,16 @@ class ImagePromptStepWeights(io.ComfyNode):
             category=CATEGORY,
             description="Says how strongly an image prompt acts over the steps of sampling: by a curve between two "
             "weights, or by keyframes, for all pictures or for each picture of a batch.",
-            search_aliases=["ip-adapter schedule", "keyframes", "weights timing", "fade", "prompt schedule"],
+            search_aliases=[
+                "ip-adapter schedule",
+                "keyframes",
+                "weights timing",
+                "fade",
+                "prompt schedule",
+                "weights strategy",
+                "start at",
+                "end at",
+            ],
             inputs=[
                 io.Combo.Input(
                     "curve",

@@ -51,6 +51,10 @@ class EncodeImagePrompt(io.ComfyNode):
                 "image prompt",
                 "tiled",
                 "crop to mask",
+                "prepare image",
+                "crop",
+                "embeds",
+                "ipadapter encoder",
             ],
             inputs=[
                 io.ClipVision.Input("clip_vision", tooltip="The image encoder; one from a core loader works too."),
@@ -218,6 +222,7 @@ class CombineImagePrompts(io.ComfyNode):
                 "multiple references",
                 "interpolate",
                 "blend",
+                "embeds",
             ],
             inputs=[
                 io.Combo.Input(

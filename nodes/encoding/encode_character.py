@@ -30,7 +30,7 @@ class EncodeCharacterPrompt(io.ComfyNode):
             category=CATEGORY,
             description="Turns pictures of a character into features for InstantCharacter, with two image encoders: of "
             "the whole picture, and of its four quarters.",
-            search_aliases=["instantcharacter", "instant character", "dino", "subject", "character reference"],
+            search_aliases=["instantcharacter", "instant character", "dino", "subject", "character reference", "crop"],
             inputs=[
                 io.ClipVision.Input(
                     "siglip", tooltip="SigLIP so400m-384, from Load Image Encoder. Core's loader gives too little."

@@ -45,7 +45,17 @@ class EncodeFacePrompt(io.ComfyNode):
             category=CATEGORY,
             description="Finds faces in pictures and turns them into features for adapters that read faces: FaceID, "
             "InstantID, PuLID. It shows which faces it took.",
-            search_aliases=["faceid", "face id", "instantid", "pulid", "face embeds", "face keypoints", "insightface"],
+            search_aliases=[
+                "faceid",
+                "face id",
+                "instantid",
+                "pulid",
+                "face embeds",
+                "face keypoints",
+                "insightface",
+                "prep image for insightface",
+                "crop face",
+            ],
             inputs=[
                 FaceAnalyserInput("insightface", tooltip="What finds the faces, from Load Face Analyser."),
                 io.Image.Input("image", tooltip="One or more pictures, each of which shows a face."),

@@ -57,7 +57,16 @@ class EncodeFolder(io.ComfyNode):
             category=CATEGORY,
             description="Turns the pictures in a folder below ComfyUI's input folder into features for Apply "
             "IP-Adapter and Image Prompt Reference: all of them, some at random, or some after the others in each run.",
-            search_aliases=["load images from folder", "batch references", "random image", "directory", "image prompt"],
+            search_aliases=[
+                "load images from folder",
+                "batch references",
+                "random image",
+                "directory",
+                "image prompt",
+                "batch",
+                "tiled",
+                "ipadapter batch",
+            ],
             inputs=[
                 io.ClipVision.Input("clip_vision", tooltip="The image encoder; one from a core loader works too."),
                 io.Combo.Input(

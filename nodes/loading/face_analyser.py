@@ -29,7 +29,16 @@ class LoadFaceAnalyser(io.ComfyNode):
             description="Loads the models that find faces and tell whose they are: SCRFD and ArcFace, from "
             "models/insightface. It needs onnxruntime, and not insightface. The models are free for research only, "
             "not for commercial use.",
-            search_aliases=["insightface", "face analysis", "faceid", "buffalo_l", "antelopev2", "instantid", "pulid"],
+            search_aliases=[
+                "insightface",
+                "face analysis",
+                "faceid",
+                "buffalo_l",
+                "antelopev2",
+                "instantid",
+                "pulid",
+                "face detection",
+            ],
             inputs=[
                 io.Combo.Input(
                     "face_pack",

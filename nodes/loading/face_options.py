@@ -31,7 +31,15 @@ class FaceAdapterOptions(io.ComfyNode):
             category=CATEGORY,
             description="Chooses how an adapter for faces acts, besides its weight: the LoRA that was trained with "
             "FaceID, how much of a face's look FaceID plus v2 adds to its identity, and how PuLID joins the prompt.",
-            search_aliases=["faceid lora strength", "weight_faceidv2", "pulid method", "fidelity", "shortcut"],
+            search_aliases=[
+                "faceid lora strength",
+                "weight_faceidv2",
+                "pulid method",
+                "fidelity",
+                "shortcut",
+                "instantid",
+                "pulid",
+            ],
             inputs=[
                 AdapterInput("adapter", tooltip="An adapter for faces, from Load IP-Adapter."),
                 io.Float.Input(

@@ -48,7 +48,14 @@ class LoadImagePromptModels(io.ComfyNode):
             "model. If a file is missing, it says which to get, from where, and where to put it. Adapters for faces "
             "(FaceID: buffalo_l; InstantID, PuLID and Kolors: antelopev2) need a face pack besides, for non-commercial "
             "research alone, which Load Face Analyser loads.",
-            search_aliases=["ip-adapter", "ipadapter unified loader", "image prompt", "preset", "find models"],
+            search_aliases=[
+                "ip-adapter",
+                "ipadapter unified loader",
+                "image prompt",
+                "preset",
+                "find models",
+                "faceid",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="The model that the image prompt is to steer."),
                 io.Combo.Input(
