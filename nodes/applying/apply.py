@@ -67,7 +67,6 @@ class ApplyImagePrompt(io.ComfyNode):
                     step=0.01,
                     optional=True,
                     tooltip="Part of sampling at which the image prompt sets in: 0 is the first step.",
-                    advanced=True,
                 ),
                 io.Float.Input(
                     "end",
@@ -77,7 +76,6 @@ class ApplyImagePrompt(io.ComfyNode):
                     step=0.01,
                     optional=True,
                     tooltip="Part of sampling at which the image prompt stops: 1 is after the last step.",
-                    advanced=True,
                 ),
                 io.Mask.Input(
                     "mask",

@@ -71,7 +71,6 @@ class ApplyInstantIDControlNet(io.ComfyNode):
                     step=0.001,
                     optional=True,
                     tooltip="From which part of sampling on it acts; 0 is the beginning.",
-                    advanced=True,
                 ),
                 io.Float.Input(
                     "end",
@@ -81,7 +80,6 @@ class ApplyInstantIDControlNet(io.ComfyNode):
                     step=0.001,
                     optional=True,
                     tooltip="Up to which part of sampling it acts; 1 is the end.",
-                    advanced=True,
                 ),
                 io.Mask.Input(
                     "mask",

@@ -156,7 +156,6 @@ class MakeReference(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     optional=True,
-                    advanced=True,
                     tooltip="Part of sampling at which it sets in: 0 is the first step.",
                 ),
                 io.Float.Input(
@@ -166,7 +165,6 @@ class MakeReference(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     optional=True,
-                    advanced=True,
                     tooltip="Part of sampling at which it stops: 1 is after the last step.",
                 ),
                 io.Mask.Input(

@@ -97,6 +97,12 @@ SOCKETS = {
     "ImagePromptMiddleBlock": ["ipadapter"],
 }
 
+RARE = {  # inputs that Nodes 2.0 folds away; layers, start, end, mask and negative are to be seen
+    "ImagePromptApply": ["batch"],
+    "ImagePromptReference": ["feather", "invert_mask", "frame_weights", "scaling", "name"],
+    "ImagePromptInstantIDControlNet": [],
+}
+
 
 def inputs(info: dict) -> dict:
     return {**info["input"].get("required", {}), **info["input"].get("optional", {})}
@@ -161,9 +167,10 @@ def test_what_has_a_default_may_be_left_out_of_a_prompt(object_info, sdxl, run):
     assert np.array_equal(run(left_out).pictures, run(sdxl).pictures)
 
 
-def test_of_apply_only_the_range_and_the_batch_are_advanced(object_info):
-    found = inputs(object_info["ImagePromptApply"])
-    assert [name for name, (_, options) in found.items() if options.get("advanced")] == ["start", "end", "batch"]
+@pytest.mark.parametrize("name, rare", RARE.items())
+def test_only_what_is_rarely_set_is_advanced(object_info, name, rare):
+    found = inputs(object_info[name])
+    assert [each for each, (_, options) in found.items() if options.get("advanced")] == rare
 
 
 @pytest.mark.parametrize("name", [*NODES, *COMPAT])
