@@ -3,7 +3,6 @@
 import copy
 import sys
 import weakref
-from types import SimpleNamespace
 
 import comfy.clip_vision
 import comfy.ldm.flux.redux
@@ -27,6 +26,7 @@ from transformers import (
 
 from image_prompt.clip_vision import encode_pixels, load_encoder
 from image_prompt.clip_vision.network import packing
+from image_prompt.nodes.display import SAID
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.encoder import ImageEncoder, known_features
 from image_prompt.nodes.loading import load
@@ -264,12 +264,10 @@ def test_packed_weights_go_with_their_encoder(pictures):
 
 
 def test_the_loader_says_on_its_node_what_it_chose(encoder, monkeypatch):
-    said = []
     monkeypatch.setattr(load, "load_encoder", lambda *_: encoder)
-    monkeypatch.setattr(load, "show", lambda *what: said.append(what))
-    node = type("Node", (load.LoadImageEncoder,), {"hidden": SimpleNamespace(unique_id="3")})
-    assert node.execute("any").args == (encoder,)
-    assert said == [("tiny CLIP, fp32, cpu", "3")]
+    output = load.LoadImageEncoder.execute("any")
+    assert output.args == (encoder,)
+    assert output.ui == {SAID: [f"tiny CLIP, fp32, cpu, {encoder.patcher.model_size() / 2**20:.1f} MB"]}
 
 
 def test_unclip_takes_our_features(features):

@@ -70,11 +70,10 @@ def test_saved_features_take_the_empty_picture_of_their_own_size_alone(pictures,
         LoadImagePromptFeatures.execute(name, of_size(0))
 
 
-def test_the_loader_shows_a_size_that_was_chosen(monkeypatch):
-    said = []
-    monkeypatch.setattr(load, "show", lambda *what: said.append(what[0]))
-    of_size(0), of_size(48)
-    assert said == ["tiny CLIP, fp32, cpu", "tiny CLIP, fp32, cpu, 48 pixels"]
+def test_the_loader_shows_a_size_that_was_chosen():
+    usual, chosen = load.encoder_words(of_size(0)), load.encoder_words(of_size(48))
+    assert usual.startswith("tiny CLIP, fp32, cpu, ") and "pixels" not in usual
+    assert chosen.startswith("tiny CLIP, fp32, cpu, 48 pixels, ")
 
 
 def test_a_size_that_was_chosen_is_not_taken_for_another_encoder():
