@@ -29,6 +29,7 @@ from .loading.face_options import FaceAdapterOptions
 from .loading.files_used import register_prompt_handler
 from .loading.load import LoadImageEncoder, LoadImagePromptAdapter
 from .loading.models import LoadImagePromptModels, ModelPathsReport
+from .notices import register_missing_files, telling_node
 from .routes import register_routes
 
 NODES: list[type[io.ComfyNode]] = [
@@ -64,7 +65,8 @@ class ImagePromptExtension(ComfyExtension):
 
     async def on_load(self) -> None:
         register_folders()
-        register_routes()
+        register_missing_files()
+        register_routes()  # which answers whatever path has no route of its own
         register_compat_nodes()
         register_prompt_mender()
         register_prompt_handler()
@@ -72,4 +74,4 @@ class ImagePromptExtension(ComfyExtension):
         logging.getLogger(__name__).info("Image Prompt %s: %d nodes, and %s.", version, len(NODES), counts())
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return NODES
+        return list(map(telling_node, NODES))

@@ -90,8 +90,12 @@ def model_path(folder: str, name: str) -> str:
     """The path of a file in ComfyUI's folders. Raises a ValueError if it is not there."""
     path = folder_paths.get_full_path(folder, name)
     if path is None:
-        raise ValueError(f"{name} is not in models/{folder}: choose a file that is there, or get it.")
+        raise ValueError(not_there(folder, name))
     return path
+
+
+def not_there(folder: str, name: str) -> str:
+    return f"{name} is not in models/{folder}: choose a file that is there, or get it."
 
 
 def shared(folder: str, name: str, options: Hashable, build: Callable[[str], Loaded]) -> Loaded:

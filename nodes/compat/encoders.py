@@ -8,13 +8,13 @@ from ...clip_vision import PRESETS
 from ...ip_adapter import ENCODERS, IPAdapter, encoder_name
 from ...ip_adapter.features import GIVEN
 from ...model_files.index import encoder_word
-from ...model_files.matching import explain, named
+from ...model_files.matching import named
 from ..encoding.encoder import CoreEncoder, Encoder, ImageEncoder, as_encoder
 from ..loading.adapter import ImagePromptAdapter
 from ..loading.load import load_encoder
-from ..loading.model_library import encoder_need, look_for
-from ..loading.models import listed
+from ..loading.model_library import encoder_need, look_for, unresolved
 from ..loading.wires import IPADAPTER_ADVICE, as_adapter, encoder_of
+from ..remedies import listed
 
 # encoders that were taken from the disk, for as long as the adapters that read them: nothing else holds them
 _taken: "weakref.WeakKeyDictionary[ImagePromptAdapter, Encoder]" = weakref.WeakKeyDictionary()
@@ -86,7 +86,7 @@ def _from_disk(adapter: ImagePromptAdapter, advice: str, wrong: str = "") -> Enc
     """An encoder of the right kind from the disk. wrong: what is logged if it takes the place of another one"""
     resolution = look_for(encoder_need(adapter.module))
     if resolution.found is None:
-        raise ValueError(explain(resolution, advice))
+        raise unresolved(resolution, advice)
     encoder = _taken[adapter] = load_encoder(listed(resolution.found))
     if wrong:
         logging.getLogger(__name__).warning("%s: %s is used instead.", wrong, named(resolution.found))

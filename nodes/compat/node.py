@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ..notices import telling
 from ..sockets import CATEGORY
 from .help import input_help, output_help
 from .inputs import Input, today
@@ -112,7 +113,7 @@ def node_class(row: Node, module: str) -> type[CompatNode]:
         "RETURN_NAMES": tuple(each.name or each.type for each in row.outputs),
         "OUTPUT_TOOLTIPS": tuple(output_help(row, each) for each in row.outputs),
         "FUNCTION": row.method.__name__,
-        row.method.__name__: row.method,
+        row.method.__name__: telling(row.method),
         "CATEGORY": subcategory(row.pack),
         "DESCRIPTION": f"As in {row.pack}, so that saved workflows run. {row.instead}",
         "OUTPUT_NODE": row.is_output,

@@ -14,7 +14,8 @@ from ...ip_adapter import IPAdapter
 from ...model_files.matching import Need
 from ..folders import ADAPTER_FOLDER, ENCODER_FOLDER, LORA_FOLDER, digest, file_state, model_names
 from ..loading.model_library import chosen_files, companion_need, encoder_need, indexed, is_by_content, look_for
-from ..loading.models import GLANCE, indexed_state, listed, required
+from ..loading.models import GLANCE, indexed_state, required
+from ..remedies import listed
 
 MODEL = r"\.(safetensors|bin)$"
 VIT_H = rf"(ViT.H.14.*s32B.b79K|ipadapter.*sd15|sd1.?5.*model){MODEL}"

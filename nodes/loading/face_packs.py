@@ -7,6 +7,7 @@ import folder_paths
 from ...model_files.catalogue import BrokenCatalogue, Catalogue
 from ...model_files.matching import pack_folder, pack_names
 from ..folders import FACE_FOLDER
+from ..remedies import OPEN_PANEL, copy, with_remedies
 from .model_library import catalogue
 
 
@@ -25,7 +26,12 @@ def face_pack_folder(name: str) -> Path:
     Raises:
         ValueError: it is not there. The text says which files to get, from where, into which folder, and their licence.
     """
-    return pack_folder(name, _roots(), catalogue())
+    known = catalogue()
+    try:
+        return pack_folder(name, _roots(), known)
+    except ValueError as error:
+        published = [entry for entry in known.find(kind="face pack") if entry.id == name]
+        raise with_remedies(error, [*map(copy, published), OPEN_PANEL]) from None
 
 
 def _roots() -> list[Path]:

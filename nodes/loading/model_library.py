@@ -27,6 +27,8 @@ from ...model_files.matching import (
     resolve,
     table,
 )
+from ..folders import not_there
+from ..remedies import OPEN_PANEL, remedies, with_remedies
 
 Folders = tuple[tuple[str, tuple[str, ...]], ...]
 _one_at_a_time = threading.Lock()
@@ -160,17 +162,27 @@ def explained_file(error: ValueError, kind: str, folder: str, name: str, lasting
         entry = next((entry for entry in catalogue().named(name) if entry.kind == kind), None)
         resolution = look_for(Need.for_entry(entry) if entry else Need(kind))
     except BrokenCatalogue as broken:
-        return ValueError(f"{said}\n{broken}")
+        return with_remedies(ValueError(f"{said}\n{broken}"), [OPEN_PANEL])
     failed = f"{folder}/{name}".replace(os.sep, "/")
     if resolution.found and named(resolution.found) == failed:
-        return ValueError(said)
+        return with_remedies(ValueError(said), [OPEN_PANEL])
     others = [(file, why) for file, why in resolution.rejected if named(file) != failed]  # `said` is about that one
-    return ValueError(explain(replace(resolution, rejected=others), said))
+    return unresolved(replace(resolution, rejected=others), said)
+
+
+def missing_file(kind: str, folder: str, name: str) -> ValueError:
+    """The error for a file that is not there: which file to use or to download instead."""
+    return explained_file(ValueError(not_there(folder, name)), kind, folder, name, lasting=False)
 
 
 def explained(error: ValueError, need: Need) -> ValueError:
     """The error, plus which file on this disk would do, or which one to download."""
     try:
-        return ValueError(explain(look_for(need), given=str(error)))
+        return unresolved(look_for(need), str(error))
     except BrokenCatalogue as broken:
         return ValueError(f"{error}\n{broken}")
+
+
+def unresolved(resolution: Resolution, given: str = "") -> ValueError:
+    """The error for a file that is missing, or that is another one than what was given, with what would help."""
+    return with_remedies(ValueError(explain(resolution, given)), remedies(resolution))

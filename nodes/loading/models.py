@@ -1,7 +1,5 @@
 """The nodes that find and load the files which a model needs, and that report which files there are."""
 
-import os
-
 import comfy.sd
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
@@ -9,19 +7,29 @@ from comfy_api.latest import io
 from ...ip_adapter import purposes
 from ...model_files.environment import broken_parts
 from ...model_files.index import IndexedFile
-from ...model_files.matching import APPLIED_TO, Need, Resolution, explain
+from ...model_files.matching import APPLIED_TO, Need, Resolution
 from ...model_files.matching.wording import licence_words
 from ...tensor_files import printable
 from ...tensor_files.weights import named_weights
 from .. import input_checks
 from ..applying.hosts import base_model
 from ..display import megabytes, said, show
-from ..folders import MORE_ADAPTERS, digest, model_path
+from ..folders import digest, model_path
+from ..remedies import listed
 from ..sockets import CATEGORY, Adapter
 from .adapter import ImagePromptAdapter
 from .files_used import adapter_file, encoder_file, lora_file, note_files
 from .load import adapter_words, encoder_words, load_adapter, load_encoder
-from .model_library import catalogue, chosen_files, companion_need, encoder_need, index_file, look_for, report
+from .model_library import (
+    catalogue,
+    chosen_files,
+    companion_need,
+    encoder_need,
+    index_file,
+    look_for,
+    report,
+    unresolved,
+)
 
 AUTO = "auto"
 AUTOMATIC = ("plus", "standard", "vit-G", "light")  # purposes that suit any picture, in the order in which 'auto' tries
@@ -203,18 +211,12 @@ def _needs(base: str, purpose: str) -> list[Need]:
 
 def required(resolution: Resolution, given: str = "") -> IndexedFile:
     if resolution.found is None:
-        raise ValueError(explain(resolution, given))
+        raise unresolved(resolution, given)
     return resolution.found
 
 
 def indexed_state(found: IndexedFile) -> list[object]:
     return [str(found.file.path), found.file.size, found.file.mtime_ns]
-
-
-def listed(found: IndexedFile) -> str:
-    """The name under which the node that loads it lists the file."""
-    name = found.file.name.replace("/", os.sep)
-    return f"{found.file.type}/{name}" if found.file.type in MORE_ADAPTERS else name
 
 
 def _short_name(file: IndexedFile) -> str:

@@ -14,7 +14,8 @@ from ...folders import ENCODER_FOLDER, fingerprint, model_names, model_path
 from ...loading.adapter import ImagePromptAdapter
 from ...loading.load import load_adapter, load_encoder
 from ...loading.model_library import encoder_need, look_for
-from ...loading.models import listed, required
+from ...loading.models import required
+from ...remedies import listed
 from ..encoders import encoder_for
 from ..inputs import IMAGE, MODEL, Input, choice, number, socket, whole
 from ..node import CompatNode, Node, Output

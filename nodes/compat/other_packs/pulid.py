@@ -21,8 +21,9 @@ from ...folders import ENCODER_FOLDER, fingerprint, model_names
 from ...loading.adapter import ImagePromptAdapter
 from ...loading.load import load_adapter, load_encoder
 from ...loading.model_library import look_for
-from ...loading.models import listed, required
+from ...loading.models import required
 from ...loading.wires import acts_in_middle
+from ...remedies import listed
 from ..execute import Application, image_prompts
 from ..faces import SIZES, Faces, checked_finder, largest
 from ..inputs import ATTN_MASK, END_AT, IMAGE, MODEL, START_AT, WEIGHT_TO_5, Input, choice, number, socket, whole

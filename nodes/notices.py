@@ -1,0 +1,73 @@
+"""Tell the browser that queued a prompt which node failed, why, and what would help: js/notices.js shows it there."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from comfy_api.latest import io
+from comfy_execution.utils import get_executing_context
+
+from .folders import ENCODER_FOLDER, adapter_place, prompt_server
+from .loading.model_library import missing_file
+from .remedies import explained_remedies
+
+EVENT = "image-prompt.notices"
+ROUTE = "/image-prompt/missing"
+PLACES: Mapping[str, Callable[[str], tuple[str, str]]] = {  # kind of a file -> its folder and its name there
+    "adapter": adapter_place,
+    "encoder": lambda name: (ENCODER_FOLDER, name),
+}
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def telling(method: Method) -> Method:
+    """What a node does, and that it tells the browser where it fails. The error is raised on."""
+
+    @wraps(method)
+    def told(*given: Any, **named: Any) -> Any:
+        try:
+            return method(*given, **named)
+        except ValueError as error:
+            tell(error)
+            raise
+
+    return cast(Method, told)
+
+
+def telling_node(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+    """The class of a node that tells the browser where it fails."""
+    does: Any = node.execute
+    return type(node.__name__, (node,), {"execute": classmethod(telling(does.__func__)), "__module__": node.__module__})
+
+
+def tell(error: ValueError) -> None:
+    """Send the message of an error of the node that runs now, if a browser waits for it."""
+    server, running = prompt_server(), get_executing_context()
+    if server is not None and server.client_id is not None and running is not None:
+        where = {"prompt_id": running.prompt_id, "node": running.node_id}
+        server.send_sync(EVENT, where | explained_remedies(error), server.client_id)
+
+
+def register_missing_files() -> None:
+    """Register the route that says what to do about a file that a saved graph names and that is not there."""
+    server = prompt_server()
+    if server is not None:
+        server.routes.get(ROUTE)(_missing)
+
+
+async def _missing(request: Any) -> Any:
+    from aiohttp import web
+
+    kind, name = request.query.get("kind", "adapter"), request.query.get("name", "")
+    if kind not in PLACES or not name:
+        kinds = " or ".join(PLACES)
+        return web.json_response({"error": f"Give the kind of the file, {kinds}, and its name."}, status=400)
+    return web.json_response(await asyncio.to_thread(missing, kind, name), headers={"Cache-Control": "no-store"})
+
+
+def missing(kind: str, name: str) -> dict[str, Any]:
+    """What to do about a file that is not there, by the name under which a loader lists it."""
+    folder, inside = PLACES[kind](name)
+    return explained_remedies(missing_file(kind, folder, inside))
