@@ -8,15 +8,17 @@ from typing import Any, TypeVar, cast
 from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
-from .folders import ENCODER_FOLDER, adapter_place, prompt_server
+from .folders import ADAPTER_FOLDER, ENCODER_FOLDER, adapter_place, prompt_server
 from .loading.model_library import missing_file
 from .remedies import explained_remedies
 
 EVENT = "image-prompt.notices"
 ROUTE = "/image-prompt/missing"
-PLACES: Mapping[str, Callable[[str], tuple[str, str]]] = {  # kind of a file -> its folder and its name there
-    "adapter": adapter_place,
-    "encoder": lambda name: (ENCODER_FOLDER, name),
+PLACES: Mapping[str, tuple[str, Callable[[str], tuple[str, str]]]] = {  # input -> kind of its files, folder and name
+    "adapter_name": ("adapter", adapter_place),
+    "ipadapter_file": ("adapter", lambda name: (ADAPTER_FOLDER, name)),
+    "encoder_name": ("encoder", lambda name: (ENCODER_FOLDER, name)),
+    "clip_name": ("encoder", lambda name: (ENCODER_FOLDER, name)),
 }
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -60,14 +62,16 @@ def register_missing_files() -> None:
 async def _missing(request: Any) -> Any:
     from aiohttp import web
 
-    kind, name = request.query.get("kind", "adapter"), request.query.get("name", "")
-    if kind not in PLACES or not name:
-        kinds = " or ".join(PLACES)
-        return web.json_response({"error": f"Give the kind of the file, {kinds}, and its name."}, status=400)
-    return web.json_response(await asyncio.to_thread(missing, kind, name), headers={"Cache-Control": "no-store"})
+    answer = await asyncio.to_thread(missing, request.query.get("input", ""), request.query.get("name", ""))
+    return web.json_response(answer, headers={"Cache-Control": "no-store"})
 
 
-def missing(kind: str, name: str) -> dict[str, Any]:
-    """What to do about a file that is not there, by the name under which a loader lists it."""
-    folder, inside = PLACES[kind](name)
-    return explained_remedies(missing_file(kind, folder, inside))
+def missing(input: str, name: str) -> dict[str, Any]:
+    """What to do about a file that is not there; nothing where the input is none of those that list such files.
+
+    name: as the input lists files
+    """
+    if input not in PLACES or not name:
+        return {}
+    kind, place = PLACES[input]
+    return explained_remedies(missing_file(kind, *place(name)))

@@ -8,6 +8,7 @@ export type Widget = NonNullable<CreatedNode['widgets']>[number]
 export type Node = CreatedNode & {
   comfyClass?: string
   imgs?: HTMLImageElement[]
+  onExecuted?(output: any): void
   addDOMWidget<T extends HTMLElement, V extends object | string>(
     name: string,
     type: string,

@@ -51,7 +51,7 @@ def test_the_file_that_fits_can_be_used(folders, catalogue, told):
     assert told[0][1]["text"] == said and (told[0][1]["prompt_id"], told[0][1]["node"]) == ("a prompt", "7")
     assert remedies(told) == [("use", "of mine/renamed.safetensors"), ("open", "")]
     assert "adapter_name" in told[0][1]["remedies"][0]["inputs"]
-    assert notices.missing("adapter", "tiny.safetensors") == {key: told[0][1][key] for key in ("text", "remedies")}
+    assert notices.missing("adapter_name", "tiny.safetensors") == {key: told[0][1][key] for key in ("text", "remedies")}
 
 
 def test_any_file_of_a_kind_is_not_said_to_fit(folders, catalogue, told):

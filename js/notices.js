@@ -1,0 +1,260 @@
+// @ts-check
+// Says on the pack's nodes what they did, and why they failed or were refused, with buttons for what would help.
+import { app } from '../../scripts/app.js'
+import { api } from '../../scripts/api.js'
+
+import { everyNode, inputFor, keyOf, nodeOf, stateOf } from './notices/places.mjs'
+import { firstSentence, refusal } from './notices/sentences.mjs'
+import { showNotice, showSaid } from './notices/strip.mjs'
+import { write } from './lib/inputs.mjs'
+import { say } from './lib/words.mjs'
+
+/** @typedef {import('../devtools/types/comfy').Node} Node */
+/** @typedef {import('./notices/places.mjs').Remedy} Remedy */
+/** @typedef {{text: string, remedies: Remedy[], refused: boolean, state?: string}} Notice `state`: of the node then */
+
+const SAID = 'image_prompt_said'
+const CORE_TEXT = '$$node-text-preview' // the widget in which ComfyUI shows such a text, of which one is enough
+const PANEL = 'image-prompt.models'
+const FILE = /\.(safetensors|sft|ckpt|pt|pth|bin)$/i
+const MODULE = `custom_nodes.${decodeURIComponent(new URL(import.meta.url).pathname.split('/').at(-2) ?? '')}`
+
+/** @type {WeakMap<object, Map<string, Notice>>} by workflow, and by the id under which a node runs */
+const notices = new WeakMap()
+/** @type {Map<string, object>} the workflow that was open when a prompt was queued */
+const queuedFrom = new Map()
+const NOWHERE = {} // where the frontend does not say which workflow is open
+
+app.registerExtension({
+  name: 'image-prompt.notices',
+
+  setup() {
+    const events = /** @type {any} */ (api)
+    events.addEventListener('image-prompt.notices', onFailed)
+    events.addEventListener('progress_text', onText)
+    events.addEventListener('execution_start', onStart)
+    events.addEventListener('graphChanged', check)
+    watchQueue()
+  },
+
+  nodeCreated(node) {
+    if (isOurs(node)) listen(/** @type {Node} */ (node))
+  },
+
+  afterConfigureGraph() {
+    for (const node of everyNode(root())) if (isOurs(node)) restoreSaid(node, outputs())
+    check()
+    for (const [id, notice] of kept(open())) draw(id, notice)
+  },
+
+  onNodeOutputsUpdated(/** @type {Record<string, any>} */ given) {
+    for (const node of everyNode(root())) if (isOurs(node)) restoreSaid(node, given)
+  }
+})
+
+// ------------------------------------------------------------------------------------------------------ what nodes say
+
+/** @param {Node} node */
+function listen(node) {
+  const before = node.onExecuted
+  node.onExecuted = function (output) {
+    before?.call(this, output)
+    const said = saidIn(output)
+    if (said) replaceText(node, said)
+  }
+}
+
+/** @param {CustomEvent<{nodeId: string, text: string, prompt_id?: string}>} event */
+function onText({ detail: { nodeId, text, prompt_id } }) {
+  const node = nodeOf(root(), nodeId)
+  const here = !prompt_id || (queuedFrom.get(prompt_id) ?? open()) === open()
+  if (node && text && here && isOurs(node)) queueMicrotask(() => replaceText(node, text)) // after ComfyUI has shown it
+}
+
+/** @param {Node} node @param {string} text */
+function replaceText(node, text) {
+  const core = node.widgets?.find((widget) => widget.name === CORE_TEXT)
+  if (core) node.removeWidget(core)
+  showSaid(node, text.trim())
+}
+
+/** @param {Node} node @param {Record<string, any>} given */
+function restoreSaid(node, given) {
+  const said = saidIn(given?.[keyOf(node)])
+  if (said) showSaid(node, said)
+}
+
+/** @param {any} output @returns {string} */
+function saidIn(output) {
+  const said = output?.[SAID]?.[0]
+  return typeof said === 'string' ? said : ''
+}
+
+// ------------------------------------------------------------------------------------------------------- what is wrong
+
+/** @param {CustomEvent<{prompt_id: string, node: string, text: string, remedies: Remedy[]}>} event */
+function onFailed({ detail: { prompt_id, node, text, remedies } }) {
+  keep(queuedFrom.get(prompt_id) ?? open(), node, { text, remedies, refused: false })
+}
+
+/** A new run says anew what is wrong.
+ * @param {CustomEvent<{prompt_id: string}>} event */
+function onStart({ detail: { prompt_id } }) {
+  drop(queuedFrom.get(prompt_id) ?? open(), (notice) => !notice.refused)
+}
+
+// ComfyUI tells nobody why it refused a prompt but whoever queued it.
+function watchQueue() {
+  const queue = api.queuePrompt
+  api.queuePrompt = async function (...given) {
+    const workflow = open()
+    try {
+      const answer = await queue.apply(this, given)
+      if (answer?.prompt_id) queuedFrom.set(answer.prompt_id, workflow)
+      onRefused(workflow, answer?.node_errors)
+      return answer
+    } catch (error) {
+      onRefused(workflow, /** @type {any} */ (error)?.response?.node_errors)
+      throw error
+    }
+  }
+}
+
+/** @param {object} workflow @param {any} errors by the id of the node @returns {void} */
+function onRefused(workflow, errors) {
+  drop(workflow, (notice) => notice.refused)
+  for (const [id, { errors: given }] of Object.entries(errors ?? {})) {
+    const node = nodeOf(root(), id)
+    const found = node && isOurs(node) ? refusal(given) : undefined
+    if (!found) continue
+    const isFile = found.isOff && FILE.test(String(found.value))
+    const values = { value: String(found.value), input: found.input }
+    const text = found.isOff ? `${say(isFile ? 'notices.noFile' : 'notices.noChoice', values)}\n${found.text}` : found.text
+    keep(workflow, id, { text, remedies: isFile ? [panel()] : [], refused: true })
+    if (isFile) void explain(workflow, id, found)
+  }
+}
+
+/** Put in the place of a refusal what the server knows of a file that is not there.
+ * @param {object} workflow @param {string} id @param {import('./notices/sentences.mjs').Refusal} found */
+async function explain(workflow, id, { input, value }) {
+  const before = kept(workflow).get(id)
+  const asked = new URLSearchParams({ input, name: String(value) })
+  const answer = await api.fetchApi(`/image-prompt/missing?${asked}`).then((each) => each.json()).catch(() => ({}))
+  if (answer.text && before && kept(workflow).get(id) === before) keep(workflow, id, { ...answer, refused: true })
+}
+
+/** @param {object} workflow @param {string} id @param {Notice} notice */
+function keep(workflow, id, notice) {
+  kept(workflow).set(id, notice)
+  if (workflow === open()) draw(id, notice)
+}
+
+/** @param {string} id @param {Notice} notice */
+function draw(id, notice) {
+  const node = nodeOf(root(), id)
+  if (!node || !isOurs(node)) return
+  notice.state ??= stateOf(node)
+  const buttons = notice.remedies.flatMap((remedy) => button(node, remedy))
+  showNotice(node, { sentence: firstSentence(notice.text), text: notice.text, buttons })
+}
+
+/** Forget what was wrong before a node or its wires were changed. */
+function check() {
+  for (const [id, notice] of kept(open())) {
+    const node = nodeOf(root(), id)
+    if (!node || (notice.state && notice.state !== stateOf(node))) remove(open(), id)
+  }
+}
+
+/** @param {object} workflow @param {(notice: Notice) => boolean} isMeant */
+function drop(workflow, isMeant) {
+  for (const [id, notice] of kept(workflow)) if (isMeant(notice)) remove(workflow, id)
+}
+
+/** @param {object} workflow @param {string} id */
+function remove(workflow, id) {
+  kept(workflow).delete(id)
+  const node = workflow === open() ? nodeOf(root(), id) : undefined
+  if (node) showNotice(node, undefined)
+}
+
+/** @param {object} workflow @returns {Map<string, Notice>} */
+function kept(workflow) {
+  const found = notices.get(workflow) ?? new Map()
+  notices.set(workflow, found)
+  return found
+}
+
+// ------------------------------------------------------------------------------------------------------ what would help
+
+/** @returns {Remedy} */
+function panel() {
+  return { do: 'open', file: '', inputs: [], link: '' }
+}
+
+/** The button of a remedy; none where it cannot be done here.
+ * @param {Node} node @param {Remedy} remedy @returns {import('./notices/strip.mjs').Button[]} */
+function button(node, remedy) {
+  if (remedy.do === 'use') {
+    const place = inputFor(node, remedy)
+    const label = say('notices.use', { file: remedy.file })
+    return place ? [{ label, title: label, act: () => use(place, remedy.file) }] : []
+  }
+  if (remedy.do === 'copy') {
+    const title = `${remedy.file}\n${remedy.link}`
+    return [{ label: say('notices.copy', { file: remedy.file }), title, act: () => void copy(remedy.link) }]
+  }
+  return [{ label: say('notices.panel'), title: say('notices.panelTitle'), act: openPanel }]
+}
+
+/** @param {{node: Node, name: string}} place @param {string} file */
+function use({ node, name }, file) {
+  write(node, name, file)
+  const tracker = /** @type {any} */ (open()).changeTracker // one step to undo, now and not at the next click
+  tracker?.[tracker.captureCanvasState ? 'captureCanvasState' : 'checkState']?.()
+  check()
+}
+
+/** @param {string} link */
+async function copy(link) {
+  try {
+    await navigator.clipboard.writeText(link)
+  } catch {
+    copyByHand(link) // without https the browser gives no clipboard
+  }
+  app.extensionManager.toast.add({ severity: 'success', summary: say('notices.copied'), detail: link, life: 3000 })
+}
+
+/** @param {string} text */
+function copyByHand(text) {
+  const area = Object.assign(document.createElement('textarea'), { value: text })
+  document.body.append(area)
+  area.select()
+  document.execCommand('copy')
+  area.remove()
+}
+
+async function openPanel() {
+  await app.extensionManager.command.execute(PANEL)
+}
+
+// ------------------------------------------------------------------------------------------------------------ the page
+
+/** @param {any} node */
+function isOurs(node) {
+  return node.constructor?.nodeData?.python_module === MODULE
+}
+
+function root() {
+  return /** @type {any} */ (app).rootGraph ?? app.graph
+}
+
+function outputs() {
+  return /** @type {any} */ (app).nodeOutputs ?? {}
+}
+
+/** @returns {object} the workflow that is open */
+function open() {
+  return /** @type {any} */ (app.extensionManager).workflow?.activeWorkflow ?? NOWHERE
+}

@@ -1,0 +1,160 @@
+// What nodes say of a run and what is wrong with them: a wrong adapter, its fix, a cached run, a graph that is opened
+// again, a file that is not there, values that do not fit, and a file to download.
+import { add, clear, focus, run, values } from '../page.mjs'
+
+const STRIP = 'image_prompt_notices'
+const CORE_TEXT = '$$node-text-preview'
+
+let page, task, shot
+
+export async function play(visit) {
+  ;({ page, task, shot } = visit)
+  await visit.context.grantPermissions(['clipboard-read', 'clipboard-write'])
+  await clear(page)
+  const { encoder, adapter, image, encode, model, apply } = task.nodes
+  const ids = await add(page, { encoder, adapter, image, encode, model, apply, sink: task.nodes.sink })
+  const seen = { saved: { before: await saved() } }
+
+  seen.wrong = { ended: await run(page), notice: await strip(ids.apply) }
+  await focus(page, ids.apply)
+  seen.wrong.box = await boxes(ids.apply)
+  await shot('wrong')
+  seen.saved.wrong = await saved()
+  await press(ids.apply, 0)
+  seen.used = { value: (await values(page, ids.adapter)).adapter_name, notice: await strip(ids.apply) }
+  await page.keyboard.press('Control+z')
+  await page.waitForFunction(([id, value]) => valueOf(id) === value, [ids.adapter, task.wrong])
+  seen.undone = await strip(ids.apply)
+  await set(ids.adapter, 'adapter_name', task.right)
+
+  seen.ran = { ended: await run(page), ...(await said(ids)) }
+  await focus(page, ids.adapter, 0.7)
+  await shot('said')
+  seen.saved.ran = await saved()
+  await page.evaluate(() => window.app.loadGraphData(JSON.parse(JSON.stringify(window.app.graph.serialize()))))
+  seen.loaded = await said(ids)
+  await page.evaluate(() => {
+    window.app.nodeOutputs = {}
+    return window.app.loadGraphData(JSON.parse(JSON.stringify(window.app.graph.serialize())))
+  })
+  seen.emptied = await said(ids)
+  seen.cached = { ended: await run(page), ...(await said(ids)) }
+
+  await set(ids.adapter, 'adapter_name', task.missing)
+  seen.missing = await refused(ids.adapter, (found) => found.buttons.length === 2)
+  await focus(page, ids.adapter)
+  await shot('missing')
+  await press(ids.adapter, 0, 'Enter')
+  seen.found = { value: (await values(page, ids.adapter)).adapter_name, notice: await strip(ids.adapter) }
+
+  await set(ids.apply, 'start', 0.8)
+  await set(ids.apply, 'end', 0.2)
+  seen.refused = await refused(ids.apply, () => true)
+  await set(ids.apply, 'end', 1)
+  await page.mouse.click(700, 500) // ComfyUI looks for changes after a click
+  seen.fitting = await strip(ids.apply, (found) => !found.notice)
+
+  await clear(page)
+  const more = await add(page, { model, models: task.nodes.models, sink: task.nodes.sinkOfModels })
+  seen.absent = { ended: await run(page), notice: await strip(more.models) }
+  await focus(page, more.models)
+  await shot('absent')
+  await press(more.models, 0)
+  seen.absent.copied = await page.evaluate(() => navigator.clipboard.readText())
+  return seen
+}
+
+// ----------------------------------------------------------------------------------------------------------------- steps
+
+// {notice, title, buttons, said} of a node, once it is as it should be or a second has passed.
+async function strip(id, isRight = () => true) {
+  let found
+  for (let time = 0; time < 10 && !(found && isRight(found)); time++) {
+    await page.waitForTimeout(100)
+    found = await page.evaluate(
+      ([id, name, core]) => {
+        window.valueOf = (id) => window.app.graph.getNodeById(id)?.widgets[0]?.value
+        const { widgets } = window.app.graph.getNodeById(id)
+        const view = widgets.find((widget) => widget.name === name)?.element
+        const notice = view?.querySelector('.image-prompt-notice:not([hidden])')
+        return {
+          notice: notice?.querySelector('span')?.textContent ?? '',
+          title: notice?.title ?? '',
+          buttons: [...(notice?.querySelectorAll('button') ?? [])].map((each) => each.textContent),
+          said: view?.querySelector('.image-prompt-said:not([hidden])')?.title ?? '',
+          core: widgets.some((widget) => widget.name === core),
+          isLast: !view || widgets.at(-1).name === name
+        }
+      },
+      [id, STRIP, CORE_TEXT]
+    )
+  }
+  return found
+}
+
+async function said(ids) {
+  await page.waitForTimeout(300)
+  const found = { core: false, isLast: true }
+  for (const name of ['encoder', 'adapter', 'apply']) {
+    const { said, core, isLast } = await strip(ids[name])
+    found[name] = said
+    found.core ||= core
+    found.isLast &&= isLast
+  }
+  return found
+}
+
+// Where a node and its strip are on the screen: the strip must lie inside.
+function boxes(id) {
+  return page.evaluate(
+    ([id, name]) => {
+      const { canvas, graph } = window.app
+      const node = graph.getNodeById(id)
+      const { scale, offset } = canvas.ds
+      const rect = canvas.canvas.getBoundingClientRect()
+      const strip = node.widgets.find((widget) => widget.name === name).element.getBoundingClientRect()
+      const top = rect.top + (node.pos[1] + offset[1]) * scale
+      const left = rect.left + (node.pos[0] + offset[0]) * scale
+      return {
+        node: [left, top, left + node.size[0] * scale, top + node.size[1] * scale],
+        strip: [strip.left, strip.top, strip.right, strip.bottom]
+      }
+    },
+    [id, STRIP]
+  )
+}
+
+// Use a button of a notice, by mouse or by a key.
+async function press(id, place, key) {
+  await focus(page, id)
+  const strip = await page.evaluateHandle(
+    ([id, name]) => window.app.graph.getNodeById(id).widgets.find((widget) => widget.name === name).element,
+    [id, STRIP]
+  )
+  const button = (await strip.asElement().$$('.image-prompt-notice button'))[place]
+  if (key) await button.press(key)
+  else await button.click()
+  await page.waitForTimeout(100)
+}
+
+async function set(id, name, value) {
+  await page.evaluate(
+    ([id, name, value]) => {
+      const widget = window.app.graph.getNodeById(id).widgets.find((each) => each.name === name)
+      widget.value = value
+      widget.callback?.(value)
+    },
+    [id, name, value]
+  )
+}
+
+async function refused(id, isRight) {
+  await page.getByTestId('queue-button').click()
+  return strip(id, (found) => found.notice && isRight(found))
+}
+
+// The pack's nodes as they would be saved.
+async function saved() {
+  const { nodes } = await page.evaluate(() => window.app.graph.serialize())
+  return nodes.map(({ id, size, widgets_values }) => ({ id, size: size.map(Math.round), widgets_values }))
+}
