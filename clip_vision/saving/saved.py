@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from ...tensor_files import PassingTrouble, UnusableFile, printable
+from ...tensor_files import PassingTrouble, UnusableFile, printable, read_header
 from ...tensor_files.weights import Weights, checked_path, named_weights
 from ...tensor_files.writing import write_tensors
 from ..features import FEATURES, OTHERS, VisionFeatures
@@ -138,6 +138,38 @@ def load_features(path: str | os.PathLike[str], *, name: str = "") -> SavedFeatu
         raise
     except UnusableFile as error:
         raise UnusableFile(f"{error} {EXPECTED}") from error
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a file of features says of itself in its header. The fields are as in `SavedFeatures` and its features.
+
+    pictures: how many pictures the features are of
+    """
+
+    encoder: str
+    names: tuple[str, ...]
+    pictures: int
+    kept_for: str
+    thumbnail: bytes
+
+
+def describe_features(path: str | os.PathLike[str], *, name: str = "") -> Described:
+    """What a file that `load_features` reads holds, by its header alone where it has one. Raises as `load_features`."""
+    path = checked_path(path)
+    header = read_header(path, one_tensor=True)
+    if FORMAT not in header.metadata:
+        saved = load_features(path, name=name)
+        return Described("", tuple(saved.features.names()), len(saved.features), "", b"")
+    _check_version(header.metadata[FORMAT])
+    shapes = {key: info.shape for key, info in header.tensors.items() if not key.startswith(EMPTY)}
+    return Described(
+        printable(header.metadata.get("encoder", ""), LONGEST),
+        tuple(shapes),
+        max((shape[0] for shape in shapes.values() if shape), default=0),
+        printable(header.metadata.get("kept_for", ""), LONGEST),
+        _thumbnail(header.metadata),
+    )
 
 
 def _metadata(saved: SavedFeatures) -> dict[str, str]:

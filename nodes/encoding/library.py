@@ -1,5 +1,6 @@
 """The nodes that save image features and load them again."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -109,14 +110,14 @@ def _summary(saved: SavedFeatures) -> str:
     count = len(saved.features)
     pictures = f"{count} picture{'' if count == 1 else 's'}"
     kept_for = f", for {saved.kept_for} only" if saved.kept_for else ""
-    return f"{_maker(saved)}\n{pictures}{kept_for}"
+    maker = made_by(saved.features.encoder, [*saved.features.as_dict(), *(saved.features.others or {})])
+    return f"{maker}\n{pictures}{kept_for}"
 
 
-def _maker(saved: SavedFeatures) -> str:
-    """What made the features: an image encoder, or a face analyser alone."""
-    names = {*saved.features.as_dict(), *(saved.features.others or {})}
-    identity = names and names <= {"face_embeds", "face_embeds_raw"}
-    return saved.features.encoder or ("identity of faces" if identity else "encoder not known")
+def made_by(encoder: str, names: Sequence[str]) -> str:
+    """What made features of these names: an image encoder, or a face analyser alone."""
+    identity = names and {*names} <= {"face_embeds", "face_embeds_raw"}
+    return encoder or ("identity of faces" if identity else "encoder not known")
 
 
 def _preview(node: type[io.ComfyNode], saved: SavedFeatures) -> ui.PreviewImage | dict[str, Any]:

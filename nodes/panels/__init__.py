@@ -1,0 +1,1 @@
+"""What the panels beside the graph show: the model files that it needs, and saved features."""
