@@ -1,13 +1,17 @@
-"""Read-only HTTP routes: which model files there are, and the state of the pack. They show no absolute paths.
+"""HTTP routes: which model files there are, the state of the pack, and saved features. They show no absolute paths.
 
-They change nothing except the index of files that have been read. Every answer is JSON, also to what fails, to paths
-that do not exist, and to methods that are not allowed.
+Those of `ANSWERS`, `PICTURES` and `QUESTIONS` only read; they change nothing except the index of files that have been
+read. Those of `CHANGES` obey a page of this server alone. Every answer but a picture is JSON, also to what fails, to
+paths that do not exist, and to methods that are not allowed.
+
+Even to a request from this machine no path is told in full: behind a proxy every request seems to come from it.
 """
 
 import asyncio
 import json
 import logging
 import time
+import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,13 +19,18 @@ from ..tensor_files import printable, without_folders
 from .controls.blocks import published_table
 from .folders import prompt_server
 from .loading import model_library
+from .panels.graph import Graph
+from .panels.needed import needed
+from .panels.references import NotListed, delete, references, thumbnail
 from .status import status
 
 ROOT = "/image-prompt"
 PATIENCE = 5.0  # seconds to read files; the answer names those that are still to be read
 FRESH = 1.0  # seconds for which the same answer is sent again
 LONGEST = 1000  # characters of an error
-HEADERS = {"Cache-Control": "no-store"}
+LARGEST = 4 << 20  # bytes of a question
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+PICTURE_HEADERS = HEADERS | {"Cache-Control": "private, max-age=86400"}  # its address has the state of the file
 
 Handler = Callable[[Any], Any]
 
@@ -63,20 +72,31 @@ ANSWERS: dict[str, Callable[[], Any]] = {
     f"{ROOT}/models": lambda: model_library.report(PATIENCE).to_dict(),
     f"{ROOT}/status": status,
     f"{ROOT}/blocks": published_table,
+    f"{ROOT}/references": references,
 }
+PICTURES: dict[str, Callable[[str], bytes]] = {f"{ROOT}/references/thumbnail": thumbnail}  # PNG, by ?name=
+QUESTIONS: dict[str, Callable[[Any], Any]] = {f"{ROOT}/needed": lambda given: needed(Graph.of(given))}
+CHANGES: dict[str, Callable[[Any], Any]] = {f"{ROOT}/references/delete": delete}
 
 
 def register_routes() -> None:
     """Register the routes, if there is a server."""
     server = prompt_server()
     if server is not None:
-        for path, compute in ANSWERS.items():
-            server.routes.get(path)(_answering(Answer(compute)))
+        for path, handle in {
+            **{path: _answering(Answer(compute)) for path, compute in ANSWERS.items()},
+            **{path: _picturing(find) for path, find in PICTURES.items()},
+        }.items():
+            server.routes.get(path)(handle)
             server.routes.route("*", path)(
                 _refusing(405, f"{path} only reads: use GET.", {**HEADERS, "Allow": "GET, HEAD"})
             )
+        for path, compute in {**QUESTIONS, **CHANGES}.items():
+            server.routes.post(path)(_obeying(compute, only_own_page=path in CHANGES))
+            server.routes.route("*", path)(_refusing(405, f"{path} takes POST alone.", {**HEADERS, "Allow": "POST"}))
+        known = ", ".join((*ANSWERS, *PICTURES, *QUESTIONS, *CHANGES))
         for path in (ROOT, f"{ROOT}/{{tail:.*}}"):
-            server.routes.route("*", path)(_refusing(404, f"There is no such route. There are {', '.join(ANSWERS)}."))
+            server.routes.route("*", path)(_refusing(404, f"There is no such route. There are {known}."))
 
 
 def _answering(answer: Answer) -> Handler:
@@ -87,6 +107,74 @@ def _answering(answer: Answer) -> Handler:
         return web.json_response(text=text, status=status, headers=HEADERS)
 
     return handle
+
+
+def _picturing(find: Callable[[str], bytes]) -> Handler:
+    from aiohttp import web
+
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            png = await asyncio.to_thread(find, request.query.get("name", ""))
+        except NotListed as error:
+            return web.json_response(text=_error(_in_one_line(error)), status=404, headers=HEADERS)
+        return web.Response(body=png, content_type="image/png", headers=PICTURE_HEADERS)
+
+    return handle
+
+
+def _obeying(compute: Callable[[Any], Any], only_own_page: bool) -> Handler:
+    """Answer a POST of JSON. only_own_page: whether it must come from a page that this server has sent"""
+    from aiohttp import web
+
+    async def handle(request: web.Request) -> web.Response:
+        status, text = _refusal(request, only_own_page)
+        if not text:
+            status, text = await _computed(compute, request)
+        return web.json_response(text=text, status=status, headers=HEADERS)
+
+    return handle
+
+
+def _refusal(request: Any, only_own_page: bool) -> tuple[int, str]:
+    """(status, JSON) if a POST is not obeyed, whatever it asks for; the text is empty if it is."""
+    if only_own_page and not _is_of_own_page(request):
+        return 403, _error("This is obeyed only when a page of this server asks for it: its Origin has to be the Host.")
+    if request.content_type != "application/json":  # a form of another site can send anything else
+        return 415, _error("Send JSON, with the Content-Type application/json.")
+    return 200, ""
+
+
+def _is_of_own_page(request: Any) -> bool:
+    origin = urllib.parse.urlsplit(request.headers.get("Origin", ""))
+    host = request.headers.get("Host", "").lower()
+    is_same = origin.scheme in ("http", "https") and host != "" and origin.netloc.lower() == host
+    return is_same and request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
+
+
+async def _computed(compute: Callable[[Any], Any], request: Any) -> tuple[int, str]:
+    try:
+        given = json.loads(await _body(request))
+    except (ValueError, RecursionError) as error:
+        return 400, _error(f"This is not JSON that can be read: {_in_one_line(error)}")
+    try:
+        return 200, json.dumps(await asyncio.to_thread(compute, given), allow_nan=False)
+    except NotListed as error:
+        return 404, _error(_in_one_line(error))
+    except ValueError as error:
+        return 400, _error(_in_one_line(error))
+    except Exception as error:
+        logging.getLogger(__name__).exception("A route of %s failed.", ROOT)
+        return 500, _error(_in_one_line(error))
+
+
+async def _body(request: Any) -> bytes:
+    """The body of a request. ValueError: it is too large."""
+    found = bytearray()
+    async for part in request.content.iter_chunked(1 << 16):
+        found += part
+        if len(found) > LARGEST:
+            raise ValueError(f"it is larger than {LARGEST:,} bytes.")
+    return bytes(found)
 
 
 def _refusing(status: int, why: str, headers: Mapping[str, str] = HEADERS) -> Handler:

@@ -5,11 +5,18 @@ import json
 import logging
 from types import SimpleNamespace
 
+import folder_paths
 import pytest
+import torch
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from image_prompt.clip_vision import VisionFeatures, save_features
 from image_prompt.nodes import routes
+
+DELETE, NEEDED, THUMBNAIL = (
+    f"/image-prompt/{name}" for name in ("references/delete", "needed", "references/thumbnail")
+)
 
 
 @pytest.fixture
@@ -85,3 +92,126 @@ def test_all_that_wait_get_the_error_and_it_is_logged_once(answers, caplog):
     found = answers(failing(KeyError("a")), times=20)
     assert found == [(500, {"error": "KeyError: 'a'"})] * 20
     assert len(caplog.records) == 1
+
+
+@pytest.fixture
+def library(folders, tmp_path, monkeypatch):
+    for name in ("input", "output"):
+        monkeypatch.setattr(folder_paths, f"{name}_directory", str(tmp_path / name))
+    features = VisionFeatures(image_embeds=torch.rand(1, 8), encoder="CLIP ViT-H/14")
+    save_features(folders / "image_prompts" / "cat.safetensors", features, image=torch.rand(1, 8, 8, 3))
+    return folders / "image_prompts"
+
+
+@pytest.fixture
+def post(monkeypatch):
+    """Send requests in turn: post((method, path, body, headers), ...) -> [(code, JSON or bytes)]. "{own}" is the Origin
+    of a page of this server."""
+
+    def post(*requests):
+        table = web.RouteTableDef()
+        monkeypatch.setattr(routes, "prompt_server", lambda: SimpleNamespace(routes=table))
+        routes.register_routes()
+
+        async def talk():
+            app = web.Application()
+            app.add_routes(table)
+            async with TestClient(TestServer(app)) as client:
+                own = str(client.make_url("")).rstrip("/")
+                answers = []
+                for method, path, body, headers in requests:
+                    filled = {name: value.format(own=own) for name, value in headers.items()}
+                    async with client.request(method, path, data=body, headers=filled) as answer:
+                        is_json = answer.content_type == "application/json"
+                        answers.append((answer.status, await (answer.json() if is_json else answer.read())))
+                return answers
+
+        return asyncio.run(talk())
+
+    return post
+
+
+JSON = {"Content-Type": "application/json"}
+OWN_PAGE = JSON | {"Origin": "{own}"}
+CAT = json.dumps({"name": "cat.safetensors"})
+
+
+def test_a_page_of_this_server_deletes_what_it_lists(post, library):
+    ((listed, body), (deleted, left), (again, why)) = post(
+        ("GET", "/image-prompt/references", None, {}),
+        ("POST", DELETE, CAT, OWN_PAGE | {"Sec-Fetch-Site": "same-origin"}),
+        ("POST", DELETE, CAT, OWN_PAGE),
+    )
+    assert (listed, [each["name"] for each in body["references"]]) == (200, ["cat.safetensors"])
+    assert (deleted, left) == (200, {"references": []}) and [*library.iterdir()] == []
+    assert again == 404 and "Refresh the list" in why["error"]
+
+
+@pytest.mark.parametrize(
+    ("code", "headers"),
+    [
+        (403, JSON),  # no browser leaves it out
+        (403, JSON | {"Origin": "null"}),
+        (403, JSON | {"Origin": ""}),
+        (403, JSON | {"Origin": "http://evil.example"}),
+        (403, JSON | {"Origin": "{own}.evil.example"}),
+        (403, JSON | {"Origin": "{own}0"}),
+        (403, JSON | {"Origin": "http://127.0.0.1"}),  # another port
+        (403, JSON | {"Origin": "file://"}),
+        (403, JSON | {"Origin": "http://me@evil.example"}),
+        (403, OWN_PAGE | {"Sec-Fetch-Site": "cross-site"}),
+        (403, OWN_PAGE | {"Sec-Fetch-Site": "same-site"}),
+        (403, OWN_PAGE | {"Host": "evil.example"}),
+        (415, {"Origin": "{own}", "Content-Type": "application/x-www-form-urlencoded"}),
+        (415, {"Origin": "{own}", "Content-Type": "text/plain"}),
+        (415, {"Origin": "{own}", "Content-Type": "multipart/form-data; boundary=a"}),
+        (415, {"Origin": "{own}", "Content-Type": "application/json-patch+json"}),
+    ],
+)
+def test_nobody_else_deletes(post, library, code, headers):
+    ((found, body),) = post(("POST", DELETE, CAT, headers))
+    assert (found, list(body)) == (code, ["error"])
+    assert [path.name for path in library.iterdir()] == ["cat.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("code", "body"),
+    [
+        (400, ""),
+        (400, "name=cat.safetensors"),
+        (400, b"\xff\xfe"),
+        (400, "[" * 100_000),
+        (400, '"cat.safetensors"'),
+        (400, "{}"),
+        (400, '{"name": ["cat.safetensors"]}'),
+        (400, b" " * (routes.LARGEST + 1)),
+        *((404, json.dumps({"name": name})) for name in ("../image_prompts/cat.safetensors", "/etc/passwd", "..", "")),
+    ],
+)
+def test_what_is_not_the_name_of_a_reference_deletes_nothing(post, library, code, body):
+    ((found, answer),) = post(("POST", DELETE, body, OWN_PAGE))
+    assert (found, list(answer)) == (code, ["error"])
+    assert [path.name for path in library.iterdir()] == ["cat.safetensors"]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+def test_other_methods_delete_nothing(post, library, method):
+    ((code, answer),) = post((method, f"{DELETE}?name=cat.safetensors", CAT, OWN_PAGE))
+    assert (code, answer) == (405, {"error": f"{DELETE} takes POST alone."}) and [*library.iterdir()]
+
+
+def test_thumbnails_are_pictures_of_listed_names_alone(post, library):
+    names = ("cat.safetensors", "../image_prompts/cat.safetensors", "/etc/passwd")
+    (cat, *others) = post(*(("GET", f"{THUMBNAIL}?name={name}", None, {}) for name in names))
+    assert cat[0] == 200 and cat[1].startswith(b"\x89PNG")
+    assert [code for code, _ in others] == [404, 404]
+
+
+def test_a_graph_is_answered_without_an_origin_and_a_broken_one_refused(post, folders):
+    good, bad, form = post(
+        ("POST", NEEDED, json.dumps({"nodes": []}), JSON),
+        ("POST", NEEDED, "[]", JSON),
+        ("POST", NEEDED, "{}", {"Content-Type": "text/plain"}),
+    )
+    assert good == (200, {"items": [], "missing": 0, "notes": [], "unread": []})
+    assert (bad[0], form[0]) == (400, 415) and "graph" in bad[1]["error"]

@@ -1,4 +1,4 @@
-"""The routes only read: what they answer, and what they refuse."""
+"""What the routes answer, and what they refuse: all but one only read."""
 
 import json
 import time
@@ -8,10 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
 import pytest
+import torch
 
-from image_prompt.nodes.routes import ANSWERS, FRESH
+from image_prompt.clip_vision import VisionFeatures, save_features
+from image_prompt.nodes.routes import ANSWERS, CHANGES, FRESH, PICTURES, QUESTIONS
 
 ROUTES = tuple(ANSWERS)
+ALL = (*ROUTES, *PICTURES, *QUESTIONS, *CHANGES)
 
 
 def ask(server, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
@@ -104,7 +107,7 @@ def test_what_is_not_there_is_told_in_json(server, path, method):
     code, body = ask(server, path, method)
     assert (code, json.loads(body)) == (
         404,
-        {"error": f"There is no such route. There are {', '.join(ROUTES)}."},
+        {"error": f"There is no such route. There are {', '.join(ALL)}."},
     )
 
 
@@ -149,6 +152,29 @@ def test_a_package_that_fails_at_import_is_broken(server):
 def test_other_sites_are_refused(server, route):
     assert ask(server, route, **{"Sec-Fetch-Site": "cross-site"})[0] == 403
     assert ask(server, route, Origin="http://evil.example")[0] == 403
+
+
+def test_references_are_deleted_by_a_page_of_this_server_alone(server):
+    path = server.base / "models" / "image_prompts" / "of a route.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    save_features(path, VisionFeatures(image_embeds=torch.rand(1, 8), encoder="CLIP ViT-H/14"))
+
+    def delete(**headers: str) -> int:
+        body = json.dumps({"name": path.name}).encode()
+        request = urllib.request.Request(f"{server.url}/api/image-prompt/references/delete", data=body, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    json_type = {"Content-Type": "application/json"}
+    assert [delete(**json_type), delete(**json_type, Origin="http://evil.example"), delete(Origin=server.url)] == [
+        403,
+        403,
+        415,
+    ]
+    assert path.is_file() and delete(**json_type, Origin=server.url) == 200 and not path.exists()
 
 
 def test_thousands_of_requests_while_a_prompt_runs(server, run, sd15):
