@@ -51,14 +51,17 @@ export function listen(page, pack) {
   return complaints
 }
 
-// Queue the graph that is open, as a person does, and wait for its end.
+// Queue the graph that is open, as a person does, and wait for its end. How it ended, or why it was refused.
 export async function run(page) {
   await page.evaluate(() => {
     window.ended = null
     for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
       window.comfyAPI.api.api.addEventListener(kind, (event) => (window.ended = { kind, ...event.detail }), { once: true })
   })
+  const answered = page.waitForResponse((answer) => /\/prompt$/.test(answer.url()) && answer.request().method() === 'POST')
   await page.getByTestId('queue-button').click()
+  const answer = await answered
+  if (!answer.ok()) return { kind: 'refused', ...(await answer.json()) }
   await page.waitForFunction(() => window.ended, null, { timeout: RUN_MS })
   return page.evaluate(() => window.ended)
 }
