@@ -8,7 +8,7 @@ export type Widget = NonNullable<CreatedNode['widgets']>[number]
 export type Node = CreatedNode & {
   comfyClass?: string
   imgs?: HTMLImageElement[]
-  onExecuted?(output: any): void
+  onExecuted?(output: Record<string, any> | undefined): void
   addDOMWidget<T extends HTMLElement, V extends object | string>(
     name: string,
     type: string,

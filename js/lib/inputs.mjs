@@ -44,3 +44,10 @@ export function follow(node, names, changed) {
     changed()
   }
 }
+
+/** Whether the value of an input comes from another node.
+ * @param {Node} node @param {string} name */
+export function isLinked(node, name) {
+  const slot = node.findInputSlot(name)
+  return slot >= 0 && node.isInputConnected(slot)
+}

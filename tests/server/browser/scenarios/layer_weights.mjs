@@ -1,0 +1,142 @@
+// The bars of Layer Weights: drawn with the mouse, moved by keys and wheel, undone, copied, saved, run, and marked.
+import { layout } from '../../../../js/layer_weights/layout.mjs'
+import { heightOf, rangeOf } from '../../../../js/lib/plot.mjs'
+import { add, clear, focus, run, values } from '../page.mjs'
+
+const WHEEL_MS = 450 // until a row of turns is one step
+
+let page
+
+export async function play(visit) {
+  ;({ page } = visit)
+  const { shot } = visit
+  await clear(page)
+  const ids = await add(page, {
+    weights: { type: 'ImagePromptLayerWeights' },
+    model: { type: 'ImagePromptDemoCheckpoint', pos: [-700, 0], inputs: { base_model: 'SDXL' } },
+    text: { type: 'PreviewAny', pos: [700, 0], inputs: { source: ['weights', 1] } }
+  })
+  const id = ids.weights
+  await focus(page, id)
+  await page.mouse.click(700, 700) // here the first step of undo begins
+  const canvas = page.locator('canvas[data-capture-wheel]')
+  const models = await page.evaluate(async () => (await (await fetch('/image-prompt/blocks')).json()).models)
+  const select = canvas.locator('xpath=../..').locator('select')
+  const problem = canvas.locator('xpath=..').getByRole('alert')
+  await page.waitForFunction((select) => select.value, await select.elementHandle())
+  const found = {}
+  const keep = async (what) => {
+    const { preset, values: text } = await values(page, id)
+    found[what] = [preset, text]
+  }
+
+  // Where a bar has a weight on the screen.
+  async function place(bar, weight) {
+    const box = await canvas.boundingBox()
+    const { clientWidth, clientHeight } = await canvas.evaluate(({ clientWidth, clientHeight }) => ({ clientWidth, clientHeight }))
+    const { blocks } = models.find(({ title }) => title === 'SD1.5')
+    const { slots, box: inner } = layout(blocks, clientWidth, clientHeight)
+    const x = slots[bar].left + slots[bar].width / 2
+    return [box.x + (x / clientWidth) * box.width, box.y + (heightOf(weight, rangeOf([]), inner) / clientHeight) * box.height]
+  }
+  async function draw(...places) {
+    await page.mouse.move(...(await place(...places[0])))
+    await page.mouse.down()
+    for (const each of places.slice(1)) await page.mouse.move(...(await place(...each)), { steps: 6 })
+    await page.mouse.up()
+  }
+  async function undo() {
+    const before = JSON.stringify(await values(page, id))
+    await page.keyboard.press('Control+z')
+    await page.waitForFunction(
+      ([id, before]) => {
+        const widgets = window.app.graph.getNodeById(id)?.widgets ?? []
+        const now = Object.fromEntries(widgets.map(({ name, value }) => [name, value]))
+        return 'values' in now && JSON.stringify(now) !== before
+      },
+      [id, before]
+    )
+  }
+  const set = (name, value) =>
+    page.evaluate(
+      ([id, name, value]) => {
+        const widget = window.app.graph.getNodeById(id).widgets.find((each) => each.name === name)
+        widget.value = value
+        widget.callback?.(value)
+      },
+      [id, name, value]
+    )
+
+  found.model = await select.inputValue()
+  await keep('fresh')
+  await page.mouse.move(...(await place(15, 0.5)))
+  await page.waitForTimeout(100)
+  found.hovered = await canvas.getAttribute('aria-label')
+  await shot('fresh')
+
+  await draw([8, 0], [15, 0])
+  await keep('drawn')
+  await page.keyboard.down('Shift')
+  await draw([1, 0.2], [1, 0.5])
+  await page.keyboard.up('Shift')
+  await keep('kind')
+  await page.mouse.dblclick(...(await place(3, 0.3)))
+  await keep('double')
+  await shot('drawn')
+  await page.keyboard.press('ArrowRight')
+  for (const key of ['ArrowUp', 'PageUp']) await page.keyboard.press(key)
+  await keep('keys')
+  await page.mouse.move(...(await place(4, 0.1)))
+  for (let turn = 0; turn < 3; turn++) await page.mouse.wheel(0, 100)
+  await page.waitForTimeout(WHEEL_MS)
+  await keep('wheel')
+  for (const what of ['wheel', 'keys', 'keys', 'double', 'double', 'kind', 'drawn']) {
+    await undo()
+    await keep(`before ${what}`)
+  }
+  await focus(page, id)
+
+  await set('preset', 'style')
+  await set('preset', 'values')
+  await keep('from a preset')
+  await set('preset', 'precise style')
+  await keep('another preset')
+  await page.waitForTimeout(100)
+  await shot('precise style')
+  await set('preset', 'values')
+  await keep('back again')
+  await set('values', '1, two, 3')
+  await page.waitForTimeout(100)
+  found.problem = await problem.textContent()
+  await keep('bad')
+  await shot('bad')
+
+  await set('values', '0:0.5, 15:2')
+  const copied = await page.evaluate((id) => {
+    const { canvas, graph } = window.app
+    canvas.deselectAll()
+    canvas.selectNode(graph.getNodeById(id))
+    canvas.copyToClipboard()
+    canvas.pasteFromClipboard()
+    const copy = graph.nodes.find((each) => each.type === 'ImagePromptLayerWeights' && each.id !== id)
+    const kept = copy.widgets.filter(({ serialize }) => serialize !== false).map(({ value }) => value)
+    graph.remove(copy)
+    return kept
+  }, id)
+  found.copied = copied
+  await page.evaluate(() => window.app.loadGraphData(JSON.parse(JSON.stringify(window.app.graph.serialize()))))
+  await focus(page, id)
+  await keep('loaded')
+  found.saved = await page.evaluate((id) => window.app.graph.getNodeById(id).serialize().widgets_values, id)
+  found.ended = await run(page)
+  await page.evaluate((ids) => {
+    const { graph } = window.app
+    graph.getNodeById(ids.model).connect(0, graph.getNodeById(ids.weights), 'model')
+  }, ids)
+  await set('values', '1:0.5')
+  found.again = await run(page)
+  await page.waitForTimeout(300)
+  found.ran = await page.locator('canvas[data-capture-wheel]').locator('xpath=../..').locator('select').inputValue()
+  await shot('after a run')
+  return found
+}
