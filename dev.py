@@ -5,7 +5,8 @@
     python dev.py test                 every test, in two processes
     python dev.py test --fast [args]   the quick tests of every module, for every small change
     python dev.py test [pytest args]   the tests that the arguments select, in one process
-    python dev.py serve [ComfyUI args] ComfyUI with the pack, for the browser
+    python dev.py serve [ComfyUI args] ComfyUI with the pack, for the browser, at port 8200, or --port N
+    python dev.py serve --demo         the same with small models and pictures, with which every template runs
     python dev.py bench [names] [args] run the scripts of benchmarks/ with these names, or all; the arguments, which
                                        begin with "-", go to them. With --compare COMMIT, measure the nodes in
                                        turns with those of that commit
@@ -30,12 +31,14 @@ from pathlib import Path
 if sys.version_info < (3, 11):  # the pack itself runs on 3.10; the pinned packages do not
     sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: start dev.py with a newer one.")
 
-from devtools.comfyui import DEMO_NODES, PACK, Server, ServerError, add_world, prepare_base
+from demo import playground
+from devtools.comfyui import DEMO_NODES, PACK, Server, ServerError, add_world, is_taken, prepare_base
 from devtools.processes import call, catch_signals
 from devtools.setup import has_accelerator, set_up
 from devtools.stages import DEV, ROOT, Progress, StageError, log_file, tail
 
 LOG_LINES = 25
+PORT = 8200  # ComfyUI's own is 8188
 TOGETHER = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]  # tests/conftest.py says who shares a process
 FAST = ["-m", "not slow and not browser and not gpu"]
 
@@ -64,18 +67,31 @@ def test(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def serve(options: argparse.Namespace, rest: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="dev.py serve", add_help=False, allow_abbrev=False)
+    parser.add_argument("--demo", action="store_true")
+    parser.add_argument("--port", type=int, default=PORT)
+    given, rest = parser.parse_known_args(rest)
+    if not 0 < given.port < 65536:
+        raise StageError("ComfyUI", f"--port {given.port}: a port is 1 to 65535.")
+    if is_taken(given.port):
+        raise StageError("ComfyUI", f"something listens at port {given.port} already: choose another with --port N.")
     python, comfyui = set_up(options)
-    base = prepare_base(DEV / "serve", PACK)
-    if not comfyui.is_relative_to(DEV) and (comfyui / "models").is_dir():
-        rest = ["--models-directory", str(comfyui / "models"), *rest]
+    if given.demo:
+        base = playground.prepare(DEV / "serve-demo")
+        playground.fill_once(base, python)
+    else:
+        base = prepare_base(DEV / "serve", PACK)
+        if not comfyui.is_relative_to(DEV) and (comfyui / "models").is_dir():
+            rest = ["--models-directory", str(comfyui / "models"), *rest]
     database = f"sqlite:///{(base / 'user' / 'comfyui.db').as_posix()}"
-    server = make_server(python, comfyui, base, "serve", database, rest)
+    server = make_server(python, comfyui, base, base.name, database, rest, given.port)
     with server:
         progress = Progress("ComfyUI", server.log)
         try:
             server.wait_until_ready(progress)
             progress.done("ready")
-            print(f"{server.url}\nmodels, input and output: {base}\nlog: {server.log}\nCtrl-C stops it.", flush=True)
+            address = playground.start(server) if given.demo else server.url
+            print(f"{address}\nmodels, input and output: {base}\nlog: {server.log}\nCtrl-C stops it.", flush=True)
             server.process.wait()
             server.check_alive()
         except ServerError as error:
@@ -124,12 +140,14 @@ def help(options: argparse.Namespace, rest: list[str]) -> int:
     return call([python, ROOT / "devtools" / "help_pages.py"], {"COMFYUI_PATH": str(comfyui)})
 
 
-def make_server(python: Path, comfyui: Path, base: Path, name: str, database: str, rest: list[str]) -> Server:
+def make_server(
+    python: Path, comfyui: Path, base: Path, name: str, database: str, rest: list[str], port: int | None = None
+) -> Server:
     for word in rest:
         if word.split("=")[0] in ("--port", "--listen"):
-            raise StageError("ComfyUI", f"{word}: dev.py chooses a free port of 127.0.0.1 itself, and prints it.")
+            raise StageError("ComfyUI", f"{word}: dev.py chooses the address, of 127.0.0.1 alone, and prints it.")
     arguments = ["--database-url", database, *([] if has_accelerator(python) else ["--cpu"]), *rest]
-    return Server(comfyui, python, base, log_file(name), arguments)
+    return Server(comfyui, python, base, log_file(name), arguments, port=port)
 
 
 COMMANDS = {"demo": demo, "test": test, "serve": serve, "bench": bench, "matrix": matrix, "help": help}

@@ -1,4 +1,4 @@
-"""What the tests put in place of the published model files, which are gigabytes.
+"""What stands in for the published model files, which are gigabytes. Standard library only.
 
 The workflows name the published files and the picture that ComfyUI ships. `with_stand_ins` is the one place where they
 are exchanged.
@@ -8,6 +8,17 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
+
+from devtools.stages import ROOT
+from devtools.workflows import nodes_of, widget_names
+
+EXAMPLES = ROOT / "example_workflows"
+NOTE = """Small models with random weights stand in for the published ones here, so that this runs at once. Its pictures
+mean nothing. The same template under *Image Prompt* is for the published models; its note says:
+
+"""
+SEED_STAYS = "fixed"
 
 FILES = {  # published name -> small file with seeded random weights, written by make_models.py
     "clip_vision_h.safetensors": "demo-encoder.safetensors",
@@ -68,3 +79,24 @@ def with_stand_ins(workflow: dict, size: int = 256, steps: int = 8) -> dict:
         else:
             inputs.update({key: FILES[name] for key, name in inputs.items() if isinstance(name, str) and name in FILES})
     return workflow
+
+
+def api_example(name: str, **changes: int) -> dict:
+    """An example workflow with stand-ins, as the queue takes it."""
+    return with_stand_ins(json.loads((EXAMPLES / "api" / f"{name}.json").read_text(encoding="utf-8")), **changes)
+
+
+def example(name: str, object_info: dict, **changes: int) -> dict:
+    """An example workflow with stand-ins, as the browser loads it. object_info: what the server says about nodes"""
+    ui, small = json.loads((EXAMPLES / f"{name}.json").read_text(encoding="utf-8")), api_example(name, **changes)
+    for node in ui["nodes"]:
+        if node["type"] == "MarkdownNote":
+            node["widgets_values"] = [NOTE + text for text in node["widgets_values"]]
+    for node in nodes_of(ui):
+        given = small[str(node["id"])]
+        names = widget_names(object_info[given["class_type"]])
+        if node["type"] != given["class_type"]:  # a loader
+            node |= {"type": given["class_type"], "widgets_values": [SEED_STAYS] * len(names)}
+        pairs = zip(names, node["widgets_values"], strict=True)
+        node["widgets_values"] = [given["inputs"].get(name, old) for name, old in pairs]
+    return ui

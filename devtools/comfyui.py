@@ -83,7 +83,7 @@ def unlink(place: Path) -> None:
 
 
 class Server:
-    """ComfyUI as a child process on a free loopback port; a context manager that always stops it."""
+    """ComfyUI as a child process on a loopback port, by default a free one; a context manager that always stops it."""
 
     def __init__(
         self,
@@ -93,10 +93,11 @@ class Server:
         log: Path,
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        port: int | None = None,
     ):
         self.base = base
         self.log = log
-        port = free_port()
+        port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.command = [
             str(python),
@@ -204,6 +205,13 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def is_taken(port: int) -> bool:
+    """Whether something listens there."""
+    with socket.socket() as caller:
+        caller.settimeout(1)
+        return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
 def pause(waiting: Waiting) -> None:

@@ -9,6 +9,7 @@ import os
 import runpy
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -85,11 +86,37 @@ def test_a_relative_python_is_found_from_every_folder(monkeypatch, tmp_path):
     assert setup.existing_python("./python") == tmp_path / "python"
 
 
-@pytest.mark.parametrize("argument", ["--port", "--port=8188", "--listen"])
-def test_the_address_is_not_for_the_caller_to_choose(fake_comfyui, tmp_path, argument):
+@pytest.mark.parametrize(
+    ("command", "argument"), [("demo", "--port"), ("demo", "--port=8188"), ("demo", "--listen"), ("serve", "--listen")]
+)
+def test_the_address_is_not_for_the_caller_to_choose(fake_comfyui, tmp_path, command, argument):
     comfyui = str(fake_comfyui(SLEEPING_SERVER))
-    done = dev("--comfyui", comfyui, "--python", sys.executable, "serve", argument, folder=tmp_path)
-    assert done.returncode == 1 and f"{argument}: dev.py chooses a free port" in done.stderr
+    done = dev("--comfyui", comfyui, "--python", sys.executable, command, argument, folder=tmp_path)
+    assert done.returncode == 1 and f"{argument}: dev.py chooses the address" in done.stderr
+
+
+def test_a_port_at_which_something_listens_is_refused(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = dev("serve", "--demo", "--port", str(port), folder=tmp_path)
+    assert done.returncode == 1 and f"something listens at port {port} already" in done.stderr
+    assert not (tmp_path / "dev").exists()
+
+
+@pytest.mark.parametrize("port", ["0", "65536"])
+def test_a_port_that_is_none_is_refused(tmp_path, port):
+    done = dev("serve", "--port", port, folder=tmp_path)
+    assert done.returncode == 1 and f"--port {port}: a port is 1 to 65535" in done.stderr
+
+
+def test_the_server_listens_where_it_was_told(fake_comfyui, tmp_path):
+    port, folder = comfyui.free_port(), fake_comfyui(ANSWERING_SERVER)
+    with comfyui.Server(folder, sys.executable, tmp_path, tmp_path / "log", port=port) as server:
+        server.wait_until_ready(timeout=30)
+        assert server.url == f"http://127.0.0.1:{port}" and comfyui.is_taken(port)
+    assert not comfyui.is_taken(port)
 
 
 def test_an_unknown_benchmark_is_refused_beside_a_known_one(tmp_path):
@@ -265,12 +292,12 @@ def repository(fake_comfyui):
 def test_comfyui_is_cloned_at_a_branch_or_tag(repository, tmp_path):
     place = f"git+{repository.as_uri()}@v1"
     (tmp_path / "torch.py").touch()  # asked for accelerators; the real one takes seconds to import
-    given = {"folder": tmp_path, "PYTHONPATH": str(tmp_path)}
-    done = dev("--comfyui", place, "--python", sys.executable, "serve", **given)
+    given, port = {"folder": tmp_path, "PYTHONPATH": str(tmp_path)}, ("--port", str(comfyui.free_port()))
+    done = dev("--comfyui", place, "--python", sys.executable, "serve", *port, **given)
     assert "ComfyUI ended with exit code 1." in done.stderr
     assert (tmp_path / "dev" / "comfyui-git" / "main.py").read_text() == FAILING_SERVER
     shutil.rmtree(repository)  # a second time nothing is fetched
-    assert dev("--comfyui", place, "--python", sys.executable, "serve", **given).stderr == done.stderr
+    assert dev("--comfyui", place, "--python", sys.executable, "serve", *port, **given).stderr == done.stderr
 
 
 def test_a_branch_that_is_not_there_is_said_by_git(repository, tmp_path):

@@ -15,20 +15,10 @@ import torch
 import websocket
 from PIL import Image
 
-from image_prompt.demo import face_packs, make_models
-from image_prompt.demo.stand_ins import FACES, with_stand_ins
-from image_prompt.devtools.comfyui import (
-    DEMO_NODES,
-    PACK,
-    Server,
-    ServerError,
-    add_world,
-    check_success,
-    prepare_base,
-)
-from image_prompt.devtools.stages import ROOT
+from image_prompt.demo import fill, playground
+from image_prompt.demo.stand_ins import api_example
+from image_prompt.devtools.comfyui import Server, ServerError, check_success
 
-WORKFLOWS = ROOT / "example_workflows"
 EMBEDS_FILE = "of a test.ipadpt"
 FOLDERS_OF_PACKS = {
     "instantid": "demo-instantid_sdxl.safetensors",
@@ -49,21 +39,15 @@ class Run:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    base = prepare_base(tmp_path_factory.mktemp("comfyui"), PACK | DEMO_NODES)
-    make_models.main(base / "models")
-    make_models.main(base / "models", make_models.DITS)
-    add_world(base)
+    base = playground.prepare(tmp_path_factory.mktemp("comfyui"))
+    fill.fill(base)
     other = base / "custom_nodes" / "ComfyUI_IPAdapter_plus.disabled"
     other.mkdir()
     (other / "IPAdapterPlus.py").write_text("")
     shutil.copy(Path(__file__).with_name("tiny_dits.py"), base / "custom_nodes")
-    shutil.copytree(ROOT / "demo" / "images", base / "input", dirs_exist_ok=True)
     for folder, name in FOLDERS_OF_PACKS.items():
         (base / "models" / folder).mkdir(parents=True)
         os.link(*(base / "models" / each / name for each in ("ipadapter", folder)))
-    for pack in face_packs.NAMES:
-        face_packs.write_pack(base / "models" / "insightface" / "models", pack)
-    Image.fromarray(face_packs.picture((300, 320, face_packs.GREEN))).save(base / "input" / FACES[0])
     site = tmp_path_factory.mktemp("site-packages")
     (site / "insightface.py").write_text("raise ImportError(f'needs numpy<2, in {__file__}')")
     server = Server(
@@ -137,7 +121,7 @@ def load_workflow():
     """An example workflow in API format with the small random models."""
 
     def load(name: str, **changes: int) -> dict:
-        return with_stand_ins(json.loads((WORKFLOWS / "api" / f"{name}.json").read_text()), **changes)
+        return api_example(name, **changes)
 
     return load
 

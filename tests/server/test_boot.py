@@ -5,10 +5,10 @@ import copy
 import numpy as np
 import pytest
 
+from image_prompt.demo.stand_ins import EXAMPLES
 from image_prompt.devtools.workflows import widget_names
 from image_prompt.model_files.environment import pack_version
 
-from .conftest import WORKFLOWS
 from .old_graphs import MORE_NODES
 from .old_graphs import NODES as IPADAPTER_PLUS
 
@@ -187,7 +187,7 @@ def test_model_files_are_listed_and_other_files_are_not(server, object_info):
 
 
 def test_the_example_workflows_are_templates_with_a_picture(server):
-    names = {path.stem for path in WORKFLOWS.glob("*.json")}
+    names = {path.stem for path in EXAMPLES.glob("*.json")}
     assert set(server.get("/workflow_templates")["image-prompt"]) == names
     for name in names:
         assert server.fetch(f"/api/workflow_templates/image-prompt/{name}.jpg").startswith(b"\xff\xd8")

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from image_prompt.demo import make_models
-from image_prompt.demo.stand_ins import with_stand_ins
+from image_prompt.demo.stand_ins import api_example
 from image_prompt.devtools.comfyui import DEMO_NODES, PACK, Server, prepare_base
 from image_prompt.devtools.stages import ROOT
 
-from .conftest import WORKFLOWS, decode
+from .conftest import decode
 from .old_graphs import MORE_NODES as MORE
 from .old_graphs import NODES as COMPAT
 from .test_boot import NODES
@@ -108,7 +108,7 @@ def test_the_log_and_the_status_say_so(beside):
 
 def test_our_nodes_take_what_its_loader_gives(beside):
     _, server = beside
-    ours = with_stand_ins(json.loads((WORKFLOWS / "api" / "sd15_simple.json").read_text()), size=64, steps=2)
+    ours = api_example("sd15_simple", size=64, steps=2)
     theirs, loader = json.loads(json.dumps(ours)), find(ours, "ImagePromptLoadAdapter")
     file = ours[loader]["inputs"]["adapter_name"]
     theirs[loader] = {"class_type": "IPAdapterModelLoader", "inputs": {"ipadapter_file": file}}

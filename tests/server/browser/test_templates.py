@@ -4,18 +4,16 @@ import json
 
 import pytest
 
+from image_prompt.demo import playground
 from image_prompt.demo.make_models import ENCODER_WIDTH
-from image_prompt.demo.stand_ins import with_stand_ins
+from image_prompt.demo.stand_ins import api_example
 from image_prompt.devtools.comfyui import Server
-from image_prompt.devtools.workflows import nodes_of, widget_names
 
-from ..conftest import WORKFLOWS
 from ..test_boot import NODES
 from ..test_example_workflows import NAMES
 
 SCENARIO = "templates"
 SMALL = {"size": 64, "steps": 2}
-SEED_STAYS = "fixed"
 WITH_PICTURES = {  # nodes that show one after a run
     "ImagePromptSaveFeatures",
     "ImagePromptLoadFeatures",
@@ -40,31 +38,13 @@ OWN = {  # the small adapter behind the last template
 }
 
 
-def api(name: str) -> dict:
-    return with_stand_ins(json.loads((WORKFLOWS / "api" / f"{name}.json").read_text()), **SMALL)
-
-
-def template(name: str, object_info: dict) -> dict:
-    """An example workflow as the browser loads it, with the small random models."""
-    ui, small = json.loads((WORKFLOWS / f"{name}.json").read_text()), api(name)
-    for node in nodes_of(ui):
-        given = small[str(node["id"])]
-        if node["type"] != given["class_type"]:  # a loader
-            names = widget_names(object_info[given["class_type"]])
-            node |= {"type": given["class_type"], "widgets_values": [SEED_STAYS] * len(names)}
-        else:
-            names = widget_names(object_info[node["type"]])
-        pairs = zip(names, node["widgets_values"], strict=True)
-        node["widgets_values"] = [given["inputs"].get(name, old) for name, old in pairs]
-    return ui
-
-
 def task(server: Server, object_info: dict) -> dict:
     titles = {name: object_info[name]["display_name"] for name in NODES}
     path = server.base / "user" / "image-prompt-catalogue.json"
     catalogue = {"path": str(path), "content": json.dumps({"entries": [OWN]})}  # there while this is played
-    templates = {name: template(name, object_info) for name in NAMES}
-    return {"nodes": titles, "templates": templates, "catalogue": catalogue}
+    templates = playground.write_templates(server, **SMALL)
+    address = playground.address(server, NAMES[0], playground.STAND_INS)
+    return {"nodes": titles, "templates": templates, "address": address, "catalogue": catalogue}
 
 
 def ran(server: Server, ended: dict) -> dict:
@@ -95,7 +75,7 @@ def test_every_node_is_drawn(seen):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_template_runs_as_its_api_format_says(seen, server, name):
     queued = ran(server, seen["templates"][name]["ended"])["prompt"][2]
-    assert nodes_and_inputs(queued) == nodes_and_inputs(api(name))
+    assert nodes_and_inputs(queued) == nodes_and_inputs(api_example(name, **SMALL))
 
 
 def test_a_run_adds_nothing_to_what_is_saved(seen):

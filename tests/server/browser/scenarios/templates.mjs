@@ -1,7 +1,7 @@
 // The example workflows and the nodes that they have not: opened, run, saved, and their help read.
 import { unlinkSync, writeFileSync } from 'node:fs'
 
-import { PACK, run } from '../page.mjs'
+import { run } from '../page.mjs'
 
 const HELP_MS = 20000
 const LOOKS = 5 // a busy machine paints late
@@ -10,10 +10,6 @@ let page, task // of the visit
 
 export async function play(visit) {
   ;({ page, task } = visit)
-
-  const names = Object.entries(task.templates)
-  for (const [name, workflow] of names)
-    await visit.context.route(`**/workflow_templates/${PACK}/${name}.json`, (route) => route.fulfill({ json: workflow }))
   const { path, content } = task.catalogue
   writeFileSync(path, content)
   try {
@@ -29,7 +25,7 @@ export async function play(visit) {
 async function useTemplate(name) {
   const workflow = task.templates[name]
   if (name === Object.keys(task.templates)[0]) {
-    await page.goto(`${task.url}/?template=${name}&source=${PACK}`, { waitUntil: 'domcontentloaded' })
+    await page.goto(task.address, { waitUntil: 'domcontentloaded' })
     const count = workflow.nodes.length
     await page.waitForFunction((count) => window.app?.extensionManager && window.app.graph?.nodes.length === count, count)
   } else {
