@@ -103,20 +103,20 @@ function onStart({ detail: { prompt_id } }) {
   drop(queuedFrom.get(prompt_id) ?? open(), (notice) => !notice.refused)
 }
 
-// ComfyUI tells nobody why it refused a prompt but whoever queued it.
+// ComfyUI tells nobody why it refused a prompt but whoever queued it, who gets the answer itself here too.
 function watchQueue() {
   const queue = api.queuePrompt
-  api.queuePrompt = async function (...given) {
+  api.queuePrompt = function (...given) {
     const workflow = open()
-    try {
-      const answer = await queue.apply(this, given)
-      if (answer?.prompt_id) queuedFrom.set(answer.prompt_id, workflow)
-      onRefused(workflow, answer?.node_errors)
-      return answer
-    } catch (error) {
-      onRefused(workflow, /** @type {any} */ (error)?.response?.node_errors)
-      throw error
-    }
+    const answer = queue.apply(this, given)
+    answer.then(
+      ({ prompt_id, node_errors }) => {
+        if (prompt_id) queuedFrom.set(prompt_id, workflow)
+        onRefused(workflow, node_errors)
+      },
+      (error) => onRefused(workflow, error?.response?.node_errors)
+    )
+    return answer
   }
 }
 

@@ -12,6 +12,7 @@ import { VIEW } from '../lib/view.mjs'
 
 const NAME = 'image_prompt_notices'
 const MARGIN = 6 // between the strip and the node's edge
+const GAPS = 8 // that the renderers leave around a widget, at most
 const STYLE = `
 .image-prompt-strip { box-sizing: border-box; width: 100%; display: flex; flex-direction: column; gap: 4px;
   overflow: hidden; font: 11px/15px Inter, Arial, sans-serif; color: var(--input-text, #ddd); user-select: text }
@@ -136,12 +137,12 @@ function add(node, strip) {
   return view
 }
 
-/** How high a node is without its strip, which may fill room that was free before.
+/** How high a node is without its strip, which may fill room that was free before: as it was, unless it was resized.
  * @param {Strip} strip @param {number} height with it */
 function ownHeight({ view, root, own, height: known }, height) {
   if (!view) return height
-  const added = isVue() ? root.offsetHeight : known
-  return Math.max(Math.min(height, own), height - added)
+  const rest = height - (isVue() ? root.offsetHeight : known)
+  return rest > own + GAPS ? rest : Math.min(height, own)
 }
 
 /** The height that the strip needs, measured before it is on the page.

@@ -1,5 +1,7 @@
 // What nodes say of a run and what is wrong with them: a wrong adapter, its fix, a cached run, a graph that is opened
 // again, a file that is not there, values that do not fit, and a file to download.
+import { unlinkSync, writeFileSync } from 'node:fs'
+
 import { add, clear, focus, run, values } from '../page.mjs'
 
 const STRIP = 'image_prompt_notices'
@@ -13,6 +15,7 @@ export async function play(visit) {
   await clear(page)
   const { encoder, adapter, image, encode, model, apply } = task.nodes
   const ids = await add(page, { encoder, adapter, image, encode, model, apply, sink: task.nodes.sink })
+  await page.waitForTimeout(300) // until Nodes 2.0 has laid them out
   const seen = { saved: { before: await saved() } }
 
   seen.wrong = { ended: await run(page), notice: await strip(ids.apply) }
@@ -31,17 +34,21 @@ export async function play(visit) {
   await focus(page, ids.adapter, 0.7)
   await shot('said')
   seen.saved.ran = await saved()
-  await page.evaluate(() => window.app.loadGraphData(JSON.parse(JSON.stringify(window.app.graph.serialize()))))
-  seen.loaded = await said(ids)
+  await page.evaluate(() => window.app.loadGraphData(JSON.parse(JSON.stringify(window.app.graph.serialize())), false))
+  seen.loaded = await said(ids) // as undo does it
   await page.evaluate(() => {
-    window.app.nodeOutputs = {}
     return window.app.loadGraphData(JSON.parse(JSON.stringify(window.app.graph.serialize())))
   })
   seen.emptied = await said(ids)
   seen.cached = { ended: await run(page), ...(await said(ids)) }
 
   await set(ids.adapter, 'adapter_name', task.missing)
-  seen.missing = await refused(ids.adapter, (found) => found.buttons.length === 2)
+  writeFileSync(task.catalogue.path, task.catalogue.content)
+  try {
+    seen.missing = await refused(ids.adapter, (found) => found.buttons.length === 2)
+  } finally {
+    unlinkSync(task.catalogue.path)
+  }
   await focus(page, ids.adapter)
   await shot('missing')
   await press(ids.adapter, 0, 'Enter')
@@ -156,5 +163,7 @@ async function refused(id, isRight) {
 // The pack's nodes as they would be saved.
 async function saved() {
   const { nodes } = await page.evaluate(() => window.app.graph.serialize())
-  return nodes.map(({ id, size, widgets_values }) => ({ id, size: size.map(Math.round), widgets_values }))
+  return nodes
+    .filter(({ type }) => type.startsWith('ImagePrompt'))
+    .map(({ id, size, widgets_values }) => ({ id, size: size.map(Math.round), widgets_values }))
 }
