@@ -1,6 +1,7 @@
 // @ts-check
 // Something drawn below the inputs of a node. It views and edits them, and has no value of its own: it is neither saved
-// nor queued, and without this script nothing is lost.
+// nor queued, and without this script nothing is lost. A setting hides all of them.
+import { VIEWS, isOn } from './settings.mjs'
 
 /** @typedef {import('../../devtools/types/comfy').Node} Node */
 
@@ -18,15 +19,21 @@ export const VIEW = 'IMAGE_PROMPT_VIEW'
  * @returns {import('../../devtools/types/comfy').Widget}
  */
 export function addView(node, name, root, { height, width = 0, most }) {
+  const hidden = !isOn(VIEWS)
   const view = node.addDOMWidget(name, VIEW, root, {
     serialize: false, // it is not queued
     hideOnZoom: false,
+    ...(hidden ? { hidden } : {}), // read by Nodes 2.0
     getMinHeight: () => height,
     ...(most === undefined ? {} : { getMaxHeight: () => most }),
     getValue: () => '',
     setValue: () => {}
   })
   view.serialize = false // it is not saved
+  if (hidden) {
+    view.hidden = true // read by the classic canvas
+    return view
+  }
   const needed = node.computeSize() // the classic canvas would leave the node too low until it is drawn again
   node.setSize([Math.max(node.size[0], needed[0], width), Math.max(node.size[1], needed[1])])
   return view
