@@ -9,6 +9,8 @@ export type Node = CreatedNode & {
   comfyClass?: string
   imgs?: HTMLImageElement[]
   onExecuted?(output: Record<string, any> | undefined): void
+  onDragOver?(event: DragEvent): boolean
+  onDragDrop?(event: DragEvent): boolean | Promise<boolean>
   addDOMWidget<T extends HTMLElement, V extends object | string>(
     name: string,
     type: string,
