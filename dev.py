@@ -12,6 +12,7 @@
                                        turns with those of that commit
     python dev.py matrix               the demo on every ComfyUI that the pack supports, and on an older one
     python dev.py help                 write the help pages of the nodes of other packs again, from their rows
+    python dev.py locales              write the English words of the nodes again, from their schemas
 
 Everything is made in .dev/, or where IMAGE_PROMPT_DEV says (delete it to start over): a virtual environment, the
 packages of tests/requirements.txt, and ComfyUI. With --comfyui PATH, or COMFYUI_PATH, an existing ComfyUI is used
@@ -134,10 +135,18 @@ def matrix(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def help(options: argparse.Namespace, rest: list[str]) -> int:
+    return write_again("help_pages.py", options, rest)
+
+
+def locales(options: argparse.Namespace, rest: list[str]) -> int:
+    return write_again("locales.py", options, rest)
+
+
+def write_again(script: str, options: argparse.Namespace, rest: list[str]) -> int:
     if rest:
-        raise StageError("help", f"takes no arguments, and got {' '.join(rest)}.")
+        raise StageError(options.command, f"takes no arguments, and got {' '.join(rest)}.")
     python, comfyui = set_up(options)
-    return call([python, ROOT / "devtools" / "help_pages.py"], {"COMFYUI_PATH": str(comfyui)})
+    return call([python, ROOT / "devtools" / script], {"COMFYUI_PATH": str(comfyui)})
 
 
 def make_server(
@@ -150,7 +159,15 @@ def make_server(
     return Server(comfyui, python, base, log_file(name), arguments, port=port)
 
 
-COMMANDS = {"demo": demo, "test": test, "serve": serve, "bench": bench, "matrix": matrix, "help": help}
+COMMANDS = {
+    "demo": demo,
+    "test": test,
+    "serve": serve,
+    "bench": bench,
+    "matrix": matrix,
+    "help": help,
+    "locales": locales,
+}
 
 
 def main() -> int:

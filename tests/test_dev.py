@@ -159,7 +159,7 @@ def test_tests_run_in_two_processes_unless_some_are_chosen(tools, called, given,
     assert called == [["python", "-m", "pytest", *arguments]]
 
 
-NEED_PACKAGES = {"published.py", "help_pages.py"}
+NEED_PACKAGES = {"published.py", "help_pages.py", "locales.py"}
 TOOLS = sorted(path.name for path in ROOT.glob("devtools/*.py") if path.name not in NEED_PACKAGES)
 BARE = ("dev.py", "demo/demo.py", "demo/columns.py", *(f"devtools/{name}" for name in TOOLS))
 

@@ -1,6 +1,5 @@
 """The nodes that load an image encoder and an IP-Adapter."""
 
-import os
 from collections.abc import Callable, Hashable
 from functools import partial
 
@@ -117,7 +116,7 @@ class LoadImagePromptAdapter(io.ComfyNode):
                 io.Combo.Input(
                     "adapter_name",
                     options=adapter_names(),
-                    tooltip=f"File in models{os.sep}ipadapter, for example ip-adapter-plus_sd15.safetensors. Files in "
+                    tooltip="File in models/ipadapter, for example ip-adapter-plus_sd15.safetensors. Files in "
                     f"the folders of other packs are listed too, after the folder: {', '.join(MORE_ADAPTERS)}.",
                 ),
                 io.Combo.Input(
