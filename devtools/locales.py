@@ -15,25 +15,33 @@ FOLDER = ROOT / "locales"
 ENGLISH = FOLDER / "en" / "nodeDefs.json"
 
 
-def schema_words() -> dict[str, dict[str, Any]]:
-    """What the schemas of the nodes say, as ComfyUI's frontend reads it, by the id of the node."""
+def node_infos() -> list[dict[str, Any]]:
+    """What ComfyUI tells its frontend about each node."""
     from image_prompt.nodes import NODES
     from image_prompt.nodes.folders import register_folders
 
     register_folders()  # some inputs list files
-    infos = [node.GET_NODE_INFO_V1() for node in NODES]
-    return {info["name"]: _words(info) for info in infos}
+    return [node.GET_NODE_INFO_V1() for node in NODES]
+
+
+def inputs_of(info: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """{name: (type, options)}"""
+    return {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+
+
+def schema_words() -> dict[str, dict[str, Any]]:
+    """What the schemas of the nodes say, as the frontend looks for translations: by the id of the node."""
+    return {info["name"]: _words(info) for info in node_infos()}
 
 
 def _words(info: dict[str, Any]) -> dict[str, Any]:
-    inputs = {**info["input"].get("required", {}), **info["input"].get("optional", {})}
     outputs = enumerate(zip(info["output_name"], info["output_tooltips"], strict=True))
     return {
         "display_name": info["display_name"],
         "description": info["description"],
         "inputs": {
             name: {"name": options.get("display_name", name), "tooltip": options["tooltip"]}
-            for name, (_, options) in inputs.items()
+            for name, (_, options) in inputs_of(info).items()
         },
         "outputs": {str(place): {"name": name, "tooltip": tooltip} for place, (name, tooltip) in outputs},
     }
