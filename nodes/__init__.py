@@ -22,6 +22,7 @@ from .encoding.encode_face import EncodeFacePrompt
 from .encoding.folder import EncodeFolder
 from .encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
 from .folders import register_folders
+from .help_pages import register_help_pages
 from .influence.influence_map import InfluenceMap
 from .influence.record_influence import RecordInfluence
 from .loading.face_analyser import LoadFaceAnalyser
@@ -67,6 +68,7 @@ class ImagePromptExtension(ComfyExtension):
         register_folders()
         register_missing_files()
         register_routes()  # which answers whatever path has no route of its own
+        register_help_pages()
         register_compat_nodes()
         register_prompt_mender()
         register_prompt_handler()
