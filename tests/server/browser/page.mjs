@@ -9,7 +9,27 @@ const RUN_MS = 120000
 
 // The page, and its browser. Nothing leaves this machine.
 export async function open(task) {
-  // The server keeps them. Without these, a first visit is covered by a tour.
+  const { chromium } = createRequire(import.meta.url)(task.playwright)
+  const browser = await chromium.launch({
+    executablePath: task.chromium,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking']
+  })
+  return { browser, ...(await openAnother(browser, task)) }
+}
+
+// A page of another person, with settings of the task. The server has those of the last.
+export async function openAnother(browser, task) {
+  await settle(task)
+  const context = await browser.newContext({ viewport: { width: 1400, height: 900 }, reducedMotion: 'reduce' })
+  await context.route((url) => url.origin !== task.url, (route) => route.abort())
+  await context.route(`**/workflow_templates/${PACK}/${BLANK}.json`, (route) => route.fulfill({ json: blank() }))
+  const page = await context.newPage()
+  page.setDefaultTimeout(STEP_MS)
+  return { context, page }
+}
+
+// Write the settings. The server keeps them. Without these, a first visit is covered by a tour.
+export async function settle(task) {
   const settings = {
     'Comfy.TutorialCompleted': true,
     'Comfy.InstalledVersion': '1.47.12',
@@ -20,18 +40,13 @@ export async function open(task) {
     'Comfy.Notification.ShowVersionUpdates': false,
     'LiteGraph.Canvas.MaximumFps': 10
   }
-  const { chromium } = createRequire(import.meta.url)(task.playwright)
-  const browser = await chromium.launch({
-    executablePath: task.chromium,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking']
-  })
   await fetch(`${task.url}/api/settings`, { method: 'POST', body: JSON.stringify(settings) })
-  const context = await browser.newContext({ viewport: { width: 1400, height: 900 }, reducedMotion: 'reduce' })
-  await context.route((url) => url.origin !== task.url, (route) => route.abort())
-  await context.route(`**/workflow_templates/${PACK}/${BLANK}.json`, (route) => route.fulfill({ json: blank() }))
-  const page = await context.newPage()
-  page.setDefaultTimeout(STEP_MS)
-  return { browser, context, page }
+}
+
+// Open a graph that holds a note alone.
+export async function enter(page, task) {
+  await page.goto(`${task.url}/?template=${BLANK}&source=${PACK}`, { waitUntil: 'domcontentloaded' })
+  await page.waitForFunction(() => window.app?.extensionManager && window.app.graph?.nodes.length === 1)
 }
 
 // A graph that holds a note alone.

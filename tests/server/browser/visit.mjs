@@ -2,7 +2,7 @@
 // as JSON, {scenarios, complaints, outside}; conftest.py starts it, and the tests judge.
 import { text } from 'node:stream/consumers'
 
-import { BLANK, PACK, listen, open } from './page.mjs'
+import { PACK, enter, listen, open } from './page.mjs'
 
 const task = JSON.parse(await text(process.stdin))
 const { browser, context, page } = await open(task)
@@ -13,16 +13,11 @@ page.on('request', (request) => {
 })
 const scenarios = {}
 try {
-  await enter()
+  await enter(page, task)
   for (const [name, given] of Object.entries(task.scenarios)) scenarios[name] = await play(name, given)
   console.log(JSON.stringify({ scenarios, complaints, outside }))
 } finally {
   await browser.close()
-}
-
-async function enter() {
-  await page.goto(`${task.url}/?template=${BLANK}&source=${PACK}`, { waitUntil: 'domcontentloaded' })
-  await page.waitForFunction(() => window.app?.extensionManager && window.app.graph?.nodes.length === 1)
 }
 
 // One that fails leaves its picture and its error, and a fresh page for the next.
@@ -34,7 +29,7 @@ async function play(name, given) {
     return await play({ page, context, task: { ...task, ...given }, shot })
   } catch (error) {
     await shot('failed').catch(() => {})
-    await enter()
+    await enter(page, task)
     return { failed: String(error?.stack ?? error) }
   } finally {
     console.error(`${name}: ${((Date.now() - started) / 1000).toFixed(1)} s`)
