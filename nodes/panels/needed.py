@@ -11,6 +11,7 @@ import folder_paths
 from ...ip_adapter import FAMILIES
 from ...model_files.catalogue import Entry
 from ...model_files.catalogue.old_family_words import ids_of
+from ...model_files.folders import ADAPTER_TYPES
 from ...model_files.index import IndexedFile
 from ...model_files.matching import APPLIED_TO, Need, Row, about, full_name, glance
 from ...model_files.matching.explanation import advice
@@ -26,6 +27,7 @@ from .graph import Graph, GraphNode, PublishedModel
 PATIENCE = 5.0  # seconds to read files
 FOUND, RENAMED, MISSING, UNUSABLE = "found", "renamed", "missing", "unusable"
 THERE = (FOUND, RENAMED)
+OURS = (*ADAPTER_TYPES, ENCODER_FOLDER, FACE_FOLDER)  # folders of which every file is for image prompts
 LONGEST = 200  # characters of a name that a graph gives
 
 FILES: Mapping[tuple[str, str], tuple[str, str]] = MappingProxyType(  # (node, input) -> (kind of the file, its folder)
@@ -187,13 +189,14 @@ class _Search:
             self.entry(node, entry)
 
     def published(self, model: PublishedModel) -> None:
-        """A file that the workflow itself says it needs."""
+        """A file that the workflow itself says it needs, if it is for image prompts: core tells of all others."""
         if any(model.name in _names(item) for item in self.items.values()) or not model.name:
             return
-        known = folder_paths.folder_names_and_paths.get(model.folder)
-        if known is None or model.name in folder_paths.get_filename_list(model.folder):
-            return
         entry = next(iter(self.catalogue.named(model.name)), None)
+        if model.folder not in OURS and not (entry and model.folder in folder_paths.folder_names_and_paths):
+            return
+        if model.name in folder_paths.get_filename_list(model.folder):
+            return
         if entry:
             self.entry(GraphNode("", ""), entry)
         else:
