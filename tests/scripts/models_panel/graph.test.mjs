@@ -23,10 +23,13 @@ test('choices and links are told, and texts that were written are not', () => {
 
 test('a muted or bypassed node needs no file, and its links are still followed', () => {
   const loader = node(1, 'CheckpointLoaderSimple')
-  const given = { before: [loader], widgets: [combo('lora_name', 'a')], properties: { models: [{ name: 'a', directory: 'b', url: 'c' }] } }
-  const { nodes, models } = describe({ nodes: [loader, node(2, 'Lora', { ...given, mode: 4 }), node(3, 'Lora', { ...given, mode: 2 })] })
-  assert.deepEqual(nodes.slice(1).map(({ type, values, before }) => [type, values, before]), [['', {}, ['1']], ['', {}, ['1']]])
-  assert.deepEqual(models, [])
+  const properties = { models: [{ name: 'a', directory: 'b', url: 'c' }] }
+  for (const mode of [2, 4]) {
+    const quiet = node(2, 'Lora', { before: [loader], widgets: [combo('lora_name', 'a')], properties, mode })
+    const { nodes, models } = describe({ nodes: [loader, quiet] })
+    assert.deepEqual(nodes[1], { id: '2', type: '', values: {}, before: ['1'] })
+    assert.deepEqual(models, [])
+  }
 })
 
 test('nodes in subgraphs are told, each by the way to it', () => {
@@ -38,5 +41,6 @@ test('nodes in subgraphs are told, each by the way to it', () => {
 test('files that a workflow tells of are told if they are texts', () => {
   const good = { name: 'a.safetensors', directory: 'ipadapter', url: 'https://a' }
   const models = [good, null, { name: 1 }, { ...good, url: 'x'.repeat(501) }]
-  assert.deepEqual(describe({ nodes: [node(1, 'A', { properties: { models } }), node(2, 'B', { properties: { models: 'x' } })] }).models, [good])
+  const nodes = [node(1, 'A', { properties: { models } }), node(2, 'B', { properties: { models: 'x' } })]
+  assert.deepEqual(describe({ nodes }).models, [good])
 })

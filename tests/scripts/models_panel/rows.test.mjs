@@ -4,7 +4,8 @@ import test from 'node:test'
 
 import { card, fits, otherCard, sections } from '../../../js/models_panel/rows.mjs'
 
-const get = { name: 'plus.safetensors', size: '98 MB', licence: 'licence MIT', link: 'https://a/plus', folder: 'models/ipadapter', plain: true }
+const published = { name: 'plus.safetensors', size: '98 MB', licence: 'licence MIT', link: 'https://a/plus' }
+const get = { ...published, folder: 'models/ipadapter', plain: true }
 const entry = { title: 'IP-Adapter plus', base_model: 'SD1.5', kind: 'adapter', purposes: ['plus'], licence: 'MIT' }
 const file = { name: 'mine/my.bin', folder: 'models/ipadapter', cached: false }
 
@@ -41,11 +42,17 @@ test('a search finds all of its words in any order, in name, kind, purpose and l
 })
 
 test('sections come in the order in which something is to be done, and base models stay together', () => {
-  const row = (status, base_model, name) => ({ entry: { ...entry, base_model }, status, why: '', file: null, get: { ...get, name } })
-  const rows = [row('missing', 'SD1.5', 'a'), row('missing', '', 'e'), row('missing', 'SDXL', 'b'), row('missing', 'SD1.5', 'c')]
-  rows[1].entry.kind = 'encoder'
-  const others = [{ name: 'x', about: 'a LoRA', problem: '', folder: '' }, { name: 'y', about: 'is empty', problem: 'y is empty', folder: '' }]
-  const found = sections({ rows, others }, '').map(({ status, cards }) => [status, cards.map(({ name }) => name)])
-  assert.deepEqual(found, [['misplaced', []], ['unusable', ['y']], ['found', []], ['other', ['x']], ['missing', ['a', 'c', 'b', 'e']]])
+  const row = (name, base_model, kind = 'adapter') => {
+    return { entry: { ...entry, base_model, kind }, status: 'missing', why: '', file: null, get: { ...get, name } }
+  }
+  const rows = [row('a', 'SD1.5'), row('e', '', 'encoder'), row('b', 'SDXL'), row('c', 'SD1.5')]
+  const others = [
+    { name: 'x', about: 'a LoRA', problem: '', folder: '' },
+    { name: 'y', about: 'is empty', problem: 'y is empty', folder: '' }
+  ]
+  const names = (cards) => cards.map(({ name }) => name).join()
+  const found = sections({ rows, others }, '').map(({ status, cards }) => [status, names(cards)])
+  const expected = { misplaced: '', unusable: 'y', found: '', other: 'x', missing: 'a,c,b,e' }
+  assert.deepEqual(found, Object.entries(expected))
   assert.deepEqual(otherCard(others[1]).why, 'is empty')
 })
