@@ -152,7 +152,9 @@ function keepKey(event, box) {
     event.preventDefault()
     box.focus()
   }
-  if (!event.ctrlKey && !event.metaKey && !event.altKey) event.stopPropagation()
+  const isCommand = event.ctrlKey || event.metaKey || event.altKey
+  if (!isCommand) event.stopPropagation()
+  else if (!isSearching && 'zy'.includes(event.key.toLowerCase())) event.preventDefault() // the graph's, not the box's
 }
 
 function addStyle() {
