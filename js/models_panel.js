@@ -34,7 +34,7 @@ app.registerExtension({
   commands: [{ id: COMMAND, label: 'Image Prompt: show model files', icon: 'pi pi-box', function: open }],
 
   setup() {
-    panel = addPanel({ id: ID, icon: 'pi-box', words: 'models', opened: ask, searched: () => draw(), refresh })
+    panel = addPanel({ id: ID, icon: 'pi-box', words: 'models', opened, searched: draw, refresh })
     api.addEventListener('graphChanged', graphChanged)
     graphChanged()
   },
@@ -53,6 +53,12 @@ app.registerExtension({
 function open(given) {
   panel.open()
   if (typeof given?.search === 'string') panel.search(given.search)
+}
+
+/** Show what is known, until the server has answered. */
+function opened() {
+  draw()
+  ask()
 }
 
 /** A button on the report's node that opens the panel; it is not saved.

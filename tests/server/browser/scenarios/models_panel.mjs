@@ -24,7 +24,8 @@ export async function play({ page, context, task, shot }) {
   const panel = page.locator('[data-panel="image-prompt-models"]')
   await panel.locator('[data-section="missing"]').waitFor({ timeout: CARD_MS })
   seen.needed = await cards(panel, 'workflow')
-  seen.sections = await panel.locator('details').evaluateAll((all) => all.map((each) => [each.dataset.section, each.open]))
+  const opened = (all) => all.map((each) => [each.dataset.section, each.open])
+  seen.sections = await panel.locator('details').evaluateAll(opened)
   await shot('open')
 
   const mine = panel.locator(`[data-section="workflow"] [data-name="${task.missing}"]`)
@@ -87,7 +88,8 @@ function cards(panel, section) {
 
 // The button on a node: an element of Nodes 2.0, or pixels of the canvas.
 async function pressButton(page, task, id) {
-  if (task.nodes2) return page.locator(`[data-node-id="${id}"]`).getByRole('button', { name: 'Show model files' }).click()
+  const element = page.locator(`[data-node-id="${id}"]`)
+  if (task.nodes2) return element.getByRole('button', { name: 'Show model files' }).click()
   const [x, y] = await page.evaluate((id) => {
     const node = window.app.graph.getNodeById(id)
     const button = node.widgets.find((each) => each.type === 'button')
