@@ -22,6 +22,7 @@ WITH_PICTURES = {  # nodes that show one after a run
 }
 TALLEST = {  # as a node is drawn
     "ImagePromptEncode": 420,  # two texts
+    "ImagePromptApply": 360,  # start and end are always shown
     "ImagePromptReference": 500,  # many inputs
     "ImagePromptInfluenceMap": 500,  # room for its picture
 }
