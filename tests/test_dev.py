@@ -159,6 +159,23 @@ def test_tests_run_in_two_processes_unless_some_are_chosen(tools, called, given,
     assert called == [["python", "-m", "pytest", *arguments]]
 
 
+def test_another_frontend_is_downloaded_once(tools, monkeypatch):
+    commands, environments = [], []
+
+    def install(_, command):
+        commands.append(command)
+        Path(command[command.index("--target") + 1]).mkdir(parents=True)
+
+    monkeypatch.setattr(tools.sources, "run", install)
+    monkeypatch.setattr(tools.dev, "set_up", lambda _: ("python", "comfyui"))
+    monkeypatch.setattr(tools.dev, "call", lambda _, environment: environments.append(environment) or 0)
+    for _ in range(2):
+        tools.dev.test(None, ["--frontend", "1.2.3", "tests/server/browser"])
+    assert [command[-1] for command in commands] == ["comfyui_frontend_package==1.2.3"]
+    place = tools.stages.DEV / "frontend-1.2.3" / "comfyui_frontend_package" / "static"
+    assert [each["IMAGE_PROMPT_FRONTEND"] for each in environments] == [str(place)] * 2
+
+
 NEED_PACKAGES = {"published.py", "help_pages.py", "locales.py"}
 TOOLS = sorted(path.name for path in ROOT.glob("devtools/*.py") if path.name not in NEED_PACKAGES)
 BARE = ("dev.py", "demo/demo.py", "demo/columns.py", *(f"devtools/{name}" for name in TOOLS))

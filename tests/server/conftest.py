@@ -50,12 +50,16 @@ def server(tmp_path_factory):
         os.link(*(base / "models" / each / name for each in ("ipadapter", folder)))
     site = tmp_path_factory.mktemp("site-packages")
     (site / "insightface.py").write_text("raise ImportError(f'needs numpy<2, in {__file__}')")
+    other_frontend = os.environ.get("IMAGE_PROMPT_FRONTEND")  # `dev.py test --frontend`
     server = Server(
         Path(os.environ["COMFYUI_PATH"]),
         sys.executable,
         base,
         base / "comfyui.log",
-        ["--cpu", "--database-url", "sqlite:///:memory:"],
+        [
+            *("--cpu", "--database-url", "sqlite:///:memory:"),
+            *(("--front-end-root", other_frontend) if other_frontend else ()),
+        ],
         {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(site)},
     )
     with server:
