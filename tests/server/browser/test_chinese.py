@@ -59,9 +59,11 @@ def test_nothing_of_the_pack_complains(seen):
     assert seen["complaints"] == []
 
 
-def test_settings_and_commands_have_words(seen):
+def test_the_english_words_of_settings_and_commands_are_those_of_the_scripts(seen):
+    """And test_locales.py finds those that Chinese lacks."""
     for kind in ("settings", "commands"):
-        for language in ("en", "zh"):
-            path = FOLDER / language / f"{kind}.json"
-            words = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-            assert sorted(words) == sorted(id.replace(".", "_") for id in seen[kind])
+        path = FOLDER / "en" / f"{kind}.json"
+        words = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        assert words == {each["id"].replace(".", "_"): each["words"] for each in seen[kind]}
+    categories = {part for each in seen["settings"] for part in each["category"][:-1]}
+    assert sorted(MAIN["settingsCategories"]) == sorted(categories)

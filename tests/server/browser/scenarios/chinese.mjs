@@ -63,13 +63,16 @@ async function openHelp(id) {
   return panel.innerText()
 }
 
-// What the pack offers elsewhere: the categories of its nodes, and the ids of its settings and commands.
+// What the pack offers elsewhere, as its scripts say it: categories, settings and commands.
 function ask() {
   return page.evaluate(() => {
     const ours = window.app.extensions.filter(({ name }) => name.startsWith('image-prompt.'))
-    const ids = (what) => ours.flatMap((each) => (each[what] ?? []).map(({ id }) => id))
-    const { category } = window.LiteGraph.registered_node_types.ImagePromptEncode
-    return { category, settings: ids('settings'), commands: ids('commands') }
+    const all = (what) => ours.flatMap((each) => each[what] ?? [])
+    return {
+      category: window.LiteGraph.registered_node_types.ImagePromptEncode.category,
+      settings: all('settings').map(({ id, name, tooltip, category }) => ({ id, words: { name, tooltip }, category })),
+      commands: all('commands').map(({ id, label, tooltip }) => ({ id, words: { label, tooltip } }))
+    }
   })
 }
 
