@@ -41,9 +41,9 @@ def test_tables_have_two_columns(node, language):
 
 @pytest.mark.parametrize("node", NODES)
 def test_both_languages_have_the_same_parts(node):
-    """As many headings, rows, items and pictures, and what is to be typed or read is in both."""
+    """As many headings, paragraphs, rows, items and pictures, and what is to be typed or read is in both."""
     english, chinese = (page(node, language) for language in TITLES)
-    for part in (r"^#+ ", r"^\|", r"^ *- ", r"^!\["):
+    for part in (r"^#+ ", r"\n\n", r"^\|", r"^ *- ", r"^!\["):
         assert len(re.findall(part, chinese, re.M)) == len(re.findall(part, english, re.M)), part
     for part in (CODE, NUMBER):
         assert sorted({*part.findall(english)} - {*part.findall(chinese)}) == []
