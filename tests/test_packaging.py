@@ -345,6 +345,8 @@ SHIPPED = [
     "migration/rules.py",
     "nodes/loading/load.py",
     "js/docs/ImagePromptApply.md",
+    "js/docs/ImagePromptApply/zh.md",
+    "locales/zh/nodeDefs.json",
     "example_workflows/sd15_simple.json",
     "js/demo.jpg",
     "js/report.png",
