@@ -3,7 +3,7 @@
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 
-import { everyNode, inputFor, keyOf, nodeOf, stateOf } from './notices/places.mjs'
+import { everyNode, inputFor, isMissing, keyOf, nodeOf, stateOf } from './notices/places.mjs'
 import { firstSentence, refusal } from './notices/sentences.mjs'
 import { showNotice, showSaid } from './notices/strip.mjs'
 import { write } from './lib/inputs.mjs'
@@ -11,18 +11,19 @@ import { say } from './lib/words.mjs'
 
 /** @typedef {import('../devtools/types/comfy').Node} Node */
 /** @typedef {import('./notices/places.mjs').Remedy} Remedy */
-/** @typedef {{text: string, remedies: Remedy[], refused: boolean, state?: string}} Notice `state`: of the node then */
+/** @typedef {{text: string, remedies: Remedy[], refused: boolean, input?: string, state?: string}} Notice `refused`: it
+ * has not run; `input`: names a file that is not there; `state`: of the node then */
 
 const SAID = 'image_prompt_said'
 const CORE_TEXT = '$$node-text-preview' // the widget in which ComfyUI shows such a text, of which one is enough
 const PANEL = 'image-prompt.models'
-const FILE = /\.(safetensors|sft|ckpt|pt|pth|bin)$/i
 const MODULE = `custom_nodes.${decodeURIComponent(new URL(import.meta.url).pathname.split('/').at(-2) ?? '')}`
 
 /** @type {WeakMap<object, Map<string, Notice>>} by workflow, and by the id under which a node runs */
 const notices = new WeakMap()
 /** @type {Map<string, object>} the workflow that was open when a prompt was queued */
 const queuedFrom = new Map()
+const QUEUED = 500 // prompts of which this is known
 const NOWHERE = {} // where the frontend does not say which workflow is open
 
 app.registerExtension({
@@ -42,14 +43,20 @@ app.registerExtension({
   },
 
   afterConfigureGraph() {
-    for (const node of everyNode(root())) if (isOurs(node)) restoreSaid(node, outputs())
     check()
     for (const [id, notice] of kept(open())) draw(id, notice)
+    for (const [id, node] of ourNodes()) {
+      restoreSaid(node, outputs())
+      const widget = node.widgets?.find(isMissing)
+      if (widget && !kept(open()).has(id)) onMissing(open(), id, widget.name, String(widget.value))
+    }
   },
 
   onNodeOutputsUpdated(/** @type {Record<string, any>} */ given) {
-    for (const node of everyNode(root())) if (isOurs(node)) restoreSaid(node, given)
-  }
+    for (const [, node] of ourNodes()) restoreSaid(node, given)
+  },
+
+  refreshComboInNodes: check // there are new lists of files
 })
 
 // ------------------------------------------------------------------------------------------------------ what nodes say
@@ -112,6 +119,7 @@ function watchQueue() {
     answer.then(
       ({ prompt_id, node_errors }) => {
         if (prompt_id) queuedFrom.set(prompt_id, workflow)
+        if (queuedFrom.size > QUEUED) queuedFrom.delete([...queuedFrom.keys()][0])
         onRefused(workflow, node_errors)
       },
       (error) => onRefused(workflow, error?.response?.node_errors)
@@ -127,21 +135,25 @@ function onRefused(workflow, errors) {
     const node = nodeOf(root(), id)
     const found = node && isOurs(node) ? refusal(given) : undefined
     if (!found) continue
-    const isFile = found.isOff && FILE.test(String(found.value))
-    const values = { value: String(found.value), input: found.input }
-    const text = found.isOff ? `${say(isFile ? 'notices.noFile' : 'notices.noChoice', values)}\n${found.text}` : found.text
-    keep(workflow, id, { text, remedies: isFile ? [panel()] : [], refused: true })
-    if (isFile) void explain(workflow, id, found)
+    const { input, value } = found
+    if (found.isOff && isMissing(inputOf(node, input))) onMissing(workflow, id, input, String(value))
+    else if (!found.isOff) keep(workflow, id, { text: found.text, remedies: [], refused: true })
+    else {
+      const sentence = say('notices.noChoice', { value: String(value), input })
+      keep(workflow, id, { text: `${sentence}\n${found.text}`, remedies: [], refused: true })
+    }
   }
 }
 
-/** Put in the place of a refusal what the server knows of a file that is not there.
- * @param {object} workflow @param {string} id @param {import('./notices/sentences.mjs').Refusal} found */
-async function explain(workflow, id, { input, value }) {
-  const before = kept(workflow).get(id)
-  const asked = new URLSearchParams({ input, name: String(value) })
+/** Say that a file is not there, and then what the server knows of it.
+ * @param {object} workflow @param {string} id @param {string} input @param {string} value */
+async function onMissing(workflow, id, input, value) {
+  const text = say('notices.noFile', { value, input })
+  const notice = { text, remedies: [panel()], refused: true, input }
+  keep(workflow, id, notice)
+  const asked = new URLSearchParams({ input, name: value })
   const answer = await api.fetchApi(`/image-prompt/missing?${asked}`).then((each) => each.json()).catch(() => ({}))
-  if (answer.text && before && kept(workflow).get(id) === before) keep(workflow, id, { ...answer, refused: true })
+  if (answer.text && kept(workflow).get(id) === notice) keep(workflow, id, { ...notice, ...answer })
 }
 
 /** @param {object} workflow @param {string} id @param {Notice} notice */
@@ -159,11 +171,12 @@ function draw(id, notice) {
   showNotice(node, { sentence: firstSentence(notice.text), text: notice.text, buttons })
 }
 
-/** Forget what was wrong before a node or its wires were changed. */
+/** Forget what was wrong before a node or its wires were changed, and files that are there by now. */
 function check() {
-  for (const [id, notice] of kept(open())) {
+  for (const [id, { state, input }] of kept(open())) {
     const node = nodeOf(root(), id)
-    if (!node || (notice.state && notice.state !== stateOf(node))) remove(open(), id)
+    const isThere = input && !isMissing(inputOf(node, input))
+    if (!node || isThere || (state && state !== stateOf(node))) remove(open(), id)
   }
 }
 
@@ -205,6 +218,7 @@ function button(node, remedy) {
     const title = `${remedy.file}\n${remedy.link}`
     return [{ label: say('notices.copy', { file: remedy.file }), title, act: () => void copy(remedy.link) }]
   }
+  if (!commands().isRegistered?.(PANEL)) return []
   return [{ label: say('notices.panel'), title: say('notices.panelTitle'), act: openPanel }]
 }
 
@@ -236,7 +250,7 @@ function copyByHand(text) {
 }
 
 async function openPanel() {
-  await app.extensionManager.command.execute(PANEL)
+  await commands().execute(PANEL)
 }
 
 // ------------------------------------------------------------------------------------------------------------ the page
@@ -244,6 +258,20 @@ async function openPanel() {
 /** @param {any} node */
 function isOurs(node) {
   return node.constructor?.nodeData?.python_module === MODULE
+}
+
+function ourNodes() {
+  return everyNode(root()).filter(([, node]) => isOurs(node))
+}
+
+/** @param {Node | undefined} node @param {string} name */
+function inputOf(node, name) {
+  return node?.widgets?.find((widget) => widget.name === name)
+}
+
+/** @returns {any} */
+function commands() {
+  return app.extensionManager.command
 }
 
 function root() {

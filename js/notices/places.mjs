@@ -4,6 +4,8 @@
 /** @typedef {import('../../devtools/types/comfy').Node} Node */
 /** @typedef {{do: 'use' | 'copy' | 'open', file: string, inputs: string[], link: string}} Remedy */
 
+const FILE = /\.(safetensors|sft|ckpt|pt|pth|bin)$/i
+
 /** The node that ran under an id, such as '5', or '12:7' for node 7 in the subgraph of node 12. Nodes that a node made
  * while it ran, such as '5.0.0.1', stand for that one.
  * @param {any} graph the outermost @param {string | number} id @returns {Node | undefined} */
@@ -20,10 +22,13 @@ export function keyOf(node) {
   return !graph || graph.isRootGraph !== false ? String(node.id) : `${graph.id}:${node.id}`
 }
 
-/** All nodes of a graph and of its subgraphs.
- * @param {any} graph @returns {Node[]} */
-export function everyNode(graph) {
-  return (graph?.nodes ?? []).flatMap((/** @type {any} */ node) => [node, ...everyNode(node.subgraph)])
+/** All nodes of a graph and of its subgraphs, with the ids under which they run.
+ * @param {any} graph @param {string} [around] the id of the node that holds the graph, and a colon @returns {[string, Node][]} */
+export function everyNode(graph, around = '') {
+  return (graph?.nodes ?? []).flatMap((/** @type {any} */ node) => [
+    [`${around}${node.id}`, node],
+    ...everyNode(node.subgraph, `${around}${node.id}:`)
+  ])
 }
 
 /** A node and all that lie before it, the nearest first.
@@ -54,6 +59,13 @@ export function stateOf(node) {
       })
     ])
   )
+}
+
+/** Whether an input names a model file that is not in its list.
+ * @param {any} widget */
+export function isMissing(widget) {
+  const choices = widget?.options?.values
+  return Array.isArray(choices) && FILE.test(String(widget.value)) && !choices.includes(widget.value)
 }
 
 /** The nearest input that lists the file that fits: of the node itself, or of one before it.

@@ -13,7 +13,7 @@ from ...faces import CHOICES, FaceAnalyser, choose, draw_faces, draw_key_points
 from ...ip_adapter import FAMILIES
 from .. import input_checks
 from ..activity import count, timed
-from ..display import show
+from ..display import said
 from ..loading.adapter import ImagePromptAdapter
 from ..loading.wires import ADVICE, as_adapter
 from ..sockets import CATEGORY, AdapterInput, FaceAnalyserInput
@@ -113,6 +113,7 @@ class EncodeFacePrompt(io.ComfyNode):
                 ),
             ],
             hidden=[io.Hidden.unique_id],
+            has_intermediate_output=True,
         )
 
     @classmethod
@@ -142,8 +143,8 @@ class EncodeFacePrompt(io.ComfyNode):
             wanted = "" if reader is None else reader.module.encoder_name
             features = _features(GivenFaces(looked, encoder, wanted), names, reader, combine)
         count("pictures", len(looked))
-        _tell(looked, choose, names, getattr(cls.hidden, "unique_id", None))
-        return io.NodeOutput(features, _drawn(looked), aligned_faces(looked, ALIGNED), _key_points(looked))
+        ui = said(_told(looked, choose, names), cls.hidden)
+        return io.NodeOutput(features, _drawn(looked), aligned_faces(looked, ALIGNED), _key_points(looked), ui=ui)
 
 
 def _choice(how: Any, index: Any) -> partial[list[Any]]:
@@ -214,8 +215,8 @@ def _features(
     return features
 
 
-def _tell(looked: Sequence[Looked], how: str, names: Sequence[str], node_id: str | None) -> None:
-    """Say on the node and in the log what somebody should know about the faces that were taken."""
+def _told(looked: Sequence[Looked], how: str, names: Sequence[str]) -> str:
+    """What somebody should know about the faces that were taken, which is logged too."""
     taken = sum(len(each.chosen) for each in looked)
     lines = [f"{taken} face{'' if taken == 1 else 's'} of {_pictures(len(looked))}"]
     if crowded := [(number, len(each.found)) for number, each in enumerate(looked, 1) if len(each.found) > 1]:
@@ -226,7 +227,7 @@ def _tell(looked: Sequence[Looked], how: str, names: Sequence[str], node_id: str
         lines.append("no mask: the background was kept")
     for line in lines[1:]:
         logging.getLogger(__name__).info("Encode Face Prompt: %s.", line)
-    show("\n".join(lines), node_id)
+    return "\n".join(lines)
 
 
 def _pictures(number: int) -> str:

@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 
 from ...clip_vision import SavedFeatures
 from .. import input_checks
-from ..display import show
+from ..display import said
 from ..loading.files_used import features_file, note_files
 from ..sockets import CATEGORY
 from .saved_features import fingerprint, image_features, listed_names, negative_features, read, save
@@ -54,8 +54,7 @@ class SaveImagePromptFeatures(io.ComfyNode):
         if image is not None:
             input_checks.image(image)
         listed, saved = save(features, name, image)
-        show(listed, getattr(cls.hidden, "unique_id", None))
-        return io.NodeOutput(listed, ui=_preview(cls, saved))
+        return io.NodeOutput(listed, ui={**_preview(cls, saved), **said(listed, cls.hidden)})
 
 
 class LoadImagePromptFeatures(io.ComfyNode):
@@ -101,9 +100,9 @@ class LoadImagePromptFeatures(io.ComfyNode):
         input_checks.expect(features_name, str, "features_name", "give the name of a file in models/image_prompts")
         saved = read(features_name)
         features = image_features(saved, features_name, clip_vision)
-        show(_summary(saved), getattr(cls.hidden, "unique_id", None))
         note_files(cls.hidden, features_file(features_name, saved.features.encoder))
-        return io.NodeOutput(features, negative_features(saved, features_name), ui=_preview(cls, saved))
+        shown = {**_preview(cls, saved), **said(_summary(saved), cls.hidden)}
+        return io.NodeOutput(features, negative_features(saved, features_name), ui=shown)
 
 
 def _summary(saved: SavedFeatures) -> str:
@@ -120,6 +119,6 @@ def made_by(encoder: str, names: Sequence[str]) -> str:
     return encoder or ("identity of faces" if identity else "encoder not known")
 
 
-def _preview(node: type[io.ComfyNode], saved: SavedFeatures) -> ui.PreviewImage | dict[str, Any]:
+def _preview(node: type[io.ComfyNode], saved: SavedFeatures) -> dict[str, Any]:
     picture = saved.picture()
-    return {} if picture is None else ui.PreviewImage(picture, cls=node)
+    return {} if picture is None else ui.PreviewImage(picture, cls=node).as_dict()

@@ -90,9 +90,13 @@ def companion_need(adapter: Resolution, known: Catalogue | None = None) -> Need 
     return companion and Need.for_entry(companion)
 
 
-def look_for(need: Need, patience: float = PATIENCE) -> Resolution:
-    """Find the file for a need in ComfyUI's folders. `patience`: seconds, as `resolve` takes it."""
-    return resolve(need, index(), catalogue(), patience, interruptible)
+def look_for(need: Need, patience: float = PATIENCE, in_a_run: bool = True) -> Resolution:
+    """Find the file for a need in ComfyUI's folders.
+
+    patience: seconds, as `resolve` takes it
+    in_a_run: whether Cancel is to interrupt it
+    """
+    return resolve(need, index(), catalogue(), patience, interruptible if in_a_run else None)
 
 
 def indexed(folder: str, name: str) -> IndexedFile | None:
@@ -150,17 +154,20 @@ def interruptible(_: Progress) -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
-def explained_file(error: ValueError, kind: str, folder: str, name: str, lasting: bool = True) -> ValueError:
+def explained_file(
+    error: ValueError, kind: str, folder: str, name: str, lasting: bool = True, in_a_run: bool = True
+) -> ValueError:
     """The error, plus which file to use or to download, when a file cannot be loaded. It never suggests that file.
 
     lasting: whether the file cannot be used until it changes, whatever other options are chosen
+    in_a_run: as `look_for` takes it
     """
     said = str(error)
     if lasting:
         index().refuse(folder_paths.get_full_path(folder, name) or "", kind, said.removeprefix(f"{name}: "))
     try:
         entry = next((entry for entry in catalogue().named(name) if entry.kind == kind), None)
-        resolution = look_for(Need.for_entry(entry) if entry else Need(kind))
+        resolution = look_for(Need.for_entry(entry) if entry else Need(kind), in_a_run=in_a_run)
     except BrokenCatalogue as broken:
         return with_remedies(ValueError(f"{said}\n{broken}"), [OPEN_PANEL])
     failed = f"{folder}/{name}".replace(os.sep, "/")
@@ -171,8 +178,8 @@ def explained_file(error: ValueError, kind: str, folder: str, name: str, lasting
 
 
 def missing_file(kind: str, folder: str, name: str) -> ValueError:
-    """The error for a file that is not there: which file to use or to download instead."""
-    return explained_file(ValueError(not_there(folder, name)), kind, folder, name, lasting=False)
+    """The error for a file that is not there, outside a run: which file to use or to download instead."""
+    return explained_file(ValueError(not_there(folder, name)), kind, folder, name, lasting=False, in_a_run=False)
 
 
 def explained(error: ValueError, need: Need) -> ValueError:

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { chainOf, everyNode, inputFor, keyOf, nodeOf, stateOf } from '../../../js/notices/places.mjs'
+import { chainOf, everyNode, inputFor, isMissing, keyOf, nodeOf, stateOf } from '../../../js/notices/places.mjs'
 
 function node(graph, id, { before = [], ...more } = {}) {
   const made = {
@@ -41,7 +41,10 @@ test('a node is found by the id under which it runs', () => {
   assert.equal(nodeOf(outer, '12.0.0.1'), around)
   assert.equal(nodeOf(outer, '13:7'), undefined)
   assert.deepEqual([keyOf(around), keyOf(inside)], ['12', 'inner:7'])
-  assert.deepEqual(everyNode(outer), [around, inside])
+  assert.deepEqual(everyNode(outer), [
+    ['12', around],
+    ['12:7', inside]
+  ])
 })
 
 test('the file that fits is set where it is listed and not chosen yet', () => {
@@ -63,4 +66,12 @@ test('a change before the node is seen, one of a seed or of a view is not', () =
   assert.equal(stateOf(apply), before)
   loader.widgets[0].value = 'good'
   assert.notEqual(stateOf(apply), before)
+})
+
+test('a model file is missed where its list lacks it', () => {
+  assert.equal(isMissing(combo('adapter_name', 'gone.bin', 'good.bin')), true)
+  assert.equal(isMissing(combo('adapter_name', 'good.bin', 'good.bin')), false)
+  assert.equal(isMissing(combo('purpose', 'plus', 'auto')), false)
+  assert.equal(isMissing({ name: 'text', value: 'a.bin', options: {} }), false)
+  assert.equal(isMissing(undefined), false)
 })

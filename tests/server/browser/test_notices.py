@@ -52,7 +52,7 @@ def test_a_wrong_adapter_is_named_on_the_node_that_applies_it(seen):
     assert ended["kind"] == "execution_error"
     assert notice["notice"] == f"{WRONG} is an IP-Adapter for SDXL, the model is SD1.5: use one made for SD1.5."
     assert notice["title"] == ended["exception_message"].strip() and notice["isLast"]
-    assert notice["buttons"][0].startswith("Use ") and len(notice["buttons"]) == 2
+    assert notice["buttons"][0] == f"Use {RIGHT}"
 
 
 def test_the_notice_lies_on_its_node(seen):
@@ -95,7 +95,8 @@ def test_nothing_of_it_is_saved(seen):
 def test_a_file_that_is_not_there_is_exchanged_by_keyboard(seen):
     missing = seen["missing"]
     assert missing["notice"] == f"{MISSING} is not in models/ipadapter: choose a file that is there, or get it."
-    assert missing["buttons"][0].startswith("Use ")
+    assert missing["buttons"][0] == f"Use {RIGHT}"
+    assert {**seen["opened"], "said": missing["said"]} == missing  # before anything is queued
     assert seen["found"]["value"] not in (MISSING, "") and is_quiet(seen["found"]["notice"])
 
 

@@ -4,6 +4,7 @@ import { unlinkSync, writeFileSync } from 'node:fs'
 
 import { add, clear, focus, run, values } from '../page.mjs'
 
+const STEP_MS = 50
 const STRIP = 'image_prompt_notices'
 const CORE_TEXT = '$$node-text-preview'
 
@@ -45,7 +46,9 @@ export async function play(visit) {
   await set(ids.adapter, 'adapter_name', task.missing)
   writeFileSync(task.catalogue.path, task.catalogue.content)
   try {
-    seen.missing = await refused(ids.adapter, (found) => found.buttons.length === 2)
+    seen.missing = await refused(ids.adapter, (found) => found.buttons.length)
+    await page.evaluate(() => window.app.loadGraphData(JSON.parse(JSON.stringify(window.app.graph.serialize()))))
+    seen.opened = await strip(ids.adapter, (found) => found.buttons.length)
   } finally {
     unlinkSync(task.catalogue.path)
   }
@@ -73,11 +76,11 @@ export async function play(visit) {
 
 // ----------------------------------------------------------------------------------------------------------------- steps
 
-// {notice, title, buttons, said} of a node, once it is as it should be or a second has passed.
+// {notice, title, buttons, said} of a node, once it is as it should be or two seconds have passed.
 async function strip(id, isRight = () => true) {
   let found
-  for (let time = 0; time < 10 && !(found && isRight(found)); time++) {
-    await page.waitForTimeout(100)
+  for (let time = 0; time < 40 && !(found && isRight(found)); time++) {
+    if (time) await page.waitForTimeout(STEP_MS)
     found = await page.evaluate(
       ([id, name, core]) => {
         window.valueOf = (id) => window.app.graph.getNodeById(id)?.widgets[0]?.value
@@ -100,7 +103,7 @@ async function strip(id, isRight = () => true) {
 }
 
 async function said(ids) {
-  await page.waitForTimeout(300)
+  await page.waitForTimeout(2 * STEP_MS)
   const found = { core: false, isLast: true }
   for (const name of ['encoder', 'adapter', 'apply']) {
     const { said, core, isLast } = await strip(ids[name])
@@ -117,13 +120,13 @@ function boxes(id) {
     ([id, name]) => {
       const { canvas, graph } = window.app
       const node = graph.getNodeById(id)
-      const { scale, offset } = canvas.ds
-      const rect = canvas.canvas.getBoundingClientRect()
       const strip = node.widgets.find((widget) => widget.name === name).element.getBoundingClientRect()
-      const top = rect.top + (node.pos[1] + offset[1]) * scale
-      const left = rect.left + (node.pos[0] + offset[0]) * scale
+      const rect = canvas.canvas.getBoundingClientRect()
+      const { scale, offset } = canvas.ds
+      const [left, top] = [0, 1].map((axis) => [rect.left, rect.top][axis] + (node.pos[axis] + offset[axis]) * scale)
+      const drawn = document.querySelector(`[data-node-id="${id}"]`)?.getBoundingClientRect()
       return {
-        node: [left, top, left + node.size[0] * scale, top + node.size[1] * scale],
+        node: [left, top, drawn?.right ?? left + node.size[0] * scale, drawn?.bottom ?? top + node.size[1] * scale],
         strip: [strip.left, strip.top, strip.right, strip.bottom]
       }
     },
