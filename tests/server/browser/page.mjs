@@ -6,6 +6,7 @@ export const BLANK = 'blank' // a template that only the tests have
 
 const STEP_MS = 60000
 const RUN_MS = 120000
+const UNDO_MS = 10000
 
 // The page, and its browser. Nothing leaves this machine.
 export async function open(task) {
@@ -137,4 +138,21 @@ export async function drag(page, element, from, to, steps = 8) {
   await page.mouse.down()
   await page.mouse.move(...at(to), { steps })
   await page.mouse.up()
+}
+
+// Undo a step by keys, and wait until it has changed a value of the node.
+export async function undo(page, id) {
+  const before = JSON.stringify(await values(page, id))
+  await page.keyboard.press('Control+z')
+  await page.waitForFunction(
+    ([id, before]) => {
+      const { graph, extensionManager } = window.app
+      const widgets = graph.getNodeById(id)?.widgets ?? []
+      const now = JSON.stringify(Object.fromEntries(widgets.map(({ name, value }) => [name, value])))
+      const goesOn = extensionManager.workflow.activeWorkflow.changeTracker._restoringState // takes no other step
+      return !goesOn && widgets.length && now !== before
+    },
+    [id, before],
+    { timeout: UNDO_MS }
+  )
 }

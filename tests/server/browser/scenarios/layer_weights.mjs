@@ -1,9 +1,7 @@
 // The bars of Layer Weights: drawn with the mouse, moved by keys and wheel, undone, copied, saved, run, and marked.
 import { layout } from '../../../../js/layer_weights/layout.mjs'
 import { heightOf, rangeOf } from '../../../../js/lib/plot.mjs'
-import { add, clear, focus, run, values } from '../page.mjs'
-
-const WHEEL_MS = 450 // until a row of turns is one step
+import { add, clear, focus, run, undo, values } from '../page.mjs'
 
 let page
 
@@ -12,8 +10,9 @@ export async function play(visit) {
   const { shot } = visit
   await clear(page)
   const ids = await add(page, {
-    weights: { type: 'ImagePromptLayerWeights' },
+    // the model first: a node that is clicked comes last, and ComfyUI would number its order anew, a step of its own
     model: { type: 'ImagePromptDemoCheckpoint', pos: [-700, 0], inputs: { base_model: 'SDXL' } },
+    weights: { type: 'ImagePromptLayerWeights' },
     text: { type: 'PreviewAny', pos: [700, 0], inputs: { source: ['weights', 1] } }
   })
   const id = ids.weights
@@ -44,18 +43,6 @@ export async function play(visit) {
     await page.mouse.down()
     for (const each of places.slice(1)) await page.mouse.move(...(await place(...each)), { steps: 6 })
     await page.mouse.up()
-  }
-  async function undo() {
-    const before = JSON.stringify(await values(page, id))
-    await page.keyboard.press('Control+z')
-    await page.waitForFunction(
-      ([id, before]) => {
-        const widgets = window.app.graph.getNodeById(id)?.widgets ?? []
-        const now = Object.fromEntries(widgets.map(({ name, value }) => [name, value]))
-        return 'values' in now && JSON.stringify(now) !== before
-      },
-      [id, before]
-    )
   }
   const set = (name, value) =>
     page.evaluate(
@@ -88,10 +75,10 @@ export async function play(visit) {
   await keep('keys')
   await page.mouse.move(...(await place(4, 0.1)))
   for (let turn = 0; turn < 3; turn++) await page.mouse.wheel(0, 100)
-  await page.waitForTimeout(WHEEL_MS)
+  await page.waitForTimeout(100)
   await keep('wheel')
   for (const what of ['wheel', 'keys', 'keys', 'double', 'double', 'kind', 'drawn']) {
-    await undo()
+    await undo(page, id)
     await keep(`before ${what}`)
   }
   await focus(page, id)
