@@ -30,6 +30,7 @@ export function addView(node, name, root, { height, width = 0, most }) {
     setValue: () => {}
   })
   view.serialize = false // it is not saved
+  takePlace(node, name, root)
   if (hidden) {
     view.hidden = true // read by the classic canvas
     return view
@@ -37,6 +38,23 @@ export function addView(node, name, root, { height, width = 0, most }) {
   const needed = node.computeSize() // the classic canvas would leave the node too low until it is drawn again
   node.setSize([Math.max(node.size[0], needed[0], width), Math.max(node.size[1], needed[1])])
   return view
+}
+
+/** The elements that were made last, by their nodes.
+ * @type {Map<string, WeakRef<HTMLElement>>} */
+const roots = new Map()
+
+/** Put an element where that of the node before is shown: undo makes every node anew, with the same number, and Nodes 2.0
+ * goes on to show the element of the old one.
+ * @param {Node} node @param {string} name @param {HTMLElement} root */
+function takePlace(node, name, root) {
+  const added = node.onAdded
+  node.onAdded = function (graph) {
+    added?.call(this, graph)
+    const key = `${graph.isRootGraph ? '' : graph.id}:${node.id}:${name}`
+    if (window.LiteGraph?.vueNodesMode) roots.get(key)?.deref()?.replaceWith(root)
+    roots.set(key, new WeakRef(root))
+  }
 }
 
 /** Call back when the node is removed, after those that asked before.
