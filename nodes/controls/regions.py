@@ -70,8 +70,11 @@ class ImagePromptRegions(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, regions: str | None = "") -> bool | str:
-        """Check the text before the prompt is queued. A linked one is None here, and `execute` checks it."""
+    def validate_inputs(cls, regions: str | None = "", references: Any = None) -> bool | str:
+        """Check the text before the prompt is queued. A linked one is None here, and `execute` checks it.
+
+        references: not known yet, but ComfyUI gives an input that grows to all functions
+        """
         try:
             parse_regions(regions or "")
         except ValueError as error:

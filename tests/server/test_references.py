@@ -74,3 +74,37 @@ def test_a_conditioning_carries_references(run, load_workflow):
     both = picture(run, workflow)
     applied = picture(run, with_references(load_workflow("sd15_simple"), reference_0={"weight": 0.6}))
     assert np.array_equal(both, applied) and not np.array_equal(both, alone)
+
+
+def solid(value: float, width: int, height: int) -> dict:
+    return {"class_type": "SolidMask", "inputs": {"value": value, "width": width, "height": height}}
+
+
+def test_regions_give_the_bits_of_core_s_masks(run, load_workflow):
+    weights = {"reference_0": {"weight": 0.6}, "reference_1": {"weight": 0.3}}
+    workflow = with_references(load_workflow("sd15_simple"), **weights)
+    (apply,) = (node["inputs"] for node in workflow.values() if node["class_type"] == "ImagePromptApplyReferences")
+    references = {key: apply.pop(key) for key in list(apply) if key.startswith("references.")}
+    text = {"regions": "1: rect 0 0, 0.5 1\nreference 2: rect 0.5 0, 1 1", "feather": 0.1}
+    inputs = {**references, **text, "latent": sampler(workflow)["latent_image"]}
+    workflow["regions"] = {"class_type": "ImagePromptRegions", "inputs": inputs}
+    apply["references.reference_5"] = ["regions", 0]
+    drawn = picture(run, workflow)
+
+    inputs["regions"] = "left half"
+    with pytest.raises(ServerError, match="Line 1 of the regions is 'left half': write a reference, a colon and a"):
+        run(workflow)
+
+    del workflow["regions"], apply["references.reference_5"]
+    apply |= references
+    latent = workflow[sampler(workflow)["latent_image"][0]]["inputs"]
+    wide, high = latent["width"] // 8, latent["height"] // 8
+    workflow |= {"black": solid(0.0, wide, high), "white": solid(1.0, wide // 2, high)}
+    for (socket, (reference, _)), x in zip(references.items(), (0, wide // 2)):
+        both = {"destination": ["black", 0], "source": ["white", 0]}
+        inputs = {**both, "x": x, "y": 0, "operation": "add"}
+        workflow[f"mask of {socket}"] = {"class_type": "MaskComposite", "inputs": inputs}
+        workflow[reference]["inputs"] |= {"mask": [f"mask of {socket}", 0], "feather": 0.1}
+    assert np.array_equal(drawn, picture(run, workflow))
+    without = with_references(load_workflow("sd15_simple"), **weights)
+    assert not np.array_equal(drawn, picture(run, without))
