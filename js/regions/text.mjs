@@ -65,6 +65,14 @@ export function corners([left, top], [right, bottom]) {
   ]
 }
 
+/** The number of the reference that a line is for: its number or its name; 0 where there is none.
+ * @param {string} label @param {readonly {number: number, name: string}[]} references */
+export function owner(label, references) {
+  const byNumber = references.find(({ number }) => String(number) === label)
+  const found = byNumber ?? references.find(({ number, name }) => (name || `reference ${number}`) === label)
+  return found?.number ?? 0
+}
+
 /** The line that says a shape.
  * @param {Omit<Shape, 'line'>} shape */
 export function format({ label, cut, kind, points }) {
