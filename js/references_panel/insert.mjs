@@ -25,10 +25,16 @@ export async function insert(name, at) {
     canvas.graph.add(node)
     write(node, INPUT, name)
     canvas.selectItems?.([node])
+    canvas.setDirty(true, true)
+    await frames(2) // Nodes 2.0 measures the node, which belongs to the same step of undo
   } finally {
     canvas.emitAfterChange()
   }
-  canvas.setDirty(true, true)
+}
+
+/** @param {number} count */
+async function frames(count) {
+  for (let frame = 0; frame < count; frame++) await new Promise(requestAnimationFrame)
 }
 
 /** @param {any} node @param {string} name */

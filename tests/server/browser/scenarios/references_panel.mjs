@@ -24,6 +24,8 @@ export async function play({ page, task, shot }) {
   await search.press('Escape')
 
   await cardOf(task.cat).click()
+  await page.waitForFunction(() => window.app.graph.nodes.length === 1)
+  await page.waitForTimeout(300) // the step ends a few frames later
   seen.clicked = await loaders(page)
   await page.keyboard.press('Control+z')
   await page.waitForFunction(() => window.app.graph.nodes.length === 0)
