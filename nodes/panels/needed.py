@@ -9,7 +9,7 @@ from typing import Any
 import folder_paths
 
 from ...ip_adapter import FAMILIES
-from ...model_files.catalogue import Entry
+from ...model_files.catalogue import Catalogue, Entry
 from ...model_files.catalogue.old_family_words import ids_of
 from ...model_files.folders import ADAPTER_TYPES
 from ...model_files.index import IndexedFile
@@ -18,7 +18,7 @@ from ...model_files.matching.explanation import advice
 from ...model_files.matching.requirement import file_as_dict
 from ...tensor_files import printable
 from ..compat.presets import preset_named
-from ..folders import ADAPTER_FOLDER, ENCODER_FOLDER, FACE_FOLDER, LORA_FOLDER, adapter_place
+from ..folders import ADAPTER_FOLDER, ENCODER_FOLDER, FACE_FOLDER, LORA_FOLDER, adapter_place, model_names
 from ..loading import model_library
 from ..loading.model_bases import base_of_listed
 from ..loading.models import AUTO, AUTOMATIC, listed
@@ -60,7 +60,22 @@ BY_PURPOSE: Mapping[str, tuple[str, Callable[[str, str], Sequence[Need]]]] = Map
 
 def needed(graph: Graph) -> dict[str, Any]:
     """The files that a graph needs, as plain data: `items`, each as a row of the report with the nodes that need it."""
-    return _Search(graph).result()
+    known = model_library.catalogue()
+    ours = Graph(graph.nodes, [model for model in graph.models if _is_ours(model, known)])
+    if not (ours.models or any(map(_takes_files, graph.nodes.values()))):  # no folder is read for it
+        return {"items": [], "missing": 0, "notes": [], "unread": []}
+    return _Search(ours, known).result()
+
+
+def _takes_files(node: GraphNode) -> bool:
+    return node.type in BY_PURPOSE or any((node.type, name) in FILES for name in node.values)
+
+
+def _is_ours(model: PublishedModel, known: Catalogue) -> bool:
+    """Whether a file that a workflow says it needs is for image prompts: core tells of all others."""
+    if model.folder not in folder_paths.folder_names_and_paths:
+        return False
+    return model.name != "" and (model.folder in OURS or known.named(model.name) != [])
 
 
 def _purposes(purpose: str, base: str) -> list[Need]:
@@ -69,11 +84,10 @@ def _purposes(purpose: str, base: str) -> list[Need]:
 
 
 class _Search:
-    def __init__(self, graph: Graph):
-        self.graph = graph
+    def __init__(self, graph: Graph, known: Catalogue):
+        self.graph, self.catalogue = graph, known
         self.end = time.monotonic() + PATIENCE
         self.report = model_library.report(PATIENCE)
-        self.catalogue = model_library.catalogue()
         self.rows = {row.entry.id: row for row in self.report.rows}
         self.items: dict[object, dict[str, Any]] = {}
         self.notes: list[dict[str, str]] = []
@@ -189,14 +203,11 @@ class _Search:
             self.entry(node, entry)
 
     def published(self, model: PublishedModel) -> None:
-        """A file that the workflow itself says it needs, if it is for image prompts: core tells of all others."""
-        if any(model.name in _names(item) for item in self.items.values()) or not model.name:
+        """A file that the workflow itself says it needs."""
+        told = any(model.name in _names(item) for item in self.items.values())
+        if told or model.name in model_names(model.folder):
             return
         entry = next(iter(self.catalogue.named(model.name)), None)
-        if model.folder not in OURS and not (entry and model.folder in folder_paths.folder_names_and_paths):
-            return
-        if model.name in folder_paths.get_filename_list(model.folder):
-            return
         if entry:
             self.entry(GraphNode("", ""), entry)
         else:

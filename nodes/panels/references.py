@@ -115,11 +115,8 @@ def _described_now(name: str) -> Described | str:
 
 
 @lru_cache(maxsize=KEPT)
-def _described(name: str, path: str, *_: int) -> Described | str:
-    try:
-        return describe_features(path, name=name)
-    except (OSError, ValueError) as error:  # what cannot be read now is read again when it changes
-        return printable(str(error), LONGEST)
+def _described(name: str, path: str, *_: int) -> Described:
+    return describe_features(path, name=name)
 
 
 def _undeletable(name: str, described: Described | str) -> str:

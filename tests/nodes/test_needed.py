@@ -5,6 +5,7 @@ import tiny
 from own_files import OWN, put_adapter, put_catalogue, put_encoder
 from safetensors.torch import save_file
 
+from image_prompt.nodes.loading import model_library
 from image_prompt.nodes.panels.graph import Graph
 from image_prompt.nodes.panels.needed import needed
 
@@ -148,3 +149,9 @@ def test_what_is_no_graph_is_refused(given):
 
 def test_a_circle_of_links_ends(folders):
     assert ask(node(1, "ImagePromptLoadModels", 2), node(2, "Reroute", 1))["items"] == []
+
+
+def test_no_folder_is_read_for_a_graph_without_image_prompts(folders, monkeypatch):
+    monkeypatch.setattr(model_library, "report", None)
+    found = ask(node(1, "CheckpointLoaderSimple", ckpt_name="a.safetensors"), node(2, "KSampler", 1))
+    assert found == {"items": [], "missing": 0, "notes": [], "unread": []}
