@@ -55,7 +55,9 @@ async function ask() {
 }
 
 /** @param {Reference} reference */
-async function remove({ name }) {
+async function remove({ name, undeletable }) {
+  const stays = say('references.stays', { why: undeletable })
+  if (undeletable) return toast('warn', say('references.not_deleted', { name }), stays)
   const { dialog } = /** @type {any} */ (app.extensionManager)
   const title = say('references.confirm')
   const message = say('references.confirm_text')

@@ -36,13 +36,14 @@ function card(reference, deeds) {
   const { name, problem, undeletable } = reference
   const { title, folder } = shownName(name)
   const remove = () => deeds.remove(reference)
-  const made = element(
+  const stays = undeletable && say('references.stays', { why: undeletable })
+  return element(
     'div',
     {
       class: 'ipp-reference',
       tabIndex: 0,
       draggable: !problem,
-      title: problem || name,
+      title: [name, problem, stays].filter(Boolean).join('\n'),
       data: { name },
       aria: { role: 'listitem', label: `${name}. ${about(reference)}` },
       on: {
@@ -61,7 +62,6 @@ function card(reference, deeds) {
     ),
     undeletable ? null : iconButton('pi-trash', say('references.delete', { name }), remove)
   )
-  return made
 }
 
 /** @param {Reference} reference */
@@ -93,7 +93,7 @@ function press(event, reference, deeds) {
   const deed = { Enter: deeds.insert, ' ': deeds.insert, Delete: deeds.remove, Backspace: deeds.remove }[event.key]
   if (!deed) return
   event.preventDefault()
-  if (deed === deeds.insert ? !reference.problem : !reference.undeletable) deed(reference)
+  if (deed === deeds.remove || !reference.problem) deed(reference)
 }
 
 /** Arrow keys go to the next card.
