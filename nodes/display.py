@@ -13,10 +13,15 @@ from .folders import prompt_server
 SAID = "image_prompt_said"  # the key of a node's output, for js/notices.js
 
 
-def is_shown(node_id: str | None) -> bool:
-    """Whether somebody looks at the node: it runs in ComfyUI's server, for a browser or a program like it."""
+def is_watched() -> bool:
+    """Whether somebody looks: nodes run in ComfyUI's server, for a browser or a program like it."""
     server = prompt_server()
-    return server is not None and server.client_id is not None and node_id is not None
+    return server is not None and server.client_id is not None
+
+
+def is_shown(node_id: str | None) -> bool:
+    """Whether somebody looks at the node."""
+    return is_watched() and node_id is not None
 
 
 def show(text: str, node_id: str | None) -> None:

@@ -1,6 +1,6 @@
 """Which part of a picture an encoder reads. Letters: B pictures, H, W sides of a picture.
 
-js/encode/boxes.mjs holds the same functions, and tests/clip_vision/boxes.json what both have to give.
+js/encode/crop_box.mjs holds the same functions, and tests/clip_vision/boxes.json what both have to give.
 """
 
 from __future__ import annotations

@@ -12,25 +12,31 @@ from ...clip_vision.pictures.masking import MARGIN
 from ...clip_vision.pictures.tiling import ALONG
 from .. import input_checks
 from ..activity import count, timed
+from ..display import is_watched
 from ..loading.adapter import ImagePromptAdapter
 from ..loading.wires import ADVICE, as_adapter
 from ..sockets import CATEGORY, AdapterInput
 from .encoder import Encoder, as_encoder, encode_picture
 from .features import ENCODED, MAKERS, NEGATIVES, OF_TEXTS, ImageFeatures, join
 from .instruction import NO_TEXTS, Texts, add_texts, read_texts
+from .seen import shown_on_node
 from .squares import (
     AROUND_MASK,
     BACKGROUNDS,
+    BY_HAND,
     CROPS_AND_TILES,
     OUTSIDE,
+    TILES,
+    around_mask,
     background_input,
     masked_squares,
     one_by_one,
+    placed_by_hand,
     squares,
     tiles_input,
 )
 
-CROP_CHOICES = (*CROPS_AND_TILES, AROUND_MASK)
+CROP_CHOICES = (*CROPS_AND_TILES, AROUND_MASK, BY_HAND)
 REFERENCES = tuple(f"features_{number}" for number in range(1, 7))
 
 
@@ -66,7 +72,7 @@ class EncodeImagePrompt(io.ComfyNode):
                     optional=True,
                     tooltip="How an image becomes square: keep its centre or the named side, 'pad' it to keep all "
                     "of it, or 'squash' it. 'tiles' makes squares that cover it, each a reference of its own; 'mask' "
-                    "keeps the square around the mask.",
+                    "keeps the square around the mask; 'box' takes the square that the input box names.",
                 ),
                 background_input("behind transparent parts, and outside the mask"),
                 AdapterInput(
@@ -124,12 +130,33 @@ class EncodeImagePrompt(io.ComfyNode):
                     "instruction.",
                     advanced=True,
                 ),
+                io.String.Input(
+                    "box",
+                    default="",
+                    optional=True,
+                    tooltip="With the crop 'box': left, top and side of the square, such as 0.25, 0.1, 0.5. Left and "
+                    "top are parts of the width and height of the image, the side is a part of its shorter side. What "
+                    "lies beyond the image has the background colour. Empty, it is the middle. Drag it in the picture.",
+                ),
             ],
             outputs=[
                 io.ClipVisionOutput.Output(display_name="features", tooltip="Features; core nodes accept them too."),
                 io.Image.Output(display_name="seen", tooltip="The square pictures that the encoder saw."),
             ],
+            has_intermediate_output=True,
         )
+
+    @classmethod
+    def validate_inputs(cls, crop: str | None = "center", box: str | None = "") -> bool | str:
+        """Check the box before the prompt is queued. Linked values are None here, and `execute` checks them."""
+        try:
+            if crop is not None:
+                input_checks.choice(crop, CROP_CHOICES, "crop")
+            if crop == BY_HAND and box is not None:
+                placed_by_hand(box)
+        except ValueError as error:
+            return str(error)
+        return True
 
     @classmethod
     def execute(
@@ -146,6 +173,7 @@ class EncodeImagePrompt(io.ComfyNode):
         clip: Any = None,
         instruction: str = "",
         prompt: str = "",
+        box: str = "",
     ) -> io.NodeOutput:
         encoder = as_encoder(clip_vision)
         texts = read_texts(clip, instruction, prompt)
@@ -155,14 +183,21 @@ class EncodeImagePrompt(io.ComfyNode):
         input_checks.image(image)
         if crop == AROUND_MASK and mask is None:
             raise ValueError("The crop is 'mask', and no mask is connected: connect one, or choose another crop.")
+        cut = placed_by_hand(box) if crop == BY_HAND else crop
         with timed("encode"):
             if mask is None:
-                seen = squares(encoder, one_by_one(image), crop, background, tiles)
+                seen = squares(encoder, one_by_one(image), cut, background, tiles)
             else:
-                seen = masked_squares(encoder, image, crop, background, tiles, mask, outside, margin)
+                seen = masked_squares(encoder, image, cut, background, tiles, mask, outside, margin)
             features = encode_for(encoder, seen, adapter, texts)
         count("pictures", len(seen))
-        return io.NodeOutput(features, seen)
+        if not is_watched():
+            return io.NodeOutput(features, seen)
+        asked: dict[str, Any] = {"crop": crop, "background": background}
+        asked |= {"box": box} if crop == BY_HAND else {"tiles": tiles} if crop == TILES else {}
+        asked |= {} if mask is None else {"outside": outside, "margin": margin}
+        edges = around_mask(image, mask, margin) if crop == AROUND_MASK and mask is not None else None
+        return io.NodeOutput(features, seen, ui=shown_on_node(image, seen, asked, edges))
 
 
 def encode_for(encoder: Encoder, picture: torch.Tensor, adapter: Any, texts: Texts = NO_TEXTS) -> ImageFeatures:

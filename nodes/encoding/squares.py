@@ -3,13 +3,16 @@
 Letters: B pictures, S the side of the square that an encoder reads, T tiles of a picture.
 """
 
+from typing import Any
+
 import torch
 from comfy_api.latest import io
 
-from ...clip_vision import CROPS, clear_outside, crop_to_mask, cut_tiles, fit
+from ...clip_vision import CROPS, Crop, Edges, clear_outside, crop_to_mask, cut_tiles, fit, mask_box, read_box
 from ...clip_vision.config import Rgb
-from ...clip_vision.pictures.images import Pictures
+from ...clip_vision.pictures.images import Pictures, to_rgb
 from ...clip_vision.pictures.masking import MARGIN
+from ...clip_vision.pictures.preprocessing import BLACK
 from ...clip_vision.pictures.tiling import ALONG, MOST_ALONG
 from .. import input_checks
 from .encoder import Encoder
@@ -17,6 +20,7 @@ from .encoder import Encoder
 BACKGROUNDS: dict[str, Rgb] = {"black": (0.0, 0.0, 0.0), "grey": (0.5, 0.5, 0.5), "white": (1.0, 1.0, 1.0)}
 TILES = "tiles"
 AROUND_MASK = "mask"
+BY_HAND = "box"
 CROPS_AND_TILES = (*CROPS, TILES)
 BACKGROUND_OUTSIDE, PICTURE_OUTSIDE = OUTSIDE = ("background", "picture")
 
@@ -50,7 +54,12 @@ def one_by_one(image: torch.Tensor) -> list[torch.Tensor]:
     return list(image.split(1))
 
 
-def squares(encoder: Encoder, pictures: Pictures, crop: str, background: str, tiles: int = ALONG) -> torch.Tensor:
+def placed_by_hand(box: Any) -> Crop:
+    """The crop that the text in an input box names; the middle if it is blank. Raises a ValueError for another text."""
+    return read_box(input_checks.expect(box, str, "input box", "type a text, or connect a STRING")) or "center"
+
+
+def squares(encoder: Encoder, pictures: Pictures, crop: Crop, background: str, tiles: int = ALONG) -> torch.Tensor:
     """The squares that the encoder reads of pictures, (B, S, S, 3) in 0..1, or (B * T, S, S, 3) of their tiles."""
     if crop != TILES:
         return fit(pictures, encoder.image_size, crop, BACKGROUNDS[background])
@@ -62,7 +71,7 @@ def squares(encoder: Encoder, pictures: Pictures, crop: str, background: str, ti
 def masked_squares(
     encoder: Encoder,
     image: torch.Tensor,
-    crop: str,
+    crop: Crop,
     background: str,
     tiles: int,
     mask: torch.Tensor,
@@ -86,6 +95,12 @@ def masked_squares(
         pictures = [each[inside.bool().flatten(1).any(1)] for each, inside in cut]
         return fit(pictures, encoder.image_size, background=color)
     return squares(encoder, pictures, crop, background, tiles)
+
+
+def around_mask(image: torch.Tensor, mask: torch.Tensor, margin: float) -> Edges:
+    """Where the square lies that the crop 'mask' takes of the first picture."""
+    (shown,) = to_rgb(fitting_mask(mask, image)[:1].unsqueeze(-1), BLACK)
+    return mask_box(shown[0, 0], margin).edges
 
 
 def fitting_mask(mask: torch.Tensor, image: torch.Tensor) -> torch.Tensor:

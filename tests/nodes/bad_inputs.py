@@ -557,6 +557,16 @@ BAD_INPUTS = (
     Bad(E, {"mask": torch.zeros(1, 8, 8)}, "The mask is black, so that nothing of the picture counts: make it white"),
     Bad(E, {"crop": "mask", "mask": torch.full((1, 8, 8), 0.2)}, "nothing to crop to: its brightest pixel is 0.2"),
     Bad(E, {"crop": "mask", "mask": torch.ones(1, 8, 8), "margin": -1.0}, "margin around the mask is -1.0: give a n"),
+    Bad(
+        E, {"crop": "box", "box": "0.1, 0.2"}, "The box is '0.1, 0.2': give left, top and side, such as 0.25, 0.1, 0.5"
+    ),
+    Bad(E, {"crop": "box", "box": "0, 0, 5"}, "The box is '0, 0, 5': give left, top and side"),
+    Bad(
+        E,
+        {"crop": "box", "box": "-0.4, 0, 0.5", "image": torch.zeros(1, 8, 32, 3)},
+        "The box -0.4, 0, 0.5 lies beside the picture of 32x8 pixels: give left",
+    ),
+    Bad(E, {"crop": "box", "box": LIST}, "The input box is a list of 2: type a text, or connect a STRING"),
     Bad(E, {"outside": "black"}, "The input outside is the text 'black': choose one of background, picture"),
     Bad(E, {"crop": "tiles", "tiles": 9}, "tiles along the short side is 9: give a whole number from 1 to 8"),
     Bad(E, {"crop": "tiles", "tiles": TEXT}, "tiles along the short side is 'a word': give a whole number"),

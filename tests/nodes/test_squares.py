@@ -1,9 +1,15 @@
 """Encode Image Prompt sees tiles, and what a mask shows."""
 
+from types import SimpleNamespace
+
+import folder_paths
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from image_prompt.clip_vision import cut_tiles, fit
+from image_prompt.nodes import display
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 
 FIELDS = ("image_embeds", "last_hidden_state", "penultimate_hidden_states")
@@ -68,8 +74,67 @@ def test_tiles_that_a_mask_leaves_empty_are_left_out(encoder, pictures):
     assert len(encode(encoder, pictures, crop="tiles", mask=masks, outside="picture")[1]) == 12
 
 
+def test_the_square_that_a_box_names(encoder, pictures):
+    """Pictures of 60x40: left and top are parts of the width and the height, the side of the shorter side."""
+    seen = encode(encoder, pictures, crop="box", box="0.25, 0.1, 0.5")[1]
+    assert torch.equal(seen, encode(encoder, pictures[:, 4:24, 15:35])[1])
+    beyond = torch.ones(2, 40, 40, 3)
+    beyond[:, 20:, 10:] = pictures[:, :20, :30]
+    seen = encode(encoder, pictures, crop="box", box=f"{-10 / 60}, -0.5, 1", background="white")[1]
+    assert torch.equal(seen, encode(encoder, beyond)[1])
+    assert torch.equal(encode(encoder, pictures, crop="box")[1], encode(encoder, pictures)[1])
+    assert torch.equal(encode(encoder, pictures, box="not read")[1], encode(encoder, pictures)[1])
+
+
+def test_with_a_mask_a_box_shows_the_background_outside(encoder, pictures):
+    mask = torch.zeros(1, 40, 60)
+    mask[:, :20] = 1
+    seen = encode(encoder, pictures, crop="box", box="0, 0, 1", mask=mask)[1]
+    assert torch.equal(seen, encode(encoder, (pictures * mask[..., None])[:, :, :40])[1])
+
+
+def test_a_box_is_checked_before_the_prompt_is_queued():
+    check = EncodeImagePrompt.validate_inputs
+    assert check(crop="box", box="0, 0, 1") is check(crop="box", box=None) is check(crop="center", box="x") is True
+    assert "give left, top and side" in check(crop="box", box="x")
+    assert "choose one of center" in check(crop="middle")
+
+
+def test_a_browser_is_given_the_picture_and_what_was_seen(encoder, pictures, monkeypatch):
+    options = {"crop": "tiles", "tiles": 3}
+    assert EncodeImagePrompt.execute(encoder, pictures, **options).ui is None
+    monkeypatch.setattr(display, "prompt_server", lambda: SimpleNamespace(client_id="a browser"))
+    output = EncodeImagePrompt.execute(encoder, pictures, **options)
+    (shown,) = output.ui["image_prompt_encode"]
+    assert torch.equal(output.args[1], encode(encoder, pictures, **options)[1])
+    asked = {"crop": "tiles", "background": "black", "tiles": 3}
+    numbers = {"columns": 4, "shown": 16, "count": 30, "side": 32, "height": 40, "width": 60, "edges": None}
+    assert {**shown, "seen": "", "picture": ""} == {**numbers, "asked": asked, "seen": "", "picture": ""}
+    sheet, picture = (read_temporary(shown[name]) for name in ("seen", "picture"))
+    assert np.abs(picture - pictures[0].numpy()).max() <= LEVEL
+    places = [sheet[top : top + 32, left : left + 32] for top in range(0, 128, 32) for left in range(0, 128, 32)]
+    assert np.abs(np.stack(places) - output.args[1][:16].numpy()).max() <= LEVEL
+
+
+def test_a_browser_is_told_where_the_square_around_the_mask_lies(encoder, pictures, monkeypatch):
+    monkeypatch.setattr(display, "prompt_server", lambda: SimpleNamespace(client_id="a browser"))
+    mask = torch.zeros(1, 40, 60)
+    mask[:, 10:20, 30:40] = 1
+    output = EncodeImagePrompt.execute(encoder, pictures[..., :1], crop="mask", mask=mask, margin=0.5)
+    (shown,) = output.ui["image_prompt_encode"]
+    assert shown["edges"] == {"top": 5, "left": 25, "bottom": 25, "right": 45}
+    assert shown["asked"]["margin"] == 0.5
+    assert read_temporary(shown["picture"]).shape == (40, 60, 3)
+
+
+def read_temporary(file):
+    assert file["type"] == "temp"
+    return np.asarray(Image.open(f"{folder_paths.get_temp_directory()}/{file['filename']}")) / 255
+
+
 def test_new_inputs_come_last_and_old_workflows_read_as_before():
     ids = [each.id for each in EncodeImagePrompt.define_schema().inputs]
-    assert ids[:5] == ["clip_vision", "image", "crop", "background", "adapter"]
+    assert ids[:5] == ["clip_vision", "image", "crop", "background", "adapter"] and ids[-1] == "box"
     crop = EncodeImagePrompt.define_schema().inputs[2]
     assert crop.options[:7] == ["center", "top", "bottom", "left", "right", "pad", "squash"]
+    assert crop.options[-1] == "box"

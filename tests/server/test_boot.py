@@ -44,7 +44,7 @@ WIDGETS = {  # in the order in which `widgets_values` of saved workflows lists t
     "ImagePromptLoadAdapter": ["adapter_name", "variant"],
     "ImagePromptFaceAnalyserLoader": ["face_pack", "provider"],
     "ImagePromptFaceOptions": ["lora_strength", "shortcut", "method"],
-    "ImagePromptEncode": ["crop", "background", "outside", "margin", "tiles", "instruction", "prompt"],
+    "ImagePromptEncode": ["crop", "background", "outside", "margin", "tiles", "instruction", "prompt", "box"],
     "ImagePromptEncodeFace": ["choose", "index", "combine"],
     "ImagePromptEncodeCharacter": ["crop", "background"],
     "ImagePromptCombine": ["method", "rows", "weights", "interpolation"],

@@ -21,7 +21,7 @@ WITH_PICTURES = {  # nodes that show one after a run
     "ImagePromptInfluenceMap",
 }
 TALLEST = {  # as a node is drawn
-    "ImagePromptEncode": 420,  # two texts
+    "ImagePromptEncode": 680,  # two texts and a picture
     "ImagePromptApply": 360,  # start and end are always shown
     "ImagePromptReference": 500,  # many inputs
     "ImagePromptInfluenceMap": 500,  # room for its picture

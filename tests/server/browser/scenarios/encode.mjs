@@ -1,0 +1,139 @@
+// A person sees on Encode Image Prompt what the encoder will see, and places the square by hand.
+import { cropBox, readBox } from '../../../../js/encode/crop_box.mjs'
+import { placed, slots } from '../../../../js/encode/editing.mjs'
+import { add, clear, drag, focus, run, values } from '../page.mjs'
+
+const LOOK_MS = 5000
+const VIEW = '[data-image-prompt=encode]'
+
+let page, task, id // of the visit, and of the node
+
+export async function play(visit) {
+  ;({ page, task } = visit)
+  const { shot } = visit
+  await clear(page)
+  const ids = await add(page, {
+    picture: { type: 'LoadImage', pos: [-400, 0], inputs: { image: task.picture } },
+    encoder: { type: 'ImagePromptLoadEncoder', pos: [-400, 450], inputs: { encoder_name: task.encoder } },
+    encode: { type: 'ImagePromptEncode', inputs: { image: ['picture', 0], clip_vision: ['encoder', 0] } },
+    shown: { type: 'PreviewImage', pos: [500, 0], inputs: { images: ['encode', 1] } }
+  })
+  id = ids.encode
+  await focus(page, id)
+  await until(() => said().then((words) => words.includes(String(task.width))))
+  const seen = { crops: {}, id }
+
+  for (const crop of task.crops) {
+    await set('crop', crop)
+    seen.crops[crop] = await said()
+    if (['center', 'pad', 'tiles', 'mask'].includes(crop)) await shot(crop)
+  }
+
+  await set('crop', 'center')
+  await page.mouse.click(10, 500) // what was done so far is a step of its own
+  seen.moved = await pull('center', [256, 300], [306, 250])
+  await shot('moved')
+  await page.keyboard.press('Control+z')
+  await until(async () => (await box())[0] !== 'box')
+  seen.undone = await box()
+  await page.waitForTimeout(300) // until the new node has its elements
+
+  await set('crop', 'top')
+  await page.locator(VIEW).focus()
+  for (const key of ['ArrowDown', 'ArrowDown', 'ArrowRight', '-']) await page.keyboard.press(key)
+  seen.pressed = await box()
+
+  await set('box', '0, 0, 0.5')
+  seen.resized = await pull(readBox('0, 0, 0.5'), [256, 256], [200, 356])
+
+  await set('box', 'wide')
+  seen.bad = [await said(), ...(await box())]
+  await shot('bad')
+  seen.refused = await queue()
+
+  await set('box', task.box)
+  seen.ended = await run(page)
+  await page.locator(`${VIEW}[data-shows=seen]`).waitFor()
+  seen.after = await page.evaluate((id) => window.app.nodeOutputs[id].image_prompt_encode[0], id)
+  await shot('run')
+
+  await set('background', 'white')
+  seen.changed = await page.locator(VIEW).getAttribute('data-shows')
+  await set('background', 'black')
+  seen.back = await page.locator(VIEW).getAttribute('data-shows')
+  seen.copied = await copy()
+  seen.saved = await page.evaluate(async (id) => {
+    const file = JSON.parse(JSON.stringify(window.app.graph.serialize()))
+    await window.app.loadGraphData(file)
+    return file.nodes.find((node) => String(node.id) === String(id)).widgets_values
+  }, id)
+  seen.loaded = await values(page, id)
+  return seen
+}
+
+// --------------------------------------------------------------------------------------------------------------- steps
+
+// Drag from one place in the picture to another, [x, y] in its pixels, and what the inputs hold then.
+async function pull(crop, from, to) {
+  const size = { height: task.height, width: task.width }
+  const canvas = page.locator(`${VIEW} canvas`)
+  const { width, height } = await canvas.boundingBox()
+  const at = placed(slots(width, height).whole, size, [cropBox(size.height, size.width, crop)])
+  const part = ([x, y]) => [(at.x + x * at.scale) / width, (at.y + y * at.scale) / height]
+  await drag(page, canvas, part(from), part(to))
+  return [at.scale, ...(await box())]
+}
+
+async function set(name, value) {
+  await page.evaluate(
+    ([id, name, value]) => {
+      const widget = window.app.graph.getNodeById(id).widgets.find((each) => each.name === name)
+      widget.value = value
+      widget.callback?.(value)
+    },
+    [id, name, value]
+  )
+  await page.waitForTimeout(60) // until it is drawn
+}
+
+async function box() {
+  const found = await values(page, id)
+  return [found.crop, found.box]
+}
+
+// What stands below the picture.
+function said() {
+  return page.locator(`${VIEW} + div`).first().innerText()
+}
+
+// What the server answers to the graph.
+function queue() {
+  return page.evaluate(async () => {
+    const { output } = await window.app.graphToPrompt()
+    const sent = { method: 'POST', body: JSON.stringify({ prompt: output }) }
+    return (await window.comfyAPI.api.api.fetchApi('/prompt', sent)).json()
+  })
+}
+
+function copy() {
+  return page.evaluate((id) => {
+    const { canvas, graph } = window.app
+    const before = new Set(graph.nodes)
+    canvas.deselectAll()
+    canvas.selectNode(graph.getNodeById(id))
+    canvas.copyToClipboard()
+    canvas.pasteFromClipboard()
+    const pasted = graph.nodes.find((node) => !before.has(node))
+    const found = Object.fromEntries(pasted.widgets.map((widget) => [widget.name, widget.value]))
+    graph.remove(pasted)
+    return found
+  }, id)
+}
+
+async function until(holds) {
+  const end = Date.now() + LOOK_MS
+  while (!(await holds())) {
+    if (Date.now() > end) throw new Error('It did not come to be in time.')
+    await page.waitForTimeout(100)
+  }
+}
