@@ -140,6 +140,12 @@ export async function drag(page, element, from, to, steps = 8) {
   await page.mouse.up()
 }
 
+// Press a key, and wait for the frame in which ComfyUI notes what it changed: keys within one frame are one step of undo.
+export async function press(page, key) {
+  await page.keyboard.press(key)
+  await page.evaluate(() => new Promise((seen) => requestAnimationFrame(() => requestAnimationFrame(seen))))
+}
+
 // Undo a step by keys, and wait until it has changed a value of the node.
 export async function undo(page, id) {
   const before = JSON.stringify(await values(page, id))

@@ -1,7 +1,7 @@
 // The bars of Layer Weights: drawn with the mouse, moved by keys and wheel, undone, copied, saved, run, and marked.
 import { layout } from '../../../../js/layer_weights/layout.mjs'
 import { heightOf, rangeOf } from '../../../../js/lib/plot.mjs'
-import { add, clear, focus, run, undo, values } from '../page.mjs'
+import { add, clear, focus, press, run, undo, values } from '../page.mjs'
 
 let page
 
@@ -70,8 +70,8 @@ export async function play(visit) {
   await page.mouse.dblclick(...(await place(3, 0.3)))
   await keep('double')
   await shot('drawn')
-  await page.keyboard.press('ArrowRight')
-  for (const key of ['ArrowUp', 'PageUp']) await page.keyboard.press(key)
+  await press(page, 'ArrowRight')
+  for (const key of ['ArrowUp', 'PageUp']) await press(page, key)
   await keep('keys')
   await page.mouse.move(...(await place(4, 0.1)))
   for (let turn = 0; turn < 3; turn++) await page.mouse.wheel(0, 100)

@@ -1,7 +1,7 @@
 // The curve of Step Weights: its ends, keyframes that are added, moved and removed, undone, copied, saved, run, marked.
 import { heightOf, rangeOf } from '../../../../js/lib/plot.mjs'
 import { boxOf, xOf } from '../../../../js/step_weights/draw.mjs'
-import { add, clear, focus, run, undo, values } from '../page.mjs'
+import { add, clear, focus, press, run, undo, values } from '../page.mjs'
 
 let page
 
@@ -63,13 +63,13 @@ export async function play(visit) {
   await keep('added')
   await pull([0.4, 0.3], [0.5, 0.95])
   await keep('moved')
-  for (const key of ['ArrowRight', 'ArrowDown']) await page.keyboard.press(key)
+  for (const key of ['ArrowRight', 'ArrowDown']) await press(page, key)
   await keep('keys')
   await shot('keyframes')
   await pull([0.2, 0.8], [0.2, -1])
   await keep('out')
-  await page.keyboard.press('End')
-  await page.keyboard.press('Delete')
+  await press(page, 'End')
+  await press(page, 'Delete')
   await keep('deleted')
   for (const what of ['deleted', 'out', 'keys', 'keys', 'moved', 'added', 'ends']) {
     await undo(page, id)
