@@ -102,6 +102,8 @@ def run(server):
                     finished.executed.add(data["node"])
                 elif kind == "execution_cached":
                     finished.cached.update(data["nodes"])
+                elif kind == "executed" and data["node"] not in finished.executed:  # the same as a node of this run
+                    finished.cached.add(data["node"])
                 elif kind == "execution_error":
                     raise ServerError(f"{data['node_type']}: {data['exception_message']}")
                 elif kind == "execution_success":
