@@ -15,6 +15,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..model_files.environment import pack_version
 from ..tensor_files import printable, without_folders
 from .controls.blocks import published_table
 from .folders import prompt_server
@@ -71,6 +72,7 @@ class Answer:
 ANSWERS: dict[str, Callable[[], Any]] = {
     f"{ROOT}/models": lambda: model_library.report(PATIENCE).to_dict(),
     f"{ROOT}/status": status,
+    f"{ROOT}/version": lambda: {"version": pack_version()},
     f"{ROOT}/blocks": published_table,
     f"{ROOT}/references": references,
 }

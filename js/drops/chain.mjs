@@ -1,13 +1,11 @@
 // @ts-check
 // Adds the nodes that bring a picture to a socket, wired as the others of the graph are.
 import { write } from '../lib/inputs.mjs'
-import { free } from './place.mjs'
+import { layOut } from '../lib/place.mjs'
 import { ENCODE, ENCODERS, PICTURE, TAKES } from './targets.mjs'
 
 /** @typedef {import('../../devtools/types/comfy').Node} Node */
 
-const GAP = 40
-const LEAST = { [PICTURE]: [270, 340] } // with its picture, which comes later
 
 /**
  * Add the nodes of a chain left of a node, and wire them to one of its sockets.
@@ -18,8 +16,7 @@ const LEAST = { [PICTURE]: [270, 340] } // with its picture, which comes later
 export function addChain(node, socket, chain, picture) {
   const model = encoderOf(node)
   const added = chain.map((type) => create(type === ENCODE && model ? model.comfyClass ?? type : type))
-  place(node, added)
-  for (const each of added) node.graph?.add(each)
+  layOut(node, added.map((each) => [each]))
   for (const [each, next] of pairs(added)) each.connect(0, next, slot(next, TAKES[next.comfyClass ?? '']))
   added.at(-1)?.connect(0, node, slot(node, socket))
   for (const each of added) if (ENCODERS.includes(each.comfyClass ?? '')) supply(each, model, node)
@@ -100,27 +97,4 @@ function supply(encoder, model, target) {
   const link = adapter >= 0 && target.isInputConnected(adapter) && target.getInputLink(adapter)
   if (link && slot(encoder, 'adapter') >= 0)
     encoder.graph?.getNodeById(link.origin_id)?.connect(link.origin_slot, encoder, slot(encoder, 'adapter'))
-}
-
-/** Put nodes in a row that ends left of a node, below what is in the way. Nodes 2.0 would round other numbers later,
- * which would be another step of undo.
- * @param {Node} node @param {readonly Node[]} row */
-function place(node, row) {
-  const sizes = row.map((each) => {
-    const [width, height] = LEAST[/** @type {keyof LEAST} */ (each.comfyClass ?? '')] ?? [0, 0]
-    return [Math.ceil(Math.max(each.size[0], width)), Math.ceil(Math.max(each.size[1], height))]
-  })
-  const title = window.LiteGraph.NODE_TITLE_HEIGHT
-  const width = sizes.reduce((sum, size) => sum + size[0] + GAP, 0)
-  const height = Math.max(...sizes.map((size) => size[1])) + title
-  const others = (node.graph?.nodes ?? []).map(({ pos: [x, y], size: [width, height] }) => {
-    return { x, y: y - title, width, height: height + title }
-  })
-  const found = free({ x: node.pos[0] - width, y: node.pos[1] - title, width: width - GAP, height }, others, GAP / 2)
-  let x = Math.round(found.x)
-  for (const [index, each] of row.entries()) {
-    each.pos = [x, Math.round(found.y + title)]
-    each.setSize([sizes[index][0], sizes[index][1]])
-    x += sizes[index][0] + GAP
-  }
 }

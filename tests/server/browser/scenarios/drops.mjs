@@ -28,11 +28,13 @@ export async function play(visit) {
   await drop(ids.encode, { files: ['one.png'] })
   seen.encode = await behind(ids.encode)
   await focus(page, ids.encode, 0.6)
+  await page.waitForFunction(() => window.app.graph.nodes.some((node) => node.imgs?.[0]?.naturalWidth))
+  await page.waitForTimeout(300) // what the picture changes of the node's size is drawn
   await visit.shot('encode')
-  await page.keyboard.press('Control+z')
+  await page.keyboard.press('Control+z', { delay: 100 })
   await page.waitForFunction((count) => window.app.graph.nodes.length === count, started)
   seen.undone = await behind(ids.encode)
-  await page.keyboard.press('Control+y')
+  await page.keyboard.press('Control+y', { delay: 100 })
   await page.waitForFunction((count) => window.app.graph.nodes.length === count, started + 1)
   await drop(ids.encode, { files: ['two.png'] }) // in place of the first
   seen.again = { picture: await behind(ids.encode), nodes: (await count()) - started }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { free } from '../../../js/drops/place.mjs'
+import { free } from '../../../js/lib/place.mjs'
 
 const box = (x, y, width = 100, height = 100) => ({ x, y, width, height })
 
