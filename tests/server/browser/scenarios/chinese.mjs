@@ -2,6 +2,7 @@
 import { PACK, add, enter, focus, listen, openAnother, run, settle } from '../page.mjs'
 
 const HELP_MS = 20000
+const TOOLTIPS = '.node-tooltip, .p-tooltip-text, [data-testid="tooltip-content"] div[role="tooltip"]' // 1.47 and 1.58
 
 let page, task // of this person
 
@@ -50,7 +51,7 @@ async function read(id) {
 async function hover(id) {
   if (task.nodes2) await widget(id).hover()
   else await page.mouse.move(...(await placeOfWidget(id)), { steps: 3 })
-  const tooltip = page.locator('.node-tooltip, .p-tooltip-text').filter({ hasText: /\S/ })
+  const tooltip = page.locator(TOOLTIPS).filter({ hasText: /\S/ })
   return tooltip.innerText({ timeout: HELP_MS })
 }
 
