@@ -7,10 +7,11 @@ import torch
 from comfy_api.latest import io, ui
 
 from .. import input_checks
-from ..display import show
+from ..display import is_watched, show
 from ..sockets import CATEGORY, InfluenceType
 from .heat import SCALES, coloured, drawn_over, resized
 from .influence import RUNS, Influence, Record
+from .shown import shown_on_node
 
 SHOWN = 32  # pictures on the node
 NOBODY = "No reference acts."  # the report of a run in which all are switched off
@@ -95,7 +96,10 @@ class InfluenceMap(io.ComfyNode):
         pictures = coloured(masks) if image is None else drawn_over(_behind(image, maps), masks, opacity)
         text = "\n".join([report(record), *stretched(size, samples)])
         show(text, getattr(cls.hidden, "unique_id", None))
-        return io.NodeOutput(pictures, masks, text, ui=ui.PreviewImage(pictures[:SHOWN], cls=cls))
+        shown = ui.PreviewImage(pictures[:SHOWN], cls=cls).as_dict()
+        if is_watched():
+            shown |= shown_on_node(record, maps, image, size)
+        return io.NodeOutput(pictures, masks, text, ui=shown)
 
 
 def recorded(influence: Influence, samples: torch.Tensor) -> Record:

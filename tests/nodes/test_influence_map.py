@@ -1,5 +1,9 @@
 """What the influence map shows of a record."""
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
 import comfy.samplers
 import folder_paths
 import numpy as np
@@ -9,6 +13,7 @@ import torch
 from comfy_extras.nodes_custom_sampler import SamplerCustom
 from PIL import Image
 
+from image_prompt.nodes import display
 from image_prompt.nodes.influence import influence_map
 from image_prompt.nodes.influence.heat import coloured, live_picture
 from image_prompt.nodes.influence.influence import Choice, Influence, Record
@@ -60,10 +65,10 @@ def test_without_an_image_the_map_is_as_large_as_the_decoded_pictures():
     torch.testing.assert_close(pictures, coloured(masks))
 
 
-def test_colours_lie_between_those_of_the_table():
-    middle = coloured(torch.tensor([0.0, 0.25, 0.375, 1.0]))
-    expected = torch.tensor([[0.0, 0.0, 0.0], [0.25, 0.05, 0.5], [0.55, 0.1, 0.4], [1.0, 1.0, 0.85]])
-    torch.testing.assert_close(middle, expected)
+def test_colours_are_those_that_the_browser_has():
+    table = json.loads(Path(__file__).with_name("heat_colours.json").read_text())
+    values, expected = ([row[name] for row in table] for name in ("value", "colour"))
+    torch.testing.assert_close(coloured(torch.tensor(values)), torch.tensor(expected))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -103,10 +108,39 @@ def test_the_node_shows_the_pictures(monkeypatch):
     monkeypatch.setattr(influence_map, "SHOWN", 4)
     output = shown()
     assert InfluenceMap.define_schema().is_output_node
-    files = output.ui.as_dict()["images"]
+    assert [*output.ui] == ["images", "animated"]  # nobody looks
+    files = output.ui["images"]
     assert len(files) == 4
     first = np.asarray(Image.open(f"{folder_paths.get_temp_directory()}/{files[0]['filename']}")) / 255
     np.testing.assert_allclose(first, output.args[0][0], atol=1 / 255)
+
+
+def test_a_browser_is_given_each_map_and_the_pictures_behind(monkeypatch):
+    monkeypatch.setattr(display, "prompt_server", lambda: SimpleNamespace(client_id="a browser"))
+    image = torch.rand(3, 4, 6, 4)
+    output = shown(image=image)
+    (found,) = output.ui["image_prompt_influence_map"]
+    assert [*output.ui] == ["images", "animated", "image_prompt_influence_map"]
+    assert (found["pictures"], found["height"], found["width"]) == (3, 4, 6)
+    assert [each["name"] for each in found["references"]] == ["a cat", "a dog"]
+    for numbers, values in zip(found["references"], MAPS, strict=True):
+        assert numbers["highest"] == pytest.approx(values.max().item())
+        assert numbers["means"] == pytest.approx(values.mean((1, 2)).tolist())
+    sheets = [read_temporary(found[name]) for name in ("maps", "behind")]
+    maps, behind = (each.reshape(each.shape[0] // 4, 4, each.shape[1] // 6, 6, 3).swapaxes(1, 2) for each in sheets)
+    shares = (MAPS / MAPS.amax((1, 2, 3), keepdim=True)).flatten(0, 1).numpy()
+    assert np.abs(maps.reshape(-1, 4, 6, 3)[:6, ..., 0] - shares).max() <= 1.01 / 255
+    assert np.abs(behind.reshape(-1, 4, 6, 3)[:3] - image[..., :3].numpy()).max() <= 1.01 / 255
+
+
+def test_a_browser_is_given_as_many_maps_as_it_can_show(monkeypatch):
+    monkeypatch.setattr(display, "prompt_server", lambda: SimpleNamespace(client_id="a browser"))
+    (found,) = shown(torch.rand(2, 40, 4, 6)).ui["image_prompt_influence_map"]
+    assert found["pictures"] == 32 and found["behind"] is None and len(found["references"][1]["means"]) == 32
+
+
+def read_temporary(file):
+    return np.asarray(Image.open(f"{folder_paths.get_temp_directory()}/{file['filename']}")) / 255
 
 
 def test_references_are_named_in_the_order_in_which_they_are_applied(model, adapter, features, two_references, apply):
