@@ -3,6 +3,8 @@ import { layout } from '../../../../js/layer_weights/layout.mjs'
 import { heightOf, rangeOf } from '../../../../js/lib/plot.mjs'
 import { add, clear, focus, press, run, undo, values } from '../page.mjs'
 
+const LOOKS = 40
+
 let page
 
 export async function play(visit) {
@@ -44,6 +46,13 @@ export async function play(visit) {
     for (const each of places.slice(1)) await page.mouse.move(...(await place(...each)), { steps: 6 })
     await page.mouse.up()
   }
+  // Do what the page takes its time for.
+  async function changed(act) {
+    const text = () => page.evaluate((id) => window.app.graph.getNodeById(id).widgets.find(({ name }) => name === 'values').value, id)
+    const before = await text()
+    await act()
+    for (let look = 0; look < LOOKS && (await text()) === before; look++) await page.waitForTimeout(50)
+  }
   const set = (name, value) =>
     page.evaluate(
       ([id, name, value]) => {
@@ -74,8 +83,7 @@ export async function play(visit) {
   for (const key of ['ArrowUp', 'PageUp']) await press(page, key)
   await keep('keys')
   await page.mouse.move(...(await place(4, 0.1)))
-  for (let turn = 0; turn < 3; turn++) await page.mouse.wheel(0, 100)
-  await page.waitForTimeout(100)
+  for (let turn = 0; turn < 3; turn++) await changed(() => page.mouse.wheel(0, 100))
   await keep('wheel')
   for (const what of ['wheel', 'keys', 'keys', 'double', 'double', 'kind', 'drawn']) {
     await undo(page, id)
