@@ -41,7 +41,7 @@ export function addBars(node) {
     models.choose(title)
     redraw()
   })
-  const view = frame(canvas, [select], say('layer_weights.tip'))
+  const view = frame(canvas, [select], say('layer_weights.tip'), HEIGHT)
   const wheelTurned = oneStep()
 
   /** The weights while a person draws; they are written at most once a frame. @type {number[][] | undefined} */

@@ -61,6 +61,7 @@ export function element(tag, style, text = '') {
   return made
 }
 
+const MARGINS = 20 // above and below a view on the classic canvas
 const SELECT =
   'max-width:55%;flex:none;font:inherit;color:inherit;border:none;border-radius:4px;padding:1px 4px;outline-offset:0;' +
   'background:var(--comfy-input-bg,#222);color:var(--input-text,#ddd)'
@@ -83,9 +84,11 @@ export function offer(select, options, value) {
 }
 
 /** The frame of a view: a row for choices and for what is pointed at, the drawing, and a place for what is wrong.
- * @param {HTMLCanvasElement} canvas @param {readonly HTMLElement[]} controls @param {string} tip */
-export function frame(canvas, controls, tip) {
+ * @param {HTMLCanvasElement} canvas @param {readonly HTMLElement[]} controls @param {string} tip
+ * @param {number} height of the view, as `addView` takes it */
+export function frame(canvas, controls, tip, height) {
   const root = element('div', 'display:flex;flex-direction:column;gap:2px;font:11px system-ui,sans-serif;color:var(--input-text,#ddd)')
+  root.style.minHeight = `${height - MARGINS}px` // Nodes 2.0 gives all texts and views of a node the same height
   const row = element('div', 'display:flex;align-items:center;gap:8px;min-height:19px;flex:none')
   const info = element('div', 'flex:1;text-align:right;white-space:nowrap;overflow:hidden;text-overflow:ellipsis;opacity:.85')
   const place = element('div', 'position:relative;flex:1;min-height:0;border-radius:4px')

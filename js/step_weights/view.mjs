@@ -45,7 +45,7 @@ export function addCurve(node) {
     change(courses[picture].map((each, number) => (number === point ? { ...each, curve } : each)))
     finish()
   })
-  const view = frame(canvas, [pictures, leads], say('step_weights.tip'))
+  const view = frame(canvas, [pictures, leads], say('step_weights.tip'), HEIGHT)
 
   let picture = 0
   /** The chosen point. @type {number | undefined} */
