@@ -15,7 +15,7 @@ from image_prompt.nodes.controls.apply_references import ApplyReferences
 from image_prompt.nodes.controls.conditioning import ReferencesToConditioning
 from image_prompt.nodes.controls.mask_shapes import feathered
 from image_prompt.nodes.controls.reference import MakeReference, References
-from image_prompt.nodes.controls.region_text import PROBLEMS, drawn, parse_regions
+from image_prompt.nodes.controls.region_text import PROBLEMS, drawn, parse_regions, shapes_of_each
 from image_prompt.nodes.controls.regions import ImagePromptRegions
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 
@@ -61,6 +61,17 @@ def test_a_text_says_shapes_or_what_is_wrong(row):
     ]
     assert [[list(point) for point in each.points] for each in found] == [shape["points"] for shape in row["shapes"]]
     assert ImagePromptRegions.validate_inputs(row["text"]) is True
+
+
+@pytest.mark.parametrize("row", TABLE["labels"], ids=lambda row: row["label"])
+def test_a_line_is_for_the_reference_of_its_number_or_name(row):
+    names = {int(number): name or f"reference {number}" for number, name in row["references"].items()}
+    shapes = parse_regions(f"{row['label']}: rect 0 0, 1 1")
+    if row["number"]:
+        assert shapes_of_each(shapes, names) == {row["number"]: shapes}
+    else:
+        with pytest.raises(ValueError, match=f"for reference '{row['label']}'"):
+            shapes_of_each(shapes, names)
 
 
 @pytest.mark.parametrize("row", TABLE["masks"], ids=lambda row: f"{row['text']}, {row['feather']:g}")

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import test from 'node:test'
 
-import { format, parse, withLine, withMore } from '../../../js/regions/text.mjs'
+import { format, owner, parse, withLine, withMore } from '../../../js/regions/text.mjs'
 
-const { texts } = JSON.parse(readFileSync(new URL('texts.json', import.meta.url), 'utf8'))
+const { texts, labels } = JSON.parse(readFileSync(new URL('texts.json', import.meta.url), 'utf8'))
 
 for (const { text, shapes, wrong = [] } of texts)
   test(`a text says what Python reads: ${JSON.stringify(text)}`, () => {
@@ -15,6 +15,12 @@ for (const { text, shapes, wrong = [] } of texts)
       found.problems.map(({ line, problem, given }) => [line, problem, given]),
       wrong
     )
+  })
+
+for (const { references, label, number } of labels)
+  test(`a line of ${label} among ${JSON.stringify(references)} is for reference ${number}`, () => {
+    const known = Object.entries(references).map(([number, name]) => ({ number: Number(number), name }))
+    assert.equal(owner(label, known), number)
   })
 
 test('what is written is read again as it was', () => {
