@@ -1,12 +1,13 @@
 // @ts-check
 // The view of Image Prompt Regions: references, a board to draw on, and what is wrong. It edits the text of the node.
 import { colourOf } from '../lib/colours.mjs'
+import { element } from '../lib/elements.mjs'
 import { follow, valueOf, write } from '../lib/inputs.mjs'
 import { addView, onRemoved } from '../lib/view.mjs'
 import { say } from '../lib/words.mjs'
 import { board } from './board.mjs'
-import { latentOf, referencesOf } from './graph.mjs'
-import { button, element, entry } from './legend.mjs'
+import { lastShape, latentOf, referencesOf } from './graph.mjs'
+import { button, entry } from './legend.mjs'
 import { format, owner, parse, withLine, withMore } from './text.mjs'
 
 /** @typedef {import('../../devtools/types/comfy').Node} Node */
@@ -25,6 +26,7 @@ export function addRegions(node) {
   let references = referencesOf(node)
   /** @type {import('./graph.mjs').Shape | undefined} */
   let latent
+  let isLinked = false
   let seen = ''
 
   let read = { text: '', ...parse('') }
@@ -106,10 +108,10 @@ export function addRegions(node) {
   })
   canvas.setAttribute('aria-label', say('regions.board'))
 
-  const legend = element('div', 'display:flex;flex-wrap:wrap;gap:4px;align-items:center')
-  const message = element('div', 'min-height:16px;font:12px system-ui,sans-serif')
-  const paper = element('div', 'flex:1 1 0;min-height:180px;position:relative', canvas)
-  const root = element('div', 'display:flex;flex-direction:column;gap:4px;width:100%;height:100%', legend, paper, message)
+  const legend = element('div', { style: 'display:flex;flex-wrap:wrap;gap:4px;align-items:center' })
+  const message = element('div', { style: 'min-height:16px;font:12px system-ui,sans-serif' })
+  const paper = element('div', { style: 'flex:1 1 0;min-height:180px;position:relative' }, canvas)
+  const root = element('div', { style: 'display:flex;flex-direction:column;gap:4px;width:100%;height:100%' }, legend, paper, message)
   canvas.style.position = 'absolute'
   canvas.style.inset = '0'
   root.dataset.imagePrompt = TEXT
@@ -119,7 +121,7 @@ export function addRegions(node) {
     const tool = (what, isOn, turn) =>
       button(say(`regions.${what}Help`), isOn, () => (turn(), refresh(), canvas.focus()), say(`regions.${what}`))
     return [
-      element('span', 'flex:1'),
+      element('span', { style: 'flex:1' }),
       tool('polygon', state.tool === 'polygon', () => {
         if (state.tool === 'polygon') giveUp()
         else state.tool = 'polygon'
@@ -130,6 +132,7 @@ export function addRegions(node) {
 
   /** What is wrong with the text, or what to do now. */
   function said() {
+    if (isLinked) return { isWrong: false, words: say('regions.linked') }
     const { problems, shapes: found } = regions()
     if (problems.length) {
       const { line, problem, given } = problems[0]
@@ -167,6 +170,8 @@ export function addRegions(node) {
         ...tools()
       ]
     )
+    paper.style.opacity = isLinked ? '0.4' : '1'
+    paper.inert = isLinked
     const { isWrong, words } = said()
     message.textContent = words
     message.style.color = isWrong ? 'var(--error-text,#ff6b6b)' : 'var(--descrip-text,#999)'
@@ -178,20 +183,13 @@ export function addRegions(node) {
   function look() {
     references = referencesOf(node)
     const slot = node.findInputSlot('latent')
-    const last = slot >= 0 && node.isInputConnected(slot) ? ran : undefined
-    latent = latentOf(node) ?? last
-    const found = JSON.stringify([references.map(({ picture, ...each }) => [each, picture?.src]), latent])
+    const isLatent = slot >= 0 && node.isInputConnected(slot)
+    latent = latentOf(node) ?? (isLatent ? lastShape(node) : undefined)
+    isLinked = node.isInputConnected(node.findInputSlot(TEXT))
+    const found = JSON.stringify([references.map(({ picture, ...each }) => [each, picture?.src]), latent, isLinked])
     if (found === seen) return
     seen = found
     refresh()
-  }
-
-  /** @type {import('./graph.mjs').Shape | undefined} */
-  let ran
-  const executed = node.onExecuted
-  node.onExecuted = function (output) {
-    executed?.call(this, output)
-    ran = output?.image_prompt_regions?.[0] ?? ran
   }
 
   const connected = node.onConnectionsChange

@@ -1,5 +1,6 @@
 // @ts-check
 // The row above the board: a button for each reference, in its colour and with its picture, and the tools.
+import { element } from '../lib/elements.mjs'
 import { say } from '../lib/words.mjs'
 
 /** @typedef {import('./drawing.mjs').Mark & {isConnected: boolean}} Entry */
@@ -10,40 +11,32 @@ const BUTTON =
 const PICTURE = 'width:22px;height:22px;object-fit:cover;border-radius:3px;display:block'
 const NAME = 'max-width:90px;overflow:hidden;text-overflow:ellipsis;white-space:nowrap'
 
-/** @template {keyof HTMLElementTagNameMap} K
- * @param {K} tag @param {string} style @param {(string | Node)[]} inside */
-export function element(tag, style, ...inside) {
-  const made = document.createElement(tag)
-  made.style.cssText = style
-  made.append(...inside)
+/** @param {string} title @param {boolean} isPressed @param {() => void} pressed @param {import('../lib/elements.mjs').Child[]} inside */
+export function button(title, isPressed, pressed, ...inside) {
+  const made = element(
+    'button',
+    { type: 'button', title, style: BUTTON, aria: { pressed: isPressed }, on: { click: pressed, keydown: keep } },
+    ...inside
+  )
+  made.style.border = `2px solid ${isPressed ? 'var(--input-text,#ddd)' : 'transparent'}`
   return made
 }
 
-/** @param {string} title @param {boolean} isPressed @param {() => void} pressed @param {(string | Node)[]} inside */
-export function button(title, isPressed, pressed, ...inside) {
-  const made = element('button', BUTTON, ...inside)
-  made.type = 'button'
-  made.title = title
-  made.ariaPressed = String(isPressed)
-  made.style.border = `2px solid ${isPressed ? 'var(--input-text,#ddd)' : 'transparent'}`
-  made.addEventListener('click', pressed)
-  made.addEventListener('keydown', (event) => {
-    if (event.key === ' ' || event.key === 'Enter') event.stopPropagation()
-  })
-  return made
+/** Keep the keys that press a button from the graph.
+ * @param {KeyboardEvent} event */
+function keep(event) {
+  if (event.key === ' ' || event.key === 'Enter') event.stopPropagation()
 }
 
 /** The button of a reference.
  * @param {Entry} entry @param {boolean} isActive @param {() => void} pressed */
 export function entry({ number, name, title, colour, picture, isConnected }, isActive, pressed) {
-  const seen = picture ? element('img', PICTURE) : element('b', `color:${colour}`, String(number))
+  const seen = picture
+    ? element('img', { style: PICTURE, src: picture.src, alt: '' })
+    : element('b', { style: `color:${colour}` }, String(number))
   const called = name || (picture ? String(number) : '')
-  if (picture && seen instanceof HTMLImageElement) {
-    seen.src = picture.src
-    seen.alt = ''
-  }
   const said = say(isConnected ? 'regions.draws' : 'regions.unconnected', { name: title })
-  const made = button(said, isActive, pressed, seen, element('span', NAME, called))
+  const made = button(said, isActive, pressed, seen, called && element('span', { style: NAME }, called))
   made.style.border = `2px ${isConnected ? 'solid' : 'dashed'} ${colour}`
   made.style.background = isActive ? `color-mix(in srgb, ${colour} 35%, var(--comfy-input-bg, #222))` : ''
   made.style.opacity = isActive ? '1' : '0.75'
