@@ -19,12 +19,11 @@ const CORE_TEXT = '$$node-text-preview' // the widget in which ComfyUI shows suc
 const PANEL = 'image-prompt.models'
 const MODULE = `custom_nodes.${decodeURIComponent(new URL(import.meta.url).pathname.split('/').at(-2) ?? '')}`
 
-/** @type {WeakMap<object, Map<string, Notice>>} by workflow, and by the id under which a node runs */
-const notices = new WeakMap()
-/** @type {Map<string, object>} the workflow that was open when a prompt was queued */
+/** @type {Map<string, Map<string, Notice>>} by the id of the graph, and by that under which a node runs */
+const notices = new Map()
+/** @type {Map<string, string>} the graph that was open when a prompt was queued */
 const queuedFrom = new Map()
 const QUEUED = 500 // prompts of which this is known
-const NOWHERE = {} // where the frontend does not say which workflow is open
 
 app.registerExtension({
   name: 'image-prompt.notices',
@@ -114,52 +113,52 @@ function onStart({ detail: { prompt_id } }) {
 function watchQueue() {
   const queue = api.queuePrompt
   api.queuePrompt = function (...given) {
-    const workflow = open()
+    const graph = open()
     const answer = queue.apply(this, given)
     answer.then(
       ({ prompt_id, node_errors }) => {
-        if (prompt_id) queuedFrom.set(prompt_id, workflow)
+        if (prompt_id) queuedFrom.set(prompt_id, graph)
         if (queuedFrom.size > QUEUED) queuedFrom.delete([...queuedFrom.keys()][0])
-        onRefused(workflow, node_errors)
+        onRefused(graph, node_errors)
       },
-      (error) => onRefused(workflow, error?.response?.node_errors)
+      (error) => onRefused(graph, error?.response?.node_errors)
     )
     return answer
   }
 }
 
-/** @param {object} workflow @param {any} errors by the id of the node @returns {void} */
-function onRefused(workflow, errors) {
-  drop(workflow, (notice) => notice.refused)
+/** @param {string} graph @param {any} errors by the id of the node @returns {void} */
+function onRefused(graph, errors) {
+  drop(graph, (notice) => notice.refused)
   for (const [id, { errors: given }] of Object.entries(errors ?? {})) {
     const node = nodeOf(root(), id)
     const found = node && isOurs(node) ? refusal(given) : undefined
     if (!found) continue
     const { input, value } = found
-    if (found.isOff && isMissing(inputOf(node, input))) onMissing(workflow, id, input, String(value))
-    else if (!found.isOff) keep(workflow, id, { text: found.text, remedies: [], refused: true })
+    if (found.isOff && isMissing(inputOf(node, input))) onMissing(graph, id, input, String(value))
+    else if (!found.isOff) keep(graph, id, { text: found.text, remedies: [], refused: true })
     else {
       const sentence = say('notices.noChoice', { value: String(value), input })
-      keep(workflow, id, { text: `${sentence}\n${found.text}`, remedies: [], refused: true })
+      keep(graph, id, { text: `${sentence}\n${found.text}`, remedies: [], refused: true })
     }
   }
 }
 
 /** Say that a file is not there, and then what the server knows of it.
- * @param {object} workflow @param {string} id @param {string} input @param {string} value */
-async function onMissing(workflow, id, input, value) {
+ * @param {string} graph @param {string} id @param {string} input @param {string} value */
+async function onMissing(graph, id, input, value) {
   const text = say('notices.noFile', { value, input })
   const notice = { text, remedies: [panel()], refused: true, input }
-  keep(workflow, id, notice)
+  keep(graph, id, notice)
   const asked = new URLSearchParams({ input, name: value })
   const answer = await api.fetchApi(`/image-prompt/missing?${asked}`).then((each) => each.json()).catch(() => ({}))
-  if (answer.text && kept(workflow).get(id) === notice) keep(workflow, id, { ...notice, ...answer })
+  if (answer.text && kept(graph).get(id) === notice) keep(graph, id, { ...notice, ...answer })
 }
 
-/** @param {object} workflow @param {string} id @param {Notice} notice */
-function keep(workflow, id, notice) {
-  kept(workflow).set(id, notice)
-  if (workflow === open()) draw(id, notice)
+/** @param {string} graph @param {string} id @param {Notice} notice */
+function keep(graph, id, notice) {
+  kept(graph).set(id, notice)
+  if (graph === open()) draw(id, notice)
 }
 
 /** @param {string} id @param {Notice} notice */
@@ -180,26 +179,26 @@ function check() {
   }
 }
 
-/** @param {object} workflow @param {(notice: Notice) => boolean} isMeant */
-function drop(workflow, isMeant) {
-  for (const [id, notice] of kept(workflow)) if (isMeant(notice)) remove(workflow, id)
+/** @param {string} graph @param {(notice: Notice) => boolean} isMeant */
+function drop(graph, isMeant) {
+  for (const [id, notice] of kept(graph)) if (isMeant(notice)) remove(graph, id)
 }
 
-/** @param {object} workflow @param {string} id */
-function remove(workflow, id) {
-  kept(workflow).delete(id)
-  const node = workflow === open() ? nodeOf(root(), id) : undefined
+/** @param {string} graph @param {string} id */
+function remove(graph, id) {
+  kept(graph).delete(id)
+  const node = graph === open() ? nodeOf(root(), id) : undefined
   if (node) showNotice(node, undefined)
 }
 
-/** @param {object} workflow @returns {Map<string, Notice>} */
-function kept(workflow) {
-  const found = notices.get(workflow) ?? new Map()
-  notices.set(workflow, found)
+/** @param {string} graph @returns {Map<string, Notice>} */
+function kept(graph) {
+  const found = notices.get(graph) ?? new Map()
+  notices.set(graph, found)
   return found
 }
 
-// ------------------------------------------------------------------------------------------------------ what would help
+// ----------------------------------------------------------------------------------------------------- what would help
 
 /** @returns {Remedy} */
 function panel() {
@@ -225,7 +224,8 @@ function button(node, remedy) {
 /** @param {{node: Node, name: string}} place @param {string} file */
 function use({ node, name }, file) {
   write(node, name, file)
-  const tracker = /** @type {any} */ (open()).changeTracker // one step to undo, now and not at the next click
+  const { activeWorkflow } = /** @type {any} */ (app.extensionManager).workflow ?? {}
+  const tracker = activeWorkflow?.changeTracker // one step to undo, now and not at the next click
   tracker?.[tracker.captureCanvasState ? 'captureCanvasState' : 'checkState']?.()
   check()
 }
@@ -282,7 +282,7 @@ function outputs() {
   return /** @type {any} */ (app).nodeOutputs ?? {}
 }
 
-/** @returns {object} the workflow that is open */
+/** @returns {string} the id of the graph that is open, which it keeps where it is undone, saved or opened again */
 function open() {
-  return /** @type {any} */ (app.extensionManager).workflow?.activeWorkflow ?? NOWHERE
+  return String(root()?.id ?? '')
 }

@@ -23,7 +23,8 @@ export function keyOf(node) {
 }
 
 /** All nodes of a graph and of its subgraphs, with the ids under which they run.
- * @param {any} graph @param {string} [around] the id of the node that holds the graph, and a colon @returns {[string, Node][]} */
+ * @param {any} graph @param {string} [around] the id of the node that holds the graph, and a colon
+ * @returns {[string, Node][]} */
 export function everyNode(graph, around = '') {
   return (graph?.nodes ?? []).flatMap((/** @type {any} */ node) => [
     [`${around}${node.id}`, node],

@@ -1,7 +1,8 @@
 // @ts-check
 // What stands on a node of a message, and what ComfyUI says of a node that it refuses to queue.
 
-/** @typedef {{type?: string, message?: string, details?: string, extra_info?: {input_name?: string, received_value?: unknown}}} Refused */
+/** @typedef {{input_name?: string, received_value?: unknown}} About */
+/** @typedef {{type?: string, message?: string, details?: string, extra_info?: About}} Refused */
 /** @typedef {{text: string, input: string, value: unknown, isOff: boolean}} Refusal `isOff`: the value is in no list */
 
 const END = /^.*?[.!?](?=\s|$)/ // not the point in a number or in the name of a file
@@ -13,7 +14,8 @@ export function firstSentence(text) {
   return END.exec(line)?.[0] ?? line
 }
 
-/** The first reason why a node was refused, as ComfyUI gives it; a message of the node itself without what is put before it.
+/** The first reason why a node was refused, as ComfyUI gives it; a message of the node itself without what is put
+ * before it.
  * @param {readonly Refused[] | undefined} errors @returns {Refusal | undefined} */
 export function refusal(errors) {
   const error = errors?.[0]
