@@ -8,8 +8,8 @@ import { VIEW } from '../lib/view.mjs'
 /** @typedef {import('../../devtools/types/comfy').Widget} Widget */
 /** @typedef {{label: string, title: string, act: () => void}} Button */
 /** @typedef {{sentence: string, text: string, buttons: Button[]}} Notice */
-/** @typedef {{root: HTMLElement, notice: HTMLElement, said: HTMLElement, view?: Widget, height: number, own: number}} Strip
- * `height`: of the strip; `own`: of the node before it came */
+/** @typedef {{root: HTMLElement, notice: HTMLElement, said: HTMLElement}} Parts */
+/** @typedef {Parts & {view?: Widget, height: number, own: number}} Strip `own`: how high the node was before it came */
 
 const NAME = 'image_prompt_notices'
 const MARGIN = 6 // between the strip and the node's edge
