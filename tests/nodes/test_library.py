@@ -135,12 +135,10 @@ def test_a_file_says_where_the_features_are_from(library, features, pictures):
         ({"instruction": (1, 7, 16)}, "", "encoder not known\n1 picture"),
     ],
 )
-def test_the_loader_says_what_made_the_features(library, monkeypatch, fields, encoder, said):
-    shown = []
-    monkeypatch.setattr("image_prompt.nodes.encoding.library.show", lambda text, node_id: shown.append(text))
+def test_the_loader_says_what_made_the_features(library, fields, encoder, said):
     tensors = {name: torch.rand(shape) for name, shape in fields.items()}
-    again(ImageFeatures(negative_penultimate=None, encoder=encoder, **tensors))
-    assert shown[-1] == said
+    saved = SaveImagePromptFeatures.execute(ImageFeatures(negative_penultimate=None, encoder=encoder, **tensors))
+    assert LoadImagePromptFeatures.execute(saved.args[0]).ui["image_prompt_said"] == [said]
 
 
 def test_both_nodes_show_the_thumbnail(tmp_path, features, pictures):
