@@ -13,6 +13,7 @@
     python dev.py matrix               the demo on every ComfyUI that the pack supports, and on an older one
     python dev.py help                 write the help pages of the nodes of other packs again, from their rows
     python dev.py locales              write the English words of the nodes again, from their schemas
+    python dev.py blueprints           write the blueprints again, from the table in devtools/blueprints.py
 
 Everything is made in .dev/, or where IMAGE_PROMPT_DEV says (delete it to start over): a virtual environment, the
 packages of tests/requirements.txt, and ComfyUI. With --comfyui PATH, or COMFYUI_PATH, an existing ComfyUI is used
@@ -154,6 +155,10 @@ def locales(options: argparse.Namespace, rest: list[str]) -> int:
     return write_again("locales.py", options, rest)
 
 
+def blueprints(options: argparse.Namespace, rest: list[str]) -> int:
+    return write_again("blueprints.py", options, rest)
+
+
 def write_again(script: str, options: argparse.Namespace, rest: list[str]) -> int:
     if rest:
         raise StageError(options.command, f"takes no arguments, and got {' '.join(rest)}.")
@@ -184,6 +189,7 @@ COMMANDS = {
     "matrix": matrix,
     "help": help,
     "locales": locales,
+    "blueprints": blueprints,
 }
 
 
