@@ -305,6 +305,15 @@ print(module.WEB_DIRECTORY, callable(module.comfy_entrypoint), hasattr(module, "
     assert python("-c", code).stdout == "./js True False\n"
 
 
+@pytest.mark.parametrize("name, width, height", [("Icon", 400, 400), ("Banner", 1260, 540)])
+def test_the_registry_is_told_where_its_pictures_are(name, width, height):
+    """The icon is square, the banner 21:9. GitHub serves no SVG as a picture."""
+    repository = METADATA["project"]["urls"]["Repository"].replace("github.com", "raw.githubusercontent.com")
+    path = f"assets/{name.lower()}.png"
+    assert METADATA["tool"]["comfy"][name] == f"{repository}/main/{path}"
+    assert Image.open(ROOT / path).size == (width, height)
+
+
 def test_comfy_node_validate_has_nothing_to_say(tmp_path):
     environment = {**os.environ, "DO_NOT_TRACK": "1", "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
     done = subprocess.run(
@@ -345,6 +354,7 @@ SHIPPED = [
     "migration/rules.py",
     "nodes/loading/load.py",
     "js/docs/ImagePromptApply.md",
+    "subgraphs/Image Prompt from One Reference.json",
     "js/docs/ImagePromptApply/zh.md",
     "locales/zh/nodeDefs.json",
     "example_workflows/sd15_simple.json",
@@ -364,6 +374,7 @@ LEFT_OUT = [
     "benchmarks/a.py",
     "demo/models/vae/demo_world.safetensors",
     "tsconfig.json",
+    "assets/icon.png",
 ]
 
 
