@@ -176,7 +176,7 @@ def test_another_frontend_is_downloaded_once(tools, monkeypatch):
     assert [each["IMAGE_PROMPT_FRONTEND"] for each in environments] == [str(place)] * 2
 
 
-NEED_PACKAGES = {"published.py", "help_pages.py", "locales.py"}
+NEED_PACKAGES = {"blueprints.py", "help_pages.py", "locales.py", "published.py"}
 TOOLS = sorted(path.name for path in ROOT.glob("devtools/*.py") if path.name not in NEED_PACKAGES)
 BARE = ("dev.py", "demo/demo.py", "demo/columns.py", *(f"devtools/{name}" for name in TOOLS))
 
