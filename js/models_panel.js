@@ -32,6 +32,7 @@ const closed = new Map()
 app.registerExtension({
   name: COMMAND,
   commands: [{ id: COMMAND, label: 'Image Prompt: show model files', icon: 'pi pi-box', function: open }],
+  menuCommands: [{ path: ['Extensions', 'Image Prompt'], commands: [COMMAND] }],
 
   setup() {
     panel = addPanel({ id: ID, icon: 'pi-box', words: 'models', opened, searched: draw, refresh })

@@ -26,6 +26,7 @@ app.registerExtension({
   commands: [
     { id: COMMAND, label: 'Image Prompt: show saved references', icon: 'pi pi-images', function: () => panel.open() }
   ],
+  menuCommands: [{ path: ['Extensions', 'Image Prompt'], commands: [COMMAND] }],
 
   setup() {
     const asked = { opened: ask, searched: draw, refresh: ask }
