@@ -19,6 +19,7 @@ SYNTAX = re.compile(r"[@{}|%]")  # of vue-i18n, which reads names and descriptio
 PLACEHOLDER = re.compile(r"\{\w+\}")
 SAID = re.compile(r"\bsay\(\s*'([\w.]+)'")
 KEY = re.compile(r"'([a-z_]+\.[\w.]+)'")  # of a sentence, if its feature has any
+PART = re.compile(r"\bsay\(\s*`\$\{\w+\}(\.\w+)`")  # of the feature that a variable names
 GROUP = re.compile(r"\bsay\(\s*`([\w.]+\.)\$\{")  # one of several sentences
 ALIKE = {"CLIP", "ControlNet", "DINO", "IPAdapter", "Latent", "SigLIP", "VAE"}  # names in Chinese texts too
 LISTS_OF_NAMES = {  # of files, of models and of formats
@@ -113,14 +114,16 @@ def test_every_category_has_words():
         assert read(language, "main")["nodeCategories"].keys() == parts
 
 
-def test_the_scripts_have_the_sentences_that_they_say():
+def test_the_scripts_have_the_sentences_that_they_say_and_no_others():
     scripts = [*Path(FOLDER.parent, "js").rglob("*.js"), *Path(FOLDER.parent, "js").rglob("*.mjs")]
     text = "\n".join(script.read_text(encoding="utf-8") for script in scripts)
     there = flat(read("en", "main")["imagePrompt"]).keys()  # and another test compares the languages
     features = {key.split(".")[0] for key in there}
     said = {key for key in KEY.findall(text) if key.split(".")[0] in features} | {*SAID.findall(text)}
+    groups, parts = tuple(GROUP.findall(text)), tuple(PART.findall(text))
     assert sorted(said - there) == []
-    assert [group for group in GROUP.findall(text) if not any(key.startswith(group) for key in there)] == []
+    assert sorted(key for key in there - said if not key.startswith(groups) and not key.endswith(parts)) == []
+    assert [group for group in groups if not any(key.startswith(group) for key in there)] == []
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*/*.json")), ids=lambda path: f"{path.parent.name}-{path.stem}")
