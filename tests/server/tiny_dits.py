@@ -1,5 +1,9 @@
-"""Nodes for the tests of the server: prompts for small Flux models, and pictures of their latents."""
+"""Nodes for the tests of the server: small Flux models' prompts, pictures of their latents, and a run that is held."""
 
+import time
+from pathlib import Path
+
+import comfy.utils
 import torch
 
 
@@ -45,4 +49,25 @@ class LatentPicture:
         return ((samples["samples"][:, :3].movedim(1, -1) / 8 + 0.5).clamp(0, 1),)
 
 
-NODE_CLASS_MAPPINGS = {each.__name__: each for each in (TinyText, Deepened, LatentPicture)}
+class Held:
+    """A model, which is handed on when a file is there. Until then there is progress."""
+
+    RETURN_TYPES, FUNCTION, CATEGORY = ("MODEL",), "hold", "tests"
+    TICK, LONGEST = 0.1, 120  # seconds
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",), "file": ("STRING", {"default": ""})}}
+
+    def hold(self, model, file):
+        ticks = round(self.LONGEST / self.TICK)
+        bar = comfy.utils.ProgressBar(ticks)
+        for _ in range(ticks):
+            if Path(file).exists():
+                break
+            bar.update(1)
+            time.sleep(self.TICK)
+        return (model,)
+
+
+NODE_CLASS_MAPPINGS = {each.__name__: each for each in (TinyText, Deepened, LatentPicture, Held)}
