@@ -26,7 +26,7 @@ def task(server: Server, object_info: dict) -> dict:
     return {"address": playground.address(server), "nodes": len(json.loads(WORKFLOW.read_text())["nodes"])}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def api(object_info) -> dict:
     return to_api(json.loads(WORKFLOW.read_text()), object_info)
 
