@@ -7,6 +7,8 @@ export const BLANK = 'blank' // a template that only the tests have
 const STEP_MS = 60000
 const RUN_MS = 120000
 const UNDO_MS = 10000
+const SETTLE_MS = 1000
+const DIALOGS = 3 // that may lie above each other
 
 // The page, and its browser. Nothing leaves this machine.
 export async function open(task) {
@@ -44,10 +46,25 @@ export async function settle(task) {
   await fetch(`${task.url}/api/settings`, { method: 'POST', body: JSON.stringify(settings) })
 }
 
-// Open a graph that holds a note alone.
+// Open a graph that holds a note alone, and nothing of what was open before.
 export async function enter(page, task) {
+  if (page.url().startsWith(task.url))
+    await page.evaluate(() => {
+      localStorage.clear()
+      sessionStorage.clear()
+    })
   await page.goto(`${task.url}/?template=${BLANK}&source=${PACK}`, { waitUntil: 'domcontentloaded' })
   await page.waitForFunction(() => window.app?.extensionManager && window.app.graph?.nodes.length === 1)
+  await page.waitForTimeout(SETTLE_MS) // ComfyUI's own first graph may come and go
+  await page.waitForFunction(() => window.app.graph.nodes.length === 1)
+}
+
+// Close the dialogs that are open.
+export async function tidy(page) {
+  for (let time = 0; time < DIALOGS && (await page.locator('.p-dialog-mask').count()); time++) {
+    await page.keyboard.press('Escape')
+    await page.waitForTimeout(SETTLE_MS / 2)
+  }
 }
 
 // A graph that holds a note alone.

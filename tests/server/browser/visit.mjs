@@ -2,7 +2,7 @@
 // as JSON, {scenarios, complaints, outside}; conftest.py starts it, and the tests judge.
 import { text } from 'node:stream/consumers'
 
-import { PACK, enter, listen, open } from './page.mjs'
+import { PACK, enter, listen, open, tidy } from './page.mjs'
 
 const task = JSON.parse(await text(process.stdin))
 const { browser, context, page } = await open(task)
@@ -25,6 +25,7 @@ async function play(name, given) {
   const shot = (what) => page.screenshot({ path: `${task.pictures}/${name}-${what}.png` })
   const started = Date.now()
   try {
+    await tidy(page)
     const { play } = await import(`./scenarios/${name}.mjs`)
     return await play({ page, context, task: { ...task, ...given }, shot })
   } catch (error) {
