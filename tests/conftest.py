@@ -70,6 +70,7 @@ SLOW = (  # not in `dev.py test --fast`
 )
 LONG = (  # groups that start first
     "server",
+    "browser",
     "demo/test_meaning.py",
     "demo/test_train.py",
     "nodes/test_apply.py",
@@ -78,8 +79,10 @@ LONG = (  # groups that start first
 
 
 def process_group(file: str) -> str:
-    """The group of tests that share a process: all of server/, which share one ComfyUI, or those of one file."""
-    return "server" if file.startswith("server/") else file
+    """The group of tests that share a process: those that share one ComfyUI, or those of one file."""
+    if file.startswith("server/"):
+        return "browser" if file.startswith("server/browser/") else "server"
+    return file
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups

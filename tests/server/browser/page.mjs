@@ -59,12 +59,14 @@ export async function enter(page, task) {
   await page.waitForFunction(() => window.app.graph.nodes.length === 1)
 }
 
-// Close the dialogs that are open.
+// Close the dialogs that are open, and open an empty graph in a tab of its own.
 export async function tidy(page) {
   for (let time = 0; time < DIALOGS && (await page.locator('.p-dialog-mask').count()); time++) {
     await page.keyboard.press('Escape')
     await page.waitForTimeout(SETTLE_MS / 2)
   }
+  await page.evaluate(() => window.app.extensionManager.command.execute('Comfy.NewBlankWorkflow'))
+  await page.waitForFunction(() => window.app.graph.nodes.length === 0)
 }
 
 // A graph that holds a note alone.
