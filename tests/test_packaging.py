@@ -358,8 +358,6 @@ SHIPPED = [
     "js/docs/ImagePromptApply/zh.md",
     "locales/zh/nodeDefs.json",
     "example_workflows/sd15_simple.json",
-    "js/demo.jpg",
-    "js/report.png",
     "example_workflows/sd15_simple.jpg",
     "example_workflows/api/sd15_simple.json",
 ]
@@ -372,6 +370,7 @@ LEFT_OUT = [
     "demo/nodes/unet.py",
     "devtools/stages.py",
     "benchmarks/a.py",
+    "assets/graph.jpg",
     "demo/models/vae/demo_world.safetensors",
     "tsconfig.json",
     "assets/icon.png",
