@@ -13,6 +13,7 @@
     python dev.py matrix               the demo on every ComfyUI that the pack supports, and on an older one
     python dev.py help                 write the help pages of the nodes of other packs again, from their rows
     python dev.py locales              write the English words of the nodes again, from their schemas
+    python dev.py pictures [names]     take the pictures of the README, the help and the templates again, in a browser
     python dev.py blueprints           write the blueprints again, from the table in devtools/blueprints.py
 
 Everything is made in .dev/, or where IMAGE_PROMPT_DEV says (delete it to start over): a virtual environment, the
@@ -155,6 +156,11 @@ def locales(options: argparse.Namespace, rest: list[str]) -> int:
     return write_again("locales.py", options, rest)
 
 
+def pictures(options: argparse.Namespace, rest: list[str]) -> int:
+    python, comfyui = set_up(options)
+    environment = {"COMFYUI_PATH": str(comfyui), "OMP_NUM_THREADS": "1"}
+    code = call([python, "-m", "demo.pictures", *rest], environment)
+    return code or (0 if rest else call([python, "-m", "demo.cards"], environment))
 def blueprints(options: argparse.Namespace, rest: list[str]) -> int:
     return write_again("blueprints.py", options, rest)
 
@@ -189,6 +195,7 @@ COMMANDS = {
     "matrix": matrix,
     "help": help,
     "locales": locales,
+    "pictures": pictures,
     "blueprints": blueprints,
 }
 

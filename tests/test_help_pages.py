@@ -34,6 +34,15 @@ def test_a_page_begins_with_the_title_of_its_node(node, language):
 
 @pytest.mark.parametrize("node", NODES)
 @pytest.mark.parametrize("language", TITLES)
+def test_a_page_shows_its_node_first(node, language):
+    """By a path from docs/, which is also where the frontend looks from pages in folders."""
+    heading, _, picture = page(node, language).split("\n")[:3]
+    assert heading.startswith("# ") and re.fullmatch(rf"!\[.+\]\({node}/node\.jpg\)", picture)
+    assert (FOLDER / node / "node.jpg").read_bytes().startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("language", TITLES)
 def test_tables_have_two_columns(node, language):
     rows = [line for line in page(node, language).splitlines() if line.startswith("|")]
     assert [row for row in rows if len(COLUMN.findall(row)) != 3] == []
