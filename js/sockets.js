@@ -3,7 +3,7 @@
 // order of sockets that grow, when a node is pasted.
 import { app } from '../../scripts/app.js'
 
-import { together } from './sockets/order.mjs'
+import { isGrowing, together } from './sockets/order.mjs'
 
 /** @typedef {import('../devtools/types/comfy').Node} Node */
 
@@ -52,7 +52,7 @@ app.registerExtension({
   },
 
   nodeCreated(node) {
-    if (node.inputs?.some((input) => input.name.includes('.'))) keepOrder(/** @type {Node} */ (node))
+    if (node.inputs?.some(isGrowing)) keepOrder(/** @type {Node} */ (node))
   }
 })
 

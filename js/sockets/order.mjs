@@ -1,6 +1,14 @@
 // @ts-check
 // The order of sockets of which some belong to a group that grows: those of a group share what is before the last dot.
 
+const GROWING = /^references\.reference_\d+$/ // as Python names those of this pack
+
+/** Whether a socket is one of the pack's that grow. Those of other packs are left to them.
+ * @param {{name: string}} socket */
+export function isGrowing({ name }) {
+  return GROWING.test(name)
+}
+
 /**
  * The sockets with each group in one place, that of its first one, by their numbers.
  *
