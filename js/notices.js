@@ -7,6 +7,7 @@ import { everyNode, inputFor, isMissing, keyOf, nodeOf, stateOf } from './notice
 import { firstSentence, refusal } from './notices/sentences.mjs'
 import { showNotice, showSaid } from './notices/strip.mjs'
 import { write } from './lib/inputs.mjs'
+import { PACK } from './lib/pack.mjs'
 import { say } from './lib/words.mjs'
 
 /** @typedef {import('../devtools/types/comfy').Node} Node */
@@ -17,7 +18,7 @@ import { say } from './lib/words.mjs'
 const SAID = 'image_prompt_said'
 const CORE_TEXT = '$$node-text-preview' // the widget in which ComfyUI shows such a text, of which one is enough
 const PANEL = 'image-prompt.models'
-const MODULE = `custom_nodes.${decodeURIComponent(new URL(import.meta.url).pathname.split('/').at(-2) ?? '')}`
+const MODULE = `custom_nodes.${PACK}`
 
 /** @type {Map<string, Map<string, Notice>>} by the id of the graph, and by that under which a node runs */
 const notices = new Map()

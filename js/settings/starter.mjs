@@ -3,6 +3,7 @@
 import { app } from '../../../scripts/app.js'
 import { api } from '../../../scripts/api.js'
 
+import { PACK } from '../lib/pack.mjs'
 import { layOut } from '../lib/place.mjs'
 
 /** @typedef {import('../../devtools/types/comfy').Node} Node */
@@ -37,7 +38,7 @@ export async function addStarter() {
 }
 
 async function openTemplate() {
-  const answer = await api.fetchApi(`/workflow_templates/image-prompt/${TEMPLATE}.json`)
+  const answer = await api.fetchApi(`/workflow_templates/${encodeURIComponent(PACK)}/${TEMPLATE}.json`)
   await app.loadGraphData(await answer.json(), true, true, TEMPLATE)
 }
 
