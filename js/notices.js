@@ -8,6 +8,7 @@ import { firstSentence, refusal } from './notices/sentences.mjs'
 import { showNotice, showSaid } from './notices/strip.mjs'
 import { write } from './lib/inputs.mjs'
 import { PACK } from './lib/pack.mjs'
+import { copy } from './lib/panel.mjs'
 import { say } from './lib/words.mjs'
 
 /** @typedef {import('../devtools/types/comfy').Node} Node */
@@ -229,25 +230,6 @@ function use({ node, name }, file) {
   const tracker = activeWorkflow?.changeTracker // one step to undo, now and not at the next click
   tracker?.[tracker.captureCanvasState ? 'captureCanvasState' : 'checkState']?.()
   check()
-}
-
-/** @param {string} link */
-async function copy(link) {
-  try {
-    await navigator.clipboard.writeText(link)
-  } catch {
-    copyByHand(link) // without https the browser gives no clipboard
-  }
-  app.extensionManager.toast.add({ severity: 'success', summary: say('notices.copied'), detail: link, life: 3000 })
-}
-
-/** @param {string} text */
-function copyByHand(text) {
-  const area = Object.assign(document.createElement('textarea'), { value: text })
-  document.body.append(area)
-  area.select()
-  document.execCommand('copy')
-  area.remove()
 }
 
 async function openPanel() {

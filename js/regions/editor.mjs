@@ -3,7 +3,8 @@
 import { colourOf } from '../lib/colours.mjs'
 import { element } from '../lib/elements.mjs'
 import { follow, valueOf, write } from '../lib/inputs.mjs'
-import { addView, onRemoved } from '../lib/view.mjs'
+import { lookRegularly } from '../lib/outputs.mjs'
+import { addView } from '../lib/view.mjs'
 import { say } from '../lib/words.mjs'
 import { board } from './board.mjs'
 import { lastShape, latentOf, referencesOf } from './graph.mjs'
@@ -15,7 +16,6 @@ import { format, owner, parse, withLine, withMore } from './text.mjs'
 
 const TEXT = 'regions'
 const FOLLOWED = [TEXT, 'width', 'height', 'feather']
-const LOOK_MS = 700 // pictures load and nodes before this one change without a word
 const UNKNOWN = '#9a9a9a'
 const SIZE = { height: 330, width: 400 }
 
@@ -200,8 +200,7 @@ export function addRegions(node) {
 
   addView(node, 'regions_view', root, SIZE)
   follow(node, FOLLOWED, refresh)
-  const timer = setInterval(look, LOOK_MS)
-  onRemoved(node, () => clearInterval(timer))
+  lookRegularly(node, look)
   refresh()
 }
 

@@ -1,7 +1,7 @@
 // @ts-check
 // What the graph before a node says: its references, what they are called, their pictures, and the shape of the latent.
-import { app } from '../../../scripts/app.js'
 import { valueOf } from '../lib/inputs.mjs'
+import { outputOf } from '../lib/outputs.mjs'
 
 /** @typedef {import('../../devtools/types/comfy').Node} Node */
 /** @typedef {{number: number, name: string, picture?: HTMLImageElement}} Reference */
@@ -55,8 +55,7 @@ export function latentOf(node) {
 /** The shape of the latent in the last run of a node, which ComfyUI keeps; undefined if it did not run.
  * @param {Node} node @returns {Shape | undefined} */
 export function lastShape(node) {
-  const place = node.graph && !node.graph.isRootGraph ? `${node.graph.id}:${node.id}` : String(node.id)
-  return /** @type {Record<string, any>} */ (app.nodeOutputs)?.[place]?.image_prompt_regions?.[0]
+  return outputOf(node, 'image_prompt_regions')
 }
 
 /** @param {Node} node @param {number} [far] @returns {Shape | undefined} */

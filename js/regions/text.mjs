@@ -1,5 +1,6 @@
 // @ts-check
 // Regions as text, as nodes/controls/region_text.py reads them, and the edits of a text that a hand makes.
+import { number } from '../lib/weight_text.mjs'
 
 /** @typedef {[number, number]} Point x and y, each from 0 to 1 */
 /** A shape that a line says. A rectangle has the points of its four corners, opposite ones are 0 and 2.
@@ -9,7 +10,6 @@
 
 const COMMENT = '#'
 const LINE = /^(?<label>.*\S)\s*:\s*(?<cut>-\s*|not\s+)?(?<shape>[a-z]+)(?<numbers>(?:[\s,].*)?)$/i
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i
 const DECIMALS = 1000
 
 /** @param {string} text @returns {{shapes: Shape[], problems: Problem[]}} */
@@ -37,7 +37,7 @@ function shape(line, text) {
   const kind = match.shape.toLowerCase()
   if (kind !== 'rect' && kind !== 'polygon') return unreadable('shape', `'${match.shape}'`)
   const words = match.numbers.replaceAll(',', ' ').split(/\s+/).filter(Boolean)
-  const wrong = words.find((word) => !NUMBER.test(word) || !(Number(word) >= 0 && Number(word) <= 1))
+  const wrong = words.find((word) => number(word, 0, 1) === undefined)
   if (wrong !== undefined) return unreadable('number', `'${wrong}'`)
   const points = pairs(words.map(Number))
   const fits = kind === 'rect' ? words.length === 4 : words.length >= 6 && words.length % 2 === 0
