@@ -21,6 +21,7 @@ import { cropBox, readBox, tileBoxes } from './crop_box.mjs'
 export const KEY = 'image_prompt_encode'
 export const BY_HAND = 'box'
 export const INPUTS = ['crop', 'background', 'outside', 'margin', 'tiles', BY_HAND]
+const NAMED = [BY_HAND, 'tiles'] // crops that read the input of their name, which no other one does
 const SOCKETS = ['image', 'mask', 'clip_vision']
 
 /** A text that differs once another picture, mask or encoder is connected.
@@ -36,8 +37,8 @@ export function sourceOf(node) {
  * @returns {Reading} */
 export function read(node, picture, after) {
   if (!isLinked(node, 'image')) return { problem: 'connect' }
-  const linked = [BY_HAND, 'crop', 'tiles'].some((name) => isLinked(node, name))
   const crop = after ? String(after.asked.crop) : String(valueOf(node, 'crop'))
+  const linked = ['crop', ...NAMED.filter((name) => name === crop)].some((name) => isLinked(node, name))
   const text = String((after ? after.asked.box : valueOf(node, BY_HAND)) ?? '')
   const square = readBox(text)
   if (crop === BY_HAND && square === undefined && !linked) return { picture, problem: 'bad_box', bad: true }

@@ -31,6 +31,10 @@ def test_it_is_said_of_every_crop_what_will_be_seen(seen):
     assert seen["crops"] == {crop: SAID.get(crop, "512 × 512 of 512 × 600 pixels") for crop in CROP_CHOICES}
 
 
+def test_a_wire_to_an_input_that_the_crop_does_not_read_hides_nothing(seen):
+    assert seen["wired"]["pad"] == SAID["pad"] and seen["wired"]["tiles"] != SAID["tiles"]
+
+
 def test_the_square_that_was_shown_is_dragged(seen):
     """By 50 pixels to the right, and as many up to the upper edge, which attracts it."""
     scale, crop, box = seen["moved"]

@@ -16,7 +16,8 @@ export async function play(visit) {
     picture: { type: 'LoadImage', pos: [-400, 0], inputs: { image: task.picture } },
     encoder: { type: 'ImagePromptLoadEncoder', pos: [-400, 450], inputs: { encoder_name: task.encoder } },
     encode: { type: 'ImagePromptEncode', inputs: { image: ['picture', 0], clip_vision: ['encoder', 0] } },
-    shown: { type: 'PreviewImage', pos: [500, 0], inputs: { images: ['encode', 1] } }
+    shown: { type: 'PreviewImage', pos: [500, 0], inputs: { images: ['encode', 1] } },
+    number: { type: 'PrimitiveInt', pos: [-400, 650], inputs: { value: 3 } }
   })
   id = ids.encode
   await focus(page, id)
@@ -29,6 +30,7 @@ export async function play(visit) {
     if (['center', 'pad', 'tiles', 'mask'].includes(crop)) await shot(crop)
   }
 
+  seen.wired = await wired(ids.number)
   await set('crop', 'center')
   await page.mouse.click(10, 500) // what was done so far is a step of its own
   seen.moved = await pull('center', [256, 300], [306, 250])
@@ -94,6 +96,28 @@ async function set(name, value) {
     [id, name, value]
   )
   await page.waitForTimeout(60) // until it is drawn
+}
+
+// What is said of a crop that reads the number of tiles, and of one that does not, while that comes by a wire.
+async function wired(number) {
+  const turn = (on) =>
+    page.evaluate(
+      ([id, number, on]) => {
+        const node = window.app.graph.getNodeById(id)
+        const place = node.findInputSlot('tiles')
+        if (on) window.app.graph.getNodeById(number).connect(0, node, place)
+        else node.disconnectInput(place)
+      },
+      [id, number, on]
+    )
+  const found = {}
+  await turn(true)
+  for (const crop of ['tiles', 'pad']) {
+    await set('crop', crop)
+    found[crop] = await said()
+  }
+  await turn(false)
+  return found
 }
 
 async function box() {
