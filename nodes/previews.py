@@ -7,8 +7,7 @@ import math
 import random
 
 import torch
-from comfy_api.latest import ui
-from comfy_api.latest._io import FolderType
+from comfy_api.latest import io, ui
 from torch.nn import functional as F
 
 PREFIX = "image_prompt_"
@@ -21,7 +20,7 @@ File = dict[str, str]  # what ComfyUI's route /view takes
 def temporary_file(picture: torch.Tensor) -> File:
     """Write a picture (H, W, 3) in 0..1 into a new file."""
     prefix = f"{PREFIX}{random.SystemRandom().randrange(RANDOM):08x}"  # a seed that somebody has set stays as it is
-    (saved,) = ui.ImageSaveHelper.save_images([picture], prefix, FolderType.temp, None, QUICKLY)
+    (saved,) = ui.ImageSaveHelper.save_images([picture], prefix, io.FolderType.temp, None, QUICKLY)
     return dict(saved)
 
 
