@@ -11,7 +11,7 @@ import { addView } from '../lib/view.mjs'
 import { say } from '../lib/words.mjs'
 import { drawBars } from './draw.mjs'
 import { barAt, layout } from './layout.mjs'
-import { modelOf, published } from './models.mjs'
+import { UI, modelOf, published } from './models.mjs'
 import { VALUES, amounts, nameOf, shown } from './shown.mjs'
 import { textOf } from './values.mjs'
 
@@ -25,7 +25,6 @@ const FINE = 0.01
 const COARSE = 0.1
 const DOUBLE_MS = 400
 const INPUTS = ['preset', 'curve', 'first', 'last', 'values', 'index']
-const UI = 'image_prompt_layer_weights'
 const KEYS = /** @type {Record<string, number>} */ ({
   ArrowUp: FINE,
   ArrowDown: -FINE,

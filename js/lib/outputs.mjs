@@ -11,9 +11,15 @@ const EVERY_MS = 500
 /** What Python gave under a key of the node's ui output; undefined if it did not run. Undo and reload keep it.
  * @param {Node} node @param {string} key @returns {any} */
 export function outputOf(node, key) {
+  return outputsOf(node, key)?.[0]
+}
+
+/** All that Python gave under a key, as `outputOf` gives the only one.
+ * @param {Node} node @param {string} key @returns {any[] | undefined} */
+export function outputsOf(node, key) {
   const place = node.graph && !node.graph.isRootGraph ? `${node.graph.id}:${node.id}` : String(node.id)
   const found = /** @type {Record<string, any> | undefined} */ (app.nodeOutputs?.[place])?.[key]
-  return Array.isArray(found) ? found[0] : undefined
+  return Array.isArray(found) ? found : undefined
 }
 
 /** Call back after a run of the node, and twice a second while it is there: what it shows of other nodes changes without

@@ -45,4 +45,8 @@ def test_the_values_are_copied_saved_and_run(seen, server):
 
 def test_after_a_run_the_bars_are_those_of_the_connected_model(seen, server):
     ran(server, seen["again"])
-    assert seen["ran"] == "SDXL"
+    assert seen["ran"] == seen["undone"] == "SDXL"
+
+
+def test_another_model_that_is_connected_goes_before_that_of_the_last_run(seen):
+    assert seen["replaced"] == "SD1.5"

@@ -133,5 +133,21 @@ export async function play(visit) {
   await page.waitForTimeout(300)
   found.ran = await page.locator('canvas[data-capture-wheel]').locator('xpath=../..').locator('select').inputValue()
   await shot('after a run')
+  await page.mouse.click(700, 700) // what was done so far is a step of its own
+  await canvas.focus()
+  await press(page, 'Home')
+  await press(page, 'ArrowUp')
+  await undo(page, id)
+  await page.waitForTimeout(300)
+  found.undone = await select.inputValue()
+  await page.evaluate((id) => {
+    const { graph } = window.app
+    const loader = window.LiteGraph.createNode('CheckpointLoaderSimple')
+    graph.add(loader)
+    loader.widgets[0].value = 'v1-5-pruned.safetensors'
+    loader.connect(0, graph.getNodeById(id), 'model')
+  }, id)
+  await page.waitForTimeout(300)
+  found.replaced = await select.inputValue()
   return found
 }
