@@ -1,6 +1,7 @@
 // @ts-check
 // The view on Image Prompt Influence Map: the map of one reference over one picture, in the opacity of the input.
 import { sharpCanvas } from '../lib/canvas.mjs'
+import { styled } from '../lib/elements.mjs'
 import { follow, isLinked, valueOf, write } from '../lib/inputs.mjs'
 import { lookRegularly, outputOf, pictureFiles } from '../lib/outputs.mjs'
 import { oneStep } from '../lib/undo.mjs'
@@ -175,12 +176,4 @@ function fill(list, names) {
     ...names.map((name, number) => Object.assign(document.createElement('option'), { value: String(number), textContent: name }))
   )
   list.selectedIndex = names.length ? chosen : -1
-}
-
-/** @template {keyof HTMLElementTagNameMap} Tag
- * @param {Tag} tag @param {string} style @returns {HTMLElementTagNameMap[Tag]} */
-function styled(tag, style) {
-  const made = document.createElement(tag)
-  made.style.cssText = style
-  return made
 }

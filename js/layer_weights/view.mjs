@@ -3,8 +3,9 @@
 // the inputs `preset` and `values`.
 import { placeOn, sharpCanvas } from '../lib/canvas.mjs'
 import { keepAside } from '../lib/aside.mjs'
+import { styled } from '../lib/elements.mjs'
 import { follow, isLinked, valueOf, write } from '../lib/inputs.mjs'
-import { COLOURS, choices, element, frame, inkOf, offer, rangeOf, weightAt } from '../lib/plot.mjs'
+import { COLOURS, choices, frame, inkOf, offer, rangeOf, weightAt } from '../lib/plot.mjs'
 import { oneStep } from '../lib/undo.mjs'
 import { isProblem, limited } from '../lib/weight_text.mjs'
 import { addView } from '../lib/view.mjs'
@@ -100,8 +101,8 @@ export function addBars(node) {
     canvas.ariaLabel = say('layer_weights.tip')
     view.info.replaceChildren(
       ...sets.map((set) => {
-        const each = element('span', 'margin-left:10px', say(`layer_weights.sets.${set}`))
-        each.prepend(element('span', `display:inline-block;width:8px;height:8px;margin-right:4px;background:${COLOURS[set]}`))
+        const each = styled('span', 'margin-left:10px', say(`layer_weights.sets.${set}`))
+        each.prepend(styled('span', `display:inline-block;width:8px;height:8px;margin-right:4px;background:${COLOURS[set]}`))
         return each
       })
     )

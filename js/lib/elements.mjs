@@ -23,3 +23,10 @@ export function element(tag, { class: classes = '', on = {}, data = {}, aria = {
   made.append(.../** @type {(Node | string)[]} */ (children.filter(Boolean)))
   return made
 }
+
+/** An element with a style of its own, and a text.
+ * @template {keyof HTMLElementTagNameMap} Tag @param {Tag} tag @param {string} style @param {string} [text]
+ * @returns {HTMLElementTagNameMap[Tag]} */
+export function styled(tag, style, text = '') {
+  return element(tag, { style }, text)
+}

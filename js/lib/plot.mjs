@@ -1,5 +1,6 @@
 // @ts-check
 // What the views that draw weights share: the range that they show, its lines, and the row above the drawing.
+import { styled } from './elements.mjs'
 
 /** @typedef {{low: number, high: number}} Range */
 /** @typedef {{left: number, top: number, right: number, bottom: number}} Box */
@@ -52,15 +53,6 @@ export function drawLines(context, colour, range, box) {
   context.restore()
 }
 
-/** @template {keyof HTMLElementTagNameMap} T @param {T} tag @param {string} style @param {string} [text]
- * @returns {HTMLElementTagNameMap[T]} */
-export function element(tag, style, text = '') {
-  const made = document.createElement(tag)
-  made.style.cssText = style
-  made.textContent = text
-  return made
-}
-
 const MARGINS = 20 // above and below a view on the classic canvas
 const SELECT =
   'max-width:55%;flex:none;font:inherit;color:inherit;border:none;border-radius:4px;padding:1px 4px;outline-offset:0;' +
@@ -68,7 +60,7 @@ const SELECT =
 
 /** A drop-down list. @param {string} label what it chooses @param {(value: string) => void} chosen */
 export function choices(label, chosen) {
-  const select = element('select', SELECT)
+  const select = styled('select', SELECT)
   select.title = select.ariaLabel = label
   select.addEventListener('change', () => chosen(select.value))
   return select
@@ -87,12 +79,12 @@ export function offer(select, options, value) {
  * @param {HTMLCanvasElement} canvas @param {readonly HTMLElement[]} controls @param {string} tip
  * @param {number} height of the view, as `addView` takes it */
 export function frame(canvas, controls, tip, height) {
-  const root = element('div', 'display:flex;flex-direction:column;gap:2px;font:11px system-ui,sans-serif;color:var(--input-text,#ddd)')
+  const root = styled('div', 'display:flex;flex-direction:column;gap:2px;font:11px system-ui,sans-serif;color:var(--input-text,#ddd)')
   root.style.minHeight = `${height - MARGINS}px` // Nodes 2.0 gives all texts and views of a node the same height
-  const row = element('div', 'display:flex;align-items:center;gap:8px;min-height:19px;flex:none')
-  const info = element('div', 'flex:1;text-align:right;white-space:nowrap;overflow:hidden;text-overflow:ellipsis;opacity:.85')
-  const place = element('div', 'position:relative;flex:1;min-height:0;border-radius:4px')
-  const wrong = element(
+  const row = styled('div', 'display:flex;align-items:center;gap:8px;min-height:19px;flex:none')
+  const info = styled('div', 'flex:1;text-align:right;white-space:nowrap;overflow:hidden;text-overflow:ellipsis;opacity:.85')
+  const place = styled('div', 'position:relative;flex:1;min-height:0;border-radius:4px')
+  const wrong = styled(
     'div',
     `position:absolute;left:28px;right:4px;top:4px;padding:3px 6px;border-radius:4px;pointer-events:none;display:none;` +
       `border:1px solid ${COLOURS.wrong};color:${COLOURS.wrong};background:color-mix(in srgb,var(--comfy-input-bg,#222) 88%,transparent)`
