@@ -161,6 +161,8 @@ def pictures(options: argparse.Namespace, rest: list[str]) -> int:
     environment = {"COMFYUI_PATH": str(comfyui), "OMP_NUM_THREADS": "1"}
     code = call([python, "-m", "demo.pictures", *rest], environment)
     return code or (0 if rest else call([python, "-m", "demo.cards"], environment))
+
+
 def blueprints(options: argparse.Namespace, rest: list[str]) -> int:
     return write_again("blueprints.py", options, rest)
 
