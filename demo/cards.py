@@ -88,17 +88,17 @@ def mapped() -> Workflow:
 
 
 CARDS = {
-    "flux_xlabs": Card((1,), together(1)),
-    "flux_instantx": Card((2,), together(2)),
-    "sd35_instantx": Card((0,), together(0, seed=2)),
-    "anima": Card((3,), together(3, seed=2)),
-    "sd15_simple": Card((3,), together(3)),
-    "sdxl_two_references": Card((0, 3), together(0, 3)),
-    "sd15_regions": Card((3, 0), workflow(MASKS)),
-    "sdxl_style_and_composition": Card((0, 1), workflow(TWO_PICTURES), (("saved", 0),)),
-    "sd15_batch": Card((0, 3), fading(0, 3), (("saved", 0), ("saved", 1), ("saved", 3))),
-    "sd15_features_library": Card((0,), together(0)),
-    "sd15_influence_map": Card((3,), mapped(), (("saved pictures", LAST), ("saved", LAST))),
+    "XLabs_Flux.1": Card((1,), together(1)),
+    "InstantX_Flux.1": Card((2,), together(2)),
+    "InstantX_SD3.5": Card((0,), together(0, seed=2)),
+    "Character_Anima": Card((3,), together(3, seed=2)),
+    "One_reference_SD1.5": Card((3,), together(3)),
+    "Two_references_SDXL": Card((0, 3), together(0, 3)),
+    "Regions_SD1.5": Card((3, 0), workflow(MASKS)),
+    "Style_and_composition_SDXL": Card((0, 1), workflow(TWO_PICTURES), (("saved", 0),)),
+    "From_one_reference_to_another_SD1.5": Card((0, 3), fading(0, 3), (("saved", 0), ("saved", 1), ("saved", 3))),
+    "Saved_features_SD1.5": Card((0,), together(0)),
+    "Influence_map_SD1.5": Card((3,), mapped(), (("saved pictures", LAST), ("saved", LAST))),
 }
 
 
@@ -107,9 +107,9 @@ def of_face(photograph: np.ndarray) -> dict[str, Image.Image]:
     upright, whole = align(photograph, FACE.points, 224), align(photograph, FACE.points, 512, template="ffhq")
     height, width, _ = photograph.shape
     return {
-        "sdxl_faceid": Image.fromarray(upright),
-        "sdxl_instantid": Image.fromarray(draw_key_points([FACE], width, height)),
-        "sdxl_pulid": Image.fromarray(whole).convert("L"),
+        "FaceID_SDXL": Image.fromarray(upright),
+        "InstantID_SDXL": Image.fromarray(draw_key_points([FACE], width, height)),
+        "PuLID_SDXL": Image.fromarray(whole).convert("L"),
     }
 
 

@@ -357,9 +357,9 @@ SHIPPED = [
     "subgraphs/Image Prompt from One Reference.json",
     "js/docs/ImagePromptApply/zh.md",
     "locales/zh/nodeDefs.json",
-    "example_workflows/sd15_simple.json",
-    "example_workflows/sd15_simple.jpg",
-    "example_workflows/api/sd15_simple.json",
+    "example_workflows/One_reference_SD1.5.json",
+    "example_workflows/One_reference_SD1.5.jpg",
+    "example_workflows/api/One_reference_SD1.5.json",
 ]
 LEFT_OUT = [
     "dev.py",

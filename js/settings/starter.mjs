@@ -8,7 +8,7 @@ import { layOut } from '../lib/place.mjs'
 
 /** @typedef {import('../../devtools/types/comfy').Node} Node */
 
-const TEMPLATE = 'sd15_simple' // for a graph without nodes
+const TEMPLATE = 'One_reference_SD1.5' // for a graph without nodes
 const TYPES = {
   models: 'ImagePromptLoadModels',
   picture: 'LoadImage',

@@ -134,9 +134,9 @@ def load_workflow():
 
 @pytest.fixture
 def sd15(load_workflow):
-    return load_workflow("sd15_simple", size=64, steps=3)
+    return load_workflow("One_reference_SD1.5", size=64, steps=3)
 
 
 @pytest.fixture
 def sdxl(load_workflow):
-    return load_workflow("sdxl_two_references", size=64, steps=2)
+    return load_workflow("Two_references_SDXL", size=64, steps=2)

@@ -65,7 +65,7 @@ def test_the_workflow_of_the_page_stays_beside_it(server, sd15, told):
 @pytest.mark.usefixtures("catalogue")
 def test_files_that_were_found_are_named(server, load_workflow, told):
     """The graph says only what they are for."""
-    workflow = found_by_content(load_workflow("sd15_simple", size=64, steps=1), "plus")
+    workflow = found_by_content(load_workflow("One_reference_SD1.5", size=64, steps=1), "plus")
     files = told(server.queue(workflow))["files"]
     assert [(file["node"], file["kind"], file["name"]) for file in files] == [
         ("models", "adapter", ADAPTER),

@@ -44,13 +44,13 @@ def test_the_picture_is_the_same_without_the_image_and_the_encoder(run, server, 
     assert info["input"]["required"]["features_name"][1]["options"].count(name) == 1
     found = server.get("/view_metadata/image_prompts?filename=cats%2Fblack%20cat_00001_.safetensors")
     assert len(json.loads(found["sources"])) == 1 and found["thumbnail"]
-    finished = run(loading(load_workflow("sd15_simple", size=64, steps=3), name))
+    finished = run(loading(load_workflow("One_reference_SD1.5", size=64, steps=3), name))
     assert np.array_equal(finished.pictures[-1], expected)
 
 
 def test_an_old_file_with_code_is_refused_and_the_queue_goes_on(run, server, sd15, load_workflow):
     (server.base / "input" / "old.ipadpt").write_bytes(pickle.dumps(Path("anything but a tensor")))
-    bad = loading(load_workflow("sd15_simple", size=64, steps=3), "old.ipadpt [input]")
+    bad = loading(load_workflow("One_reference_SD1.5", size=64, steps=3), "old.ipadpt [input]")
     with pytest.raises(
         ServerError, match=r"ImagePromptLoadFeatures: old\.ipadpt is a pickle that holds more than tens"
     ):

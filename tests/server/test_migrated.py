@@ -8,7 +8,7 @@ from image_prompt.migration import migrate
 
 
 def old_nodes(prompt: dict) -> dict:
-    """The prompt of `sd15_simple` as people made it with the other pack."""
+    """The prompt of `One_reference_SD1.5` as people made it with the other pack."""
     wired = {"model": ["1", 0], "ipadapter": ["2", 0], "clip_vision": ["3", 0], "image": ["5", 0]}
     weight = prompt["6"]["inputs"]["weight"]
     adapter, crop = prompt["2"]["inputs"]["adapter_name"], prompt["5"]["inputs"]["crop"]

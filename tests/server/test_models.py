@@ -44,8 +44,8 @@ def found_by_content(workflow: dict, purpose: str) -> dict:
 
 @pytest.mark.parametrize("purpose", ["auto", "plus"])
 def test_the_picture_is_that_of_the_files_named_by_hand(run, load_workflow, catalogue, purpose):
-    named = run(load_workflow("sd15_simple", size=64, steps=3)).pictures
-    (found,) = run(found_by_content(load_workflow("sd15_simple", size=64, steps=3), purpose)).pictures
+    named = run(load_workflow("One_reference_SD1.5", size=64, steps=3)).pictures
+    (found,) = run(found_by_content(load_workflow("One_reference_SD1.5", size=64, steps=3), purpose)).pictures
     np.testing.assert_array_equal(found, named[0])
 
 
@@ -55,7 +55,7 @@ def test_what_is_missing_is_explained_to_the_client(run, load_workflow):
         match=r"(?s)ImagePromptLoadModels: Not found: .*ip-adapter-full-face_sd15\."
         r"safetensors.*huggingface\.co.*models/ipadapter",
     ):
-        run(found_by_content(load_workflow("sd15_simple", size=64, steps=3), "full face"))
+        run(found_by_content(load_workflow("One_reference_SD1.5", size=64, steps=3), "full face"))
 
 
 def test_the_report_is_in_the_history(server):

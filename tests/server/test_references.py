@@ -5,6 +5,8 @@ import pytest
 
 from image_prompt.devtools.comfyui import ServerError
 
+SIMPLE = "One_reference_SD1.5"
+
 
 def with_references(workflow: dict, node: str = "ImagePromptApplyReferences", **sockets: dict) -> dict:
     """A simple workflow in which this node takes the place of Apply IP-Adapter. sockets: inputs of each reference."""
@@ -32,11 +34,14 @@ def sampler(workflow: dict) -> dict:
 
 
 def test_any_socket_may_be_the_first_and_references_can_be_off(run, load_workflow, sd15):
-    alone = with_references(load_workflow("sd15_simple"), reference_1={"weight": 0.6})
+    alone = with_references(load_workflow(SIMPLE), reference_1={"weight": 0.6})
     beside = with_references(
-        load_workflow("sd15_simple"), reference_0={"on": False}, reference_1={"weight": 0.6}, reference_7={"weight": 0}
+        load_workflow(SIMPLE),
+        reference_0={"on": False},
+        reference_1={"weight": 0.6},
+        reference_7={"weight": 0},
     )
-    off = with_references(load_workflow("sd15_simple"), reference_0={"on": False})
+    off = with_references(load_workflow(SIMPLE), reference_0={"on": False})
     first, second, plain = (picture(run, workflow) for workflow in (alone, beside, off))
     assert np.array_equal(first, second) and not np.array_equal(first, plain)
 
@@ -56,12 +61,12 @@ def test_any_socket_may_be_the_first_and_references_can_be_off(run, load_workflo
 )
 def test_what_does_not_fit_is_refused_in_words(run, load_workflow, sockets, words):
     with pytest.raises(ServerError) as error:
-        run(with_references(load_workflow("sd15_simple"), **sockets))
+        run(with_references(load_workflow(SIMPLE), **sockets))
     assert words in str(error.value)
 
 
 def test_a_conditioning_carries_references(run, load_workflow):
-    workflow = with_references(load_workflow("sd15_simple"), "ImagePromptConditioning", reference_0={"weight": 0.6})
+    workflow = with_references(load_workflow(SIMPLE), "ImagePromptConditioning", reference_0={"weight": 0.6})
     name = next(name for name, node in workflow.items() if node["class_type"] == "ImagePromptConditioning")
     inputs, sampled = workflow[name]["inputs"], sampler(workflow)
     positive, negative = sampled["positive"], sampled["negative"]
@@ -72,7 +77,7 @@ def test_a_conditioning_carries_references(run, load_workflow):
         run(workflow)
     inputs["negative"] = negative
     both = picture(run, workflow)
-    applied = picture(run, with_references(load_workflow("sd15_simple"), reference_0={"weight": 0.6}))
+    applied = picture(run, with_references(load_workflow(SIMPLE), reference_0={"weight": 0.6}))
     assert np.array_equal(both, applied) and not np.array_equal(both, alone)
 
 
@@ -82,7 +87,7 @@ def solid(value: float, width: int, height: int) -> dict:
 
 def test_regions_give_the_bits_of_core_s_masks(run, load_workflow):
     weights = {"reference_0": {"weight": 0.6}, "reference_1": {"weight": 0.3}}
-    workflow = with_references(load_workflow("sd15_simple"), **weights)
+    workflow = with_references(load_workflow(SIMPLE), **weights)
     (apply,) = (node["inputs"] for node in workflow.values() if node["class_type"] == "ImagePromptApplyReferences")
     references = {key: apply.pop(key) for key in list(apply) if key.startswith("references.")}
     text = {"regions": "1: rect 0 0, 0.5 1\nreference 2: rect 0.5 0, 1 1", "feather": 0.1}
@@ -106,5 +111,5 @@ def test_regions_give_the_bits_of_core_s_masks(run, load_workflow):
         workflow[f"mask of {socket}"] = {"class_type": "MaskComposite", "inputs": inputs}
         workflow[reference]["inputs"] |= {"mask": [f"mask of {socket}", 0], "feather": 0.1}
     assert np.array_equal(drawn, picture(run, workflow))
-    without = with_references(load_workflow("sd15_simple"), **weights)
+    without = with_references(load_workflow(SIMPLE), **weights)
     assert not np.array_equal(drawn, picture(run, without))

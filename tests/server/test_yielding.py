@@ -108,7 +108,7 @@ def test_the_log_and_the_status_say_so(beside):
 
 def test_our_nodes_take_what_its_loader_gives(beside):
     _, server = beside
-    ours = api_example("sd15_simple", size=64, steps=2)
+    ours = api_example("One_reference_SD1.5", size=64, steps=2)
     theirs, loader = json.loads(json.dumps(ours)), find(ours, "ImagePromptLoadAdapter")
     file = ours[loader]["inputs"]["adapter_name"]
     theirs[loader] = {"class_type": "IPAdapterModelLoader", "inputs": {"ipadapter_file": file}}

@@ -10,7 +10,7 @@ SCENARIO = "influence_map"
 
 
 def task(server, object_info) -> dict:
-    graph = example("sd15_influence_map", object_info, **SMALL)
+    graph = example("Influence_map_SD1.5", object_info, **SMALL)
     for node in graph["nodes"]:
         if node["type"] == "EmptyLatentImage":
             node["widgets_values"][2] = 2  # pictures

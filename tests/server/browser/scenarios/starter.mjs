@@ -1,7 +1,7 @@
 // The command that adds the nodes of a first image prompt, from the menu's list, and the badge with the version.
 import { PACK, add, clear } from '../page.mjs'
 
-const TEMPLATE = `**/workflow_templates/${PACK}/sd15_simple.json`
+const TEMPLATE = `**/workflow_templates/${PACK}/One_reference_SD1.5.json`
 
 export async function play({ page, context, shot }) {
   const execute = () => page.evaluate(() => window.app.extensionManager.command.execute('image-prompt.starter'))
