@@ -16,9 +16,10 @@ export async function play({ page, task }) {
   await page.mouse.down()
   const dragged = await bars.evaluate(drag, { frames: FRAMES, moves: MOVES })
   await page.mouse.up()
+  const parts = await page.evaluate(partsOf, task.kinds)
   const opened = await page.evaluate(openInTurns, { kinds: task.kinds, count: COUNT, times: TIMES })
   await clear(page)
-  return { dragged, opened }
+  return { dragged, parts, opened }
 }
 
 // {paints, work}: how often the canvas is painted in each frame, and the milliseconds that the scripts work for it, from
@@ -56,6 +57,22 @@ async function drag(canvas, { frames, moves }) {
   window.requestAnimationFrame = ask
   delete canvas.width
   return seen
+}
+
+// {kind: {sockets, widgets, elements}}: how many of them a node of each type has, together; of the widgets, those that are
+// elements of the page count in both.
+function partsOf(kinds) {
+  const count = (types) => {
+    const nodes = types.map((type) => window.LiteGraph.createNode(type))
+    const widgets = nodes.flatMap((node) => node.widgets)
+    for (const node of nodes) node.onRemoved?.()
+    return {
+      sockets: nodes.flatMap((node) => node.inputs.filter((input) => !input.widget)).length,
+      widgets: widgets.length,
+      elements: widgets.filter((widget) => widget.element).length
+    }
+  }
+  return Object.fromEntries(Object.entries(kinds).map(([kind, types]) => [kind, count(types)]))
 }
 
 // {kind: milliseconds}: how long graphs of nodes take from the file to the next frame, in turns.
