@@ -25,6 +25,12 @@ def test_before_a_run_it_says_what_will_be_there(seen):
     assert seen["before"] == "After a run: where each reference acted, over the pictures."
 
 
+def test_the_live_picture_follows_the_sampler_and_shows_where_the_mask_is(seen):
+    assert seen["live"] == [*range(1, SMALL["steps"] + 1)]
+    for brightness in seen["last"]:  # the reference acts in the left half of each picture
+        assert min(brightness[:4]) > 128 > 16 > max(brightness[4:])
+
+
 def test_every_reference_and_picture_can_be_chosen(seen):
     references = seen["after"]["references"]
     assert seen["names"] == [each["name"] for each in references] == ["image prompt 1"]

@@ -8,11 +8,16 @@ let page, task // of the visit
 export async function play(visit) {
   ;({ page, task } = visit)
   const { shot } = visit
+  const sampler = task.graph.nodes.find((node) => node.type === 'KSampler')
+  sampler.widgets_values[0] = task.nodes2 ? 2 : 1 // the server keeps what the other renderer sampled
   await page.evaluate((graph) => window.app.loadGraphData(graph), task.graph)
   const id = await find('ImagePromptInfluenceMap')
   await focus(page, id)
   const seen = { id, before: await said() }
+  await followLive(await find('ImagePromptRecordInfluence'))
   seen.ended = await run(page)
+  seen.live = await page.evaluate(() => window.live.map(({ at }) => at))
+  seen.last = await lastLive()
   await page.locator(`${VIEW}:not([data-shows=""])`).waitFor()
   seen.after = await page.evaluate((id) => window.app.nodeOutputs[id].image_prompt_influence_map[0], id)
   await page.waitForTimeout(300)
@@ -54,6 +59,31 @@ export async function play(visit) {
 
 function find(type) {
   return page.evaluate((type) => window.app.graph.nodes.find((node) => node.type === type).id, type)
+}
+
+// Keep the live pictures of a node, and how many steps the sampler had made then.
+function followLive(id) {
+  return page.evaluate((id) => {
+    const { api } = window.comfyAPI.api
+    let at = 0
+    window.live = []
+    api.addEventListener('progress', ({ detail }) => (at = detail.value))
+    api.addEventListener('b_preview_with_metadata', ({ detail: { nodeId, blob } }) => {
+      if (String(nodeId) === String(id)) window.live.push({ at, blob })
+    })
+  }, id)
+}
+
+// The last live picture that came: how bright it is from the left to the right, at eight places of two rows.
+function lastLive() {
+  return page.evaluate(async () => {
+    const bitmap = await createImageBitmap(window.live.at(-1).blob)
+    const { width, height } = bitmap
+    const context = new OffscreenCanvas(width, height).getContext('2d')
+    context.drawImage(bitmap, 0, 0)
+    const at = (x, y) => context.getImageData(Math.floor(x * width), Math.floor(y * height), 1, 1).data[0]
+    return [0.25, 0.75].map((y) => Array.from({ length: 8 }, (_, place) => at((place + 0.5) / 8, y)))
+  })
 }
 
 // What stands below the map.
