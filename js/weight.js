@@ -3,8 +3,8 @@
 // where most weights lie, were a tenth of it.
 import { app } from '../../scripts/app.js'
 
-import { placeOn } from './lib/canvas.mjs'
 import { follow, input, valueOf, write } from './lib/inputs.mjs'
+import { placeOn } from './lib/pointer.mjs'
 import { addView } from './lib/view.mjs'
 import { FINE, STEP, after, at, drawn } from './weight/bar.mjs'
 

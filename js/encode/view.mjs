@@ -1,9 +1,10 @@
 // @ts-check
 // The view on Encode Image Prompt: the whole picture with the squares that the encoder sees, and beside it what it sees.
-import { placeOn, sharpCanvas } from '../lib/canvas.mjs'
+import { sharpCanvas } from '../lib/canvas.mjs'
 import { follow, isLinked, valueOf, write } from '../lib/inputs.mjs'
 import { lookRegularly, pictureFiles } from '../lib/outputs.mjs'
 import { pictureAt } from '../lib/pictures.mjs'
+import { placeOn } from '../lib/pointer.mjs'
 import { addView } from '../lib/view.mjs'
 import { say } from '../lib/words.mjs'
 import { boxText, cropBox } from './crop_box.mjs'

@@ -1,10 +1,11 @@
 // @ts-check
 // The bars of Layer Weights: one for each block, drawn with the mouse or moved by keys. What is edited is written into
 // the inputs `preset` and `values`.
-import { placeOn, sharpCanvas } from '../lib/canvas.mjs'
+import { sharpCanvas } from '../lib/canvas.mjs'
 import { keepAside } from '../lib/aside.mjs'
 import { styled } from '../lib/elements.mjs'
 import { follow, isLinked, valueOf, write } from '../lib/inputs.mjs'
+import { placeOn } from '../lib/pointer.mjs'
 import { COLOURS, choices, frame, inkOf, offer, rangeOf, weightAt } from '../lib/plot.mjs'
 import { oneStep } from '../lib/undo.mjs'
 import { isProblem, limited } from '../lib/weight_text.mjs'

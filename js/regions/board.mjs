@@ -1,6 +1,7 @@
 // @ts-check
 // The canvas on which regions are drawn, moved and reshaped, by pointer and by keyboard.
-import { placeOn, sharpCanvas } from '../lib/canvas.mjs'
+import { sharpCanvas } from '../lib/canvas.mjs'
+import { placeOn } from '../lib/pointer.mjs'
 import { frameOf, painter } from './drawing.mjs'
 import { clamped, handles, isInside, moved, nearest, rectangle, reshaped } from './geometry.mjs'
 import { rounded } from './text.mjs'

@@ -2,8 +2,9 @@
 // The curve of Step Weights, edited by its points. The ends of a curve are the inputs `first`, `last`, `curve_start` and
 // `curve_end`; keyframes are written into the input of this name.
 import { keepAside } from '../lib/aside.mjs'
-import { placeOn, sharpCanvas } from '../lib/canvas.mjs'
+import { sharpCanvas } from '../lib/canvas.mjs'
 import { follow, isLinked, valueOf, write } from '../lib/inputs.mjs'
+import { placeOn } from '../lib/pointer.mjs'
 import { choices, frame, heightOf, inkOf, offer, rangeOf, weightAt } from '../lib/plot.mjs'
 import { addView } from '../lib/view.mjs'
 import { isProblem, written } from '../lib/weight_text.mjs'

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { placeOn } from '../../../js/lib/canvas.mjs'
+import { placeOn } from '../../../js/lib/pointer.mjs'
 
 const element = { getBoundingClientRect: () => ({ left: 100, top: 50, width: 200, height: 80 }) } // as the screen shows it
 
