@@ -43,6 +43,7 @@ from devtools.sources import frontend
 from devtools.stages import DEV, ROOT, Progress, StageError, log_file, tail
 
 LOG_LINES = 25
+THREADS = "1"  # of tiny models: more only wait for each other
 PORT = 8200  # ComfyUI's own is 8188
 TOGETHER = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]  # tests/conftest.py says who shares a process
 FAST = ["-m", "not slow and not browser and not gpu"]
@@ -55,7 +56,7 @@ def demo(options: argparse.Namespace, rest: list[str]) -> int:
     base = prepare_base(DEV / "demo", PACK | DEMO_NODES)
     add_world(base)
     server = make_server(python, comfyui, base, "demo", "sqlite:///:memory:", rest)
-    server.environment["OMP_NUM_THREADS"] = "1"  # tiny tensors: more threads only wait for each other
+    server.environment["OMP_NUM_THREADS"] = THREADS
     with server:
         try:
             run_demo(server, python)
@@ -100,6 +101,8 @@ def serve(options: argparse.Namespace, rest: list[str]) -> int:
         rest = ["--front-end-root", str(frontend(python, given.frontend)), *rest]
     database = f"sqlite:///{(base / 'user' / 'comfyui.db').as_posix()}"
     server = make_server(python, comfyui, base, base.name, database, rest, given.port)
+    if given.demo:
+        server.environment["OMP_NUM_THREADS"] = THREADS
     with server:
         progress = Progress("ComfyUI", server.log)
         try:
