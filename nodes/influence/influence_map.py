@@ -94,8 +94,10 @@ class InfluenceMap(io.ComfyNode):
         maps = record.maps if record.names else record.maps.new_zeros(1, *record.maps.shape[1:])
         masks = resized(SCALES[scale](maps).flatten(0, 1), size)
         pictures = coloured(masks) if image is None else drawn_over(_behind(image, maps), masks, opacity)
-        text = "\n".join([report(record), *stretched(size, samples)])
-        show(text, getattr(cls.hidden, "unique_id", None))
+        warnings = list(stretched(size, samples))
+        text = "\n".join([report(record), *warnings])
+        if warnings:  # the view on the node says the rest
+            show("\n".join(warnings), getattr(cls.hidden, "unique_id", None))
         shown = ui.PreviewImage(pictures[:SHOWN], cls=cls).as_dict()
         if is_watched():
             shown |= shown_on_node(record, maps, image, size)
