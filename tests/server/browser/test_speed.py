@@ -10,8 +10,8 @@ from image_prompt.devtools.comfyui import Server
 
 SCENARIO = "speed"
 FRAME = 1000 / 60
-# Each node of ours stands beside one of core's with about as many inputs and elements: a view is an element of the page,
-# as a text box is.
+# Each node of ours stands beside one of core's with about as many inputs and elements: a view is an element of the
+# page, as a text box is.
 KINDS = {
     "ours": ["ImagePromptEncode", "ImagePromptApply", "ImagePromptLayerWeights", "ImagePromptStepWeights"],
     "core": ["RegexReplace", "WanTrackToVideo", "CLIPTextEncodeSDXL", "RegexExtract"],
