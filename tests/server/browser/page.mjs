@@ -65,8 +65,7 @@ export async function tidy(page) {
     await page.keyboard.press('Escape')
     await page.waitForTimeout(SETTLE_MS / 2)
   }
-  await page.evaluate(() => window.app.extensionManager.command.execute('Comfy.NewBlankWorkflow'))
-  await page.waitForFunction(() => window.app.graph.nodes.length === 0)
+  await clear(page)
 }
 
 // A graph that holds a note alone.
@@ -101,9 +100,11 @@ export async function run(page) {
   return page.evaluate(() => window.ended)
 }
 
-// Empty the graph.
+// Open an empty graph. It has an id of its own: by this, and by the ids of nodes, ComfyUI keeps the values of inputs, also
+// those of nodes that are gone.
 export async function clear(page) {
-  await page.evaluate(() => window.app.graph.clear())
+  await page.evaluate(() => window.app.loadGraphData({ id: crypto.randomUUID(), nodes: [], links: [], version: 0.4 }))
+  await page.waitForFunction(() => window.app.graph.nodes.length === 0)
 }
 
 // Add nodes to the graph, and wire them: {name: {type, pos, inputs: {name: value or [name, output]}}}. The ids, by name.

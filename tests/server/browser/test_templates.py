@@ -13,6 +13,7 @@ from ..test_boot import NODES
 from ..test_example_workflows import NAMES
 
 SCENARIO = "templates"
+LAST = "Two_references_SDXL"  # the template to which the nodes are added that none has
 SMALL = {"size": 64, "steps": 2}
 WITH_PICTURES = {  # nodes that show one after a run
     "ImagePromptSaveFeatures",
@@ -22,12 +23,13 @@ WITH_PICTURES = {  # nodes that show one after a run
 }
 TALLEST = {  # as a node is drawn
     "ImagePromptEncode": 680,  # two texts and a picture
-    "ImagePromptApply": 360,  # start and end are always shown
+    "ImagePromptApply": 400,  # start and end are always shown, and room for what it says
+    "ImagePromptRecordInfluence": 480,  # room for its picture
     "ImagePromptReference": 500,  # many inputs
     "ImagePromptInstantIDControlNet": 345,
     "ImagePromptLayerWeights": 470,  # bars
     "ImagePromptStepWeights": 440,  # a curve
-    "ImagePromptRegions": 560,  # a canvas
+    "ImagePromptRegions": 680,  # a canvas
     "ImagePromptInfluenceMap": 500,  # room for its picture
 }
 OWN = {  # the small adapter behind the last template
@@ -48,6 +50,7 @@ def task(server: Server, object_info: dict) -> dict:
     path = server.base / "user" / "image-prompt-catalogue.json"
     catalogue = {"path": str(path), "content": json.dumps({"entries": [OWN]})}  # there while this is played
     templates = playground.write_templates(server, **SMALL)
+    templates[LAST] = templates.pop(LAST)
     address = playground.address(server, NAMES[0], playground.STAND_INS)
     return {"nodes": titles, "templates": templates, "address": address, "catalogue": catalogue}
 
