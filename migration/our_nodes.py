@@ -52,6 +52,7 @@ OUR_NODES: Mapping[str, OurNode] = {
             "tiles": ("INT", 2),
             "instruction": ("STRING", ""),
             "prompt": ("STRING", ""),
+            "box": ("STRING", ""),
         },
         (("features", FEATURES), ("seen", "IMAGE")),
         tall=4,
