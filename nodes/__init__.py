@@ -30,7 +30,7 @@ from .loading.face_options import FaceAdapterOptions
 from .loading.files_used import register_prompt_handler
 from .loading.load import LoadImageEncoder, LoadImagePromptAdapter
 from .loading.models import LoadImagePromptModels, ModelPathsReport
-from .notices import register_missing_files, telling_node
+from .notices import telling_node
 from .routes import register_routes
 
 NODES: list[type[io.ComfyNode]] = [
@@ -66,8 +66,7 @@ class ImagePromptExtension(ComfyExtension):
 
     async def on_load(self) -> None:
         register_folders()
-        register_missing_files()
-        register_routes()  # which answers whatever path has no route of its own
+        register_routes()
         register_help_pages()
         register_compat_nodes()
         register_prompt_mender()

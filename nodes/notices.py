@@ -1,6 +1,5 @@
 """Tell the browser that queued a prompt which node failed, why, and what would help: js/notices.js shows it there."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -13,7 +12,6 @@ from .loading.model_library import missing_file
 from .remedies import explained_remedies
 
 EVENT = "image-prompt.notices"
-ROUTE = "/image-prompt/missing"
 PLACES: Mapping[str, tuple[str, Callable[[str], tuple[str, str]]]] = {  # input -> kind of its files, folder and name
     "adapter_name": ("adapter", adapter_place),
     "ipadapter_file": ("adapter", lambda name: (ADAPTER_FOLDER, name)),
@@ -50,20 +48,6 @@ def tell(error: ValueError) -> None:
     if server is not None and server.client_id is not None and running is not None:
         where = {"prompt_id": running.prompt_id, "node": running.node_id}
         server.send_sync(EVENT, where | explained_remedies(error), server.client_id)
-
-
-def register_missing_files() -> None:
-    """Register the route that says what to do about a file that a saved graph names and that is not there."""
-    server = prompt_server()
-    if server is not None:
-        server.routes.get(ROUTE)(_missing)
-
-
-async def _missing(request: Any) -> Any:
-    from aiohttp import web
-
-    answer = await asyncio.to_thread(missing, request.query.get("input", ""), request.query.get("name", ""))
-    return web.json_response(answer, headers={"Cache-Control": "no-store"})
 
 
 def missing(input: str, name: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """HTTP routes: which model files there are, the state of the pack, and saved features. They show no absolute paths.
 
-Those of `ANSWERS`, `PICTURES` and `QUESTIONS` only read; they change nothing except the index of files that have been
-read. Those of `CHANGES` obey a page of this server alone. Every answer but a picture is JSON, also to what fails, to
-paths that do not exist, and to methods that are not allowed.
+Those of `ANSWERS`, `LOOKUPS`, `PICTURES` and `QUESTIONS` only read; they change nothing except the index of files that
+have been read. Those of `CHANGES` obey a page of this server alone. Every answer but a picture is JSON, also to what
+fails, to paths that do not exist, and to methods that are not allowed.
 
 Even to a request from this machine no path is told in full: behind a proxy every request seems to come from it.
 """
@@ -20,6 +20,7 @@ from ..tensor_files import printable, without_folders
 from .controls.blocks import published_table
 from .folders import prompt_server
 from .loading import model_library
+from .notices import missing
 from .panels.graph import Graph
 from .panels.needed import needed
 from .panels.references import NotListed, delete, references, thumbnail
@@ -76,6 +77,9 @@ ANSWERS: dict[str, Callable[[], Any]] = {
     f"{ROOT}/blocks": published_table,
     f"{ROOT}/references": references,
 }
+LOOKUPS: dict[str, Callable[[Mapping[str, str]], Any]] = {  # by what the address asks
+    f"{ROOT}/missing": lambda asked: missing(asked.get("input", ""), asked.get("name", "")),
+}
 PICTURES: dict[str, Callable[[str], bytes]] = {f"{ROOT}/references/thumbnail": thumbnail}  # PNG, by ?name=
 QUESTIONS: dict[str, Callable[[Any], Any]] = {f"{ROOT}/needed": lambda given: needed(Graph.of(given))}
 CHANGES: dict[str, Callable[[Any], Any]] = {f"{ROOT}/references/delete": delete}
@@ -87,6 +91,7 @@ def register_routes() -> None:
     if server is not None:
         for path, handle in {
             **{path: _answering(Answer(compute)) for path, compute in ANSWERS.items()},
+            **{path: _looking_up(find) for path, find in LOOKUPS.items()},
             **{path: _picturing(find) for path, find in PICTURES.items()},
         }.items():
             server.routes.get(path)(handle)
@@ -96,7 +101,7 @@ def register_routes() -> None:
         for path, compute in {**QUESTIONS, **CHANGES}.items():
             server.routes.post(path)(_obeying(compute, only_own_page=path in CHANGES))
             server.routes.route("*", path)(_refusing(405, f"{path} takes POST alone.", {**HEADERS, "Allow": "POST"}))
-        known = ", ".join((*ANSWERS, *PICTURES, *QUESTIONS, *CHANGES))
+        known = ", ".join((*ANSWERS, *LOOKUPS, *PICTURES, *QUESTIONS, *CHANGES))
         for path in (ROOT, f"{ROOT}/{{tail:.*}}"):
             server.routes.route("*", path)(_refusing(404, f"There is no such route. There are {known}."))
 
@@ -106,6 +111,16 @@ def _answering(answer: Answer) -> Handler:
 
     async def handle(_: web.Request) -> web.Response:
         status, text = await answer()
+        return web.json_response(text=text, status=status, headers=HEADERS)
+
+    return handle
+
+
+def _looking_up(find: Callable[[Mapping[str, str]], Any]) -> Handler:
+    from aiohttp import web
+
+    async def handle(request: web.Request) -> web.Response:
+        status, text = await _computed(find, dict(request.query))
         return web.json_response(text=text, status=status, headers=HEADERS)
 
     return handle
@@ -131,7 +146,8 @@ def _obeying(compute: Callable[[Any], Any], only_own_page: bool) -> Handler:
     async def handle(request: web.Request) -> web.Response:
         status, text = _refusal(request, only_own_page)
         if not text:
-            status, text = await _computed(compute, request)
+            given, unreadable = await _question(request)
+            status, text = (400, unreadable) if unreadable else await _computed(compute, given)
         return web.json_response(text=text, status=status, headers=HEADERS)
 
     return handle
@@ -153,11 +169,15 @@ def _is_of_own_page(request: Any) -> bool:
     return is_same and request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
 
 
-async def _computed(compute: Callable[[Any], Any], request: Any) -> tuple[int, str]:
+async def _question(request: Any) -> tuple[Any, str]:
+    """(what a request gives as JSON, why it cannot be read)"""
     try:
-        given = json.loads(await _body(request))
+        return json.loads(await _body(request)), ""
     except (ValueError, RecursionError) as error:
-        return 400, _error(f"This is not JSON that can be read: {_in_one_line(error)}")
+        return None, _error(f"This is not JSON that can be read: {_in_one_line(error)}")
+
+
+async def _computed(compute: Callable[[Any], Any], given: Any) -> tuple[int, str]:
     try:
         return 200, json.dumps(await asyncio.to_thread(compute, given), allow_nan=False)
     except NotListed as error:

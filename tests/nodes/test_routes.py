@@ -55,6 +55,22 @@ def failing(error):
     return compute
 
 
+def test_a_look_up_that_fails_is_answered_in_json(monkeypatch):
+    table = web.RouteTableDef()
+    monkeypatch.setattr(routes, "prompt_server", lambda: SimpleNamespace(routes=table))
+    broken = {"/image-prompt/missing": lambda asked: {}[asked["name"]]}
+    monkeypatch.setattr(routes, "LOOKUPS", broken)
+    routes.register_routes()
+
+    async def talk():
+        app = web.Application()
+        app.add_routes(table)
+        async with TestClient(TestServer(app)) as client, client.get("/image-prompt/missing?name=x") as answer:
+            return answer.status, await answer.json()
+
+    assert asyncio.run(talk()) == (500, {"error": "KeyError: 'x'"})
+
+
 @pytest.mark.parametrize(
     ("compute", "text"),
     [

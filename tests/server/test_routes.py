@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from image_prompt.clip_vision import VisionFeatures, save_features
-from image_prompt.nodes.routes import ANSWERS, CHANGES, FRESH, PICTURES, QUESTIONS
+from image_prompt.nodes.routes import ANSWERS, CHANGES, FRESH, LOOKUPS, PICTURES, QUESTIONS
 
 ROUTES = tuple(ANSWERS)
-ALL = (*ROUTES, *PICTURES, *QUESTIONS, *CHANGES)
+ALL = (*ROUTES, *LOOKUPS, *PICTURES, *QUESTIONS, *CHANGES)
 
 
 def ask(server, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
