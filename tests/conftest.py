@@ -6,6 +6,7 @@ import os
 import pkgutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -85,15 +86,28 @@ def process_group(file: str) -> str:
     return file
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
+def file_of(nodeid: str) -> str:
+    """The file of a test, below tests/."""
+    return nodeid.split("::")[0].removeprefix("tests/")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a group in one process. With pytest 9.2 marks of pytest-xdist 3.8 do not, and say nothing."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return process_group(file_of(nodeid))
+
+    return ByGroup(config, log) if config.getoption("dist") == "loadgroup" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    groups = {}
     for item in items:
-        file = item.path.relative_to(ROOT / "tests").as_posix()
-        groups[item] = process_group(file)
-        item.add_marker(pytest.mark.xdist_group(groups[item]))
-        if file in SLOW:
+        if file_of(item.nodeid) in SLOW:
             item.add_marker(pytest.mark.slow)
+    groups = {item: process_group(file_of(item.nodeid)) for item in items}
     items.sort(key=lambda item: LONG.index(groups[item]) if groups[item] in LONG else len(LONG))
 
 
