@@ -33,6 +33,12 @@ def visit(request, server, object_info) -> dict:
 
 
 @pytest.fixture
+def renderer(request) -> str:
+    """The renderer that is visited, a key of RENDERERS."""
+    return request.node.callspec.params["visit"]
+
+
+@pytest.fixture
 def seen(request, visit) -> dict:
     """What was seen in the scenario of this module."""
     found = visit["scenarios"][request.module.SCENARIO]

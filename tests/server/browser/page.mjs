@@ -150,6 +150,43 @@ export function values(page, id) {
   )
 }
 
+// Give an input of a node a value, as if it was typed.
+export async function set(page, id, name, value) {
+  await page.evaluate(
+    ([id, name, value]) => {
+      const widget = window.app.graph.getNodeById(id).widgets.find((each) => each.name === name)
+      widget.value = value
+      widget.callback?.(value)
+    },
+    [id, name, value]
+  )
+}
+
+// {name: value}: the inputs of a copy of a node, which is pasted and removed.
+export function copied(page, id) {
+  return page.evaluate((id) => {
+    const { canvas, graph } = window.app
+    const before = new Set(graph.nodes)
+    canvas.deselectAll()
+    canvas.selectNode(graph.getNodeById(id))
+    canvas.copyToClipboard()
+    canvas.pasteFromClipboard()
+    const pasted = graph.nodes.find((node) => !before.has(node))
+    const kept = pasted.widgets.filter(({ serialize }) => serialize !== false)
+    graph.remove(pasted)
+    return Object.fromEntries(kept.map(({ name, value }) => [name, value]))
+  }, id)
+}
+
+// Save the graph and open what was saved. The values of a node's inputs in the file, in their order.
+export function reopened(page, id) {
+  return page.evaluate(async (id) => {
+    const file = JSON.parse(JSON.stringify(window.app.graph.serialize()))
+    await window.app.loadGraphData(file)
+    return file.nodes.find((node) => String(node.id) === String(id)).widgets_values
+  }, id)
+}
+
 // Drag from one place on an element to another, [x, y] each from 0 to 1.
 export async function drag(page, element, from, to, steps = 8) {
   const box = await element.boundingBox()

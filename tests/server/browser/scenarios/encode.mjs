@@ -1,7 +1,7 @@
 // A person sees on Encode Image Prompt what the encoder will see, and places the square by hand.
 import { cropBox, readBox } from '../../../../js/encode/crop_box.mjs'
 import { placed, slots } from '../../../../js/encode/editing.mjs'
-import { add, clear, drag, focus, run, values } from '../page.mjs'
+import { add, clear, copied, drag, focus, reopened, run, set, values } from '../page.mjs'
 
 const LOOK_MS = 5000
 const VIEW = '[data-image-prompt=encode]'
@@ -25,13 +25,13 @@ export async function play(visit) {
   const seen = { crops: {}, id }
 
   for (const crop of task.crops) {
-    await set('crop', crop)
+    await change('crop', crop)
     seen.crops[crop] = await said()
     if (['center', 'pad', 'tiles', 'mask'].includes(crop)) await shot(crop)
   }
 
   seen.wired = await wired(ids.number)
-  await set('crop', 'center')
+  await change('crop', 'center')
   await page.mouse.click(10, 500) // what was done so far is a step of its own
   seen.moved = await pull('center', [256, 300], [306, 250])
   await shot('moved')
@@ -40,35 +40,31 @@ export async function play(visit) {
   seen.undone = await box()
   await page.waitForTimeout(300) // until the new node has its elements
 
-  await set('crop', 'top')
+  await change('crop', 'top')
   await page.locator(VIEW).focus()
   for (const key of ['ArrowDown', 'ArrowDown', 'ArrowRight', '-']) await page.keyboard.press(key)
   seen.pressed = await box()
 
-  await set('box', '0, 0, 0.5')
+  await change('box', '0, 0, 0.5')
   seen.resized = await pull(readBox('0, 0, 0.5'), [256, 256], [200, 356])
 
-  await set('box', 'wide')
+  await change('box', 'wide')
   seen.bad = [await said(), ...(await box())]
   await shot('bad')
   seen.refused = await queue()
 
-  await set('box', task.box)
+  await change('box', task.box)
   seen.ended = await run(page)
   await page.locator(`${VIEW}[data-shows=seen]`).waitFor()
   seen.after = await page.evaluate((id) => window.app.nodeOutputs[id].image_prompt_encode[0], id)
   await shot('run')
 
-  await set('background', 'white')
+  await change('background', 'white')
   seen.changed = await page.locator(VIEW).getAttribute('data-shows')
-  await set('background', 'black')
+  await change('background', 'black')
   seen.back = await page.locator(VIEW).getAttribute('data-shows')
-  seen.copied = await copy()
-  seen.saved = await page.evaluate(async (id) => {
-    const file = JSON.parse(JSON.stringify(window.app.graph.serialize()))
-    await window.app.loadGraphData(file)
-    return file.nodes.find((node) => String(node.id) === String(id)).widgets_values
-  }, id)
+  seen.copied = await copied(page, id)
+  seen.saved = await reopened(page, id)
   seen.loaded = await values(page, id)
   return seen
 }
@@ -86,15 +82,8 @@ async function pull(crop, from, to) {
   return [at.scale, ...(await box())]
 }
 
-async function set(name, value) {
-  await page.evaluate(
-    ([id, name, value]) => {
-      const widget = window.app.graph.getNodeById(id).widgets.find((each) => each.name === name)
-      widget.value = value
-      widget.callback?.(value)
-    },
-    [id, name, value]
-  )
+async function change(name, value) {
+  await set(page, id, name, value)
   await page.waitForTimeout(60) // until it is drawn
 }
 
@@ -113,7 +102,7 @@ async function wired(number) {
   const found = {}
   await turn(true)
   for (const crop of ['tiles', 'pad']) {
-    await set('crop', crop)
+    await change('crop', crop)
     found[crop] = await said()
   }
   await turn(false)
@@ -137,21 +126,6 @@ function queue() {
     const sent = { method: 'POST', body: JSON.stringify({ prompt: output }) }
     return (await window.comfyAPI.api.api.fetchApi('/prompt', sent)).json()
   })
-}
-
-function copy() {
-  return page.evaluate((id) => {
-    const { canvas, graph } = window.app
-    const before = new Set(graph.nodes)
-    canvas.deselectAll()
-    canvas.selectNode(graph.getNodeById(id))
-    canvas.copyToClipboard()
-    canvas.pasteFromClipboard()
-    const pasted = graph.nodes.find((node) => !before.has(node))
-    const found = Object.fromEntries(pasted.widgets.map((widget) => [widget.name, widget.value]))
-    graph.remove(pasted)
-    return found
-  }, id)
 }
 
 async function until(holds) {

@@ -1,5 +1,5 @@
 // A person records the influence of a reference, and looks at its maps.
-import { drag, focus, run, values } from '../page.mjs'
+import { drag, focus, reopened, run, values } from '../page.mjs'
 
 const VIEW = '[data-image-prompt=influence_map]'
 
@@ -46,11 +46,7 @@ export async function play(visit) {
   await page.locator(`${VIEW}:not([data-shows=""])`).waitFor()
   seen.undone = [(await values(page, id)).opacity, await said()]
 
-  seen.saved = await page.evaluate(async (id) => {
-    const file = JSON.parse(JSON.stringify(window.app.graph.serialize()))
-    await window.app.loadGraphData(file)
-    return file.nodes.find((node) => String(node.id) === String(id)).widgets_values
-  }, id)
+  seen.saved = await reopened(page, id)
   seen.loaded = await values(page, id)
   return seen
 }

@@ -1,7 +1,7 @@
 // The bars of Layer Weights: drawn with the mouse, moved by keys and wheel, undone, copied, saved, run, and marked.
 import { layout } from '../../../../js/layer_weights/layout.mjs'
 import { heightOf, rangeOf } from '../../../../js/lib/plot.mjs'
-import { add, clear, focus, press, run, undo, values } from '../page.mjs'
+import { add, clear, copied, focus, press, reopened, run, set, undo, values } from '../page.mjs'
 
 const LOOKS = 40
 
@@ -53,15 +53,7 @@ export async function play(visit) {
     await act()
     for (let look = 0; look < LOOKS && (await text()) === before; look++) await page.waitForTimeout(50)
   }
-  const set = (name, value) =>
-    page.evaluate(
-      ([id, name, value]) => {
-        const widget = window.app.graph.getNodeById(id).widgets.find((each) => each.name === name)
-        widget.value = value
-        widget.callback?.(value)
-      },
-      [id, name, value]
-    )
+  const change = (name, value) => set(page, id, name, value)
 
   found.model = await select.inputValue()
   await keep('fresh')
@@ -91,44 +83,32 @@ export async function play(visit) {
   }
   await focus(page, id)
 
-  await set('preset', 'style')
-  await set('preset', 'values')
+  await change('preset', 'style')
+  await change('preset', 'values')
   await keep('from a preset')
-  await set('preset', 'precise style')
+  await change('preset', 'precise style')
   await keep('another preset')
   await page.waitForTimeout(100)
   await shot('precise style')
-  await set('preset', 'values')
+  await change('preset', 'values')
   await keep('back again')
-  await set('values', '1, two, 3')
+  await change('values', '1, two, 3')
   await page.waitForTimeout(100)
   found.problem = await problem.textContent()
   await keep('bad')
   await shot('bad')
 
-  await set('values', '0:0.5, 15:2')
-  const copied = await page.evaluate((id) => {
-    const { canvas, graph } = window.app
-    canvas.deselectAll()
-    canvas.selectNode(graph.getNodeById(id))
-    canvas.copyToClipboard()
-    canvas.pasteFromClipboard()
-    const copy = graph.nodes.find((each) => each.type === 'ImagePromptLayerWeights' && each.id !== id)
-    const kept = copy.widgets.filter(({ serialize }) => serialize !== false).map(({ value }) => value)
-    graph.remove(copy)
-    return kept
-  }, id)
-  found.copied = copied
-  await page.evaluate(() => window.app.loadGraphData(JSON.parse(JSON.stringify(window.app.graph.serialize()))))
+  await change('values', '0:0.5, 15:2')
+  found.copied = Object.values(await copied(page, id))
+  found.saved = await reopened(page, id)
   await focus(page, id)
   await keep('loaded')
-  found.saved = await page.evaluate((id) => window.app.graph.getNodeById(id).serialize().widgets_values, id)
   found.ended = await run(page)
   await page.evaluate((ids) => {
     const { graph } = window.app
     graph.getNodeById(ids.model).connect(0, graph.getNodeById(ids.weights), 'model')
   }, ids)
-  await set('values', '1:0.5')
+  await change('values', '1:0.5')
   found.again = await run(page)
   await page.waitForTimeout(300)
   found.ran = await page.locator('canvas[data-capture-wheel]').locator('xpath=../..').locator('select').inputValue()

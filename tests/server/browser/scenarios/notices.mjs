@@ -2,7 +2,7 @@
 // again, a file that is not there, values that do not fit, and a file to download.
 import { unlinkSync, writeFileSync } from 'node:fs'
 
-import { add, clear, focus, run, values } from '../page.mjs'
+import { add, clear, focus, run, set, values } from '../page.mjs'
 
 const STEP_MS = 50
 const STRIP = 'image_prompt_notices'
@@ -29,7 +29,7 @@ export async function play(visit) {
   await page.keyboard.press('Control+z')
   await page.waitForFunction(([id, value]) => valueOf(id) === value, [ids.adapter, task.wrong])
   seen.undone = await strip(ids.apply)
-  await set(ids.adapter, 'adapter_name', task.right)
+  await set(page, ids.adapter, 'adapter_name', task.right)
 
   seen.ran = { ended: await run(page), ...(await said(ids)) }
   await focus(page, ids.adapter, 0.7)
@@ -43,7 +43,7 @@ export async function play(visit) {
   seen.emptied = await said(ids)
   seen.cached = { ended: await run(page), ...(await said(ids)) }
 
-  await set(ids.adapter, 'adapter_name', task.missing)
+  await set(page, ids.adapter, 'adapter_name', task.missing)
   writeFileSync(task.catalogue.path, task.catalogue.content)
   try {
     seen.missing = await refused(ids.adapter, (found) => found.buttons.length)
@@ -57,10 +57,10 @@ export async function play(visit) {
   await press(ids.adapter, 0, 'Enter')
   seen.found = { value: (await values(page, ids.adapter)).adapter_name, notice: await strip(ids.adapter) }
 
-  await set(ids.apply, 'start', 0.8)
-  await set(ids.apply, 'end', 0.2)
+  await set(page, ids.apply, 'start', 0.8)
+  await set(page, ids.apply, 'end', 0.2)
   seen.refused = await refused(ids.apply, () => true)
-  await set(ids.apply, 'end', 1)
+  await set(page, ids.apply, 'end', 1)
   await page.mouse.click(700, 500) // ComfyUI looks for changes after a click
   seen.fitting = await strip(ids.apply, (found) => !found.notice)
 
@@ -145,17 +145,6 @@ async function press(id, place, key) {
   if (key) await button.press(key)
   else await button.click()
   await page.waitForTimeout(100)
-}
-
-async function set(id, name, value) {
-  await page.evaluate(
-    ([id, name, value]) => {
-      const widget = window.app.graph.getNodeById(id).widgets.find((each) => each.name === name)
-      widget.value = value
-      widget.callback?.(value)
-    },
-    [id, name, value]
-  )
 }
 
 async function refused(id, isRight) {

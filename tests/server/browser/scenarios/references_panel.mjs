@@ -67,7 +67,12 @@ export async function play({ page, task, shot }) {
   await panel.getByRole('button', { name: 'Refresh' }).click()
   await page.waitForTimeout(300)
   seen.end = await names(cards)
-  if (!seen.end.length) seen.empty = await panel.locator('.ipp-empty').innerText()
+  const list = '**/image-prompt/references'
+  await page.route(list, (route) => route.fulfill({ json: { references: [] } })) // others may have saved features
+  await panel.getByRole('button', { name: 'Refresh' }).click()
+  await cards.first().waitFor({ state: 'detached' })
+  seen.empty = await panel.locator('.ipp-empty').innerText()
+  await page.unroute(list)
   await shot('empty')
   await tab.click()
   return seen

@@ -1,5 +1,5 @@
 // Image Prompt Regions: drawn, moved, reshaped, undone, typed, sent, copied and loaded.
-import { add, clear, focus, run, values } from '../page.mjs'
+import { add, clear, copied, focus, run, set, values } from '../page.mjs'
 
 const RATIO = 768 / 512
 const BORDER = 9
@@ -61,7 +61,7 @@ export async function play(visit) {
   await undone(said.over)
 
   const still = await page.evaluate((id) => Boolean(window.app.graph.getNodeById(id)), ids.regions)
-  await set(ids.regions, 'feather', 0.1)
+  await set(page, ids.regions, 'feather', 0.1)
   await page.waitForTimeout(300)
   await visit.shot('soft')
   const ended = await run(page)
@@ -69,17 +69,7 @@ export async function play(visit) {
 
   await page.evaluate(() => window.app.loadGraphData(JSON.parse(JSON.stringify(window.app.graph.serialize()))))
   await note('loaded')
-  const copy = await page.evaluate(async (id) => {
-    const { canvas, graph } = window.app
-    canvas.deselectAll()
-    canvas.selectItems([graph.getNodeById(id)])
-    canvas.copyToClipboard()
-    canvas.pasteFromClipboard()
-    const node = graph.nodes.find((node) => node.type === 'ImagePromptRegions' && node.id !== id)
-    const { value } = node.widgets.find((widget) => widget.name === 'regions')
-    graph.remove(node)
-    return value
-  }, ids.regions)
+  const { regions: copy } = await copied(page, ids.regions)
 
   await focus(page, ids.regions)
   await type('# by hand\n1: rect 0 0, 0.5 1\n2: rect 0 0, 512 512')
@@ -145,17 +135,6 @@ async function drag(from, to) {
   await page.mouse.move(...(await at(to)), { steps: 6 })
   await page.mouse.up()
   await page.waitForTimeout(50)
-}
-
-function set(id, name, value) {
-  return page.evaluate(
-    ([id, name, value]) => {
-      const widget = window.app.graph.getNodeById(id).widgets.find((widget) => widget.name === name)
-      widget.value = value
-      widget.callback?.(value)
-    },
-    [id, name, value]
-  )
 }
 
 // Let ComfyUI take the graph as it is for the state to which undo returns.

@@ -1,7 +1,7 @@
 // The curve of Step Weights: its ends, keyframes that are added, moved and removed, undone, copied, saved, run, marked.
 import { heightOf, rangeOf } from '../../../../js/lib/plot.mjs'
 import { boxOf, xOf } from '../../../../js/step_weights/draw.mjs'
-import { add, clear, focus, press, run, undo, values } from '../page.mjs'
+import { add, clear, copied, focus, press, reopened, run, set, undo, values } from '../page.mjs'
 
 let page
 
@@ -23,15 +23,7 @@ export async function play(visit) {
     const { curve, first, last, curve_start, curve_end, keyframes } = await values(page, id)
     found[what] = [curve, first, last, curve_start, curve_end, keyframes]
   }
-  const set = (name, value) =>
-    page.evaluate(
-      ([id, name, value]) => {
-        const widget = window.app.graph.getNodeById(id).widgets.find((each) => each.name === name)
-        widget.value = value
-        widget.callback?.(value)
-      },
-      [id, name, value]
-    )
+  const change = (name, value) => set(page, id, name, value)
 
   // Where a point is on the screen.
   async function place(progress, weight) {
@@ -50,7 +42,7 @@ export async function play(visit) {
 
   await pull([0, 1], [0.4, 0.6])
   await keep('constant')
-  await set('curve', 'ease in')
+  await change('curve', 'ease in')
   await page.mouse.click(700, 700)
   await pull([0, 0.6], [0.2, 0.8])
   await pull([1, 0], [0.7, 0.1])
@@ -77,18 +69,18 @@ export async function play(visit) {
   }
   await focus(page, id)
 
-  await set('curve', 'keyframes')
+  await change('curve', 'keyframes')
   await keep('from a curve')
-  await set('curve', 'linear')
+  await change('curve', 'linear')
   await keep('another curve')
-  await set('curve', 'keyframes')
+  await change('curve', 'keyframes')
   await keep('back again')
-  await set('keyframes', '0:1, 0.5;0')
+  await change('keyframes', '0:1, 0.5;0')
   await page.waitForTimeout(100)
   found.problem = await problem.textContent()
   await keep('bad')
   await shot('bad')
-  await set('keyframes', '0:0, 1:1\n0:1 hold, 0.6:0.3\n0.5')
+  await change('keyframes', '0:0, 1:1\n0:1 hold, 0.6:0.3\n0.5')
   await page.mouse.click(...(await place(0.3, 1)))
   await pull([0.6, 0.3], [0.8, 0.2])
   await keep('second picture')
@@ -96,19 +88,8 @@ export async function play(visit) {
   await page.waitForTimeout(100)
   await shot('pictures')
 
-  found.copied = await page.evaluate((id) => {
-    const { canvas, graph } = window.app
-    canvas.deselectAll()
-    canvas.selectNode(graph.getNodeById(id))
-    canvas.copyToClipboard()
-    canvas.pasteFromClipboard()
-    const copy = graph.nodes.find((each) => each.type === 'ImagePromptStepWeights' && each.id !== id)
-    const kept = copy.widgets.filter(({ serialize }) => serialize !== false).map(({ value }) => value)
-    graph.remove(copy)
-    return kept
-  }, id)
-  await page.evaluate(() => window.app.loadGraphData(JSON.parse(JSON.stringify(window.app.graph.serialize()))))
-  found.saved = await page.evaluate((id) => window.app.graph.getNodeById(id).serialize().widgets_values, id)
+  found.copied = Object.values(await copied(page, id))
+  found.saved = await reopened(page, id)
   found.ended = await run(page)
   return found
 }
