@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { text } from 'node:stream/consumers'
 
-import { add, enter, open, run, tidy } from '../tests/server/browser/page.mjs'
+import { add, enter, open, run, tidy } from '../devtools/page.mjs'
 
 const MARGIN = 16 // around what is cut out, in pixels of the page
 const CLEAR = 200 // of the bars at the borders of the page

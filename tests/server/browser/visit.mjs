@@ -2,7 +2,7 @@
 // as JSON, {scenarios, complaints, outside}; conftest.py starts it, and the tests judge.
 import { text } from 'node:stream/consumers'
 
-import { PACK, enter, listen, open, tidy } from './page.mjs'
+import { PACK, enter, listen, open, tidy } from '../../../devtools/page.mjs'
 
 const task = JSON.parse(await text(process.stdin))
 const { browser, context, page } = await open(task)

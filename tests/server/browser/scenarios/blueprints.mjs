@@ -1,7 +1,7 @@
 // Blueprints that the pack offers: each inserted as a person does, wired, run, and its values changed from outside.
 import { unlinkSync, writeFileSync } from 'node:fs'
 
-import { add, clear, run } from '../page.mjs'
+import { add, clear, run } from '../../../../devtools/page.mjs'
 
 export async function play({ page, task, shot }) {
   writeFileSync(task.catalogue.path, task.catalogue.content)

@@ -1,5 +1,5 @@
 // A person who reads Chinese: what a node, its tooltips and its help page say, and what a run sends.
-import { PACK, add, enter, focus, listen, openAnother, run, settle } from '../page.mjs'
+import { PACK, add, enter, focus, listen, openAnother, run, settle } from '../../../../devtools/page.mjs'
 
 const HELP_MS = 20000
 const TOOLTIPS = '.node-tooltip, .p-tooltip-text, [data-testid="tooltip-content"] div[role="tooltip"]' // 1.47 and 1.58

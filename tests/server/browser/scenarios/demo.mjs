@@ -1,5 +1,5 @@
 // A person opens the address that `dev.py serve --demo` prints, and presses Run.
-import { run } from '../page.mjs'
+import { run } from '../../../../devtools/page.mjs'
 
 export async function play({ page, task, shot }) {
   await page.goto(task.address, { waitUntil: 'domcontentloaded' })

@@ -1,5 +1,5 @@
 // Pictures dropped on nodes: a file, several, one of a gallery, and what is no picture.
-import { add, clear, focus } from '../page.mjs'
+import { add, clear, focus } from '../../../../devtools/page.mjs'
 
 let page, task
 

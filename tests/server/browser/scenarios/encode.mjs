@@ -1,7 +1,7 @@
 // A person sees on Encode Image Prompt what the encoder will see, and places the square by hand.
 import { cropBox, readBox } from '../../../../js/encode/crop_box.mjs'
 import { placed, slots } from '../../../../js/encode/editing.mjs'
-import { add, clear, copied, drag, focus, reopened, run, set, values } from '../page.mjs'
+import { add, clear, copied, drag, focus, reopened, run, set, values } from '../../../../devtools/page.mjs'
 
 const LOOK_MS = 5000
 const VIEW = '[data-image-prompt=encode]'

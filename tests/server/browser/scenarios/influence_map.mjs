@@ -1,5 +1,5 @@
 // A person records the influence of a reference, and looks at its maps.
-import { drag, focus, reopened, run, values } from '../page.mjs'
+import { drag, focus, reopened, run, values } from '../../../../devtools/page.mjs'
 
 const VIEW = '[data-image-prompt=influence_map]'
 

@@ -1,7 +1,7 @@
 // The bars of Layer Weights: drawn with the mouse, moved by keys and wheel, undone, copied, saved, run, and marked.
 import { layout } from '../../../../js/layer_weights/layout.mjs'
 import { heightOf, rangeOf } from '../../../../js/lib/plot.mjs'
-import { add, clear, copied, focus, press, reopened, run, set, undo, values } from '../page.mjs'
+import { add, clear, copied, focus, press, reopened, run, set, undo, values } from '../../../../devtools/page.mjs'
 
 const LOOKS = 40
 

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { openSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { PACK, listen, openAnother, run } from '../page.mjs'
+import { PACK, listen, openAnother, run } from '../../../../devtools/page.mjs'
 
 const STEPS = 2
 const BOOT_MS = 120000

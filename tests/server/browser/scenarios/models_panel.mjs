@@ -1,7 +1,7 @@
 // The models panel: what the open graph needs, copied, searched, and refreshed after a file was put in its place.
 import { copyFileSync, unlinkSync } from 'node:fs'
 
-import { add, clear, focus } from '../page.mjs'
+import { add, clear, focus } from '../../../../devtools/page.mjs'
 
 const TAB = 'Image prompt models'
 const CARD_MS = 10000

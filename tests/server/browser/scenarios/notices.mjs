@@ -2,7 +2,7 @@
 // again, a file that is not there, values that do not fit, and a file to download.
 import { unlinkSync, writeFileSync } from 'node:fs'
 
-import { add, clear, focus, run, set, values } from '../page.mjs'
+import { add, clear, focus, run, set, values } from '../../../../devtools/page.mjs'
 
 const STEP_MS = 50
 const STRIP = 'image_prompt_notices'

@@ -1,5 +1,5 @@
 // A person opens files with nodes of another pack, and runs them.
-import { run } from '../page.mjs'
+import { run } from '../../../../devtools/page.mjs'
 
 let page, task // of the visit
 

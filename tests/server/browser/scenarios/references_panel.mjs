@@ -1,5 +1,5 @@
 // The references panel: saved features are seen, searched, put into the graph by click, key and drag, and deleted.
-import { clear, values } from '../page.mjs'
+import { clear, values } from '../../../../devtools/page.mjs'
 
 const TAB = 'Saved references of image prompts'
 

@@ -1,5 +1,5 @@
 // Image Prompt Regions: drawn, moved, reshaped, undone, typed, sent, copied and loaded.
-import { add, clear, copied, focus, run, set, values } from '../page.mjs'
+import { add, clear, copied, focus, run, set, values } from '../../../../devtools/page.mjs'
 
 const RATIO = 768 / 512
 const BORDER = 9

@@ -1,5 +1,5 @@
 // The colours of the pack's sockets, and sockets that grow: wired, saved, loaded, copied, and taken away again.
-import { add, clear, focus } from '../page.mjs'
+import { add, clear, focus } from '../../../../devtools/page.mjs'
 
 let page
 

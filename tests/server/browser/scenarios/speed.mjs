@@ -1,5 +1,5 @@
 // How long the scripts work while a bar is dragged, and how long graphs take to open.
-import { add, clear, focus } from '../page.mjs'
+import { add, clear, focus } from '../../../../devtools/page.mjs'
 
 const FRAMES = 30
 const MOVES = 3 // in each frame

@@ -1,5 +1,5 @@
 // The command that adds the nodes of a first image prompt, from the menu's list, and the badge with the version.
-import { PACK, add, clear } from '../page.mjs'
+import { PACK, add, clear } from '../../../../devtools/page.mjs'
 
 const TEMPLATE = `**/workflow_templates/${PACK}/One_reference_SD1.5.json`
 

@@ -1,7 +1,7 @@
 // The curve of Step Weights: its ends, keyframes that are added, moved and removed, undone, copied, saved, run, marked.
 import { heightOf, rangeOf } from '../../../../js/lib/plot.mjs'
 import { boxOf, xOf } from '../../../../js/step_weights/draw.mjs'
-import { add, clear, copied, focus, press, reopened, run, set, undo, values } from '../page.mjs'
+import { add, clear, copied, focus, press, reopened, run, set, undo, values } from '../../../../devtools/page.mjs'
 
 let page
 

@@ -1,7 +1,7 @@
 // The example workflows and the nodes that they have not: opened, run, saved, and their help read.
 import { unlinkSync, writeFileSync } from 'node:fs'
 
-import { run } from '../page.mjs'
+import { run } from '../../../../devtools/page.mjs'
 
 const HELP_MS = 20000
 const LOOKS = 5 // a busy machine paints late

@@ -1,5 +1,5 @@
 // The bar of the weight, by mouse and by keyboard, and a number outside it.
-import { add, clear, drag, focus, values } from '../page.mjs'
+import { add, clear, drag, focus, values } from '../../../../devtools/page.mjs'
 
 export async function play({ page, task, shot }) {
   await clear(page)

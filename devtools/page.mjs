@@ -1,4 +1,4 @@
-// A page of ComfyUI in a browser, and what every test does with it.
+// A page of ComfyUI in a browser, and what tests and pictures do with it.
 import { createRequire } from 'node:module'
 
 export const PACK = 'image-prompt'
