@@ -25,4 +25,4 @@ def import_pack() -> str:
 
 if __name__ == "__main__":
     started = f"-m {__package__}" if __package__ else sys.argv[0]
-    sys.exit(importlib.import_module(f"{import_pack()}.model_files.cli").main(program=f"python {started}"))
+    sys.exit(importlib.import_module(f"{import_pack()}.command_line").main(program=f"python {started}"))

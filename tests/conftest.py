@@ -57,7 +57,7 @@ SLOW = (  # not in `dev.py test --fast`
     "demo/test_measure.py",
     "demo/test_old_graphs.py",
     "demo/test_train.py",
-    "model_files/cli/test_verify.py",
+    "command_line/test_verify.py",
     "nodes/test_diffusers.py",
     "nodes/test_faceid.py",
     "server/test_demo.py",

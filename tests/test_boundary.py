@@ -13,7 +13,17 @@ import pytest
 from image_prompt.devtools.stages import ROOT
 from image_prompt.nodes import NODES
 
-PACKAGES = ("tensor_files", "clip_vision", "faces", "ip_adapter", "migration", "model_files", "service")
+PACKAGES = (
+    "tensor_files",
+    "clip_vision",
+    "faces",
+    "ip_adapter",
+    "migration",
+    "model_files",
+    "service",
+    "references",
+    "command_line",
+)
 ALLOWED = {*sys.stdlib_module_names, "torch", "safetensors"}
 READERS = (  # what opens files, or writes them, by `tensor_files`, or takes its words for devices and dtypes
     "model_files/",
@@ -23,18 +33,18 @@ READERS = (  # what opens files, or writes them, by `tensor_files`, or takes its
     "clip_vision/saving/saved.py",
     "ip_adapter/from_file.py",
 )
-BELOW = {"service": ("tensor_files", "clip_vision", "ip_adapter", "model_files")}  # it joins the others
-MORE = {  # five files ask the cores what a file is, what it is called and whether it is applied; two compute with
-    # them, to compare; one rewrites workflows; one reads ComfyUI's configuration; one opens given pictures; one lets
-    # torch read numbers of numpy
+BELOW = {  # these join the others
+    "service": ("tensor_files", "clip_vision", "ip_adapter", "model_files"),
+    "references": ("tensor_files", "clip_vision", "model_files"),
+    "command_line": ("tensor_files", "clip_vision", "ip_adapter", "migration", "model_files", "references"),
+}
+MORE = {  # five files ask the cores what a file is, what it is called and whether it is applied; one reads
+    # ComfyUI's configuration; one opens given pictures; one lets torch read numbers of numpy
     "model_files/catalogue/works_on.py": {"...ip_adapter"},
     "model_files/index/encoders.py": {"...clip_vision", "...ip_adapter"},
     "model_files/index/identification.py": {"...clip_vision", "...ip_adapter"},
     "model_files/matching/support.py": {"...ip_adapter"},
     "model_files/matching/wording.py": {"...ip_adapter"},
-    "model_files/cli/verify/encoder.py": {"....clip_vision"},
-    "model_files/cli/verify/adapter.py": {"....ip_adapter"},
-    "model_files/cli/migrate.py": {"...migration"},
     "model_files/folders/extra_paths.py": {"yaml"},
     "clip_vision/pictures/images.py": {"PIL"},
     **{f"faces/{name}.py": {"PIL", "numpy"} for name in ("alignment", "drawing")},

@@ -29,7 +29,17 @@ from image_prompt.devtools.stages import ROOT
 from image_prompt.tensor_files.placement import find_device
 
 METADATA = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("tensor_files", "clip_vision", "faces", "ip_adapter", "migration", "model_files", "service")
+PACKAGES = (
+    "tensor_files",
+    "clip_vision",
+    "faces",
+    "ip_adapter",
+    "migration",
+    "model_files",
+    "service",
+    "references",
+    "command_line",
+)
 
 WORLD = ROOT / "demo" / "models"
 ENCODER = WORLD / "clip_vision" / "demo_world.safetensors"
@@ -128,7 +138,7 @@ TESTS = [  # those of what programs call, but for those that compare with transf
     "ip_adapter/test_containers.py",
     "ip_adapter/test_load.py",
     "ip_adapter/test_refusals.py",
-    "model_files/cli/test_command.py",
+    "command_line/test_command.py",
     "model_files/environment",
     "model_files/pictures/test_made_with.py",
     "model_files/test_find.py",
@@ -350,7 +360,7 @@ SHIPPED = [
     "clip_vision/network/model.py",
     "ip_adapter/families/family.py",
     "model_files/catalogue/catalogue.json",
-    "model_files/cli/command.py",
+    "command_line/command.py",
     "migration/rules.py",
     "nodes/loading/load.py",
     "js/docs/ImagePromptApply.md",

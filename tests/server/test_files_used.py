@@ -5,8 +5,8 @@ import urllib.request
 
 import pytest
 
+from image_prompt.command_line import command
 from image_prompt.devtools.comfyui import DIRECT
-from image_prompt.model_files.cli import command
 
 from .test_models import catalogue, found_by_content  # noqa: F401
 from .test_workflows import changed, find

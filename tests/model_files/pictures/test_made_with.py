@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from image_prompt.model_files.cli import command, identify
+from image_prompt.command_line import command, identify
 from image_prompt.model_files.folders import Installation, ModelFolders
 from image_prompt.model_files.folders.installation import CATALOGUE
 from image_prompt.model_files.pictures import CHUNK, png_text

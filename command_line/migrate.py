@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ...migration import LARGEST, MIDDLE, STILL, Base, Change, Kept, Migration, migrate
-from ...tensor_files import printable
-from ..pictures import picture_format, read_text
+from ..migration import LARGEST, MIDDLE, STILL, Base, Change, Kept, Migration, migrate
+from ..model_files.pictures import picture_format, read_text
+from ..tensor_files import printable
 from .terminal import Answer, described, section, size_text, wrapped
 
 ENDING = ".image-prompt.json"

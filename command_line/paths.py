@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..catalogue import Catalogue
-from ..environment import broken_parts
-from ..folders import Installation
-from ..index import CachedFiles, Index, take_over
-from ..matching import Report, Row, about, named, table
+from ..model_files.catalogue import Catalogue
+from ..model_files.environment import broken_parts
+from ..model_files.folders import Installation
+from ..model_files.index import CachedFiles, Index, take_over
+from ..model_files.matching import Report, Row, about, named, table
 from .terminal import Answer, ProgressLine, described, section, size_text, wrapped
 
 FEATURES = "image_prompts"  # saved features of pictures, which are not looked into: they are no models

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..pictures import MadeWith, Whereabouts
+from ..model_files.pictures import MadeWith, Whereabouts
 from .terminal import described, size_text, wrapped
 
 KINDS = {"adapter": "IP-Adapter", "encoder": "image encoder", "lora": "LoRA"}

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ....clip_vision import VisionConfig, encode_pixels, load, preprocess, to_transformers
-from ....tensor_files import Header, read_header
-from ....tensor_files.weights import open_weights
+from ...clip_vision import VisionConfig, encode_pixels, load, preprocess, to_transformers
+from ...tensor_files import Header, read_header
+from ...tensor_files.weights import open_weights
 from .comparison import Comparison, Outputs, library, version
 
 CONFIG = (

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ....ip_adapter import Attended, IPAdapter, load, plan_attention, scale_key
-from ....tensor_files.weights import open_weights
+from ...ip_adapter import Attended, IPAdapter, load, plan_attention, scale_key
+from ...tensor_files.weights import open_weights
 from .comparison import Comparison, Outputs, library, version
 
 LOADED = ("base", "plus", "kolors-plus", "full-face", "flux-xlabs")  # ids of the families that diffusers can load

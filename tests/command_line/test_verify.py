@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from image_prompt.command_line import command
+from image_prompt.command_line.verify import adapter as verify_adapter
+from image_prompt.command_line.verify import comparison as verify
+from image_prompt.command_line.verify import encoder as verify_encoder
 from image_prompt.devtools import published
 from image_prompt.devtools.stages import ROOT
-from image_prompt.model_files.cli import command
-from image_prompt.model_files.cli.verify import adapter as verify_adapter
-from image_prompt.model_files.cli.verify import comparison as verify
-from image_prompt.model_files.cli.verify import encoder as verify_encoder
 
 sys.path.append(str(Path(__file__).parents[2] / "clip_vision"))
 

@@ -17,9 +17,9 @@ from hub import put_cached
 from published import VIT_H, shapes, write
 from web_server import serving
 
+from image_prompt.command_line import command, terminal
 from image_prompt.devtools.stages import ROOT
 from image_prompt.model_files.catalogue import Catalogue, catalogue_file
-from image_prompt.model_files.cli import command, terminal
 from image_prompt.model_files.environment import parts as environment
 from image_prompt.model_files.folders import INDEX, Installation, model_folders
 from image_prompt.model_files.folders.installation import CATALOGUE
@@ -54,7 +54,7 @@ def comfyui(tmp_path) -> Path:
 def pack(comfyui) -> Path:
     """The pack among the custom nodes of that ComfyUI."""
     pack = comfyui / "custom_nodes" / "image-prompt"
-    for name in ("model_files", "tensor_files", "clip_vision", "ip_adapter", "migration"):
+    for name in ("command_line", "references", "model_files", "tensor_files", "clip_vision", "ip_adapter", "migration"):
         shutil.copytree(ROOT / name, pack / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("__init__.py", "__main__.py", "pyproject.toml"):
         shutil.copy(ROOT / name, pack)
@@ -285,7 +285,7 @@ spec = importlib.util.spec_from_file_location("pack", root + "/__init__.py", sub
 sys.modules["pack"] = pack = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(pack)
 from pack.model_files.catalogue import catalogue_file
-from pack.model_files.cli import command
+from pack.command_line import command
 catalogue_file.RULES = {**catalogue_file.RULES, "url": catalogue_file.Rule("a link", catalogue_file.text())}
 sys.exit(command.main(arguments))
 """

@@ -6,9 +6,9 @@ import os
 from dataclasses import asdict
 from typing import Any
 
-from ..environment import PACK, OptionalPart, optional_parts, versions
-from ..folders import Installation
-from ..index.index_cache import count
+from ..model_files.environment import PACK, OptionalPart, optional_parts, versions
+from ..model_files.folders import Installation
+from ..model_files.index.index_cache import count
 from .terminal import Answer, ProgressLine, described, section
 
 

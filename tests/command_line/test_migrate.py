@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from image_prompt.command_line import command
 from image_prompt.devtools.stages import ROOT
-from image_prompt.model_files.cli import command
 
 LOADED = {
     "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "model.safetensors"}},
@@ -152,7 +152,7 @@ def test_bad_files_end_in_one_sentence_and_nothing_is_written(tmp_path, call):
 
 
 def test_a_file_that_is_too_large_is_not_read(graph, call, monkeypatch):
-    monkeypatch.setattr("image_prompt.model_files.cli.migrate.LARGEST", 100)
+    monkeypatch.setattr("image_prompt.command_line.migrate.LARGEST", 100)
     assert "more than 100 bytes" in call(graph)[2]
 
 

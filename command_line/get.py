@@ -9,10 +9,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...tensor_files import printable
-from ..catalogue import Catalogue, Entry, place_in, place_named
-from ..download import Downloaded, Manner, check_request, download, file_name
-from ..folders import Installation, ModelFolders
+from ..model_files.catalogue import Catalogue, Entry, place_in, place_named
+from ..model_files.download import Downloaded, Manner, check_request, download, file_name
+from ..model_files.folders import Installation, ModelFolders
+from ..tensor_files import printable
 from .catalogue import licence_text
 from .terminal import Answer, ProgressLine, described, size_text, wrapped
 

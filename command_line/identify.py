@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from ...tensor_files import read_header
-from ..catalogue import BrokenCatalogue, Catalogue
-from ..folders import Installation
-from ..index import Identity, identify
-from ..index.index_cache import Known, load
-from ..matching import identity_words
-from ..pictures import MadeWith, Whereabouts, made_with, picture_format, whereabouts
+from ..model_files.catalogue import BrokenCatalogue, Catalogue
+from ..model_files.folders import Installation
+from ..model_files.index import Identity, identify
+from ..model_files.index.index_cache import Known, load
+from ..model_files.matching import identity_words
+from ..model_files.pictures import MadeWith, Whereabouts, made_with, picture_format, whereabouts
+from ..tensor_files import read_header
 from .picture_text import lines
 from .terminal import Answer, described, wrapped
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ....tensor_files import read_header
-from ...index import Identity, identify
-from ...matching import identity_words
+from ...model_files.index import Identity, identify
+from ...model_files.matching import identity_words
+from ...tensor_files import read_header
 from ..terminal import Answer, described, wrapped
 
 COSINE = 0.99999  # at least

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..catalogue import Catalogue, Entry
+from ..model_files.catalogue import Catalogue, Entry
 from .terminal import Answer, described, section, size_text
 
 KINDS = {

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from ...tensor_files import printable
+from ..tensor_files import printable
 
 LONGEST_HEAD = 20
 WIDTH = 80  # if the width of the terminal is not known

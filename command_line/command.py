@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ...tensor_files import printable
-from ..catalogue import Catalogue
-from ..folders import Installation
+from ..model_files.catalogue import Catalogue
+from ..model_files.folders import Installation
+from ..tensor_files import printable
 from .terminal import Answer
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -194,7 +194,7 @@ class _Version(argparse.Action):
     """`--version`, which reads the version only when it is asked for it."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from ..environment import pack_version
+        from ..model_files.environment import pack_version
 
         _write(f"image-prompt {pack_version() or 'of unknown version'}")
         parser.exit()
