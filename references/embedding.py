@@ -54,7 +54,7 @@ class Embedding:
                 f"{tuple(vectors.shape)}."
             )
         vectors = vectors.detach().to("cpu", torch.float32)
-        lengths = torch.linalg.vector_norm(vectors, dim=1)
+        lengths = vectors.square().sum(dim=1).sqrt()
         if (wrong := _first(torch.logical_not(torch.isfinite(lengths) & (lengths > SHORTEST)))) is not None:
             raise ValueError(
                 f"The vector of {of} {wrong + 1} of {len(vectors)} has no direction: it is zero or holds no finite "

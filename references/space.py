@@ -53,8 +53,8 @@ class Space:
     @classmethod
     def from_json(cls, data: Any) -> Space:
         """Raises a ValueError if this is no space that `as_json` made."""
-        found = cast("dict[str, Any]", data if isinstance(data, dict) else {})
         types = {"encoder": str, "dimension": int, "weights": str, "feature": str}
+        found = cast("dict[str, Any]", data) if isinstance(data, dict) else dict[str, Any]()
         if any(not isinstance(found.get(name), kind) for name, kind in types.items()) or found["dimension"] < 1:
-            raise ValueError(f"{str(data)[:200]!r} does not say which encoder vectors are of.")
+            raise ValueError(f"{str(cast(object, data))[:200]!r} does not say which encoder vectors are of.")
         return cls(**{name: found[name] for name in types})

@@ -16,7 +16,7 @@ from image_prompt.command_line.verify import encoder as verify_encoder
 from image_prompt.devtools import published
 from image_prompt.devtools.stages import ROOT
 
-sys.path.append(str(Path(__file__).parents[2] / "clip_vision"))
+sys.path.append(str(Path(__file__).parents[1] / "clip_vision"))
 
 import test_dino  # noqa: E402
 import witness  # noqa: E402
