@@ -1,0 +1,11 @@
+"""Find the pictures of a library that are nearest to a text or to a picture. Exact: there is no index to build.
+
+library = open_library(folder)
+(hits,) = library.search(embed_text(text_encoder, "a red bicycle"), k=4)
+"""
+
+from .hits import Hit
+from .searchable import Searchable
+from .searcher import Rows, Searcher, search
+
+__all__ = ["Hit", "Rows", "Searchable", "Searcher", "search"]
