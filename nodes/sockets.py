@@ -9,6 +9,7 @@ STEERED = f"A {', '.join(APPLIED_TO[:-1])} or {APPLIED_TO[-1]} model; other patc
 
 Adapter = io.Custom("IMAGE_PROMPT_ADAPTER")
 AdapterInput = io.Custom("IMAGE_PROMPT_ADAPTER,IPADAPTER").Input  # also what loaders of other packs give
+EmbeddingType = io.Custom("EMBEDDING")
 FaceAnalyserType = io.Custom("INSIGHTFACE")
 FaceAnalyserInput = io.Custom("INSIGHTFACE,FACEANALYSIS").Input  # also as InstantID's and PuLID's own packs call it
 ImagePromptType = io.Custom("IMAGE_PROMPT")

@@ -30,6 +30,7 @@ from ...clip_vision import (
     unpack_weights,
 )
 from ...clip_vision.pictures.preprocessing import normalise
+from ...references.space import Space
 from ...service import CHUNKS, FeatureCache, digest, encode_once, with_less_memory
 from ...tensor_files import read_from
 from ...tensor_files.placement import DTYPES
@@ -37,11 +38,13 @@ from .. import input_checks
 from ..activity import count
 from ..folders import ENCODER_FOLDER, file_state, listed_name
 from .features import ENCODED, ImageFeatures
+from .spaces import space_of_core, space_of_encoder
 
 CPU = torch.device("cpu")
 CORE_TYPES = ("clip_vision_model", "siglip_vision_model")  # others have no hidden states or no fixed picture size
 FEATURES = {field: feature for feature, field in ENCODED.items()}
 EVERY_LAYER = "all_hidden_states"  # core's field, (B, layers, N, W)
+CLASS_TOKEN = "cls"  # of encoders without a projection, after the last norm, (B, W)
 SOME_LAYERS = "some_hidden_states"  # those of `LAYERS`, one after the other, (B, len(LAYERS) * N, W)
 LAYERS: Mapping[str, tuple[int, ...]] = {  # by kind of encoder, those that are read together
     "eva": (4, 8, 12, 16, 20),  # by PuLID
@@ -58,14 +61,23 @@ class ImageEncoder:
     """Our image encoder on a CLIP_VISION socket. Core nodes use it like a `comfy.clip_vision.ClipVisionModel`.
 
     key: tells it from other encoders, to find the features that it gave before
+    path: of its file; empty if it was made of none
     chosen_size: whether somebody has chosen the size of the pictures that it reads, instead of its own
     """
 
     def __init__(
-        self, module: VisionEncoder, load_device: torch.device, key: Hashable = None, chosen_size: bool = False
+        self,
+        module: VisionEncoder,
+        load_device: torch.device,
+        key: Hashable = None,
+        chosen_size: bool = False,
+        path: str = "",
     ):
         config = module.config
         self.model = module
+        self.path = path
+        self.text_half: Any = None  # of its file, once somebody has asked for it
+        self.space = space_of_encoder(module)  # now, while its weights are as they were read
         self.key = key or weakref.ref(module)
         self.name = config.name
         self.dtype = module.dtype
@@ -105,7 +117,8 @@ class ImageEncoder:
             pack=False,
             image_size=image_size,
         )
-        return cls(module, device, key=(state, module.config, dtype), chosen_size=image_size is not None)
+        key = (state, module.config, dtype)
+        return cls(module, device, key, chosen_size=image_size is not None, path=path)
 
     @property
     def kind(self) -> str:
@@ -152,7 +165,8 @@ class ImageEncoder:
         """
         every = range(1, self.model.config.depth + 1)
         layers = every if EVERY_LAYER in want else self.layers if SOME_LAYERS in want else ()
-        features = [FEATURES[field] for field in want if field in FEATURES]
+        known = {**FEATURES, CLASS_TOKEN: "cls"}
+        features = [known[field] for field in want if field in known]
         found = encode_pixels(
             self.model,
             pixel_values,
@@ -162,7 +176,7 @@ class ImageEncoder:
             on_chunk=on_chunk,
             keep_on=comfy.model_management.intermediate_device(),
         )
-        fields = {field: found.select(FEATURES[field]) for field in want if field in FEATURES}
+        fields = {field: found.select(known[field]) for field in want if field in known}
         if found.hidden and SOME_LAYERS in want:
             fields[SOME_LAYERS] = torch.cat([found.hidden[number] for number in self.layers], dim=1)
         if found.hidden and EVERY_LAYER in want:
@@ -188,6 +202,11 @@ class CoreEncoder:
             clip_vision.image_std,
         )
         self.patcher = clip_vision.patcher
+
+    @property
+    def space(self) -> Space | None:
+        """The space of its image_embeds; None if it has none, as SigLIP in core."""
+        return space_of_core(self.model)
 
     def load(self) -> None:
         comfy.model_management.load_models_gpu([self.patcher])
@@ -233,6 +252,7 @@ def encode_picture(encoder: Encoder, picture: torch.Tensor, want: Collection[str
     return ImageFeatures(
         **empty_picture(encoder),
         encoder=encoder.name,
+        space=encoder.space,
         image_sizes=[pixels.shape[1:]] * len(pixels),
         **fields,
     )

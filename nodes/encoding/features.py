@@ -12,6 +12,7 @@ from comfy.clip_vision import Output
 from comfy.model_patcher import ModelPatcher
 
 from ...clip_vision import combine
+from ...references.space import Space
 
 ENCODED: Mapping[str, str] = MappingProxyType(  # feature, as encoders and adapters call it -> core's field, batch first
     {
@@ -77,9 +78,11 @@ class ImageFeatures(Output):
     negative_image_embeds: (1, D), image_embeds of a black picture, or None
     negative_instruction: (1, N, W), last hidden states of an empty text, or None
     encoder: name of the encoder; empty if it is not known
+    space: of image_embeds; None if only the name of the encoder is known
     kept_for: name of the only adapter whose features were kept; empty if all fields were kept
     """
 
+    space: Space | None = None
     negative_penultimate = MadeWhenRead()
     negative_image_embeds = MadeWhenRead()
     negative_instruction = MadeWhenRead()
@@ -157,10 +160,12 @@ def join(
         )
     sizes = [size for reference in references for size in getattr(reference, "image_sizes", [])]
     pictures = len(next(iter(fields.values())))
+    spaces = {getattr(reference, "space", None) for reference in references}
     return ImageFeatures(
         **{name: _first_negative(references, name) for name in NEGATIVES.values()},
         encoder=next(iter(encoders), ""),
         kept_for=" and ".join(sorted({kept for each in references if (kept := getattr(each, "kept_for", ""))})),
+        space=spaces.pop() if len(spaces) == 1 else None,
         image_sizes=(sizes or [(3, 224, 224)])[:1] * pictures,
         **fields,
     )
