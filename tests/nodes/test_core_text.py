@@ -1,0 +1,78 @@
+"""Texts by core's CLIP, compared with transformers' `text_embeds`."""
+
+import comfy.sd
+import nodes as core
+import pytest
+import torch
+import torch.nn.functional as F
+from core_clips import core_clip, text_embeds
+from safetensors.torch import save_file
+
+from image_prompt.nodes.embeddings.core_text import core_text
+
+TEXTS = ["a red bicycle", "A photo (35mm:1.4) of \\(x\\), embedding:nobody", "word " * 100]
+QUIET = lambda texts: None  # noqa: E731
+
+
+@pytest.mark.parametrize(
+    "kind, part, encoder",
+    [
+        ("SDXL", "clip_g", "CLIP ViT-bigG/14"),
+        ("SD2", "clip_h", "CLIP ViT-H/14"),
+        ("SD1.5", "clip_l", "CLIP ViT-L/14"),
+    ],
+)
+def test_texts_are_those_of_transformers_and_the_next_prompt_is_as_before(kind, part, encoder):
+    clip = core_clip(kind)
+    before = core.CLIPTextEncode().encode(clip, "a (red:1.2) bicycle")[0]
+    reads = core_text(clip)
+    found = reads.embed(TEXTS, QUIET)
+    expected = F.normalize(text_embeds(clip, part, TEXTS), dim=1)
+    torch.testing.assert_close(found.vectors, expected, rtol=0, atol=1e-5)
+    assert (found.space.encoder, found.of, reads.too_long(TEXTS)) == (encoder, "text", [2])
+    after = core.CLIPTextEncode().encode(clip, "a (red:1.2) bicycle")[0]
+    assert torch.equal(after[0][0], before[0][0])
+    assert torch.equal(after[0][1]["pooled_output"], before[0][1]["pooled_output"])
+
+
+def test_the_text_of_a_prompt_is_not_what_pictures_compare_with():
+    """Core's own call gives the text before its projection for SD1.5: it points somewhere else."""
+    clip = core_clip("SD1.5")
+    pooled = clip.encode_from_tokens(clip.tokenize(TEXTS[0]), return_pooled=True)[1]
+    found = core_text(clip).embed(TEXTS[:1], QUIET)
+    assert F.cosine_similarity(pooled, found.vectors).abs() < 0.2
+
+
+@pytest.mark.parametrize("kind", ["SD1.5", "SDXL"])
+def test_a_clip_without_a_projection_is_refused(folders, kind):
+    with pytest.raises(ValueError, match="no text projection.*full file of CLIP ViT-.*Load Image Encoder to clip_visi"):
+        core_text(core_clip(kind, without=("clip_l", "clip_g")[: 1 + (kind == "SDXL")]))
+
+
+def test_of_two_parts_the_one_with_a_projection_reads(folders):
+    assert core_text(core_clip("SDXL", without=("clip_l",))).space.dimension == 1280
+    assert core_text(core_clip("SDXL", without=("clip_g",))).space.dimension == 768
+
+
+def test_a_projection_that_no_file_holds_is_refused_whatever_its_memory_holds(folders, tmp_path):
+    clip = core_clip("SD1.5")
+    save_file({"cond_stage_model.a.weight": torch.zeros(1)}, tmp_path / "sd15.safetensors")
+    clip.patcher.cached_patcher_init = (comfy.sd.load_checkpoint_clip_patcher, (str(tmp_path / "sd15.safetensors"),))
+    with pytest.raises(ValueError, match="no text projection"):
+        core_text(clip)
+    save_file({"text_projection": torch.zeros(768, 768)}, tmp_path / "full.safetensors")
+    clip.patcher.cached_patcher_init = (comfy.sd.load_clip_model_patcher, ([str(tmp_path / "full.safetensors")],))
+    assert core_text(clip).space.encoder == "CLIP ViT-L/14"
+
+
+def test_loras_on_the_part_are_counted():
+    clip = core_clip("SD1.5")
+    assert core_text(clip).patched == 0
+    key = "clip_l.transformer.text_model.encoder.layers.0.mlp.fc1.weight"
+    clip.add_patches({key: (torch.ones(64, 768),)})
+    assert core_text(clip).patched == 1
+
+
+def test_a_socket_without_clip_is_refused(encoder):
+    with pytest.raises(ValueError, match="The clip is an object of the type ImageEncoder: connect the CLIP output"):
+        core_text(encoder)
