@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
@@ -29,16 +28,9 @@ from .presets import (
     find_preset,
     log_guess,
 )
+from .steps import check_shapes, check_tensors, shapes_of, steps_of
 
 OPENAI_ARCHIVE = "context_length"  # only the original OpenAI files carry this number
-
-RANKS = (  # our name of a weight -> its dimensions
-    (r".*\.batched", (3,)),  # (1, N, W)
-    (r"patch_embedding\.weight", (4, 2)),  # (W, 3, P, P); NaFlex SigLIP2, which has (W, 3 P P), is refused by name
-    (r"head\.probe", (3,)),
-    (r"class_embedding|.*bias|.*norm[12]?\.weight|.*\.scale[12]", (1,)),
-    (r".*", (2,)),
-)
 
 
 def load_encoder(
@@ -73,9 +65,9 @@ def load_encoder(
     ValueError: not such a file (says what it looks like), missing or unknown weights, wrong shapes, a variant of
     another shape, metadata that cannot be read, an image size that is none for this encoder.
     """
-    layout = _layout(sd)
-    steps = _steps(_renamed(sd, layout))
-    shapes = _shapes(steps, sd)
+    layout = layout_of(sd)
+    steps = steps_of(renamed(sd, layout))
+    shapes = shapes_of(steps, sd)
     config = _examine(shapes, layout, variant, metadata, name, OPENAI_ARCHIVE in sd)
     if variant == "auto":
         log_guess(config, name)
@@ -93,14 +85,16 @@ def load_encoder(
     return encoder.eval().requires_grad_(False)
 
 
-def describe(sd: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = None, name: str = "") -> VisionConfig:
+def describe(
+    sd: Mapping[str, Tensor], *, variant: str = "auto", metadata: Mapping[str, str] | None = None, name: str = ""
+) -> VisionConfig:
     """The encoder that `load_encoder` would make of this file, from names and shapes alone: meta tensors are enough.
 
     Raises the same ValueErrors as `load_encoder`.
     """
-    layout = _layout(sd)
-    shapes = _shapes(_steps(_renamed(sd, layout)), sd)
-    return _examine(shapes, layout, "auto", metadata, name, OPENAI_ARCHIVE in sd)
+    layout = layout_of(sd)
+    shapes = shapes_of(steps_of(renamed(sd, layout)), sd)
+    return _examine(shapes, layout, variant, metadata, name, OPENAI_ARCHIVE in sd)
 
 
 def _examine(
@@ -113,7 +107,8 @@ def _examine(
 ) -> VisionConfig:
     said = described(metadata)
     config = _configure(_measure(ours, layout.kind), variant, said, name, openai)
-    _check_shapes(VisionEncoder(config, device="meta"), ours)  # a host's layers may have no weights before loading
+    wanted = VisionEncoder(config, device="meta")  # a host's layers may have no weights before loading
+    check_shapes(wanted, config.name, ours)
     return config if "image_size" in said else at_size(config, _reads(config))
 
 
@@ -122,8 +117,9 @@ def _reads(config: VisionConfig) -> int | None:
     return next((row.reads for row in PRESETS if (row.name, row.grid) == (config.name, config.grid)), None)
 
 
-def _layout(sd: Mapping[str, Tensor]) -> Layout:
-    _check_state_dict(sd)
+def layout_of(sd: Mapping[str, Tensor]) -> Layout:
+    """The layout of the image tower in a file. ValueError says what the file looks like instead."""
+    check_state_dict(sd)
     if not sd:
         raise ValueError("The state dict is empty: choose a CLIP or SigLIP vision file.")
     if odd := [key for key in cast("Mapping[Any, Tensor]", sd) if not isinstance(key, str)]:
@@ -131,142 +127,20 @@ def _layout(sd: Mapping[str, Tensor]) -> Layout:
     return recognise(sd)
 
 
-def _renamed(sd: Mapping[str, Tensor], layout: Layout) -> dict[str, str]:
+def renamed(sd: Mapping[str, Tensor], layout: Layout) -> dict[str, str]:
     """{our name: key in the file} of the image tower, whose tensors are such as a weight may be."""
     names = rename(sd, layout)
-    for key, name in names.items():
-        _check_tensor(key, sd[key], _rank(name))
+    check_tensors(names, sd)
     return {name: key for key, name in names.items()}
 
 
-def _check_state_dict(sd: object) -> None:
+def check_state_dict(sd: object) -> None:
+    """Refuse a path in place of tensors, and what is no mapping."""
     if isinstance(sd, (str, os.PathLike)):
         path = os.fspath(cast("str | os.PathLike[str]", sd))
         raise ValueError(f"{path!r} is a path: give the tensors of the file, or use clip_vision.load(path).")
     if not isinstance(sd, Mapping):
         raise ValueError(f"A {type(sd).__name__} is not a state dict: give the tensors of a file by their names.")
-
-
-def _rank(name: str) -> tuple[int, ...]:
-    """How many dimensions a weight may have."""
-    return next(rank for pattern, rank in RANKS if re.fullmatch(pattern, name))
-
-
-def _check_tensor(key: str, tensor: Any, rank: tuple[int, ...]) -> None:
-    if not isinstance(tensor, Tensor):
-        raise ValueError(f"{key} is a {type(tensor).__name__}, not a tensor: the file is damaged. Download it again.")
-    if not tensor.is_floating_point():
-        raise ValueError(
-            f"{key} is stored as {tensor.dtype}: quantised encoders are not supported. "
-            "Choose a file in fp32, fp16 or bf16."
-        )
-    if tensor.ndim not in rank or not tensor.numel():
-        raise ValueError(
-            f"{key} has shape {tuple(tensor.shape)}, not {rank[0]} dimensions of some length: the file "
-            "is damaged. Download it again."
-        )
-
-
-@dataclass(frozen=True)
-class Step:
-    """Weights as our modules hold them, and the tensors of the file that they are made of."""
-
-    keys: tuple[str, ...]
-    names: tuple[str, ...]
-    make: Callable[..., tuple[Tensor, ...]]
-
-    def run(self, tensors: Iterable[Tensor]) -> dict[str, Tensor]:
-        return dict(zip(self.names, self.make(*tensors), strict=True))
-
-
-def _stacked(*parts: Tensor) -> tuple[Tensor]:
-    first, length = parts[0], sum(map(len, parts))
-    if first.is_meta:  # to concatenate these torch would import its compiler, which takes a second
-        return (first.new_empty(length, *first.shape[1:]),)
-    return (torch.cat(parts),)
-
-
-def _first_third(in_proj: Tensor) -> tuple[Tensor, Tensor]:
-    width = len(in_proj) // 3
-    return in_proj[:width], in_proj[width:]
-
-
-def _transposed(tensor: Tensor) -> tuple[Tensor]:
-    return (tensor.t().contiguous(),)
-
-
-def _unbatched(positions: Tensor) -> tuple[Tensor]:
-    return (positions.flatten(0, -2),)
-
-
-def _flattened(token: Tensor) -> tuple[Tensor]:
-    return (token.flatten(),)
-
-
-def _around_zeros(q_bias: Tensor, v_bias: Tensor) -> tuple[Tensor]:
-    return _stacked(q_bias, torch.zeros_like(q_bias), v_bias)
-
-
-def _without_bias(projection: Tensor) -> tuple[Tensor, Tensor]:
-    return projection.t().contiguous(), projection.new_zeros(projection.shape[1])
-
-
-def _unchanged(tensor: Tensor) -> tuple[Tensor]:
-    return (tensor,)
-
-
-# Name of a weight -> names beside it, of which one is made; names in our modules; how.
-FUSED = (
-    (r"(layers\.\d+\.attention\.)q(\.\w+)", (r"\1k\2", r"\1v\2"), (r"\1qkv\2",), _stacked),
-    (r"(layers\.\d+\.attention\.)q_bias", (r"\1v_bias",), (r"\1qkv.bias",), _around_zeros),
-    (r"(layers\.\d+\.mlp\.)gate(\.\w+)", (r"\1value\2",), (r"\1fc1\2",), _stacked),
-    (r"class_embedding\.batched", (), ("class_embedding",), _flattened),
-    (r"position_embedding\.batched", (), ("position_embedding",), _unbatched),
-    (r"registers\.batched", (), ("registers",), _unbatched),
-    (r"head\.in_proj(\.\w+)", (), (r"head.q\1", r"head.kv\1"), _first_third),
-    (r"projection\.transposed", (), ("projection.weight",), _transposed),
-    (r"projection\.transposed_alone", (), ("projection.weight", "projection.bias"), _without_bias),
-)
-
-
-def _steps(keys: Mapping[str, str]) -> list[Step]:
-    """How our weights are made of those in the file, by {our name: key} and in its order: one qkv per layer, the head's
-    q and kv, the projection as a Linear.
-    """
-    left, steps = dict(keys), list[Step]()
-    for name in keys:
-        for pattern, beside, names, make in FUSED:
-            if match := re.fullmatch(pattern, name):
-                parts = (name, *(match.expand(each) for each in beside))
-                found = tuple(_there(left.pop(part, None), part, name) for part in parts)
-                steps.append(Step(found, tuple(match.expand(each) for each in names), make))
-    steps += (Step((key,), (name,), _unchanged) for name, key in left.items())
-    place = {key: number for number, key in enumerate(keys.values())}
-    return sorted(steps, key=lambda step: min(place[key] for key in step.keys))
-
-
-def _shapes(steps: Iterable[Step], sd: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our weights on the meta device: names, shapes and dtypes without values."""
-    shapes: dict[str, Tensor] = {}
-    for step in steps:
-        tensors = [sd[key].to("meta") for key in step.keys]
-        _check_alike(step.keys, tensors)
-        shapes.update(step.run(tensors))
-    return shapes
-
-
-def _check_alike(keys: Sequence[str], parts: Sequence[Tensor]) -> None:
-    if len(shapes := {tuple(part.shape) for part in parts}) > 1:
-        raise ValueError(
-            f"{' and '.join(keys)} have shapes {sorted(shapes)}, not one and the same: "
-            "the file is damaged. Download it again."
-        )
-
-
-def _there(key: str | None, part: str, name: str) -> str:
-    if key is None:
-        raise ValueError(f"The image encoder is incomplete: no {part} beside {name}. Download the file again.")
-    return key
 
 
 def _measure(sd: Mapping[str, Tensor], kind: Kind | None) -> Sizes:
@@ -381,19 +255,3 @@ def _storage_dtype(sd: Mapping[str, Tensor]) -> torch.dtype:
     if dtype.itemsize < 2:
         raise ValueError(f"The weights are stored as {dtype}, in which nothing can be computed: choose a dtype.")
     return dtype
-
-
-def _check_shapes(encoder: VisionEncoder, sd: Mapping[str, Tensor]) -> None:
-    """ValueError naming weights that are missing, too many or of another shape (strict loading, in our words)."""
-    wanted = {key: tuple(tensor.shape) for key, tensor in encoder.state_dict().items()}
-    found = {key: tuple(tensor.shape) for key, tensor in sd.items()}
-    if missing := sorted(wanted.keys() - found.keys()):
-        raise ValueError(f"The image encoder is incomplete: {len(missing)} weights are missing, first {missing[:4]}.")
-    if extra := sorted(found.keys() - wanted.keys()):
-        raise ValueError(
-            f"The image encoder has {len(extra)} weights that a {encoder.config.name} has no use for, "
-            f"first {extra[:4]}."
-        )
-    for key, shape in wanted.items():
-        if found[key] != shape:
-            raise ValueError(f"{key} has shape {found[key]}, a {encoder.config.name} needs {shape}.")
