@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .features import FEATURES, VisionFeatures
     from .files.checkpoint import describe, load_encoder
     from .files.export import to_published, to_transformers
+    from .files.fingerprints import fingerprint
     from .files.from_file import load
     from .files.presets import PRESETS, Preset
     from .network.model import VisionEncoder
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from .pictures.preprocessing import CROPS, fit, preprocess
     from .pictures.tiling import cut_tiles, tile_boxes
     from .saving.saved import SavedFeatures, load_features, save_features
+    from .text.checkpoint import load_text_encoder
+    from .text.config import TextConfig
+    from .text.encoding import encode_texts
+    from .text.from_file import load_text
+    from .text.network import TextEncoder
+    from .text.tokens import Tokenizer
 
 __all__ = [
     "COMBINE_BY_NUMBERS",
@@ -37,6 +44,9 @@ __all__ = [
     "Edges",
     "Preset",
     "SavedFeatures",
+    "TextConfig",
+    "TextEncoder",
+    "Tokenizer",
     "VisionConfig",
     "VisionEncoder",
     "VisionFeatures",
@@ -49,9 +59,13 @@ __all__ = [
     "describe",
     "encode",
     "encode_pixels",
+    "encode_texts",
+    "fingerprint",
     "fit",
     "load",
     "load_encoder",
+    "load_text",
+    "load_text_encoder",
     "mask_box",
     "pack_weights",
     "preprocess",
@@ -72,6 +86,7 @@ EXPORTS = {  # module -> its names that the package gives
     "features": ("FEATURES", "VisionFeatures"),
     "files.checkpoint": ("describe", "load_encoder"),
     "files.export": ("to_published", "to_transformers"),
+    "files.fingerprints": ("fingerprint",),
     "files.from_file": ("load",),
     "files.presets": ("PRESETS", "Preset"),
     "network.model": ("VisionEncoder",),
@@ -81,6 +96,12 @@ EXPORTS = {  # module -> its names that the package gives
     "pictures.preprocessing": ("CROPS", "fit", "preprocess"),
     "pictures.tiling": ("cut_tiles", "tile_boxes"),
     "saving.saved": ("SavedFeatures", "load_features", "save_features"),
+    "text.checkpoint": ("load_text_encoder",),
+    "text.config": ("TextConfig",),
+    "text.encoding": ("encode_texts",),
+    "text.from_file": ("load_text",),
+    "text.network": ("TextEncoder",),
+    "text.tokens": ("Tokenizer",),
 }
 _HOMES = {name: module for module, names in EXPORTS.items() for name in names}
 

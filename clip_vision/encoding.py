@@ -84,10 +84,10 @@ def encode_pixels(
     return concatenate(parts)
 
 
-def check_chunk_size(size: object, what: str = "chunk") -> None:
-    """Refuse what is no number of pictures. `what`: what they are called"""
+def check_chunk_size(size: object, what: str = "chunk", of: str = "pictures") -> None:
+    """Refuse what is no number of pictures, or of what else they are `of`. `what`: what they are called"""
     if not isinstance(size, int) or size < 1:
-        raise ValueError(f"A {what} of {size!r} pictures: give a whole number, 1 or more.")
+        raise ValueError(f"A {what} of {size!r} {of}: give a whole number, 1 or more.")
 
 
 def _chunk_size(encoder: VisionEncoder, at_most: int | None) -> int:

@@ -31,6 +31,7 @@ READERS = (  # what opens files, or writes them, by `tensor_files`, or takes its
     "clip_vision/files/from_file.py",
     "clip_vision/saving/old_embeds.py",
     "clip_vision/saving/saved.py",
+    "clip_vision/text/from_file.py",
     "ip_adapter/from_file.py",
 )
 BELOW = {  # these join the others

@@ -84,6 +84,8 @@ def test_the_wheel_holds_the_packages_the_catalogue_and_the_command_line_and_not
     shipped = {name.removeprefix("image_prompt/") for name in files(installed, ".")}
     assert shipped == files(ROOT, *PACKAGES) | {"__main__.py"}
     assert "model_files/catalogue/catalogue.json" in shipped
+    merges = ("merges.txt.gz", "merges.LICENSE.txt")  # of CLIP's tokenizer, with its licence
+    assert all((installed / "image_prompt" / "clip_vision" / "text" / name).is_file() for name in merges)
     assert all((installed / "image_prompt" / name / "py.typed").is_file() for name in PACKAGES)  # for type checkers
     command = (installed / "image_prompt" / "__main__.py").read_text()
     assert command == (ROOT / "standalone" / "__main__.py").read_text()  # the root's would look for the root

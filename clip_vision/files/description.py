@@ -1,4 +1,4 @@
-"""What an encoder file says about itself: JSON in the metadata of small or unlisted encoders."""
+"""What an encoder file says about itself and its text model: JSON in the metadata of small or unlisted encoders."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any, cast
 from ..config import Rgb
 from ..network.layers import ACTIVATIONS
 
-DESCRIPTION = "vision_config"  # key of the file's metadata
+DESCRIPTION, TEXT_DESCRIPTION = "vision_config", "text_config"  # keys of the file's metadata
 
 
-def described(metadata: Mapping[str, str] | None) -> dict[str, Any]:
-    """The checked contents of metadata["vision_config"]; empty when there is none."""
-    text = (metadata or {}).get(DESCRIPTION)
+def described(metadata: Mapping[str, str] | None, of: str = DESCRIPTION) -> dict[str, Any]:
+    """The checked contents of metadata["vision_config"], or of another description; empty when there is none."""
+    text = (metadata or {}).get(of)
     if text is None:
         return {}
     try:
         described = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"The file's metadata {DESCRIPTION} is no JSON: {error}.") from None
+        raise ValueError(f"The file's metadata {of} is no JSON: {error}.") from None
     if not isinstance(described, dict):
-        raise ValueError(f"The file's metadata {DESCRIPTION} is no JSON object: {text[:80]!r}.")
-    return {str(key): _checked(str(key), value) for key, value in cast("dict[Any, Any]", described).items()}
+        raise ValueError(f"The file's metadata {of} is no JSON object: {text[:80]!r}.")
+    return {str(key): _checked(of, str(key), value) for key, value in cast("dict[Any, Any]", described).items()}
 
 
 def _name(value: Any) -> str:
@@ -60,20 +60,30 @@ def _std(value: Any) -> Rgb:
     return std
 
 
-DESCRIBED: dict[str, Callable[[Any], Any]] = {
-    "name": _name,
-    "heads": _positive,
-    "image_size": _positive,
-    "activation": _activation,
-    "mean": _rgb,
-    "std": _std,
+def _words(value: Any) -> tuple[str, ...]:
+    words = cast("list[Any]", value) if isinstance(value, list) else []
+    if not words or not all(isinstance(word, str) and word for word in words) or len(set(words)) < len(words):
+        raise ValueError("a list of different words")
+    return tuple(words)
+
+
+DESCRIBED: dict[str, dict[str, Callable[[Any], Any]]] = {
+    DESCRIPTION: {
+        "name": _name,
+        "heads": _positive,
+        "image_size": _positive,
+        "activation": _activation,
+        "mean": _rgb,
+        "std": _std,
+    },
+    TEXT_DESCRIPTION: {"heads": _positive, "activation": _activation, "words": _words},
 }
 
 
-def _checked(key: str, value: Any) -> Any:
-    if key not in DESCRIBED:
-        raise ValueError(f"The file's metadata {DESCRIPTION} has {key!r}; it may have {', '.join(DESCRIBED)}.")
+def _checked(of: str, key: str, value: Any) -> Any:
+    if key not in DESCRIBED[of]:
+        raise ValueError(f"The file's metadata {of} has {key!r}; it may have {', '.join(DESCRIBED[of])}.")
     try:
-        return DESCRIBED[key](value)
+        return DESCRIBED[of][key](value)
     except ValueError as error:
-        raise ValueError(f"The file's metadata {DESCRIPTION} has {key} = {value!r}; it has to be {error}.") from None
+        raise ValueError(f"The file's metadata {of} has {key} = {value!r}; it has to be {error}.") from None

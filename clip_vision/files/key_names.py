@@ -326,7 +326,7 @@ def rename(keys: Iterable[str], layout: Layout) -> dict[str, str]:
     renamed: dict[str, str] = {}
     strangers: list[str] = []
     for key in keys:
-        if name := _apply(layout.rules, key):
+        if name := apply(layout.rules, key):
             renamed[key] = name
         elif not any(re.fullmatch(pattern, key) for pattern in layout.dropped):
             strangers.append(key)
@@ -342,22 +342,23 @@ def what_it_looks_like(keys: list[str]) -> str:
     """A sentence about a file, from its keys."""
     for pattern, description in FOREIGN:
         if _described(keys, pattern):
-            return f"it looks like {description}. {_first(keys)}"
-    return f"choose a CLIP or SigLIP vision file in the transformers, OpenCLIP or OpenAI layout. {_first(keys)}"
+            return f"it looks like {description}. {first_keys(keys)}"
+    return f"choose a CLIP or SigLIP vision file in the transformers, OpenCLIP or OpenAI layout. {first_keys(keys)}"
 
 
 def _described(keys: Iterable[str], pattern: str) -> bool:
     return any(re.fullmatch(pattern, key) for key in keys)
 
 
-def _apply(rules: Rules, key: str) -> str:
+def apply(rules: Rules, key: str) -> str:
+    """Our name of a key, by the first rule that knows it; empty if none does."""
     for pattern, replacement in rules:
         if match := re.fullmatch(pattern, key):
             return match.expand(replacement)
     return ""
 
 
-def _first(keys: list[str], count: int = 4) -> str:
+def first_keys(keys: list[str], count: int = 4) -> str:
     return f"First of {len(keys)} keys: {sorted(keys)[:count]}."
 
 
@@ -382,4 +383,4 @@ OURS_TO_TRANSFORMERS: Rules = (
 
 def transformers_name(name: str) -> str:
     """Our name of a weight -> its key in the transformers layout."""
-    return _apply(OURS_TO_TRANSFORMERS, name)
+    return apply(OURS_TO_TRANSFORMERS, name)

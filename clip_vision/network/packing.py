@@ -12,8 +12,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from .model import VisionEncoder
-
 OPERATIONS = ("_reorder_linear_weight", "_linear_pointwise")
 
 
@@ -83,7 +81,7 @@ def _load_weight(
         missing_keys.append(f"{prefix}weight")
 
 
-def pack_weights(encoder: VisionEncoder) -> int:
+def pack_weights(encoder: nn.Module) -> int:
     """Pack every fp32 or bf16 Linear that is on the CPU, in place; returns how many. Results differ by rounding only.
 
     Returns 0 where torch lacks oneDNN or these operations, and leaves bf16 alone where the processor lacks AVX-512. A
@@ -93,7 +91,7 @@ def pack_weights(encoder: VisionEncoder) -> int:
     return _replace(encoder, lambda module: PackedLinear(module) if _packable(module, dtypes) else None)
 
 
-def expect_packed(encoder: VisionEncoder, dtype: torch.dtype | None) -> Callable[[str, Tensor], Tensor]:
+def expect_packed(encoder: nn.Module, dtype: torch.dtype | None) -> Callable[[str, Tensor], Tensor]:
     """Let an encoder without weights, on the meta device, load a state dict whose Linear weights are packed.
 
     Returns what packs the weight of a key and leaves others as they are; all of them if weights of `dtype` cannot be
@@ -111,7 +109,7 @@ def _packed(weight: Tensor) -> Tensor:
     return torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
 
 
-def unpack_weights(encoder: VisionEncoder) -> int:
+def unpack_weights(encoder: nn.Module) -> int:
     """Put the plain Linear layers back, with the weights they had; returns how many."""
     return _replace(encoder, lambda module: module.unpacked() if isinstance(module, PackedLinear) else None)
 
