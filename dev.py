@@ -51,10 +51,12 @@ FAST = ["-m", "not slow and not browser and not gpu"]
 
 def demo(options: argparse.Namespace, rest: list[str]) -> int:
     from demo.demo import run_demo
+    from demo.full_clip import write_full_clip
 
     python, comfyui = set_up(options)
     base = prepare_base(DEV / "demo", PACK | DEMO_NODES)
     add_world(base)
+    write_full_clip(base / "models")
     server = make_server(python, comfyui, base, "demo", "sqlite:///:memory:", rest)
     server.environment["OMP_NUM_THREADS"] = THREADS
     with server:

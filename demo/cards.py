@@ -22,6 +22,7 @@ from devtools.stages import DEV, ROOT, log_file
 from faces import Face, align, draw_key_points
 
 from .columns import COLUMNS, SEED, Workflow, node, reference, workflow
+from .full_clip import write_full_clip
 
 LAST = 3  # of the batch, the picture with the noise of the last row
 ALONE, MASKS, TWO_PICTURES, INFLUENCE = (
@@ -155,6 +156,7 @@ def main() -> None:
     draw_faces()
     base = prepare_base(DEV / "demo", PACK | DEMO_NODES)
     add_world(base)
+    write_full_clip(base / "models")
     comfyui = Path(os.environ.get("COMFYUI_PATH") or DEV / "comfyui")
     arguments = ["--cpu", "--database-url", "sqlite:///:memory:"]
     with Server(comfyui, sys.executable, base, log_file("cards"), arguments, {"OMP_NUM_THREADS": "1"}) as server:

@@ -12,6 +12,7 @@ from pathlib import Path
 from devtools.comfyui import DEMO_NODES, PACK, Server, add_world, prepare_base
 from devtools.stages import ROOT, run
 
+from .full_clip import write_full_clip
 from .stand_ins import EXAMPLES, PHOTOGRAPHS, example
 
 TEMPLATE = "first_picture"
@@ -28,6 +29,7 @@ def prepare(base: Path) -> Path:
     """Make a base directory with the pack, the demo's nodes, and a pack of templates that are written later."""
     prepare_base(base, PACK | DEMO_NODES)
     add_world(base)
+    write_full_clip(base / "models")
     for name in PHOTOGRAPHS:
         shutil.copy(ROOT / "demo" / "images" / name, base / "input")
     pack = base / "custom_nodes" / STAND_INS
