@@ -5,7 +5,8 @@ library = open_library(folder)
 """
 
 from .hits import Hit
+from .local import LocalLibrary
 from .searchable import Searchable
 from .searcher import Rows, Searcher, search
 
-__all__ = ["Hit", "Rows", "Searchable", "Searcher", "search"]
+__all__ = ["Hit", "LocalLibrary", "Rows", "Searchable", "Searcher", "search"]

@@ -22,6 +22,10 @@ BLOCK = 8192  # rows that are cast at once
 LONGEST = 1.001  # a row of length 1, after fp16 has rounded its numbers
 
 
+class Damaged(ValueError):
+    """The rows are not what was written."""
+
+
 def best_rows(
     rows: Tensor, queries: Tensor, k: int, minimum: float = -1e9, mask: Tensor | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -33,7 +37,7 @@ def best_rows(
     mask: (N,) bool, where to look
 
     Raises:
-        ValueError: a row holds no finite numbers.
+        Damaged: a row is not of length 1, or holds no finite numbers.
     """
     gathered = None
     if mask is not None and int(mask.sum()) < FEW * len(rows):
@@ -99,13 +103,14 @@ def _best(
     k = min(k, len(rows))
     top = fast.topk(min(k + MORE, len(rows)))
     if not bool((top.values < torch.inf).all()):
-        raise ValueError(f"The vector in row {int(top.indices[0])} holds no finite numbers.")
+        raise Damaged("a vector without finite numbers")
     numbers = top.indices[top.values > -torch.inf].sort().values
     exact = exact_scores(rows, query, numbers)
+    if bool((exact > LONGEST**2).any()):
+        raise Damaged("a vector that is longer than 1")
     error, rounding = off(query, fast.dtype), torch.finfo(fast.dtype).eps / 2
-    if bool(((fast[numbers].double() - exact).abs() > error + rounding * (exact.abs() + error)).any()):
-        if fast.dtype is torch.float32:
-            raise ValueError("The vectors of the library are longer than 1.")
+    too_far = (fast[numbers].double() - exact).abs() > error + rounding * (exact.abs() + error)
+    if fast.dtype is not torch.float32 and bool(too_far.any()):
         return _best(rows, query, fast_scores(rows, query[None], torch.float32)[0], k, minimum, mask)
     if len(numbers) == len(top.values) < len(rows):  # others may be as good
         lowest = max(float(exact.topk(k).values[-1]), minimum) - error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +12,11 @@ from .hits import Hit
 
 
 class Searchable(Protocol):
-    """generation: grows with each write, so that what was found before is not taken for new"""
+    """A snapshot. Pictures are `references.library.Picture`; of which ones, `Library.where` says by folder, rating and
+    text.
+
+    generation: grows with each write, so that what was found before is not taken for new
+    """
 
     @property
     def name(self) -> str: ...
@@ -33,10 +38,9 @@ class Searchable(Protocol):
         text: str | None = None,
         exact: bool = True,
     ) -> list[list[Hit]]:
-        """The k nearest pictures of each vector of the query.
+        """The k nearest pictures of each vector of the query, nearest first; of equally near ones, the lower id.
 
         minimum: the lowest score that counts
-        folder, rating, text: of which pictures; `Library.where` says how
         exact: whether an index that may miss some must not be used
 
         Raises:
@@ -44,5 +48,15 @@ class Searchable(Protocol):
         """
         ...
 
+    def newest(self, k: int, *, folder: str | None = None) -> list[int]:
+        """The ids of the pictures that were added last, the last first."""
+        ...
+
     def picture(self, id: int) -> Any: ...
+    def pictures(self, ids: Sequence[int]) -> list[Any]: ...
+
+    def vectors_of(self, ids: Sequence[int]) -> Any:
+        """(n, D) fp32 of numpy, in this order. ValueError if a picture is not there."""
+        ...
+
     def path_of(self, picture: Any) -> Path: ...

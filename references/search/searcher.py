@@ -13,7 +13,7 @@ from ..embedding import Embedding
 from ..similarity import OTHER
 from ..space import Space
 from .hits import Hit
-from .scores import best_rows
+from .scores import Damaged, best_rows
 
 
 class Rows(Protocol):
@@ -46,15 +46,20 @@ class Searcher:
         mask: (N,) of bool, which pictures count; `Library.where` makes it
 
         Raises:
-            ValueError: another space, a query without a direction, k below 1, a minimum that is no number, or a mask
-                of another length.
+            ValueError: another space, a query without a direction, k below 1, a minimum that is no number, a mask of
+                another length, or the library is damaged.
         """
         self._check(query, k, minimum)
         chosen = None if mask is None else self._mask(mask)
         if not len(self._ids):
             return [[] for _ in range(len(query))]
         lowest = -math.inf if minimum is None else minimum
-        found = best_rows(self._rows, query.vectors, k, lowest, chosen)
+        try:
+            found = list(best_rows(self._rows, query.vectors, k, lowest, chosen))
+        except Damaged as error:
+            raise ValueError(
+                f'The library "{self.name}" is damaged: it holds {error}. Find it with `library check {self.name}`.'
+            ) from error
         return [self._hits(numbers, scores) for numbers, scores in found]
 
     def _hits(self, numbers: Tensor, scores: Tensor) -> list[Hit]:
@@ -104,7 +109,7 @@ def check_query(query: Embedding, name: str, space: Space) -> None:
             "numbers do not compare. Choose the encoder of the library, or embed its pictures anew."
         )
     lengths = query.vectors.square().sum(dim=1).sqrt()
-    wrong = ((lengths - 1).abs() < 0.01).logical_not()  # also of NaN
+    wrong = ((lengths - 1).abs() < 0.001).logical_not()  # also of NaN
     if bool(wrong.any()):
         raise ValueError(
             f"The vector of {query.of} {int(wrong.int().argmax()) + 1} of {len(query)} is not of length 1: it is zero, "

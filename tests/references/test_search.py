@@ -1,13 +1,15 @@
 """Search against numpy's brute force in float64."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from image_prompt.references.embedding import Embedding
-from image_prompt.references.search import Hit, Searcher, search
+from image_prompt.references.search import Hit, LocalLibrary, Searchable, Searcher, search
 from image_prompt.references.space import Space
 
 WIDTH = 64
@@ -22,12 +24,29 @@ class Rows:
     rows: np.ndarray
     name: str = "cats"
     space: Space = SPACE
+    generation: int = 1
 
     def ids(self) -> np.ndarray:
         return self.numbers
 
     def vectors(self) -> np.ndarray:
         return self.rows
+
+    @property
+    def count(self) -> int:
+        return len(self.numbers)
+
+    def where(self, folder: str | None = None, rating: int | None = None, text: str | None = None) -> np.ndarray:
+        return self.numbers % 2 == rating
+
+    def picture(self, id: int) -> str:
+        return f"{id}.png"
+
+    def pictures(self, ids: Sequence[int]) -> list[str]:
+        return [self.picture(id) for id in ids]
+
+    def path_of(self, picture: str) -> Path:
+        return Path("/pictures", picture)
 
 
 def clustered(count: int, seed: int, width: int = WIDTH) -> np.ndarray:
@@ -85,3 +104,69 @@ def test_a_searcher_answers_like_a_search_and_keeps_its_snapshot():
     searcher, expected = Searcher(rows), search(rows, asked)
     rows.numbers, rows.rows = rows.numbers[:5], rows.rows[:5]
     assert searcher.search(asked) == expected != search(rows, asked)
+
+
+def test_a_library_is_searched_where_its_pictures_are_as_asked_for():
+    rows, asked = library(100), query(1)
+    known: Searchable = LocalLibrary(rows)
+    assert_equals_brute_force(rows, asked, known.search(asked, 5), 5)
+    found = known.search(asked, 5, rating=1, exact=False)
+    assert_equals_brute_force(rows, asked, found, 5, mask=rows.numbers % 2 == 1)
+    assert known.newest(3) == rows.numbers[:-4:-1].tolist() and known.newest(0) == []
+    assert known.pictures([3, 4]) == ["3.png", "4.png"] and known.path_of(known.picture(3)) == Path("/pictures/3.png")
+
+
+def test_the_vectors_of_pictures_are_given_in_the_order_of_their_ids():
+    rows = library(20)
+    known = LocalLibrary(rows)
+    np.testing.assert_array_equal(known.vectors_of(rows.numbers[[7, 0, 7]].tolist()), rows.rows[[7, 0, 7]])
+    assert known.vectors_of([]).shape == (0, WIDTH) and known.vectors_of(rows.numbers.tolist()).dtype == np.float32
+    for id in (-1, int(rows.numbers[3]) + 1, 10**9):
+        if id not in rows.numbers:
+            with pytest.raises(ValueError, match=f'"cats" has no picture {id}: it was removed'):
+                known.vectors_of([int(rows.numbers[0]), id])
+
+
+QUERY = query(2)
+
+
+@pytest.mark.parametrize(
+    "asked, options, named",
+    [
+        (
+            replace(QUERY, space=Space("CLIP ViT-H/14", WIDTH)),
+            {},
+            r'"cats" was made with CLIP ViT-L/14 \(64 numbers\), t'
+            r"he text was encoded by CLIP ViT-H/14 \(64 numbers\): their numbers do not compare. Choose the encoder",
+        ),
+        (
+            replace(QUERY, space=Space("CLIP ViT-L/14", WIDTH, "ff00")),
+            {},
+            "by another file of it: their numbers do not",
+        ),
+        (replace(QUERY, vectors=QUERY.vectors * torch.tensor([[1.0], [0.0]])), {}, "text 2 of 2 is not of length 1"),
+        (
+            replace(QUERY, vectors=QUERY.vectors * torch.tensor([[torch.nan], [1]])),
+            {},
+            "text 1 of 2 is not of length 1",
+        ),
+        (replace(QUERY, vectors=QUERY.vectors * 3), {}, "text 1 of 2 is not of length 1"),
+        (QUERY, {"k": 0}, "0 nearest pictures cannot be found: ask for 1 or more"),
+        (QUERY, {"minimum": float("nan")}, "a number from -1 to 1, not nan"),
+        (QUERY, {"mask": np.ones(99, bool)}, r"each of its 100 pictures .* shape \(100,\), not torch.bool of \(99,\)"),
+        (QUERY, {"mask": np.ones(100)}, r"not torch.float64 of \(100,\)"),
+    ],
+)
+def test_what_cannot_be_searched_for_is_refused(asked, options, named):
+    with pytest.raises(ValueError, match=named):
+        search(library(100), asked, **options)
+
+
+@pytest.mark.parametrize("value, named", [(np.nan, "without finite numbers"), (3.0, "longer than 1")])
+def test_a_damaged_row_is_an_error_and_no_hit(value, named):
+    rows = library(100)
+    rows.rows[17, QUERY.vectors[0].argmax()] = value
+    with pytest.raises(
+        ValueError, match=f'"cats" is damaged: it holds a vector .*{named}. Find it with `library check'
+    ):
+        search(rows, QUERY)
