@@ -15,9 +15,10 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from ...tensor_files.locking import Locked, NoLocks, lock
+
 CHUNK = 1 << 20
 INFO_BYTES = 8192
-LOCKED_BYTE = 1 << 30  # far behind the text of the info file, because Windows keeps others from reading locked bytes
 
 
 class Version(NamedTuple):
@@ -146,26 +147,9 @@ def _remove_locked(file: BinaryIO) -> None:
         os.unlink(file.name)
 
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: BinaryIO) -> None:
-        file.seek(LOCKED_BYTE)
+def _lock(file: BinaryIO) -> None:
+    with contextlib.suppress(NoLocks):  # some network drives: two programs may then fetch one file at once
         try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError as error:
+            lock(file)
+        except Locked as error:
             raise BusyError from error
-else:
-    import errno
-    import fcntl
-
-    NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}  # some network drives
-
-    def _lock(file: BinaryIO) -> None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BusyError from error
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
