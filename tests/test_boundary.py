@@ -50,6 +50,7 @@ MORE = {  # five files ask the cores what a file is, what it is called and wheth
     "clip_vision/pictures/images.py": {"PIL"},
     **{f"faces/{name}.py": {"PIL", "numpy"} for name in ("alignment", "drawing")},
     **{f"faces/{name}.py": {"numpy"} for name in ("analyser", "detection", "face", "recognition", "sampling")},
+    **{f"references/library/{name}.py": {"numpy"} for name in ("checking", "parts", "reader", "writer")},
     "tensor_files/weights.py": {"numpy"},
 }
 

@@ -1,0 +1,100 @@
+"""Vectors in files of at most 4,096 rows. Letters: R rows of a part, D numbers of a vector."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...tensor_files import UnusableFile
+from ...tensor_files.safetensors_header import read_safetensors
+from .durable import write_whole
+
+ROWS = 4096
+FOLDER = "vectors"
+PATTERN = "part-*.safetensors"
+
+Vectors = npt.NDArray[np.float16]
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """vectors (R, D) and ids (R,), in memory or mapped"""
+
+    vectors: Vectors
+    ids: Ids
+
+    def sha256(self, rows: int) -> bytes:
+        """Of the first rows."""
+        whole = hashlib.sha256(np.ascontiguousarray(self.vectors[:rows]).data)
+        whole.update(np.ascontiguousarray(self.ids[:rows]).data)
+        return whole.digest()
+
+
+def part_path(folder: Path, number: int) -> Path:
+    """folder: of the library"""
+    return folder / FOLDER / f"part-{number:05}.safetensors"
+
+
+def write_part(folder: Path, number: int, part: Part) -> None:
+    """Write a part, or replace one by a longer one that begins alike.
+
+    The file is a safetensors file of the tensors `ids`, which come first so that all numbers are aligned, and
+    `vectors`.
+    """
+    count, ends = len(part.ids), part.ids.nbytes + part.vectors.nbytes
+    header = {
+        "ids": {"dtype": "I64", "shape": [count], "data_offsets": [0, part.ids.nbytes]},
+        "vectors": {"dtype": "F16", "shape": list(part.vectors.shape), "data_offsets": [part.ids.nbytes, ends]},
+    }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    pieces = [len(text).to_bytes(8, "little"), text]
+    arrays = (np.ascontiguousarray(part.ids, "<i8"), np.ascontiguousarray(part.vectors, "<f2"))
+    write_whole(part_path(folder, number), [*pieces, *(array.data for array in arrays)])
+
+
+def read_part(folder: Path, number: int, mapped: bool) -> Part:
+    """mapped: whether the numbers stay in the file until they are needed. A part that may be replaced should not be.
+
+    Raises:
+        FileNotFoundError: there is no such part.
+        UnusableFile: it is no part; the text begins with its name.
+    """
+    path = part_path(folder, number)
+    try:
+        raw = np.memmap(path, np.uint8, "r") if mapped else np.fromfile(path, np.uint8)
+        return _parsed(np.asarray(raw))
+    except UnusableFile as error:
+        raise UnusableFile(f"{path.name} {error}") from error
+    except ValueError as error:  # of an empty file, which cannot be mapped
+        raise UnusableFile(f"{path.name} is damaged: {error}.") from error
+
+
+def pairs(rows: Sequence[Sequence[int]]) -> Ids:
+    """Rows of two numbers as an array (n, 2), also if there are none."""
+    table: Any = np.array(rows, np.int64)
+    return table.reshape(-1, 2)
+
+
+def _parsed(raw: Any) -> Part:
+    head = 8 + int.from_bytes(raw[:8].tobytes(), "little")
+    tensors, starts, _ = read_safetensors(io.BytesIO(raw[:head].tobytes()), len(raw))
+    found = {name: (info.dtype, len(info.shape)) for name, info in tensors.items()}
+    if found != {"ids": ("I64", 1), "vectors": ("F16", 2)}:
+        raise UnusableFile("does not hold ids and vectors of pictures.")
+    (count, dimension), (ids,) = tensors["vectors"].shape, tensors["ids"].shape
+    if count != ids:
+        raise UnusableFile(f"is damaged: it holds {count} vectors for {ids} ids.")
+    return Part(
+        raw[starts["vectors"] :][: count * dimension * 2].view("<f2").reshape(count, dimension),
+        raw[starts["ids"] :][: count * 8].view("<i8"),
+    )

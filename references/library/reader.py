@@ -1,0 +1,277 @@
+"""Read a library: one state of it, whatever a writer does meanwhile. Letters: n pictures, D numbers of a vector."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...tensor_files import UnusableFile, printable
+from ..space import Space
+from .about import About, read_about, shown
+from .database import DATABASE, chunks, connect_to_read, marks, state
+from .parts import ROWS, Ids, Part, Vectors, pairs, part_path, read_part
+from .picture import Failure, Picture, check_below, unsigned
+
+TRIES = 20  # a compaction may take away a part between its row and its file, but not that often
+FIELDS = "pictures.id, root, path, size, mtime_ns, sha256, width, height, hash64, kind, text, metadata, rating"
+COLUMNS = FIELDS.replace("pictures.", "").split(", ")
+Places = npt.NDArray[np.int64]  # (n, 2), part and row of each picture
+
+
+class Library:
+    """One state of a library. Closing it, or losing it, ends the snapshot; it may be used by several threads.
+
+    name: of its folder
+    encoder_sha256: of the encoder's file; empty where it is not known
+    generation: grows with each change
+    count: pictures with a vector
+    roots: {number: the folder that paths are below}
+    """
+
+    def __init__(self, folder: Path, about: About, connection: sqlite3.Connection) -> None:
+        self.folder, self.name = folder, shown(folder)
+        self.space: Space = about.space
+        self.encoder_sha256 = about.encoder_sha256
+        self._connection, self._lock = connection, threading.RLock()
+        self.generation = state(connection)["generation"]
+        self.roots = {number: Path(path) for number, path in connection.execute("SELECT id, path FROM roots")}
+        self._ids, self._places = _live(connection)
+        self.count = len(self._ids)
+        self._parts = self._open_parts()
+        self._vectors: Vectors | None = None
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> Library:
+        """Open a library as it is now, on any medium, even while it is written.
+
+        Raises:
+            FileNotFoundError: there is no library.
+            ValueError: it is damaged, of a newer version, or of another kind.
+        """
+        folder = Path(folder)
+        about, missing = read_about(folder), OSError()
+        for _ in range(TRIES):
+            with _explained(folder):
+                connection = connect_to_read(folder)
+            try:
+                with _explained(folder):
+                    return cls(folder, about, connection)
+            except FileNotFoundError as error:
+                missing = error
+                connection.close()
+            except BaseException:
+                connection.close()
+                raise
+        raise _broken(folder, f"{Path(missing.filename or '').name} is missing") from missing
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def ids(self) -> Ids:
+        """Of the pictures with a vector, (n,), ascending."""
+        return self._ids
+
+    def vectors(self) -> Vectors:
+        """Of length 1, (n, D), in the order of `ids`. Read when first asked for, and kept."""
+        with self._lock:
+            if self._vectors is None:
+                self._vectors = self._gathered(np.arange(self.count))
+            return self._vectors
+
+    def vectors_of(self, ids: Iterable[int]) -> Vectors:
+        """Of these pictures, read from the parts alone. KeyError if there is no such picture."""
+        return self._gathered(self._positions(ids))
+
+    def picture(self, id: int) -> Picture:
+        """KeyError if there is no such picture."""
+        return self.pictures([id])[0]
+
+    def pictures(self, ids: Iterable[int]) -> list[Picture]:
+        """In the order of the ids. KeyError if there is no such picture."""
+        wanted = [int(each) for each in ids]
+        found: dict[int, Picture] = {}
+        for some in chunks(dict.fromkeys(wanted)):
+            rows = self._rows(
+                f"SELECT {FIELDS} FROM pictures JOIN details ON details.id = pictures.id "
+                f"WHERE pictures.id IN ({marks(len(some))})",
+                some,
+            )
+            found |= {row[0]: _picture(row) for row in rows}
+        if missing := next((each for each in wanted if each not in found), None):
+            raise KeyError(f'There is no picture {missing} in the library "{self.name}".')
+        return [found[each] for each in wanted]
+
+    def column(self, name: str) -> list[Any]:
+        """One field of all pictures, in the order of `ids`: much faster than `pictures`."""
+        if name not in COLUMNS:
+            raise ValueError(f"{name!r} is no field of a picture: these are {', '.join(COLUMNS)}.")
+        table = "details" if name in DETAILS else "pictures"
+        known = dict(self._rows(f"SELECT id, {name} FROM {table}"))
+        read = READ.get(name)
+        return [read(known[each]) if read else known[each] for each in self._ids.tolist()]
+
+    def where(
+        self, folder: str | None = None, rating: int | None = None, text: str | None = None
+    ) -> npt.NDArray[np.bool_]:
+        """Which pictures have all of this, (n,), in the order of `ids`.
+
+        folder: they are in this folder or below it; a path below a root, or a whole one
+        rating: they have this rating or a better one
+        text: it is in their path, their text or their metadata, in small or large letters
+        """
+        tests: list[tuple[str, list[Any]]] = []
+        if folder is not None:
+            tests.append(self._in_folder(folder))
+        if rating is not None:
+            tests.append(("rating >= ?", [rating]))
+        if text:
+            like = "%" + "".join(f"\\{letter}" if letter in "\\%_" else letter for letter in text) + "%"
+            escaped = json.dumps(like)[1:-1].replace("\\", "\\\\") if '"' in like else like
+            conditions = "path LIKE ? ESCAPE '\\' OR text LIKE ? ESCAPE '\\' OR metadata LIKE ? ESCAPE '\\'"
+            tests.append((conditions, [like, like, escaped]))
+        mask = np.ones(self.count, bool)
+        for condition, values in tests:
+            tables = "pictures JOIN details ON details.id = pictures.id" if "text" in condition else "pictures"
+            rows = self._rows(f"SELECT pictures.id FROM {tables} WHERE {condition}", values)
+            mask &= np.isin(self._ids, np.fromiter((row[0] for row in rows), np.int64, len(rows)))
+        return mask
+
+    def errors(self) -> list[Failure]:
+        """The files that could not be embedded, sorted by their paths."""
+        rows = self._rows("SELECT root, path, reason, size, mtime_ns FROM errors ORDER BY path, root")
+        return [Failure(*row) for row in rows]
+
+    def path_of(self, picture: Picture) -> Path:
+        """Where the file of a picture is, or was. ValueError if that is not below its root."""
+        check_below(picture.path)
+        return self.roots[picture.root] / picture.path
+
+    def _in_folder(self, folder: str) -> tuple[str, list[Any]]:
+        whole = Path(folder)
+        if whole.is_absolute():
+            roots = [number for number, root in self.roots.items() if whole.is_relative_to(root)]
+            pairs = [(number, whole.relative_to(self.roots[number]).as_posix()) for number in roots]
+            inside = [number for number, root in self.roots.items() if root != whole and root.is_relative_to(whole)]
+            pairs += [(number, ".") for number in inside]
+        else:
+            pairs = [(number, whole.as_posix()) for number in self.roots]
+        conditions, values = ["0"], list[Any]()
+        for number, below in pairs:
+            if below == ".":
+                conditions.append("root = ?")
+                values.append(number)
+            else:  # "0" follows "/", so that all between are below the folder
+                conditions.append("root = ? AND path >= ? AND path < ?")
+                values += [number, f"{below}/", f"{below}0"]
+        return " OR ".join(conditions), values
+
+    def _rows(self, query: str, values: Iterable[Any] = ()) -> list[Any]:
+        with self._lock:
+            return self._connection.execute(query, list(values)).fetchall()
+
+    def _positions(self, ids: Iterable[int]) -> Ids:
+        wanted = np.fromiter(ids, np.int64)
+        places = np.searchsorted(self._ids, wanted)
+        there = places < self.count
+        there[there] = self._ids[places[there]] == wanted[there]
+        if not there.all():
+            raise KeyError(f'There is no picture {wanted[~there][0]} in the library "{self.name}".')
+        return places
+
+    def _gathered(self, positions: Ids) -> Vectors:
+        places = self._places[positions]
+        if len(self._parts) == 1 and np.array_equal(places[:, 1], np.arange(len(places))):
+            (part,) = self._parts.values()
+            return part.vectors[: len(places)]
+        gathered = np.empty((len(places), self.space.dimension), np.float16)
+        for number, part in self._parts.items():
+            here = np.flatnonzero(places[:, 0] == number)
+            if len(here):
+                gathered[here] = part.vectors[places[here, 1]]
+        return gathered
+
+    def _open_parts(self) -> dict[int, Part]:
+        """The parts that hold a vector. All stay open, so that nothing takes them away.
+
+        The last one is read, because a writer replaces it by a longer one.
+        """
+        if not self.count:
+            return {}
+        last = int(self._places[:, 0].max())
+        most = np.zeros(last + 1, np.int64)
+        np.maximum.at(most, self._places[:, 0], self._places[:, 1] + 1)
+        parts: dict[int, Part] = {}
+        for number in np.flatnonzero(most).tolist():
+            parts[number] = part = read_part(self.folder, number, mapped=number != last)
+            if part.vectors.shape[1] != self.space.dimension or len(part.ids) < most[number]:
+                raise UnusableFile(f"{part_path(self.folder, number).name} does not hold the vectors of its pictures")
+        return parts
+
+
+def generation(folder: str | os.PathLike[str]) -> int:
+    """That of a library now, without opening its vectors. Raises as `Library.open`."""
+    read_about(Path(folder))
+    with _explained(Path(folder)):
+        connection = connect_to_read(Path(folder))
+        try:
+            return state(connection)["generation"]
+        finally:
+            connection.close()
+
+
+def _live(connection: sqlite3.Connection) -> tuple[Ids, Places]:
+    """The ids of the pictures with a vector, ascending, and where their vectors are."""
+    query = f"SELECT id, part * {ROWS} + row FROM pictures WHERE part IS NOT NULL ORDER BY part, row"
+    table = pairs(connection.execute(query).fetchall())
+    ids, places = np.ascontiguousarray(table[:, 0]), table[:, 1]
+    if not (ids[1:] > ids[:-1]).all():
+        order = np.argsort(ids)
+        ids, places = ids[order], places[order]
+    return ids, np.stack(np.divmod(places, ROWS), axis=1)
+
+
+class _explained:
+    """Say of an error of SQLite, or of a damaged part, which library it is of and what to do."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, UnusableFile):
+            raise _broken(self.folder, str(error).rstrip(".")) from error
+        if isinstance(error, sqlite3.Error):
+            raise _broken(self.folder, f"{DATABASE} cannot be read ({error})") from error
+
+
+def _broken(folder: Path, why: str) -> ValueError:
+    name = shown(folder)
+    return ValueError(f'The library "{name}" is damaged: {printable(why)}. See `library check {name}`.')
+
+
+def _picture(row: tuple[Any, ...]) -> Picture:
+    fields = dict(zip(COLUMNS, row, strict=True))
+    return Picture(**{name: READ[name](value) if name in READ else value for name, value in fields.items()})
+
+
+DETAILS = ("text", "metadata")  # in a table of their own, because they may be long
+READ: dict[str, Callable[[Any], Any]] = {"hash64": unsigned, "metadata": json.loads}
