@@ -32,6 +32,7 @@ READERS = (  # what opens files, or writes them, by `tensor_files`, or takes its
     "clip_vision/saving/old_embeds.py",
     "clip_vision/saving/saved.py",
     "clip_vision/text/from_file.py",
+    "clip_vision/text/siglip_tokenizers.py",
     "ip_adapter/from_file.py",
 )
 BELOW = {  # these join the others
@@ -40,7 +41,7 @@ BELOW = {  # these join the others
     "command_line": ("tensor_files", "clip_vision", "ip_adapter", "migration", "model_files", "references"),
 }
 MORE = {  # five files ask the cores what a file is, what it is called and whether it is applied; one reads
-    # ComfyUI's configuration; one opens given pictures; one lets torch read numbers of numpy
+    # ComfyUI's configuration; one opens given pictures; one reads tokenizers; one lets torch read numbers of numpy
     "model_files/catalogue/works_on.py": {"...ip_adapter"},
     "model_files/index/encoders.py": {"...clip_vision", "...ip_adapter"},
     "model_files/index/identification.py": {"...clip_vision", "...ip_adapter"},
@@ -48,6 +49,7 @@ MORE = {  # five files ask the cores what a file is, what it is called and wheth
     "model_files/matching/wording.py": {"...ip_adapter"},
     "model_files/folders/extra_paths.py": {"yaml"},
     "clip_vision/pictures/images.py": {"PIL"},
+    "clip_vision/text/siglip_tokenizers.py": {"sentencepiece", "tokenizers"},
     **{f"faces/{name}.py": {"PIL", "numpy"} for name in ("alignment", "drawing")},
     **{f"faces/{name}.py": {"numpy"} for name in ("analyser", "detection", "face", "recognition", "sampling")},
     **{f"references/library/{name}.py": {"numpy"} for name in ("checking", "parts", "reader", "writer")},

@@ -41,6 +41,7 @@ FULL_FILES = {  # name of an encoder -> where its full file is
 ANY_FULL_FILE = FULL_FILES["CLIP ViT-L/14"]
 
 Read = Callable[[str, torch.dtype | None], Tensor]
+FindTokenizer = Callable[[int], tuple[Tokenizer | None, list[str]]]
 
 
 def load_text_encoder(
@@ -48,6 +49,7 @@ def load_text_encoder(
     *,
     read: Read | None = None,
     tokenizer: Tokenizer | None = None,
+    find_tokenizer: FindTokenizer | None = None,
     variant: str = "auto",
     metadata: Mapping[str, str] | None = None,
     name: str = "",
@@ -66,7 +68,9 @@ def load_text_encoder(
     and end.
 
     read: gives the values of a key in a dtype, or its own, each once, where those in `sd` are on the meta device
-    tokenizer: reads the texts; None: CLIP's own, or that of the words. SigLIP has none of its own
+    tokenizer: reads the texts; None: CLIP's own, or that of the words
+    find_tokenizer: is asked for that of a SigLIP if none is given, by the number of tokens; gives it, or None, and what
+        else was found
     device, dtype: of the weights; None keeps those of the file. Token embeddings stay in the dtype of the file unless
         `dtype` takes less memory
     pack: whether weights are packed for a CPU, as `load_encoder` does it
@@ -92,7 +96,7 @@ def load_text_encoder(
     said = described(metadata, TEXT_DESCRIPTION)
     config = _configure(shapes, image, said, DESCRIPTION in (metadata or {}))
     wanted = {name: tensor for name, tensor in shapes.items() if name not in LOGIT}
-    tokenizer = _tokenizer(config, tokenizer, said.get("words"))
+    tokenizer = _tokenizer(config, tokenizer, said.get("words"), find_tokenizer)
     check_shapes(TextEncoder(config, tokenizer, device="meta"), f"{config.name} text encoder", wanted, TEXT)
 
     read = read or (lambda key, dtype: sd[key].to(dtype=dtype))
@@ -196,32 +200,32 @@ def _weight(shapes: Mapping[str, Tensor], name: str) -> Tensor:
     return shapes[name]
 
 
-def _tokenizer(config: TextConfig, given: Tokenizer | None, words: tuple[str, ...] | None) -> Tokenizer:
+def _tokenizer(
+    config: TextConfig, given: Tokenizer | None, words: tuple[str, ...] | None, find: FindTokenizer | None
+) -> Tokenizer:
     """The given tokenizer, or the one that fits. ValueError if none does."""
     if given is None and words:
         given = word_tokenizer(words)
     if given is None and config.kind == "siglip":
-        raise ValueError(without_tokenizer(config))
+        given, others = find(config.vocabulary) if find else (None, [])
+        if given is None:
+            raise ValueError(_without_tokenizer(config, others))
     tokenizer = given or clip_tokenizer()
-    if tokenizer.vocabulary != config.vocabulary:
-        raise ValueError(
-            f"The tokenizer has {tokenizer.vocabulary:,} tokens, but {config.name} knows {config.vocabulary:,}: it is "
-            "another model's. "
-            + (
-                f"Give that of {config.name} as `tokenizer`."
-                if given
-                else f"Choose a CLIP that was trained on English, such as {ANY_FULL_FILE}."
-            )
-        )
-    return tokenizer
+    if tokenizer.vocabulary == config.vocabulary:
+        return tokenizer
+    fitting = f"that of {config.name} as `tokenizer`" if given else f"a CLIP for English texts, such as {ANY_FULL_FILE}"
+    raise ValueError(
+        f"The tokenizer has {tokenizer.vocabulary:,} tokens, but {config.name} knows {config.vocabulary:,}: it is "
+        f"another model's. Use {fitting}."
+    )
 
 
-def without_tokenizer(config: TextConfig) -> str:
-    """A sentence on what a SigLIP without a tokenizer needs."""
+def _without_tokenizer(config: TextConfig, others: list[str]) -> str:
+    found = f" Beside it {' and '.join(others)}: another model's." if others else ""
     return (
-        f"{config.name} reads texts with a tokenizer of {config.vocabulary:,} tokens that its file does not hold. Get "
-        f"tokenizer.json or the sentencepiece file from {_full_file_of(config.name)} and put it beside the encoder, or "
-        "give its path as `tokenizer`."
+        f"{config.name} reads texts with a tokenizer of {config.vocabulary:,} tokens, which its file does not hold. "
+        f"Get tokenizer.json from {_full_file_of(config.name)} and put it beside the encoder, or give its path as "
+        f"`tokenizer`.{found}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from ..dtypes import best_dtype
 from ..network.layers import Ops
 from .checkpoint import load_text_encoder
 from .network import TextEncoder
+from .siglip_tokenizers import read_tokenizer, tokenizer_beside
 from .tokens import Tokenizer
 
 
@@ -21,7 +23,7 @@ def load_text(
     device: torch.device | str = AUTO,
     dtype: torch.dtype | str | None = AUTO,
     *,
-    tokenizer: Tokenizer | None = None,
+    tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
     variant: str = AUTO,
     name: str = "",
     ops: Ops = nn,
@@ -30,7 +32,8 @@ def load_text(
     """Load the text encoder from a full file, whose image encoder `load` loads. No code in the file is run.
 
     device, dtype, variant, name, ops, pack: as `load` takes them
-    tokenizer: reads the texts, as `load_text_encoder` takes it
+    tokenizer: reads the texts: a Tokenizer, or for a SigLIP the path of its tokenizer.json, of its sentencepiece file,
+        or of a Gemma 2 that holds it (`spiece_model`). By default CLIP's own, and for a SigLIP the file beside it
 
     Raises:
         ValueError: the path, the device or the dtype is none; the file cannot be read; or as `load_text_encoder`.
@@ -38,11 +41,14 @@ def load_text(
     device = find_device(device)
     dtype = find_dtype(dtype, best_dtype(device))
     path = checked_path(path)
+    if tokenizer is not None and not isinstance(tokenizer, Tokenizer):
+        tokenizer = read_tokenizer(tokenizer)
     with named_weights(path, name or path) as weights:
         return load_text_encoder(
             weights.tensors,
             read=weights.read,
             tokenizer=tokenizer,
+            find_tokenizer=partial(tokenizer_beside, os.path.abspath(path)),
             variant=variant,
             metadata=weights.metadata,
             name=name or os.path.abspath(path),  # as `load` gives it, so that both encoders have one name
