@@ -14,7 +14,8 @@ from .checking import Report, check
 from .names import check_name, libraries_folder, library_names
 from .picture import Failure, NewPicture, Picture
 from .reader import Library
-from .writer import NotWritten, Writer
+from .writer import WORTH_COMPACTING, Writer
+from .writer_lock import NotWritten
 
 __all__ = [
     "Failure",
@@ -23,6 +24,7 @@ __all__ = [
     "NotWritten",
     "Picture",
     "Report",
+    "WORTH_COMPACTING",
     "Writer",
     "check",
     "check_name",

@@ -13,8 +13,9 @@ import numpy as np
 from ...tensor_files import UnusableFile, printable
 from .about import read_about, shown
 from .database import DATABASE, connect_to_read, state
+from .part_writer import left_over
 from .parts import Part, pairs, part_path, read_part
-from .writer import TOLERANCE, Writer, left_over
+from .writer import TOLERANCE, Writer
 
 DAMAGED = ".damaged"  # after the name of a part that is set aside
 
@@ -153,7 +154,7 @@ def _mend(folder: Path, writer: Writer, problems: tuple[Problem, ...]) -> None:
     for path in (part_path(folder, problem.number) for problem in problems if problem.number is not None):
         if path.exists():
             os.replace(path, path.with_name(f"{path.name}{DAMAGED}"))
-    writer.lose_vectors(
+    writer.lose(
         [id for problem in problems for id in problem.ids],
         [problem.number for problem in problems if problem.number is not None],
     )
