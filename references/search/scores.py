@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from ...clip_vision import best_dtype
+from ..rows import TOLERANCE
 
 MORE = 30  # candidates beyond those that are asked for: seldom are more of them within the error of the fast scores
 FEW = 0.05  # below this share of rows, gathering them takes less time than scoring all
 AT_ONCE = 1 << 25  # scores in memory
 BLOCK = 8192  # rows that are cast at once
-LONGEST = 1.001  # a row of length 1, after fp16 has rounded its numbers
+LONGEST = 1 + TOLERANCE  # of a row or a query
 
 
 class Damaged(ValueError):

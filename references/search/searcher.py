@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from ..embedding import Embedding
+from ..rows import TOLERANCE, rows_of
 from ..similarity import OTHER
 from ..space import Space
 from .hits import Hit
@@ -33,9 +33,7 @@ class Searcher:
     def __init__(self, library: Rows):
         self.name, self.space = library.name, library.space
         self._ids = library.ids()
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nothing writes to it
-            self._rows: Tensor = cast(Any, torch).from_numpy(library.vectors())  # untyped in torch
+        self._rows = rows_of(library.vectors())
 
     def search(
         self, query: Embedding, k: int = 10, *, minimum: float | None = None, mask: Any = None
@@ -109,7 +107,7 @@ def check_query(query: Embedding, name: str, space: Space) -> None:
             "numbers do not compare. Choose the encoder of the library, or embed its pictures anew."
         )
     lengths = query.vectors.square().sum(dim=1).sqrt()
-    wrong = ((lengths - 1).abs() < 0.001).logical_not()  # also of NaN
+    wrong = ((lengths - 1).abs() <= TOLERANCE).logical_not()  # also of NaN
     if bool(wrong.any()):
         raise ValueError(
             f"The vector of {query.of} {int(wrong.int().argmax()) + 1} of {len(query)} is not of length 1: it is zero, "
