@@ -10,7 +10,7 @@ from ...references.embedding import Embedding
 from ...references.space import Space
 from .. import input_checks
 from ..activity import timed
-from ..encoding.encoder import CLASS_TOKEN, Encoder, as_encoder, encode_pixel_values, pixel_values
+from ..encoding.encoder import CLASS_TOKEN, as_encoder, encode_pixel_values, pixel_values
 from ..encoding.spaces import space_of_features
 from ..encoding.squares import one_by_one, squares
 
@@ -29,8 +29,8 @@ def embed_pictures(clip_vision: Any, images: torch.Tensor, crop: Crop = "center"
         ValueError: it is no encoder, or has no embedding, or these are no pictures.
     """
     encoder = as_encoder(clip_vision)
-    input_checks.image(images, "images")
-    space = _space(encoder)
+    input_checks.image(images, "input images")
+    space = picture_space(clip_vision)
     field = CLASS_TOKEN if space.feature == CLASS_TOKEN else "image_embeds"
     with timed("embed pictures"):
         seen = squares(encoder, one_by_one(images), crop, "black")
@@ -47,7 +47,7 @@ def embed_features(features: Output, clip_vision: Any = None) -> Embedding:
         ValueError: they hold no image_embeds, or nothing says which encoder made them, or it was another one.
     """
     embeds = _image_embeds(input_checks.image_features(features))
-    said, given = space_of_features(features), None if clip_vision is None else _space(as_encoder(clip_vision))
+    said, given = space_of_features(features), None if clip_vision is None else picture_space(clip_vision)
     if said is not None and given is not None:
         given.check(said, "The clip_vision", "the features")
     space = given or said
@@ -59,7 +59,9 @@ def embed_features(features: Output, clip_vision: Any = None) -> Embedding:
     return Embedding.of_vectors(embeds, space, "image")
 
 
-def _space(encoder: Encoder) -> Space:
+def picture_space(clip_vision: Any) -> Space:
+    """The space into which an encoder puts pictures. Raises a ValueError if it puts them into none."""
+    encoder = as_encoder(clip_vision)
     if encoder.space is None:
         raise ValueError(
             f"{encoder.name or 'The encoder that core loaded'} gives no embedding of a whole picture: its file has no "

@@ -61,7 +61,7 @@ class ImageEncoder:
     """Our image encoder on a CLIP_VISION socket. Core nodes use it like a `comfy.clip_vision.ClipVisionModel`.
 
     key: tells it from other encoders, to find the features that it gave before
-    path: of its file; empty if it was made of none
+    path, variant: of its file, and as it was loaded; empty if it was made of none
     chosen_size: whether somebody has chosen the size of the pictures that it reads, instead of its own
     """
 
@@ -72,10 +72,11 @@ class ImageEncoder:
         key: Hashable = None,
         chosen_size: bool = False,
         path: str = "",
+        variant: str = "",
     ):
         config = module.config
         self.model = module
-        self.path = path
+        self.path, self.variant = path, variant
         self.text_half: Any = None  # of its file, once somebody has asked for it
         self.space = space_of_encoder(module)  # now, while its weights are as they were read
         self.key = key or weakref.ref(module)
@@ -118,7 +119,7 @@ class ImageEncoder:
             image_size=image_size,
         )
         key = (state, module.config, dtype)
-        return cls(module, device, key, chosen_size=image_size is not None, path=path)
+        return cls(module, device, key, image_size is not None, path, variant)
 
     @property
     def kind(self) -> str:

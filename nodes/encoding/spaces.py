@@ -7,6 +7,8 @@ import torch
 
 from ...clip_vision import VisionEncoder, describe
 from ...clip_vision.files.description import DESCRIPTION
+from ...clip_vision.files.fingerprints import signs
+from ...references.embedder import FEATURES, space_of
 from ...references.space import Space
 
 SMALLEST = 1e-4  # standard deviation of weights that were read: memory that nobody has filled mostly has less
@@ -15,10 +17,7 @@ BESIDE = "multi_modal_projector."  # of LLaVA
 
 def space_of_encoder(encoder: VisionEncoder) -> Space | None:
     """The space of the image_embeds of an encoder, or of its class token; None if it has neither."""
-    config = encoder.config
-    if encoder.gives("image_embeds"):
-        return Space(config.name, config.projection or config.width)
-    return Space(config.name, config.width, feature="cls") if encoder.gives("cls") else None
+    return space_of(encoder) if any(encoder.gives(feature) for feature in FEATURES) else None
 
 
 def space_of_core(model: Any) -> Space | None:
@@ -33,7 +32,8 @@ def space_of_core(model: Any) -> Space | None:
     shapes = {key: value.to("meta") for key, value in model.state_dict().items() if not key.startswith(BESIDE)}
     heads = json.dumps({"heads": model.vision_model.encoder.layers[0].self_attn.heads})
     try:
-        return Space(describe(shapes, metadata={DESCRIPTION: heads}).name, len(projection.weight))
+        name = describe(shapes, metadata={DESCRIPTION: heads}).name
+        return Space(name, len(projection.weight), signs(projection.weight))
     except ValueError:
         return None
 

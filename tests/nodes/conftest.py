@@ -85,6 +85,11 @@ def encoder():
     return tiny.encoder()
 
 
+@pytest.fixture
+def core_encoder():
+    return tiny.core_encoder(tiny.encoder_file())
+
+
 @pytest.fixture(scope="session")
 def pictures() -> torch.Tensor:
     return torch.rand(2, 40, 60, 3, generator=torch.Generator().manual_seed(11))

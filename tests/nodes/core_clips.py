@@ -1,4 +1,4 @@
-"""CLIP objects of core, of few layers, filled as those of checkpoints are, and transformers' model of their weights."""
+"""CLIP objects of core with few layers, filled as those of checkpoints, and transformers' model of their weights."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,28 +1,14 @@
 """Pictures, features and texts in one space, compared with transformers and with core."""
 
-import comfy.clip_vision
 import pytest
 import tiny
 import torch
 import torch.nn.functional as F
-from test_encode import CORE_CONFIG
 
 from image_prompt.nodes.embeddings.pictures import embed_features, embed_pictures
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
 from image_prompt.references.similarity import cosines
-
-
-@pytest.fixture
-def core_encoder():
-    return core_clip_vision(tiny.encoder_file())
-
-
-def core_clip_vision(file):
-    clip_vision = comfy.clip_vision.ClipVisionModel(CORE_CONFIG)
-    clip_vision.model.float()
-    clip_vision.load_sd(file)
-    return clip_vision
 
 
 def test_pictures_have_the_direction_of_their_image_embeds(encoder, core_encoder, pictures):
@@ -56,7 +42,7 @@ def test_features_of_core_are_of_the_encoder_that_is_said(core_encoder, encoder,
 
 def test_an_encoder_without_a_projection_is_refused_or_gives_its_class_token(encoder, pictures):
     file = {key: value for key, value in tiny.encoder_file().items() if not key.startswith("visual_projection")}
-    bare = core_clip_vision(file)
+    bare = tiny.core_encoder(file)
     bare.model.visual_projection.weight.data.zero_()  # as memory that nobody has filled mostly is
     with pytest.raises(ValueError, match="The encoder that core loaded gives no embedding of a whole picture"):
         embed_pictures(bare, pictures)

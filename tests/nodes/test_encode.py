@@ -4,7 +4,6 @@ import copy
 import sys
 import weakref
 
-import comfy.clip_vision
 import comfy.ldm.flux.redux
 import comfy.model_management
 import comfy.ops
@@ -33,29 +32,6 @@ from image_prompt.nodes.loading import load
 
 FIELDS = ("image_embeds", "last_hidden_state", "penultimate_hidden_states")
 NEGATIVES = ("negative_penultimate", "negative_image_embeds")
-CORE_CONFIG = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_channels": 3,
-    "image_size": 32,
-    "patch_size": 8,
-    "projection_dim": 24,
-    "hidden_act": "quick_gelu",
-    "layer_norm_eps": 1e-5,
-    "model_type": "clip_vision_model",
-}
-
-
-@pytest.fixture
-def core_encoder():
-    """What core's CLIPVisionLoader returns; its detection refuses small files, its class does not."""
-    clip_vision = comfy.clip_vision.ClipVisionModel(CORE_CONFIG)
-    clip_vision.model.float()
-    missing, unexpected = clip_vision.load_sd(tiny.encoder_file())
-    assert not missing and set(unexpected) <= {"vision_model.embeddings.position_ids"}
-    return clip_vision
 
 
 def encode(clip_vision, image, **options):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from unittest import mock
 
+import comfy.clip_vision
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
@@ -338,6 +339,29 @@ def encoder_file(
 
 
 DESCRIPTION = {"vision_config": '{"heads": 4, "activation": "quick_gelu", "name": "tiny CLIP"}'}
+
+
+CORE_ENCODER: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_channels": 3,
+    "image_size": 32,
+    "patch_size": 8,
+    "projection_dim": 24,
+    "hidden_act": "quick_gelu",
+    "layer_norm_eps": 1e-5,
+    "model_type": "clip_vision_model",
+}
+
+
+def core_encoder(file: dict[str, torch.Tensor]) -> comfy.clip_vision.ClipVisionModel:
+    """What core's CLIPVisionLoader returns; its detection refuses small files, its class does not."""
+    clip_vision = comfy.clip_vision.ClipVisionModel(CORE_ENCODER)
+    clip_vision.model.float()
+    clip_vision.load_sd(file)
+    return clip_vision
 
 
 def encoder(**options: Any) -> ImageEncoder:
