@@ -60,13 +60,6 @@ def _std(value: Any) -> Rgb:
     return std
 
 
-def _words(value: Any) -> tuple[str, ...]:
-    words = cast("list[Any]", value) if isinstance(value, list) else []
-    if not words or not all(isinstance(word, str) and word for word in words) or len(set(words)) < len(words):
-        raise ValueError("a list of different words")
-    return tuple(words)
-
-
 DESCRIBED: dict[str, dict[str, Callable[[Any], Any]]] = {
     DESCRIPTION: {
         "name": _name,
@@ -76,7 +69,7 @@ DESCRIBED: dict[str, dict[str, Callable[[Any], Any]]] = {
         "mean": _rgb,
         "std": _std,
     },
-    TEXT_DESCRIPTION: {"heads": _positive, "activation": _activation, "words": _words},
+    TEXT_DESCRIPTION: {"heads": _positive, "activation": _activation},
 }
 
 

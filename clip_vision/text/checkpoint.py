@@ -14,14 +14,14 @@ from ..config import VisionConfig
 from ..files.checkpoint import check_state_dict, describe, layout_of, renamed
 from ..files.description import DESCRIPTION, TEXT_DESCRIPTION, described
 from ..files.fingerprints import fingerprint_in_file
-from ..files.presets import DEFAULT_ACTIVATION, HEAD_WIDTH
+from ..files.presets import HEAD_WIDTH
 from ..files.steps import TEXT, check_shapes, check_tensors, shapes_of, steps_of
 from ..network.layers import Ops
 from ..network.packing import expect_packed
 from .config import TEXT_TRAITS, TextConfig
 from .key_names import is_text_alone, rename_text
 from .network import TextEncoder
-from .tokens import Tokenizer, clip_tokenizer, word_tokenizer
+from .tokens import Tokenizer, clip_tokenizer
 
 LOGIT = ("logit_scale", "logit_bias")  # numbers of the whole model, kept as numbers
 HEADS = {("siglip", 1152): 16}  # of text encoders whose heads are not 64 wide: SigLIP so400m and giant
@@ -61,14 +61,13 @@ def load_text_encoder(
     """Build the text encoder beside the image encoder in a flat state dict, in evaluation mode and without gradients.
 
     The layout may be that of transformers, OpenCLIP or OpenAI, or of an EVA02-CLIP or PE-Core with CLIP's text encoder.
-    Sizes come from the tensors; the activation is that of the image encoder, whose row of `presets.PRESETS` is found as
-    `load_encoder` finds it by `variant`, `metadata` and `name`. Heads are 64 wide, or as in the image encoder where
-    `metadata["vision_config"]` describes that. Whatever `metadata["text_config"]` says in JSON ({"heads", "activation",
-    "words"}) comes first; "words" are all that a small model knows, a token for each, then those for other words, start
-    and end.
+    Sizes come from the tensors; CLIP's activation is that of the image encoder, whose row of `presets.PRESETS` is found
+    as `load_encoder` finds it by `variant`, `metadata` and `name`. Heads are 64 wide, or as in the image encoder where
+    `metadata["vision_config"]` describes that. Whatever `metadata["text_config"]` says in JSON ({"heads",
+    "activation"}) comes first.
 
     read: gives the values of a key in a dtype, or its own, each once, where those in `sd` are on the meta device
-    tokenizer: reads the texts; None: CLIP's own, or that of the words
+    tokenizer: reads the texts; None: CLIP's own
     find_tokenizer: is asked for that of a SigLIP if none is given, by the number of tokens; gives it, or None, and what
         else was found
     device, dtype: of the weights; None keeps those of the file. Token embeddings stay in the dtype of the file unless
@@ -96,7 +95,7 @@ def load_text_encoder(
     said = described(metadata, TEXT_DESCRIPTION)
     config = _configure(shapes, image, said, DESCRIPTION in (metadata or {}))
     wanted = {name: tensor for name, tensor in shapes.items() if name not in LOGIT}
-    tokenizer = _tokenizer(config, tokenizer, said.get("words"), find_tokenizer)
+    tokenizer = _tokenizer(config, tokenizer, find_tokenizer)
     check_shapes(TextEncoder(config, tokenizer, device="meta"), f"{config.name} text encoder", wanted, TEXT)
 
     read = read or (lambda key, dtype: sd[key].to(dtype=dtype))
@@ -175,7 +174,7 @@ def _configure(
         context=len(_weight(shapes, "position_embedding")),
         vocabulary=vocabulary,
         projection=projection,
-        activation=said.get("activation", image.activation if kind == "clip" else DEFAULT_ACTIVATION[kind]),
+        activation=said.get("activation") or TEXT_TRAITS[kind].activation or image.activation,
     )
 
 
@@ -200,12 +199,8 @@ def _weight(shapes: Mapping[str, Tensor], name: str) -> Tensor:
     return shapes[name]
 
 
-def _tokenizer(
-    config: TextConfig, given: Tokenizer | None, words: tuple[str, ...] | None, find: FindTokenizer | None
-) -> Tokenizer:
+def _tokenizer(config: TextConfig, given: Tokenizer | None, find: FindTokenizer | None) -> Tokenizer:
     """The given tokenizer, or the one that fits. ValueError if none does."""
-    if given is None and words:
-        given = word_tokenizer(words)
     if given is None and config.kind == "siglip":
         given, others = find(config.vocabulary) if find else (None, [])
         if given is None:
@@ -224,7 +219,7 @@ def _without_tokenizer(config: TextConfig, others: list[str]) -> str:
     found = f" Beside it {' and '.join(others)}: another model's." if others else ""
     return (
         f"{config.name} reads texts with a tokenizer of {config.vocabulary:,} tokens, which its file does not hold. "
-        f"Get tokenizer.json from {_full_file_of(config.name)} and put it beside the encoder, or give its path as "
+        f"Get tokenizer.json from {full_file_of(config.name)} and put it beside the encoder, or give its path as "
         f"`tokenizer`.{found}"
     )
 
@@ -242,10 +237,10 @@ def _without_text(image: VisionConfig) -> str:
 
 
 def _full_file(image: VisionConfig) -> str:
-    return _full_file_of(image.name)
+    return full_file_of(image.name)
 
 
-def _full_file_of(name: str) -> str:
+def full_file_of(name: str) -> str:
     """Where a file with both encoders is."""
     if match := re.fullmatch(r"(SigLIP2?) (\w+)/(\d+)-(\d+)", name):
         size = "giant-opt" if match[2] == "giant" else match[2]

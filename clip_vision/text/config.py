@@ -14,18 +14,20 @@ class TextTraits:
     causal: a token sees those before it alone, and the first end token stands for the text; otherwise all tokens see
         each other, and the last one of a fixed number does, padding or not
     projection_bias: the projection has a bias
+    activation: a key of `layers.ACTIVATIONS`; None: that of the image encoder
     """
 
     norm_eps: float
     causal: bool = True
     projection_bias: bool = False
+    activation: str | None = None
 
 
 TEXT_TRAITS: dict[Kind, TextTraits] = {  # the kinds of image encoders that have a text encoder
     "clip": TextTraits(1e-5),
-    "eva": TextTraits(1e-5),
-    "pe": TextTraits(1e-5),
-    "siglip": TextTraits(1e-6, causal=False, projection_bias=True),
+    "eva": TextTraits(1e-5, activation="gelu"),
+    "pe": TextTraits(1e-5, activation="gelu"),
+    "siglip": TextTraits(1e-6, causal=False, projection_bias=True, activation="gelu_pytorch_tanh"),
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -56,17 +55,6 @@ def clip_tokenizer() -> Tokenizer:
     pairs = BytePairs()
     size = len(pairs.numbers)
     return Tokenizer(pairs, size, start=size - 2, end=size - 1, pad=size - 1)
-
-
-def word_tokenizer(words: Sequence[str]) -> Tokenizer:
-    """A token for each word that is known, in their order, and one for all others; then the start and the end."""
-    numbers = {word: number for number, word in enumerate(words)}
-    unknown = len(words)
-
-    def read(text: str) -> list[int]:
-        return [numbers.get(word, unknown) for word in re.findall(r"[^\W_]+", text.lower())]
-
-    return Tokenizer(read, unknown + 3, start=unknown + 1, end=unknown + 2, pad=unknown + 2)
 
 
 def checked_texts(texts: str | Sequence[str]) -> list[str]:
