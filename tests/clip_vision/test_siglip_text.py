@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from tokenizers.processors import TemplateProcessing
 from transformers import Siglip2Tokenizer, SiglipTokenizer
 
-from image_prompt.clip_vision import encode_texts, load_text, load_text_encoder
+from image_prompt.clip_vision import encode_texts, load_text
+from image_prompt.clip_vision.text.checkpoint import full_file_of
 
 WORDS = "a photo of red blue green bicycle square the cat dog on grass with small large über café".split()
 TEXTS = [
@@ -121,3 +122,59 @@ def test_siglip2_equals_transformers_with_its_tokenizer_in_any_file(file, second
     ids, embeds = theirs(model, reader, TEXTS)
     assert encoder.tokens(TEXTS).tolist() == ids.tolist() and encoder.too_long(TEXTS) == [4]
     close(encode_texts(encoder, TEXTS), embeds)
+
+
+def test_the_tokenizer_beside_the_encoder_is_found(first, second, tmp_path):
+    """By its own name, or after that of the encoder where several encoders share a folder."""
+    reader = SiglipTokenizer(str(first))
+    path = saved(text_witness.siglip(48, 4, reader.vocab_size, pad=1), tmp_path / "siglip.safetensors")
+    other = tmp_path / "tokenizer.json"
+    other.write_bytes((second[0] / "tokenizer.json").read_bytes())
+    with pytest.raises(ValueError, match="Beside it tokenizer.json has 420 tokens: another model's"):
+        load_text(path, "cpu")
+    for name in ("spiece.model", "siglip.tokenizer.model"):
+        beside = tmp_path / name
+        beside.write_bytes(first.read_bytes())
+        assert load_text(path, "cpu").tokens(["cat"]).tolist() == theirs_of(reader, "cat")
+        beside.unlink()
+
+
+def theirs_of(reader, text):
+    return reader([text], padding="max_length", max_length=64)["input_ids"]
+
+
+def test_without_a_tokenizer_it_is_refused_with_what_to_get(tmp_path):
+    path = saved(text_witness.siglip(48, 4, 80, pad=1), tmp_path / "siglip.safetensors")
+    with pytest.raises(
+        ValueError, match="tokenizer of 80 tokens, which its file does not hold. Get tokenizer.json from"
+    ):
+        load_text(path, "cpu")
+    assert full_file_of("SigLIP2 so400m/14-384") == "google/siglip2-so400m-patch14-384"
+    assert full_file_of("SigLIP2 giant/16-256") == "google/siglip2-giant-opt-patch16-256"
+
+
+def test_a_tokenizer_that_does_not_fit_is_refused(first, second, tmp_path):
+    path = saved(text_witness.siglip(48, 4, 77, pad=1), tmp_path / "siglip.safetensors")
+    (tmp_path / "t5.model").write_bytes(pieces("<other>", unk_id=2, bos_id=-1, vocab_size=80))
+    (tmp_path / "broken.model").write_bytes(b"not this")
+    (tmp_path / "broken.json").write_text("{}")
+    save_file({"model.norm.weight": torch.ones(4)}, tmp_path / "gemma_3.safetensors")
+    for file, message in {
+        first: "tokenizer has 45 tokens, but .* knows 77: it is another model's. Use that of",
+        tmp_path / "t5.model": "is no tokenizer of a SigLIP: its token 1 is '<other>', not one of </s>, <eos>",
+        tmp_path / "broken.model": "is no sentencepiece file that can be read",
+        tmp_path / "broken.json": "is no tokenizer.json that can be read",
+        tmp_path / "gemma_3.safetensors": "it holds no tokenizer .spiece_model.. Give a Gemma 2",
+        tmp_path / "none.json": "There is no file .*none.json",
+        3: "given by its path",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            load_text(path, "cpu", tokenizer=file)
+
+
+@pytest.mark.parametrize(("package", "file"), [("tokenizers", "tokenizer.json"), ("sentencepiece", "tokenizer.model")])
+def test_a_missing_package_is_named(package, file, second, tmp_path, monkeypatch):
+    path = saved(text_witness.siglip(48, 4, 420, pad=0), tmp_path / "siglip.safetensors")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError, match=f"is read with the package {package}: pip install {package}"):
+        load_text(path, "cpu", tokenizer=second[0] / file)
