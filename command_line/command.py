@@ -1,6 +1,8 @@
-"""Find, identify, check and fetch the model files of image prompts, and rewrite workflows of another node pack.
+"""Find, identify, check and fetch the model files of image prompts, rewrite workflows of another node pack, and search
+libraries of reference pictures.
 
-exit codes: 0 done; 1 failed, or a file is not usable, with the reason; 2 wrong arguments; 130 stopped
+exit codes: 0 done; 1 failed, or a file is not usable, with the reason; 2 wrong arguments; 3 done, but some pictures
+could not be read; 130 stopped
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 from ..model_files.catalogue import Catalogue
 from ..model_files.folders import Installation
 from ..tensor_files import printable
+from .references import add_commands
 from .terminal import Answer
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -185,7 +188,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
         each.add_argument(
             "--catalogue", metavar="FILE", action="append", default=[], help="entries to add, in JSON; may be repeated"
         )
-    for each in (paths, identify, status, catalogue, get):
+    libraries = add_commands(command, _where)
+    for each in (paths, identify, status, catalogue, get, *libraries):
         _add_places(each)
     return parser
 

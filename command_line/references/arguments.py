@@ -1,0 +1,96 @@
+"""The arguments of the commands of reference libraries. What a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Protocol
+
+from ...model_files.folders import Installation
+from ..terminal import Answer
+
+Run = Callable[[argparse.Namespace], Answer]
+
+
+class AddCommand(Protocol):
+    """Adds a command, which `run` answers, and returns its parser."""
+
+    def __call__(self, name: str, run: Run, text: str) -> argparse.ArgumentParser: ...
+
+
+def add_commands(
+    command: AddCommand, find: Callable[[argparse.Namespace], Installation]
+) -> Sequence[argparse.ArgumentParser]:
+    """Add all commands of libraries, and return the parsers that say where to look.
+
+    find: gives the installation that was named
+    """
+
+    def run(module: str) -> Run:
+        return lambda options: import_module(f".{module}", __package__).answer(options, find(options))
+
+    search = command("search", run("search"), "find the pictures of a library nearest to a text or a picture")
+    similar = command("similar", run("similar"), "how alike two pictures or texts are, as a cosine in -1..1")
+    duplicates = command(
+        "duplicates", run("duplicates"), "show which pictures are the same or alike; nothing is deleted"
+    )
+    advise = command(
+        "advise", run("advice"), "what the nearest, or the best rated, pictures of a library were made with"
+    )
+    rate = command("rate", run("rating"), "rate pictures of a library as good (1), bad (-1), or neither (0)")
+    library = command("library", run("library"), "list, describe, check and compact libraries")
+    for each in (search, advise, rate):
+        each.add_argument("name", metavar="NAME", help="the name of the library")
+    for each, needed in ((search, True), (advise, False)):
+        _add_query(each, needed)
+    similar.add_argument("a", metavar="A", help="a picture, or a text; text:... where a text looks like a path")
+    similar.add_argument("b", metavar="B", help="the same")
+    duplicates.add_argument("name", metavar="NAME", help="the name of the library")
+    duplicates.add_argument(
+        "--threshold", type=float, default=0.9, help="the cosine from which pictures are similar (default: 0.9)"
+    )
+    rate.add_argument("paths", metavar="PATH", nargs="+", help="as `search` shows them, or paths of the files")
+    rate.add_argument("rating", type=int, choices=(-1, 0, 1), help="-1 bad, 0 neither, 1 good")
+    for each in (search, similar, advise):
+        each.add_argument(
+            "--encoder",
+            metavar="FILE|NAME",
+            help="the encoder to compute with, by its path, by the name of its file, or as CLIP ViT-L/14 (default: the "
+            "library's own, or else the first full CLIP file)",
+        )
+    return [search, similar, duplicates, advise, rate, *_add_actions(library)]
+
+
+def _add_query(parser: argparse.ArgumentParser, needed: bool) -> None:
+    query = parser.add_mutually_exclusive_group(required=needed)
+    query.add_argument("--text", metavar="T", help="what they should show")
+    query.add_argument("--image", metavar="F", help="a picture that they should be like")
+    parser.add_argument("-k", type=int, default=10, metavar="K", help="at most so many pictures (default: 10)")
+    parser.add_argument("--minimum", type=float, metavar="S", help="no picture with a lower score, a cosine in -1..1")
+    parser.add_argument("--folder", metavar="PATH", help="only pictures below this folder, as the library has it")
+
+
+def _add_actions(library: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    actions = library.add_subparsers(metavar="ACTION", required=True, dest="action")
+
+    def action(name: str, text: str) -> argparse.ArgumentParser:
+        made = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        made.add_argument("--json", action="store_true", help="print JSON, for programs")
+        return made
+
+    listed = action("list", "all libraries")
+    others = {
+        name: action(name, text)
+        for name, text in (
+            ("info", "what a library holds, and which files could not be read"),
+            ("check", "whether a library is whole; exit code 1 if it is not"),
+            ("compact", "write the vectors anew without those of removed pictures"),
+            ("remove", "remove pictures from a library; the files of the pictures stay"),
+        )
+    }
+    for each in others.values():
+        each.add_argument("name", metavar="NAME", help="the name of the library")
+    others["check"].add_argument("--repair", action="store_true", help="put right what can be put right")
+    others["remove"].add_argument("paths", metavar="PATH", nargs="+", help="as `search` shows them, or of the files")
+    return [listed, *others.values()]

@@ -1,0 +1,97 @@
+"""Answer the command "duplicates": which pictures are the same file, the same picture, or similar. It changes none."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...model_files.folders import Installation
+from ...references.library import Library
+from ...tensor_files import printable
+from ..terminal import Answer, ProgressLine, wrapped
+from .places import library_folder
+
+if TYPE_CHECKING:
+    from ...references.duplicates import Group
+
+SHOWN = 20  # groups of each kind; --json has all
+TITLES = {"same file": "The same file", "same picture": "The same picture", "similar": "Similar"}
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Pictures of one group: which one to keep, the largest or else the first, and the others."""
+
+    why: str
+    kept: str
+    others: tuple[str, ...]
+
+
+def answer(options: argparse.Namespace, where: Installation) -> Answer:
+    if not -1 <= options.threshold <= 1:
+        raise ValueError(f"--threshold is a cosine in -1..1, not {options.threshold:g}.")
+    with Library.open(library_folder(where, options.name)) as library:
+        return _answer(library, options)
+
+
+def _answer(library: Library, options: argparse.Namespace) -> Answer:
+    groups = _groups(library, options.threshold)
+    data = {
+        "pictures": library.count,
+        "threshold": options.threshold,
+        "groups": [{"why": each.why, "kept": each.kept, "others": list(each.others)} for each in groups],
+    }
+    lines = [line for why in TITLES for line in _lines(why, [each for each in groups if each.why == why], options)]
+    none = wrapped(f"All {library.count:,} pictures are unlike each other.")
+    return Answer(data, lines or none)
+
+
+def _groups(library: Library, threshold: float) -> list[Alike]:
+    """Groups of each kind among the pictures that no closer kind has put aside."""
+    from ...references.duplicates import same_file, same_picture, similar
+
+    columns = ("root", "path", "sha256", "hash64", "width", "height")
+    root, path, sha256, hashes, width, height = (library.column(name) for name in columns)
+    names = path if len(library.roots) < 2 else [str(library.roots[a] / b) for a, b in zip(root, path, strict=True)]
+    sizes = [a * b for a, b in zip(width, height, strict=True)]
+    left, found = list(range(len(names))), list[Alike]()
+    line = ProgressLine()
+
+    def progress(done: int, total: int) -> None:
+        line.show(f"Comparing: {done * 100 // total}%")
+
+    def put_aside(find: Callable[[Any, list[Any]], list[Group]]) -> None:
+        groups = find(left, [sizes[number] for number in left]) if left else []
+        numbers = left.copy()
+        for group in groups:
+            others = tuple(names[numbers[each]] for each in group.others)
+            found.append(Alike(group.why, names[numbers[group.kept]], others))
+        gone = {numbers[each] for group in groups for each in group.others}
+        left[:] = [number for number in numbers if number not in gone]
+
+    def rows(numbers: list[int]) -> Any:
+        return library.vectors()[numbers]
+
+    try:
+        put_aside(lambda some, size: same_file([sha256[each] for each in some], size))
+        put_aside(
+            lambda some, size: same_picture(rows(some), [hashes[each] for each in some], size, on_progress=progress)
+        )
+        put_aside(lambda some, size: similar(rows(some), threshold, size, chain=False, on_progress=progress))
+    finally:
+        line.clear()
+    return found
+
+
+def _lines(why: str, groups: Sequence[Alike], options: argparse.Namespace) -> list[str]:
+    if not groups:
+        return []
+    limit = f", with a cosine above {options.threshold:g}" if why == "similar" else ""
+    lines = [f"{TITLES[why]}{limit} ({len(groups)})"]
+    for group in groups[:SHOWN]:
+        lines.append(f"  {printable(group.kept)}")
+        lines += [f"    {printable(other)}" for other in group.others]
+    more = [f"  and {len(groups) - SHOWN} more groups"] if len(groups) > SHOWN else []
+    return [*lines, *more, ""]

@@ -1,0 +1,107 @@
+"""Which encoder file a command computes with."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...model_files import read_header
+from ...model_files.find import Finder
+from ...model_files.folders import Installation
+from ...model_files.index import IndexedFile
+from ...references.space import Space
+from ...tensor_files import UnusableFile, printable
+
+TYPES = ("clip_vision", "text_encoders")  # folders where full CLIP files are
+TEXT = "token_embedding.weight"  # a tensor that the text half has in every layout
+FULL = "A full CLIP file holds the encoders of pictures and of texts, such as OpenAI's or LAION's model.safetensors."
+
+
+def find(given: str | None, where: Installation, library: Any = None, text: bool = False) -> Path:
+    """The file of an encoder: as given, or else the library's own, or else the first full CLIP file.
+
+    given: a path, the name of a file in the folders of image encoders, or the name of an encoder
+    library: whose encoder it has to be, if none is given
+    text: whether texts are to be encoded with it, so that a file without that half does not do
+
+    Raises:
+        ValueError: there is no such file, or it has no text half.
+    """
+    if given is not None:
+        path = _given(given, where)
+    elif library is not None:
+        path = _of_library(library, _encoders(where), text)
+    else:
+        path = _first(_encoders(where))
+    if text and not has_text(path):
+        raise ValueError(f"{path} encodes pictures only, so no text compares with them. {FULL}")
+    return path
+
+
+def has_text(path: Path) -> bool:
+    """Whether a file has the half of CLIP or SigLIP that encodes texts."""
+    try:
+        return any(name.endswith(TEXT) for name in read_header(path).state_dict)
+    except (UnusableFile, OSError):
+        return False
+
+
+def _given(given: str, where: Installation) -> Path:
+    if os.path.isfile(given):
+        return Path(given).resolve()
+    named = [file.path for each in TYPES for file in where.folders.scan(each) if given in (file.name, file.path.stem)]
+    if named:
+        return named[0]
+    if given.lower().endswith((".safetensors", ".bin", ".pt", ".pth", ".ckpt")):
+        raise ValueError(
+            f"There is no file {printable(given)!r}, neither as a path nor in the folders of image encoders. The "
+            "command `paths` lists them."
+        )
+    with Finder(where) as finder:
+        return finder.encoder(given).file.path
+
+
+def _encoders(where: Installation) -> list[IndexedFile]:
+    """The usable encoder files, those that encode texts too first."""
+    with Finder(where) as finder:
+        files = [file for each in TYPES if each in where.folders.types() for file in finder.index.files(each)]
+    usable = [file for file in files if file.identity and file.identity.kind == "encoder" and not file.problem]
+    return sorted(usable, key=lambda file: not has_text(file.file.path))
+
+
+def _first(encoders: Sequence[IndexedFile]) -> Path:
+    if encoders:
+        return encoders[0].file.path
+    raise ValueError(f"No image encoder was found. Give one with --encoder FILE. {FULL}")
+
+
+def _of_library(library: Any, encoders: Sequence[IndexedFile], text: bool) -> Path:
+    """The file that a library was made with, or another of the same encoder."""
+    space: Space = library.space
+    named = [file.file.path for file in encoders if file.identity and file.identity.family == space.encoder]
+    same = [path for path in named if not text or has_text(path)]
+    if len(same) == 1:
+        return same[0]
+    digest: str = getattr(getattr(library, "library", library), "encoder_sha256", "")
+    for path in same or [file.file.path for file in encoders]:
+        if digest and _sha256(path) == digest:
+            return path
+    if same:
+        return same[0]  # what is computed with it is compared by its weights again
+    if named:
+        raise ValueError(f"{named[0]} encodes pictures only, so no text compares with them. {FULL}")
+    raise ValueError(
+        f"The library {library.name!r} was made with {space.title}, and no file of that encoder was found. Give it "
+        "with --encoder FILE."
+    )
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,121 @@
+"""Answer the command "library": list, describe, check and compact libraries, and remove entries."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ...model_files.folders import Installation
+from ...references.library import Library, Writer, check, library_names
+from ...tensor_files import printable
+from ..terminal import Answer, described, section, wrapped
+from .places import all_libraries, library_folder, paths_in
+
+SHOWN = 20  # errors; --json has all
+
+
+def answer(options: argparse.Namespace, where: Installation) -> Answer:
+    return ACTIONS[options.action](options, where)
+
+
+def _list(options: argparse.Namespace, where: Installation) -> Answer:
+    folder = all_libraries(where)
+    rows = [_row(folder / name) for name in library_names(folder)]
+    lines = described([(row["name"], row.get("problem") or _in_words(row)) for row in rows], "")
+    none = wrapped("There are no libraries yet: `embed FOLDER --library NAME` makes one.")
+    return Answer({"folder": str(folder), "libraries": rows}, lines or none)
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    try:
+        with Library.open(folder) as library:
+            return {"name": folder.name, "pictures": library.count, "space": library.space.as_json()}
+    except (ValueError, OSError, ImportError) as error:
+        return {"name": folder.name, "problem": printable(" ".join(str(error).split()))}
+
+
+def _in_words(row: Mapping[str, Any]) -> str:
+    return f"{_pictures(row['pictures'])}, {row['space']['encoder'] or 'an unknown encoder'}"
+
+
+def _pictures(count: int) -> str:
+    return f"{count:,} picture{'' if count == 1 else 's'}"
+
+
+def _info(options: argparse.Namespace, where: Installation) -> Answer:
+    folder = library_folder(where, options.name)
+    with Library.open(folder) as library:
+        ratings = library.column("rating")
+        errors = library.errors()
+        roots = {str(path): _exists(path) for path in library.roots.values()}
+        data = {
+            "name": library.name,
+            "folder": str(folder),
+            "pictures": library.count,
+            "rated": {"good": ratings.count(1), "bad": ratings.count(-1)},
+            "space": library.space.as_json(),
+            "encoder_sha256": library.encoder_sha256,
+            "generation": library.generation,
+            "roots": [{"path": path, "exists": exists} for path, exists in roots.items()],
+            "errors": [{"path": each.path, "reason": each.reason} for each in errors],
+        }
+        encoder = library.space.title
+    facts = [
+        ("pictures", f"{library.count:,}, of which {ratings.count(1)} are rated good and {ratings.count(-1)} bad"),
+        ("encoder", encoder),
+        ("folder", str(folder)),
+        *(("of", f"{path}{'' if exists else ' (does not exist)'}") for path, exists in roots.items()),
+    ]
+    rows = [(each.path, each.reason) for each in errors[:SHOWN]]
+    more = [f"  and {len(errors) - SHOWN} more"] if len(errors) > SHOWN else []
+    return Answer(data, [*described(facts, ""), "", *section(f"Not read ({len(errors)})", [*described(rows), *more])])
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _check(options: argparse.Namespace, where: Installation) -> Answer:
+    report = check(library_folder(where, options.name), repair=options.repair)
+    counts = [_pictures(report.pictures), f"{report.dead:.0%} of the vectors are of removed pictures"]
+    if report.waiting:
+        counts.append(f"{_pictures(report.waiting)} to be embedded anew by the next `embed`")
+    lines = [
+        *wrapped(f"{', '.join(counts)}."),
+        *section("Mended", [line for each in report.mended for line in wrapped(each.what, "  ")]),
+        *section("Wrong", [line for each in report.problems for line in wrapped(each.what, "  ")]),
+        *([] if report.clean else wrapped(f"`library check {options.name} --repair` mends what can be mended.")),
+    ]
+    return Answer({"library": options.name, "clean": report.clean, **asdict(report)}, lines, int(not report.clean))
+
+
+def _compact(options: argparse.Namespace, where: Installation) -> Answer:
+    with Writer.open(library_folder(where, options.name)) as writer:
+        gone = writer.compact()
+    data = {"library": options.name, "vectors_removed": gone}
+    return Answer(data, wrapped(f"{gone:,} vectors of removed pictures are gone." if gone else "Nothing to do."))
+
+
+def _remove(options: argparse.Namespace, where: Installation) -> Answer:
+    folder = library_folder(where, options.name)
+    with Library.open(folder) as library:
+        paths = paths_in(library, options.paths, failed=True)
+    with Writer.open(folder) as writer:
+        removed = writer.remove(paths)
+    said = f"{removed} removed from the library {options.name}. The files of the pictures are where they were."
+    return Answer({"library": options.name, "removed": removed, "paths": paths}, wrapped(said))
+
+
+ACTIONS: Mapping[str, Callable[[argparse.Namespace, Installation], Answer]] = {
+    "list": _list,
+    "info": _info,
+    "check": _check,
+    "compact": _compact,
+    "remove": _remove,
+}

@@ -1,0 +1,97 @@
+"""What is searched for: a text, or a picture."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...model_files.folders import Installation
+from ...tensor_files import printable
+from ..terminal import wrapped
+from .encoders import find
+
+if TYPE_CHECKING:
+    from ...references.embedder import Embedder
+    from ...references.embedding import Embedding
+    from ...references.space import Space
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+AS_TEXT = "text:"  # before what is a text though it looks like a path
+
+
+def query_of(text: str | None, image: str | None) -> tuple[str, str]:
+    """("text", the text) or ("image", the path), one of which is given. ValueError if it is empty."""
+    return ("text", checked_text(text)) if image is None else ("image", checked_picture(image))
+
+
+def what(typed: str) -> tuple[str, str]:
+    """Whether what was typed is a picture or a text, and it itself. ValueError if it is neither."""
+    if typed.startswith(AS_TEXT):
+        return "text", checked_text(typed.removeprefix(AS_TEXT))
+    if os.path.isfile(typed):
+        return "image", typed
+    if typed.lower().endswith(PICTURES) or os.path.isdir(typed):
+        return "image", checked_picture(typed)
+    return "text", checked_text(typed)
+
+
+def checked_text(text: str | None) -> str:
+    if text is None or not text.strip():
+        raise ValueError("The text is empty. Say what the picture shows, such as 'a red bicycle in the rain'.")
+    return text
+
+
+def checked_picture(path: str) -> str:
+    if os.path.isfile(path):
+        return path
+    shown = printable(path)
+    if os.path.isdir(path):
+        raise ValueError(f"{shown!r} is a folder, not a picture. Give the path of one picture.")
+    raise ValueError(f"There is no picture {shown!r}. If it is a text, write {AS_TEXT} before it, or use --text.")
+
+
+def embedded(kind: str, value: str, embedder: Embedder) -> Embedding:
+    """The vector of a text or a picture, (1, D). A text of which the end is not seen is told on stderr."""
+    if kind == "image":
+        return embedder.embed_images([value])
+    if embedder.too_long([value]):
+        context = embedder.text_encoder.config.context
+        notice(f"The text is longer than {context} tokens; the rest is not seen.")
+    return embedder.embed_texts([value])
+
+
+def query_in(library: Any, options: Any, where: Installation) -> tuple[dict[str, str], Any]:
+    """What was asked for, for `--json`, and its embedding in the space of a library.
+
+    Raises:
+        ValueError: it is empty, no encoder fits, or the encoder given is not the library's.
+    """
+    from ...references.embedder import Embedder
+
+    kind, value = query_of(options.text, options.image)
+    if options.k < 1:
+        raise ValueError(f"-k {options.k} finds nothing: ask for 1 picture or more.")
+    if options.minimum is not None and not -1 <= options.minimum <= 1:
+        raise ValueError(f"--minimum is a cosine in -1..1, not {options.minimum:g}.")
+    path = find(options.encoder, where, library, kind == "text")
+    with Embedder(path) as embedder:
+        query = embedded(kind, value, embedder)
+    check_space(library, query.space, path)
+    return {kind: value}, query
+
+
+def check_space(library: Any, space: Space, path: Path) -> None:
+    """Refuse an encoder that is not the library's."""
+    if not library.space.is_same(space):
+        weights = " with other weights" if library.space.title == space.title else ""
+        raise ValueError(
+            f"The library {library.name!r} was made with {library.space.title}, and {path} holds {space.title}{weights}"
+            ". Leave --encoder out or give that encoder, or embed the pictures anew in another library."
+        )
+
+
+def notice(text: str) -> None:
+    for line in wrapped(text):
+        print(line, file=sys.stderr)

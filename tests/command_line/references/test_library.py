@@ -1,0 +1,131 @@
+"""`library` and `duplicates`: what they show of libraries, and what they change: the libraries alone."""
+
+import shutil
+
+import pytest
+from PIL import Image
+from squares import fill
+
+from image_prompt.references.library import Library, libraries_folder
+
+
+def files_of(folder) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_libraries_are_listed_and_broken_ones_say_why(library, told, call):
+    (library.parent / "broken").mkdir()
+    (library.parent / "broken/library.json").write_text("{")
+    listed = told("library", "list")
+    broken, squares = listed["libraries"]
+    assert listed["folder"] == str(library.parent)
+    assert (
+        squares == {"name": "squares", "pictures": 5, "space": squares["space"]} and squares["space"]["dimension"] == 16
+    )
+    assert broken["name"] == "broken" and "damaged" in broken["problem"]
+    code, out, _ = call("library", "list")
+    assert code == 0 and out.splitlines()[-1].split(maxsplit=1) == ["squares", "5 pictures, CLIP ViT 64x2/8"]
+
+
+def test_no_libraries_are_no_error(told, call):
+    assert told("library", "list")["libraries"] == []
+    assert "There are no libraries yet" in call("library", "list")[1]
+
+
+def test_info_tells_what_a_library_holds(library, told, call, drawn):
+    call("rate", "squares", "red.png", 1)
+    told_here = told("library", "info", "squares")
+    assert (told_here["pictures"], told_here["rated"]) == (5, {"good": 1, "bad": 0})
+    assert told_here["roots"] == [{"path": str(drawn), "exists": True}] and told_here["errors"] == []
+    assert len(told_here["encoder_sha256"]) == 64
+    code, out, _ = call("library", "info", "squares")
+    assert code == 0 and "5, of which 1 are rated good and 0 bad" in out and "CLIP ViT 64x2/8 (16 numbers)" in out
+
+
+def test_check_is_clean_until_a_part_is_damaged_and_repair_says_what_is_lost(library, told, call):
+    assert told("library", "check", "squares")["clean"] is True
+    (part,) = (library / "vectors").glob("part-*.safetensors")
+    data = bytearray(part.read_bytes())
+    data[-40:] = bytes(40)
+    part.write_bytes(data)
+    report = told("library", "check", "squares", code=1)
+    assert report["clean"] is False and report["problems"]
+    code, out, _ = call("library", "check", "squares")
+    assert code == 1 and "`library check squares --repair` mends what can be mended." in " ".join(out.split())
+    assert told("library", "check", "squares", "--repair")["mended"]
+    assert told("library", "check", "squares")["clean"] is True
+
+
+def test_removing_entries_leaves_the_files_and_compacting_frees_their_vectors(library, told, call, drawn):
+    before = files_of(drawn)
+    removed = told("library", "remove", "squares", "red.png", drawn / "more/green.png")
+    assert removed["removed"] == 2
+    assert files_of(drawn) == before
+    with Library.open(library) as left:
+        assert sorted(left.column("path")) == ["blue.png", "white.png", "yellow.png"]
+    assert told("library", "compact", "squares")["vectors_removed"] == 2
+    code, out, _ = call("library", "compact", "squares")
+    assert (code, out.strip()) == (0, "Nothing to do.")
+    found = told("search", "squares", "--image", drawn / "blue.png")["hits"]
+    assert len(found) == 3 and found[0]["path"] == "blue.png"
+
+
+def test_nothing_is_removed_if_one_path_is_unknown(library, call, drawn):
+    code, _, said = call("library", "remove", "squares", "red.png", "/etc/hostname")
+    assert code == 1 and "The library 'squares' has no picture '/etc/hostname'." in said
+    with Library.open(library) as whole:
+        assert whole.count == 5
+
+
+@pytest.mark.parametrize("arguments", [["info"], ["check"], ["compact"], ["remove", "a.png"]])
+def test_actions_on_an_unknown_library_name_the_known_ones(library, call, arguments):
+    action, *rest = arguments
+    code, out, said = call("library", action, "nothing", *rest)
+    assert (code, out) == (1, "") and said.strip() == "There is no library 'nothing'. Known are: squares."
+
+
+def test_without_a_comfyui_it_is_asked_for(tmp_path, monkeypatch, capsys):
+    from image_prompt.command_line import command
+
+    (tmp_path / "models/clip_vision").mkdir(parents=True)
+    code = command.main(["library", "list", "--models", str(tmp_path / "models")])
+    assert code == 1 and "Give one with --comfyui PATH" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------------------------------- duplicates
+
+
+@pytest.fixture
+def doubles(comfyui, pictures, encoders):
+    """A library of the pictures, a copy of a file, and a picture in another format and size, larger than the first."""
+    shutil.copy(pictures / "red.png", pictures / "more/red copy.png")
+    with Image.open(pictures / "blue.png") as blue:
+        blue.resize((96, 96), Image.Resampling.NEAREST).save(pictures / "blue.jpg", quality=98)
+    fill(libraries_folder(comfyui / "user") / "doubles", pictures, encoders / "tiny.safetensors")
+    return pictures
+
+
+def grouped(found: dict) -> set[tuple[str, str, tuple[str, ...]]]:
+    return {(each["why"], each["kept"], tuple(each["others"])) for each in found["groups"]}
+
+
+def test_duplicates_of_a_library_are_of_three_kinds_and_nothing_is_deleted(doubles, told, call, comfyui):
+    """They need no encoder."""
+    (comfyui / "models/clip_vision/tiny.safetensors").unlink()
+    before = files_of(doubles)
+    found = told("duplicates", "doubles", "--threshold", 0.9999)
+    assert found["pictures"] == 7
+    assert grouped(found) == {
+        ("same file", "more/red copy.png", ("red.png",)),
+        ("same picture", "blue.jpg", ("blue.png",)),
+    }
+    code, out, _ = call("duplicates", "doubles", "--threshold", -1)
+    assert code == 0 and "The same file (1)" in out and "Similar, with a cosine above -1 (1)" in out
+    assert files_of(doubles) == before
+    code, _, said = call("duplicates", "doubles", "--threshold", "nan")
+    assert code == 1 and "--threshold is a cosine in -1..1, not nan." in said
+
+
+def test_pictures_unlike_each_other(library, told, call):
+    assert told("duplicates", "squares", "--threshold", 1)["groups"] == []
+    assert call("duplicates", "squares", "--threshold", 1)[1].strip() == "All 5 pictures are unlike each other."
