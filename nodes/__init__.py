@@ -16,6 +16,11 @@ from .controls.layer_weights import ImagePromptLayerWeights
 from .controls.reference import MakeReference
 from .controls.regions import ImagePromptRegions
 from .controls.step_weights import ImagePromptStepWeights
+from .embeddings.embed_features import EmbedFeatures
+from .embeddings.embed_text import EmbedText
+from .embeddings.rank import RankPictures
+from .embeddings.similarity import SimilarityOfEmbeddings
+from .embeddings.unique import KeepUniquePictures
 from .encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from .encoding.encode_character import EncodeCharacterPrompt
 from .encoding.encode_face import EncodeFacePrompt
@@ -56,6 +61,11 @@ NODES: list[type[io.ComfyNode]] = [
     ImagePromptStepWeights,
     RecordInfluence,
     InfluenceMap,
+    EmbedText,
+    EmbedFeatures,
+    SimilarityOfEmbeddings,
+    RankPictures,
+    KeepUniquePictures,
     ModelPathsReport,
     IPAdapterMiddleBlock,
 ]

@@ -38,6 +38,11 @@ NODES = {
     "ImagePromptSaveFeatures": ["STRING"],
     "ImagePromptLoadFeatures": ["CLIP_VISION_OUTPUT", "CLIP_VISION_OUTPUT"],
     "ImagePromptMiddleBlock": ["IPADAPTER,INSTANTID,PULID"],
+    "ImagePromptEmbedText": ["EMBEDDING"],
+    "ImagePromptEmbedding": ["EMBEDDING"],
+    "ImagePromptSimilarity": ["FLOAT", "STRING"],
+    "ImagePromptRank": ["IMAGE", "FLOAT", "INT", "STRING"],
+    "ImagePromptUnique": ["IMAGE", "INT", "STRING"],
 }
 WIDGETS = {  # in the order in which `widgets_values` of saved workflows lists them
     "ImagePromptLoadEncoder": ["encoder_name", "variant", "dtype", "image_size"],
@@ -67,6 +72,11 @@ WIDGETS = {  # in the order in which `widgets_values` of saved workflows lists t
     "ImagePromptSaveFeatures": ["name"],
     "ImagePromptLoadFeatures": ["features_name"],
     "ImagePromptMiddleBlock": ["on"],
+    "ImagePromptEmbedText": ["text", "template", "texts"],
+    "ImagePromptEmbedding": [],
+    "ImagePromptSimilarity": [],
+    "ImagePromptRank": ["keep", "order", "minimum", "references", "crop"],
+    "ImagePromptUnique": ["alike", "threshold", "crop"],
 }
 SOCKETS = {
     "ImagePromptLoadEncoder": [],
@@ -95,6 +105,11 @@ SOCKETS = {
     "ImagePromptSaveFeatures": ["features", "image"],
     "ImagePromptLoadFeatures": ["clip_vision"],
     "ImagePromptMiddleBlock": ["ipadapter"],
+    "ImagePromptEmbedText": ["clip_vision", "clip"],
+    "ImagePromptEmbedding": ["features", "clip_vision"],
+    "ImagePromptSimilarity": ["a", "b"],
+    "ImagePromptRank": ["images", "reference", "clip_vision"],
+    "ImagePromptUnique": ["images", "clip_vision"],
 }
 
 RARE = {  # inputs that Nodes 2.0 folds away; layers, start, end, mask and negative are to be seen
