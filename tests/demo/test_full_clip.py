@@ -104,6 +104,16 @@ def test_the_image_half_is_that_of_the_small_file(file):
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
+def test_the_text_half_is_read_from_the_file_alone(file, full, tokenizer, captions):
+    encoder = clip_vision.load_text(file, "cpu", "fp32")
+    found = clip_vision.encode_texts(encoder, captions)
+    expected = full.get_text_features(**tokenizer(captions, padding=True, return_tensors="pt")).pooler_output
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert encoder.config.activation == "quick_gelu"
+    assert encoder.logit_scale == pytest.approx(float(read(SMALL)[1]["logit_scale"]))
+    assert encoder.fingerprint == clip_vision.fingerprint(clip_vision.load(file, "cpu"))
+
+
 def test_the_demo_to_play_with_has_the_text_too(file, tmp_path):
     base = playground.prepare(tmp_path)
     assert (base / "models" / full_clip.FILE).read_bytes() == file.read_bytes()
