@@ -56,6 +56,7 @@ SLOW = (  # not in `dev.py test --fast`
     "demo/test_meaning.py",
     "demo/test_measure.py",
     "demo/test_old_graphs.py",
+    "demo/test_similarity.py",
     "demo/test_train.py",
     "command_line/test_verify.py",
     "nodes/test_diffusers.py",

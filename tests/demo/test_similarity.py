@@ -1,0 +1,154 @@
+"""What similarity means, in the demo world: texts find pictures, and choose among those that are sampled.
+
+The judge is demo/measure.py, which reads attributes off the pixels and knows no model. Every threshold lies well below
+what was measured (`-s` prints it) and well above chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from studio import checkpoints, generate, held_out, pictures
+from torch import Tensor
+
+from image_prompt.demo import full_clip
+from image_prompt.demo.measure import measure
+from image_prompt.demo.world import VALUES, Scene, World
+from image_prompt.references.embedder import Embedder
+from image_prompt.references.embedding import Embedding
+from image_prompt.references.similarity import cosines, probabilities
+
+COUNT = 64
+BATCH, STEPS = 8, 5  # pictures to choose from; few steps, which leave more to choose
+GROUPS = 6
+MENTIONED = ("colour", "background", "size")  # of which the small CLIP is sure
+
+
+@pytest.fixture(autouse=True)
+def inference():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="module")
+def report(request):
+    """Print the numbers for demo/README.md, which `pytest -s` shows."""
+    rows: list[str] = []
+    yield rows.append
+    print("\n" + "\n".join(rows))
+
+
+@pytest.fixture(scope="module")
+def embedder(tmp_path_factory):
+    models = tmp_path_factory.mktemp("models")
+    full_clip.write_full_clip(models)
+    with Embedder(models / full_clip.FILE, "cpu") as embedder:
+        yield embedder
+
+
+@pytest.fixture(scope="module")
+def unseen() -> list[Scene]:
+    """Scenes with different captions, whose combinations no model was trained on."""
+    return list({scene.caption(): scene for scene in held_out(seed=101, count=100)}.values())[:COUNT]
+
+
+def seen(seed: int, count: int) -> list[Scene]:
+    world = World(seed)
+    return [world.scene() for _ in range(count)]
+
+
+def chance(attribute: str) -> float:
+    return 1 / len(VALUES[attribute])
+
+
+def captions_of(attribute: str) -> dict[str, str]:
+    """{value: the text that says it and nothing else}"""
+    (scene,) = seen(0, 1)
+    return {value: replace(scene, **{attribute: value}).caption([attribute]) for value in VALUES[attribute]}
+
+
+# ----------------------------------------------------------------------------------------------------- text and picture
+
+
+def test_a_text_finds_its_picture_and_a_picture_its_text(embedder, unseen, report):
+    similarity = cosines(
+        embedder.embed_texts([scene.caption() for scene in unseen]), embedder.embed_images(pictures(unseen))
+    )
+    own = torch.arange(COUNT)
+    found = {
+        "text finds picture": (similarity.argmax(1) == own).float().mean().item(),
+        "picture finds text": (similarity.argmax(0) == own).float().mean().item(),
+    }
+    others = similarity[~torch.eye(COUNT, dtype=torch.bool)]
+    report(
+        f"among {COUNT} (chance {1 / COUNT:.3f}): {found}; cosine of a pair {similarity.diag().mean():.2f}, of others "
+        f"{others.mean():.2f}"
+    )
+    assert min(found.values()) > 0.85
+    assert similarity.diag().mean() > others.mean() + 0.5
+
+
+@pytest.mark.parametrize("attribute", MENTIONED)
+def test_the_likeliest_text_says_what_a_picture_shows(attribute, embedder, unseen, report):
+    """As in zero-shot classification by CLIP: one text for each value, and the likeliest for each picture."""
+    texts = captions_of(attribute)
+    likely = probabilities(embedder.embed_texts(list(texts.values())), embedder.embed_images(pictures(unseen)))
+    torch.testing.assert_close(likely.sum(0), torch.ones(COUNT))
+    said = [list(texts)[number] for number in likely.argmax(0).tolist()]
+    right = sum(word == getattr(scene, attribute) for word, scene in zip(said, unseen, strict=True)) / COUNT
+    report(f"{attribute} named by the likeliest text: {right:.2f} (chance {chance(attribute):.2f})")
+    assert right > 0.8
+
+
+# ----------------------------------------------------------------------------------------------------------- best of N
+
+
+def best_of(reference: Embedding, sampled: Embedding) -> list[int]:
+    """Of each group of pictures that follow each other, the number of that which is most like the reference."""
+    groups = cosines(reference, sampled).squeeze(0).unflatten(0, (-1, BATCH))
+    return [group * BATCH + best for group, best in enumerate(groups.argmax(1).tolist())]
+
+
+@pytest.fixture(scope="module")
+def undecided() -> Tensor:
+    """Pictures of "a shape", (GROUPS * BATCH, 3, 64, 64)."""
+    with torch.inference_mode():
+        return generate(checkpoints()[0], count=GROUPS * BATCH, steps=STEPS)
+
+
+@pytest.mark.parametrize("attribute", ["colour", "background"])
+def test_the_best_of_eight_has_what_the_text_asks_for(attribute, undecided, embedder, report):
+    """The prompt leaves it open, and the text chooses."""
+    readings, sampled = measure(undecided), embedder.embed_images(undecided.movedim(1, -1))
+    right, all_right = [], []
+    for value, text in captions_of(attribute).items():
+        right += [readings[best][attribute] == value for best in best_of(embedder.embed_texts(text), sampled)]
+        all_right += [reading[attribute] == value for reading in readings]
+    best, share = sum(right) / len(right), sum(all_right) / len(all_right)
+    report(f"{attribute} of a text: {share:.2f} of all pictures, {best:.2f} of the best of {BATCH}")
+    assert best > share + 0.3
+
+
+def test_the_best_of_eight_follows_its_prompt_more_often(embedder, report):
+    """Each prompt says everything, and chooses among its own pictures: right are those with all six attributes."""
+    scenes = seen(77, 8)
+    prompts = [scene.caption() for scene in scenes]
+    made = generate(checkpoints()[0], [each for each in prompts for _ in range(BATCH)], count=8 * BATCH, steps=STEPS)
+    sampled = embedder.embed_images(made.movedim(1, -1))
+    right = torch.tensor([is_right(reading, scenes[n // BATCH]) for n, reading in enumerate(measure(made))]).float()
+    similarity = (embedder.embed_texts(prompts).vectors[:, None] * sampled.vectors.unflatten(0, (-1, BATCH))).sum(-1)
+    right, rows = right.unflatten(0, (-1, BATCH)), torch.arange(len(scenes))
+    best, worst = (right[rows, numbers].mean().item() for numbers in (similarity.argmax(1), similarity.argmin(1)))
+    share = right.mean().item()
+    report(
+        f"all attributes of a prompt: {share:.2f} of all pictures, {best:.2f} of the best of {BATCH}, {worst:.2f} of "
+        "the worst"
+    )
+    assert best > share + 0.1
+    assert worst < share
+
+
+def is_right(reading: dict[str, str], scene: Scene) -> bool:
+    return all(reading[name] == getattr(scene, name) for name in VALUES)
