@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from studio import checkpoints, generate, held_out, pictures
+from studio import apply, checkpoints, generate, held_out, pictures
 from torch import Tensor
 
 from image_prompt.demo import full_clip
@@ -18,11 +18,14 @@ from image_prompt.demo.measure import measure
 from image_prompt.demo.world import VALUES, Scene, World
 from image_prompt.references.embedder import Embedder
 from image_prompt.references.embedding import Embedding
+from image_prompt.references.library import Library, NewPicture, Writer
+from image_prompt.references.search import search
 from image_prompt.references.similarity import cosines, probabilities
 
 COUNT = 64
 BATCH, STEPS = 8, 5  # pictures to choose from; few steps, which leave more to choose
 GROUPS = 6
+LIBRARY, NEAREST = 120, 5
 MENTIONED = ("colour", "background", "size")  # of which the small CLIP is sure
 
 
@@ -100,6 +103,56 @@ def test_the_likeliest_text_says_what_a_picture_shows(attribute, embedder, unsee
     right = sum(word == getattr(scene, attribute) for word, scene in zip(said, unseen, strict=True)) / COUNT
     report(f"{attribute} named by the likeliest text: {right:.2f} (chance {chance(attribute):.2f})")
     assert right > 0.8
+
+
+# ------------------------------------------------------------------------------------------------- nearest references
+
+
+@pytest.fixture(scope="module")
+def library(embedder, tmp_path_factory):
+    """A library of pictures of the world, each with its caption as what is known of it."""
+    folder = tmp_path_factory.mktemp("libraries") / "world"
+    scenes = seen(9, LIBRARY)
+    with Writer.open(folder, embedder.space) as writer:
+        rows = [
+            NewPicture(folder, f"{number:03}.png", 0, 0, "0" * 64, text=s.caption()) for number, s in enumerate(scenes)
+        ]
+        writer.add(rows, embedder.embed_images(pictures(scenes)).vectors.numpy())
+    with Library.open(folder) as library:
+        yield library, scenes
+
+
+def nearest(library: tuple[Library, list[Scene]], query: Embedding, k: int) -> list[list[Scene]]:
+    """The scenes of the pictures that are nearest to each vector of the query."""
+    opened, scenes = library
+    ids = [[hit.id for hit in hits] for hits in search(opened, query, k)]
+    return [[scenes[int(picture.path.split(".")[0])] for picture in opened.pictures(each)] for each in ids]
+
+
+@pytest.mark.parametrize("attribute", MENTIONED)
+def test_the_nearest_references_have_what_the_text_asks_for(attribute, library, embedder, report):
+    texts = captions_of(attribute)
+    found = zip(texts, nearest(library, embedder.embed_texts(list(texts.values())), NEAREST), strict=True)
+    right = [getattr(scene, attribute) == value for value, scenes in found for scene in scenes]
+    share = sum(right) / len(right)
+    report(f"{attribute} of a text: {share:.2f} of the {NEAREST} nearest of {LIBRARY} (chance {chance(attribute):.2f})")
+    assert share > 0.85
+
+
+def test_a_picture_of_the_library_is_nearest_to_itself(library, embedder):
+    _, scenes = library
+    found = nearest(library, embedder.embed_images(pictures(scenes)), 1)
+    assert [scene for (scene,) in found] == scenes
+
+
+def test_the_nearest_reference_gives_its_colour_to_what_is_sampled(library, embedder, report):
+    """A text finds the reference, and the prompt leaves the colour open."""
+    texts = captions_of("colour")
+    references = [scenes[0] for scenes in nearest(library, embedder.embed_texts(list(texts.values())), 1)]
+    made = generate(apply("plus", references), count=len(references), steps=STEPS)
+    right = sum(reading["colour"] == value for reading, value in zip(measure(made), texts, strict=True)) / len(texts)
+    report(f"colour of a text, by its nearest reference: {right:.2f} of the pictures (chance {chance('colour'):.2f})")
+    assert right > 0.6
 
 
 # ----------------------------------------------------------------------------------------------------------- best of N
