@@ -13,9 +13,16 @@ import json
 from devtools.stages import ROOT
 from devtools.workflows import nodes_of, widget_names
 
+from .columns import ADAPTER, CFG, ENCODER, SAMPLER, SCHEDULER, SIZE
+
 EXAMPLES = ROOT / "example_workflows"
 NOTE = """Small models with random weights stand in for the published ones here, so that this runs at once. Its pictures
 mean nothing. The same template under *Image Prompt* is for the published models; its note says:
+
+"""
+WORLD_NOTE = """The small models of the demo world stand in for the published ones here, so that this runs at once. They
+know coloured shapes alone: write texts such as *a large blue star with dots*. The same template under *Image Prompt* is
+for the published models; its note says:
 
 """
 SEED_STAYS = "fixed"
@@ -51,6 +58,18 @@ NODES = {  # loader -> the demo's node that makes a small model with seeded rand
     "VAELoader": ("ImagePromptDemoAutoencoder", {}),
 }
 LATENTS = {"EmptyLatentImage", "EmptySD3LatentImage"}
+TRAINED = "ImagePromptEmbedText"  # workflows with this node are for models that know what a text means
+WORLD_FILES = {  # published name -> the file of the demo world
+    "clip-vit-large-patch14.safetensors": ENCODER,
+    "clip_vision_h.safetensors": ENCODER,
+    "ip-adapter-plus_sd15.safetensors": ADAPTER,
+}
+WORLD_TEXTS = {  # in the words of the demo world
+    "a red bicycle leaning against a blue wall": "a large red star with dots on white",
+    "a stormy sea, oil painting": "a blue shape with stripes",
+    "a lighthouse on a cliff": "a shape",
+    "blurry, low quality": "",
+}
 PHOTOGRAPHS = ("grace_hopper.jpg", "astronaut.jpg")  # for ComfyUI's example.png, in turn, in the order of the nodes
 FACES = ("face.png",)  # the same where faces are looked for: the tests draw what their face analyser finds
 
@@ -58,6 +77,8 @@ FACES = ("face.png",)  # the same where faces are looked for: the tests draw wha
 def with_stand_ins(workflow: dict, size: int = 256, steps: int = 8) -> dict:
     """A copy of an API-format workflow with small models, photographs, a small picture and few steps."""
     workflow = copy.deepcopy(workflow)
+    if is_for_the_world(workflow):
+        return in_the_world(workflow, min(size, SIZE), steps)
     has_faces = any(node["class_type"] == "ImagePromptFaceAnalyserLoader" for node in workflow.values())
     photographs = itertools.cycle(FACES if has_faces else PHOTOGRAPHS)
     for node in workflow.values():
@@ -77,8 +98,32 @@ def with_stand_ins(workflow: dict, size: int = 256, steps: int = 8) -> dict:
         elif node["class_type"] == "KSampler":
             inputs.update(steps=steps)
         else:
-            inputs.update({key: FILES[name] for key, name in inputs.items() if isinstance(name, str) and name in FILES})
+            inputs.update({key: FILES[name] for key, name in inputs.items() if is_one_of(name, FILES)})
     return workflow
+
+
+def is_for_the_world(workflow: dict) -> bool:
+    return any(node["class_type"] == TRAINED for node in workflow.values())
+
+
+def in_the_world(workflow: dict, size: int, steps: int) -> dict:
+    """The workflow with the models of the demo world, in its words."""
+    exchanged = WORLD_FILES | WORLD_TEXTS
+    for node in workflow.values():
+        inputs = node["inputs"]
+        if node["class_type"] == "CheckpointLoaderSimple":
+            node["class_type"], node["inputs"] = "ImagePromptDemoWorld", {}
+        elif node["class_type"] in LATENTS:
+            inputs.update(width=size, height=size)
+        elif node["class_type"] == "KSampler":
+            inputs.update(steps=steps, cfg=CFG, sampler_name=SAMPLER, scheduler=SCHEDULER)
+        else:
+            inputs.update({key: exchanged[value] for key, value in inputs.items() if is_one_of(value, exchanged)})
+    return workflow
+
+
+def is_one_of(value: object, names: dict[str, str]) -> bool:
+    return isinstance(value, str) and value in names
 
 
 def api_example(name: str, **changes: int) -> dict:
@@ -89,9 +134,10 @@ def api_example(name: str, **changes: int) -> dict:
 def example(name: str, object_info: dict, **changes: int) -> dict:
     """An example workflow with stand-ins, as the browser loads it. object_info: what the server says about nodes"""
     ui, small = json.loads((EXAMPLES / f"{name}.json").read_text(encoding="utf-8")), api_example(name, **changes)
+    note = WORLD_NOTE if is_for_the_world(small) else NOTE
     for node in ui["nodes"]:
         if node["type"] == "MarkdownNote":
-            node["widgets_values"] = [NOTE + text for text in node["widgets_values"]]
+            node["widgets_values"] = [note + text for text in node["widgets_values"]]
     for node in nodes_of(ui):
         given = small[str(node["id"])]
         names = widget_names(object_info[given["class_type"]])
