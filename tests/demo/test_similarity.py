@@ -6,16 +6,21 @@ what was measured (`-s` prints it) and well above chance.
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 import torch
+from PIL import Image
 from studio import apply, checkpoints, generate, held_out, pictures
 from torch import Tensor
 
 from image_prompt.demo import full_clip
 from image_prompt.demo.measure import measure
-from image_prompt.demo.world import VALUES, Scene, World
+from image_prompt.demo.sheet import to_image
+from image_prompt.demo.world import VALUES, Scene, World, draw
+from image_prompt.references.duplicates import dhash, unique
 from image_prompt.references.embedder import Embedder
 from image_prompt.references.embedding import Embedding
 from image_prompt.references.library import Library, NewPicture, Writer
@@ -26,6 +31,8 @@ COUNT = 64
 BATCH, STEPS = 8, 5  # pictures to choose from; few steps, which leave more to choose
 GROUPS = 6
 LIBRARY, NEAREST = 120, 5
+LARGER, SMALLER = 256, 180  # sides of pictures
+SAME = 4  # bits in which the hashes of the same picture differ at most
 MENTIONED = ("colour", "background", "size")  # of which the small CLIP is sure
 
 
@@ -153,6 +160,33 @@ def test_the_nearest_reference_gives_its_colour_to_what_is_sampled(library, embe
     right = sum(reading["colour"] == value for reading, value in zip(measure(made), texts, strict=True)) / len(texts)
     report(f"colour of a text, by its nearest reference: {right:.2f} of the pictures (chance {chance('colour'):.2f})")
     assert right > 0.6
+
+
+# --------------------------------------------------------------------------------------------------------- duplicates
+
+
+def saved_anew(picture: Image.Image) -> Image.Image:
+    """The picture in another size, as it comes back from a JPEG file."""
+    file = io.BytesIO()
+    picture.resize((SMALLER, SMALLER), Image.Resampling.BICUBIC).save(file, "JPEG", quality=80)
+    return Image.open(file).convert("RGB")
+
+
+def test_unique_keeps_one_of_each_pair(embedder, unseen, report):
+    """The first of each, wherever its copy is. The hash alone, which knows no colours, would join others too."""
+    drawn = [to_image(picture).resize((LARGER, LARGER)) for picture in draw([(scene,) for scene in unseen])]
+    both = drawn + [saved_anew(picture) for picture in drawn]
+    order = torch.randperm(2 * COUNT).tolist()
+    images = [both[number] for number in order]
+    vectors, hashes = embedder.embed_images(images).vectors, [dhash(image) for image in images]
+    places = [order.index(number) for number in range(2 * COUNT)]
+    pairs = {tuple(sorted(pair)) for pair in zip(places[:COUNT], places[COUNT:], strict=True)}
+    kept, groups = unique(vectors, hashes)
+    cosine = [float(vectors[a] @ vectors[b]) for a, b in pairs]
+    report(f"re-encoded pairs: cosine {min(cosine):.4f} or more; kept {len(kept)} of {2 * COUNT}")
+    assert {(group.kept, *group.others) for group in groups} == pairs
+    assert kept == sorted(first for first, _ in pairs)
+    assert min((hashes[a] ^ hashes[b]).bit_count() for a, b in combinations(kept, 2)) <= SAME
 
 
 # ----------------------------------------------------------------------------------------------------------- best of N
