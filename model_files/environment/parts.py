@@ -62,6 +62,14 @@ OPTIONAL = (
         ("open_clip_torch", "open-clip-torch"),
         "not installed, and not needed: its model files are read without it",
     ),
+    Package("lancedb", "lancedb", ("lancedb",), "not installed: pip install lancedb, for the libraries of a team"),
+    Package("pyarrow", "pyarrow", ("pyarrow",), "not installed: pip install pyarrow, to export libraries as parquet"),
+    Package(
+        "faiss",
+        "faiss",
+        ("faiss-cpu", "faiss-gpu"),
+        "not installed, and not needed: libraries are searched exactly without it",
+    ),
 )
 
 

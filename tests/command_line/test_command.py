@@ -216,7 +216,8 @@ def test_status_tells_versions_parts_and_folders(comfyui, call):
     assert (code, said) == (0, "")
     assert told["versions"]["image-prompt"] in (ROOT / "pyproject.toml").read_text()
     assert told["versions"]["Python"] and told["versions"]["torch"] and told["versions"]["safetensors"]
-    assert [part["name"] for part in told["optional"]] == ["onnxruntime", "insightface", "open_clip", "CUDA"]
+    packages = ["onnxruntime", "insightface", "open_clip", "lancedb", "pyarrow", "faiss"]
+    assert [part["name"] for part in told["optional"]] == [*packages, "CUDA"]
     assert all(part["detail"] for part in told["optional"])
     assert told["folders"]["ipadapter"] == {"files": 2, "paths": [str(comfyui / "models" / "ipadapter")]}
     assert told["index"] == {
