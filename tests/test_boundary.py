@@ -52,6 +52,8 @@ MORE = {  # five files ask the cores what a file is, what it is called and wheth
     "clip_vision/text/siglip_tokenizers.py": {"sentencepiece", "tokenizers"},
     **{f"faces/{name}.py": {"PIL", "numpy"} for name in ("alignment", "drawing")},
     **{f"faces/{name}.py": {"numpy"} for name in ("analyser", "detection", "face", "recognition", "sampling")},
+    "references/filling/reading.py": {"PIL", "numpy"},
+    "references/filling/filler.py": {"numpy"},
     **{f"references/library/{name}.py": {"numpy"} for name in ("checking", "part_writer", "parts", "reader", "writer")},
     "tensor_files/weights.py": {"numpy"},
 }

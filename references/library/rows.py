@@ -96,8 +96,8 @@ class Rows:
         return [path for (path,) in self.ask("SELECT path FROM pictures WHERE root = ? AND part IS NULL", [root])]
 
     def contents(self) -> list[tuple[int, str, int, str]]:
-        """(root, path, size, sha256) of all pictures, sorted."""
-        return self.ask("SELECT root, path, size, sha256 FROM pictures ORDER BY root, path")
+        """(root, path, size, sha256) of all pictures that have a vector, sorted."""
+        return self.ask("SELECT root, path, size, sha256 FROM pictures WHERE part IS NOT NULL ORDER BY root, path")
 
     def sha256(self, key: Key) -> str:
         """Of a picture that has a vector; an empty text if there is none."""
