@@ -92,8 +92,12 @@ def _copied(path: Path) -> sqlite3.Connection:
 
 
 def close(connection: sqlite3.Connection) -> None:
-    """Close after writing: the log goes into the file itself, so that the folder can be copied or made read-only."""
+    """Close after writing: the log goes into the file itself, so that the folder can be copied or made read-only.
+
+    While somebody reads an older state this is left to the next writer, for a reader may stay for hours.
+    """
     with suppress(sqlite3.Error):
+        connection.execute("PRAGMA busy_timeout=0")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
 

@@ -118,6 +118,11 @@ class Library:
             raise KeyError(f'There is no picture {missing} in the library "{self.name}".')
         return [found[each] for each in wanted]
 
+    def named(self, path: str) -> list[int]:
+        """The ids of the pictures of this path, which several roots may have, ascending."""
+        ids = [row[0] for row in self._rows("SELECT id FROM pictures WHERE path = ? AND part IS NOT NULL", [path])]
+        return sorted(ids)
+
     def column(self, name: str) -> list[Any]:
         """One field of all pictures, in the order of `ids`: much faster than `pictures`."""
         if name not in COLUMNS:

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from image_prompt.references.library import Library, Writer, check, check_name, libraries_folder, library_names
+from image_prompt.references.library import (
+    Library,
+    Writer,
+    check,
+    check_name,
+    database,
+    libraries_folder,
+    library_names,
+)
 
 from .stores import ROOT, SPACE, picture, pictures, vectors
 
@@ -56,3 +64,15 @@ def test_libraries_are_listed_by_name(tmp_path):
         Writer.open(folder / check_name(name), SPACE).close()
     (folder / "no library").mkdir()
     assert library_names(folder) == ["Größe 2", "a.b", "b"]
+
+
+def test_a_writer_is_not_held_up_by_who_reads_an_older_state(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "PATIENCE", 3600.0)  # seconds, for which the test would wait
+    with Writer.open(tmp_path / "a", SPACE) as writer:
+        writer.add(pictures(1), vectors(1))
+    with Library.open(tmp_path / "a") as old:
+        with Writer.open(tmp_path / "a") as writer:
+            writer.add(pictures(2), vectors(1, seed=1))
+        with Library.open(tmp_path / "a") as new:
+            assert (old.count, new.count) == (1, 2)
+            assert (old.named(picture(2).path), new.named(picture(2).path)) == ([], [2])
