@@ -20,6 +20,7 @@ class Pictures(Rows, Protocol):
     @property
     def count(self) -> int: ...
     def where(self, folder: str | None = None, rating: int | None = None, text: str | None = None) -> Any: ...
+    def named(self, path: str) -> list[int]: ...
     def picture(self, id: int) -> Any: ...
     def pictures(self, ids: Sequence[int]) -> list[Any]: ...
     def path_of(self, picture: Any) -> Path: ...
@@ -51,10 +52,13 @@ class LocalLibrary:
     ) -> list[list[Hit]]:
         return self._searcher.search(query, k, minimum=minimum, mask=self._mask(folder, rating, text))
 
-    def newest(self, k: int, *, folder: str | None = None) -> list[int]:
-        mask = self._mask(folder)
+    def newest(self, k: int, *, folder: str | None = None, rating: int | None = None) -> list[int]:
+        mask = self._mask(folder, rating)
         ids = self.library.ids() if mask is None else self.library.ids()[mask]
         return ids[::-1][: max(0, k)].tolist()
+
+    def named(self, path: str) -> list[int]:
+        return self.library.named(path)
 
     def vectors_of(self, ids: Sequence[int]) -> Any:
         known = self.library.ids()

@@ -48,8 +48,12 @@ class Searchable(Protocol):
         """
         ...
 
-    def newest(self, k: int, *, folder: str | None = None) -> list[int]:
+    def newest(self, k: int, *, folder: str | None = None, rating: int | None = None) -> list[int]:
         """The ids of the pictures that were added last, the last first."""
+        ...
+
+    def named(self, path: str) -> list[int]:
+        """The ids of the pictures of this path, which several roots may have, ascending."""
         ...
 
     def picture(self, id: int) -> Any: ...
