@@ -10,7 +10,7 @@ from ...references.embedding import Embedding
 from ...references.space import Space
 from .. import input_checks
 from ..activity import timed
-from ..encoding.encoder import CLASS_TOKEN, as_encoder, encode_pixel_values, pixel_values
+from ..encoding.encoder import CLASS_TOKEN, Encoder, as_encoder, encode_pixel_values, pixel_values
 from ..encoding.spaces import space_of_features
 from ..encoding.squares import one_by_one, squares
 
@@ -30,11 +30,15 @@ def embed_pictures(clip_vision: Any, images: torch.Tensor, crop: Crop = "center"
     """
     encoder = as_encoder(clip_vision)
     input_checks.image(images, "input images")
-    space = picture_space(clip_vision)
-    field = CLASS_TOKEN if space.feature == CLASS_TOKEN else "image_embeds"
     with timed("embed pictures"):
-        seen = squares(encoder, one_by_one(images), crop, "black")
-        found = encode_pixel_values(encoder, pixel_values(encoder, seen), (field,))[field]
+        return embed_squares(encoder, squares(encoder, one_by_one(images), crop, "black"))
+
+
+def embed_squares(encoder: Encoder, seen: torch.Tensor) -> Embedding:
+    """The squares (B, S, S, 3) that an encoder saw. Raises a ValueError if it puts pictures into no space."""
+    space = picture_space(encoder)
+    field = CLASS_TOKEN if space.feature == CLASS_TOKEN else "image_embeds"
+    found = encode_pixel_values(encoder, pixel_values(encoder, seen), (field,))[field]
     return Embedding.of_vectors(found, space, "image")
 
 
