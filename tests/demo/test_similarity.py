@@ -220,9 +220,11 @@ def test_the_best_of_eight_has_what_the_text_asks_for(attribute, undecided, embe
 
 def test_the_best_of_eight_follows_its_prompt_more_often(embedder, report):
     """Each prompt says everything, and chooses among its own pictures: right are those with all six attributes."""
-    scenes = seen(77, 8)
+    scenes = seen(77, GROUPS)
     prompts = [scene.caption() for scene in scenes]
-    made = generate(checkpoints()[0], [each for each in prompts for _ in range(BATCH)], count=8 * BATCH, steps=STEPS)
+    made = generate(
+        checkpoints()[0], [each for each in prompts for _ in range(BATCH)], count=GROUPS * BATCH, steps=STEPS
+    )
     sampled = embedder.embed_images(made.movedim(1, -1))
     right = torch.tensor([is_right(reading, scenes[n // BATCH]) for n, reading in enumerate(measure(made))]).float()
     similarity = (embedder.embed_texts(prompts).vectors[:, None] * sampled.vectors.unflatten(0, (-1, BATCH))).sum(-1)
