@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..clip_vision import Crop, TextEncoder, VisionEncoder
 
+ROOM = 2**30  # bytes beside the weights, for what is computed
 FEATURES = ("image_embeds", "cls")  # the first of these that an encoder has is what its pictures are compared by
 
 
@@ -50,9 +51,14 @@ def embed(
     Raises:
         ValueError: as `clip_vision.encode` and `space_of`.
     """
+    return _embed(encoder, space_of(encoder), images, crop, chunk_size, logit)
+
+
+def _embed(
+    encoder: VisionEncoder, space: Space, images: Any, crop: Crop, chunk_size: int | None, logit: Logit | None
+) -> Embedding:
     from ..clip_vision import encode
 
-    space = space_of(encoder)
     features = encode(encoder, images, want=(space.feature,), crop=crop, chunk_size=chunk_size)
     return Embedding.of_vectors(features.select(space.feature), space, "image", logit)
 
@@ -100,6 +106,20 @@ def filled(template: str, texts: str | Sequence[str]) -> list[str]:
     return [template.replace("{}", text.strip()) for text in checked_texts(texts)]
 
 
+def roomy_device(device: torch.device | str, path: str | os.PathLike[str]) -> torch.device | str:
+    """The device, but the CPU for "auto" where the memory that is free on the GPU is too small for a model file."""
+    import torch
+
+    from ..tensor_files.placement import AUTO, find_device
+
+    if device != AUTO or not os.path.isfile(path):
+        return device
+    found = find_device(device)
+    if found.type == "cuda" and torch.cuda.mem_get_info(found)[0] < os.path.getsize(path) + ROOM:
+        return "cpu"
+    return found
+
+
 class Embedder:
     """One encoder file for pictures and, where it is a full file, for texts.
 
@@ -107,7 +127,7 @@ class Embedder:
     text. Used by one thread at a time; `with` closes it.
 
     path: of the file of the image encoder
-    device, dtype: as `clip_vision.load` takes them; "auto" is a GPU if there is one
+    device, dtype: as `clip_vision.load` takes them; "auto" is a GPU if there is one with room for the file
     text: the path of another file for texts, whose image encoder has the same weights; by default it is `path`
     """
 
@@ -123,6 +143,7 @@ class Embedder:
         self.device, self.dtype = device, dtype
         self._images: VisionEncoder | None = None
         self._texts: TextEncoder | None = None
+        self._space: Space | None = None
 
     @property
     def image_encoder(self) -> VisionEncoder:
@@ -130,7 +151,7 @@ class Embedder:
         from ..clip_vision import load
 
         if self._images is None:
-            self._images = load(self.path, self.device, self.dtype)
+            self._images = load(self.path, roomy_device(self.device, self.path), self.dtype)
         return self._images
 
     @property
@@ -139,17 +160,20 @@ class Embedder:
         from ..clip_vision import load_text
 
         if self._texts is None:
-            self._texts = load_text(self.text_path, self.device, self.dtype)
+            self._texts = load_text(self.text_path, roomy_device(self.device, self.text_path), self.dtype)
         return self._texts
 
     @property
     def space(self) -> Space:
-        return space_of(self.image_encoder)
+        """Of the pictures, and of the texts. Loads the image encoder at its first use."""
+        if self._space is None:
+            self._space = space_of(self.image_encoder)
+        return self._space
 
     def embed_images(self, images: Any, *, crop: Crop = "center", chunk_size: int | None = None) -> Embedding:
         """As `embed`."""
         logit = None if self._texts is None else logit_of(self._texts)
-        return embed(self.image_encoder, images, crop=crop, chunk_size=chunk_size, logit=logit)
+        return _embed(self.image_encoder, self.space, images, crop, chunk_size, logit)
 
     def embed_texts(self, texts: str | Sequence[str], template: str = "{}") -> Embedding:
         """As `embed_text`."""

@@ -10,9 +10,9 @@ import text_witness
 import torch
 from safetensors.torch import save_file
 from tokenizers.processors import TemplateProcessing
-from transformers import Siglip2Tokenizer, SiglipTokenizer
+from transformers import Siglip2Tokenizer, SiglipConfig, SiglipModel, SiglipTokenizer
 
-from image_prompt.clip_vision import encode_texts, load_text
+from image_prompt.clip_vision import Tokenizer, encode_texts, fingerprint, load, load_text, load_text_encoder
 from image_prompt.clip_vision.text.checkpoint import full_file_of
 
 WORDS = "a photo of red blue green bicycle square the cat dog on grass with small large über café".split()
@@ -107,6 +107,7 @@ def test_siglip_equals_transformers(first, tmp_path):
     ids, embeds = theirs(model, reader, TEXTS)
     assert encoder.tokens(TEXTS).tolist() == ids.tolist() and encoder.too_long(TEXTS) == [4]
     close(encode_texts(encoder, TEXTS, chunk_size=7), embeds)
+    assert encoder.fingerprint == fingerprint(load(tmp_path / "siglip.safetensors", "cpu", "bf16"))
     assert encoder.logit_scale == pytest.approx(model.logit_scale.exp().item())
     assert encoder.logit_bias == pytest.approx(model.logit_bias.item())
 
@@ -178,3 +179,13 @@ def test_a_missing_package_is_named(package, file, second, tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ValueError, match=f"is read with the package {package}: pip install {package}"):
         load_text(path, "cpu", tokenizer=second[0] / file)
+
+
+def test_text_encoders_1152_wide_have_heads_of_72():
+    """So those of so400m are configured in transformers, and that of SigLIP2 giant."""
+    sizes = {"hidden_size": 1152, "num_hidden_layers": 1, "num_attention_heads": 16, "intermediate_size": 8}
+    with torch.device("meta"):
+        sd = SiglipModel(SiglipConfig(text_config=sizes | {"projection_size": 1152}, vision_config=sizes)).state_dict()
+    zeros = {key: torch.zeros(()).expand(tensor.shape) for key, tensor in sd.items()}
+    encoder = load_text_encoder(zeros, tokenizer=Tokenizer(lambda text: [3], 32000, end=1, pad=1))
+    assert (encoder.config.heads, encoder.config.activation) == (16, "gelu_pytorch_tanh")
