@@ -2,6 +2,10 @@
 
 encoder = load("clip_vision_h.safetensors")
 features = encode(encoder, "photo.jpg", want=("image_embeds", "penultimate"))
+
+Where the file is a full CLIP or SigLIP, its texts are encoded into the space of image_embeds:
+
+vectors = encode_texts(load_text("CLIP-ViT-H-14.safetensors"), ["a red bicycle", "a blue car"])
 """
 
 from importlib import import_module

@@ -37,8 +37,8 @@ def close(ours, theirs, tolerance=1e-5):
 
 
 LAYOUTS = {
-    "transformers": lambda sd: sd,
-    "openclip": text_witness.openclip,
+    "transformers": lambda sd: sd | {"text_model.embeddings.position_ids": torch.arange(77)[None]},
+    "openclip": lambda sd: text_witness.openclip(sd) | {"attn_mask": torch.zeros(77, 77)},
     "openclip under text.": lambda sd: text_witness.openclip(sd, "text."),
     "openai": lambda sd: text_witness.openclip(sd) | openai_numbers(),
 }
@@ -268,6 +268,14 @@ def test_a_file_of_which_texts_do_not_compare_is_refused(case, model):
         load_text_encoder(change(model.state_dict()))
 
 
+def test_an_encoder_without_texts_is_refused():
+    """CSD, which was tuned for styles."""
+    sd = witness.to_openclip(witness.state_dict(witness.narrow(witness.ROWS["CLIP ViT-B/32"])))
+    csd = {key.replace("visual.proj", "last_layer_style").replace("visual.", "backbone."): sd[key] for key in sd}
+    with pytest.raises(ValueError, match="CSD .* has no text encoder: no text compares with its pictures. Choose a"):
+        load_text_encoder(csd, metadata={"vision_config": '{"heads": 12}'})
+
+
 def test_the_full_file_is_named_by_the_image_encoder():
     row = witness.ROWS["CLIP ViT-H/14"]
     sd = witness.state_dict(witness.narrow(row))
@@ -285,7 +293,7 @@ def test_both_encoders_of_a_file_have_one_fingerprint_in_every_layout_and_dtype(
     bits = "".join("01"[int(matrix[place * len(matrix) // 64] < 0)] for place in range(64))
     assert expected == f"{int(bits, 2):016x}"
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
-        half = {key: tensor.to(dtype) for key, tensor in sd.items()}
+        half = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in sd.items()}
         assert load_text_encoder(half).fingerprint == expected
         assert fingerprint(load_encoder(half)) == expected
     save_file(sd, tmp_path / "CLIP.safetensors")
