@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-TOLERANCE = 1e-3  # fp16 changes the length by less
+TOLERANCE = 0.011  # a library takes vectors whose length is 0.01 off, and fp16 rounds them
 BLOCK = 8192  # rows that are looked at together
 
 

@@ -6,7 +6,8 @@ library = open_library(folder)
 
 from .hits import Hit
 from .local import LocalLibrary
+from .opening import open_library
 from .searchable import Searchable
 from .searcher import Rows, Searcher, search
 
-__all__ = ["Hit", "LocalLibrary", "Rows", "Searchable", "Searcher", "search"]
+__all__ = ["Hit", "LocalLibrary", "Rows", "Searchable", "Searcher", "open_library", "search"]

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ..embedding import Embedding
+from ..library import Library
 from .hits import Hit
-from .searcher import Rows, Searcher
-
-
-class Pictures(Rows, Protocol):
-    """`references.library.Library`"""
-
-    @property
-    def generation(self) -> int: ...
-    @property
-    def count(self) -> int: ...
-    def where(self, folder: str | None = None, rating: int | None = None, text: str | None = None) -> Any: ...
-    def named(self, path: str) -> list[int]: ...
-    def picture(self, id: int) -> Any: ...
-    def pictures(self, ids: Sequence[int]) -> list[Any]: ...
-    def path_of(self, picture: Any) -> Path: ...
+from .searcher import Searcher
 
 
 class LocalLibrary:
     """A `Searchable` of a library's snapshot. Vectors are read by the first search."""
 
-    def __init__(self, library: Pictures):
+    def __init__(self, library: Library):
         self.library = library
         self.name, self.space = library.name, library.space
         self.generation, self.count = library.generation, library.count
@@ -61,12 +47,10 @@ class LocalLibrary:
         return self.library.named(path)
 
     def vectors_of(self, ids: Sequence[int]) -> Any:
-        known = self.library.ids()
-        rows = known.searchsorted(ids)
-        for id, row in zip(ids, rows, strict=True):
-            if row == len(known) or known[row] != id:
-                raise ValueError(f'The library "{self.name}" has no picture {id}: it was removed. Search again.')
-        return self.library.vectors()[rows].astype("float32")
+        try:
+            return self.library.vectors_of(ids).astype("float32")
+        except KeyError as error:
+            raise ValueError(f"{error.args[0]} It was removed: search again.") from error
 
     def _mask(self, folder: str | None = None, rating: int | None = None, text: str | None = None) -> Any:
         if folder is None and rating is None and text is None:

@@ -12,8 +12,9 @@ from .hits import Hit
 
 
 class Searchable(Protocol):
-    """A snapshot. Pictures are `references.library.Picture`; of which ones, `Library.where` says by folder, rating and
-    text.
+    """A snapshot, whatever is written later.
+
+    Pictures are `references.library.Picture`; which ones folder, rating and text choose, `Library.where` says.
 
     generation: grows with each write, so that what was found before is not taken for new
     """

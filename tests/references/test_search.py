@@ -1,6 +1,5 @@
 """Search against numpy's brute force in float64."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +8,8 @@ import pytest
 import torch
 
 from image_prompt.references.embedding import Embedding
-from image_prompt.references.search import Hit, LocalLibrary, Searchable, Searcher, search
+from image_prompt.references.library import Library, NewPicture, Writer
+from image_prompt.references.search import Hit, Searchable, Searcher, open_library, search
 from image_prompt.references.space import Space
 
 WIDTH = 64
@@ -24,29 +24,12 @@ class Rows:
     rows: np.ndarray
     name: str = "cats"
     space: Space = SPACE
-    generation: int = 1
 
     def ids(self) -> np.ndarray:
         return self.numbers
 
     def vectors(self) -> np.ndarray:
         return self.rows
-
-    @property
-    def count(self) -> int:
-        return len(self.numbers)
-
-    def where(self, folder: str | None = None, rating: int | None = None, text: str | None = None) -> np.ndarray:
-        return self.numbers % 2 == rating
-
-    def picture(self, id: int) -> str:
-        return f"{id}.png"
-
-    def pictures(self, ids: Sequence[int]) -> list[str]:
-        return [self.picture(id) for id in ids]
-
-    def path_of(self, picture: str) -> Path:
-        return Path("/pictures", picture)
 
 
 def clustered(count: int, seed: int, width: int = WIDTH) -> np.ndarray:
@@ -106,25 +89,92 @@ def test_a_searcher_answers_like_a_search_and_keeps_its_snapshot():
     assert searcher.search(asked) == expected != search(rows, asked)
 
 
-def test_a_library_is_searched_where_its_pictures_are_as_asked_for():
-    rows, asked = library(100), query(1)
-    known: Searchable = LocalLibrary(rows)
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory) -> Library:
+    """A library on disk, of more than one part."""
+    root = tmp_path_factory.mktemp("stored")
+    with Writer.open(root / "cats", SPACE) as writer:
+        pictures = [new(root, f"{number % 7}/{number}.png") for number in range(5000)]
+        writer.add(pictures, clustered(5000, seed=0))
+        writer.remove([root / "3" / "3.png"])
+        writer.rate(root / "2" / "2.png", 1)
+    return Library.open(root / "cats")
+
+
+def test_a_library_is_searched_where_its_pictures_are_as_asked_for(stored):
+    rows, asked, known = Rows(stored.ids(), np.array(stored.vectors())), query(1), open_library(stored.folder)
     assert_equals_brute_force(rows, asked, known.search(asked, 5), 5)
-    found = known.search(asked, 5, rating=1, exact=False)
-    assert_equals_brute_force(rows, asked, found, 5, mask=rows.numbers % 2 == 1)
-    assert known.newest(3) == rows.numbers[:-4:-1].tolist() and known.newest(0) == []
-    assert known.pictures([3, 4]) == ["3.png", "4.png"] and known.path_of(known.picture(3)) == Path("/pictures/3.png")
+    mask = np.array([path.startswith("4/") for path in stored.column("path")])
+    found = known.search(asked, 5, folder="4", minimum=0.2, exact=False)
+    assert_equals_brute_force(rows, asked, found, 5, mask=mask, minimum=0.2)
+    rated = known.search(asked, 5, rating=1)[0]
+    assert [known.picture(hit.id).path for hit in rated] == ["2/2.png"]
+    assert known.path_of(known.picture(rated[0].id)) == stored.folder.parent / "2" / "2.png"
+    assert known.newest(3) == stored.ids()[:-4:-1].tolist() and known.newest(0) == []
+    assert [known.picture(id).path for id in known.newest(2, folder="4")] == ["4/4995.png", "4/4988.png"]
+    assert (known.name, known.space, known.count) == ("cats", SPACE, 4999)
 
 
-def test_the_vectors_of_pictures_are_given_in_the_order_of_their_ids():
-    rows = library(20)
-    known = LocalLibrary(rows)
-    np.testing.assert_array_equal(known.vectors_of(rows.numbers[[7, 0, 7]].tolist()), rows.rows[[7, 0, 7]])
-    assert known.vectors_of([]).shape == (0, WIDTH) and known.vectors_of(rows.numbers.tolist()).dtype == np.float32
-    for id in (-1, int(rows.numbers[3]) + 1, 10**9):
-        if id not in rows.numbers:
-            with pytest.raises(ValueError, match=f'"cats" has no picture {id}: it was removed'):
-                known.vectors_of([int(rows.numbers[0]), id])
+def test_the_vectors_of_pictures_are_given_in_the_order_of_their_ids(stored):
+    known, (first, second) = open_library(stored.folder), stored.ids()[[4500, 7]].tolist()
+    vectors = known.vectors_of([first, second, first])
+    np.testing.assert_array_equal(vectors, stored.vectors()[[4500, 7, 4500]])
+    assert vectors.dtype == np.float32 and known.vectors_of([]).shape == (0, WIDTH)
+    with pytest.raises(ValueError, match='no picture 99999 in the library "cats". It was removed: search again'):
+        known.vectors_of([first, 99999])
+
+
+def test_what_is_no_library_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no library cats"):
+        open_library(tmp_path / "cats")
+    for about in (b"{", b"[]", b'{"format": 1, "kind": "new"}'):
+        (tmp_path / "library.json").write_bytes(about)
+        with pytest.raises(ValueError, match=tmp_path.name):
+            open_library(tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_after_any_changes_a_search_equals_brute_force_over_what_is_left(tmp_path, seed):
+    """Pictures are added, replaced, removed and compacted in any order; the last snapshot of before stays as it was."""
+    rng = np.random.default_rng(seed)
+    folder, left, before = tmp_path / "cats", dict[str, np.ndarray](), None
+    for step in range(25):
+        with Writer.open(folder, SPACE) as writer:
+            match rng.integers(0, 5):
+                case 0 | 1 | 2:
+                    paths = [f"{number}.png" for number in rng.choice(60, rng.integers(1, 20), replace=False)]
+                    vectors = clustered(len(paths), int(rng.integers(0, 20)))
+                    writer.add([new(tmp_path, path) for path in paths], vectors)
+                    left |= dict(zip(paths, vectors, strict=True))
+                case 3:
+                    paths = [f"{number}.png" for number in rng.choice(60, 10, replace=False)]
+                    writer.remove([tmp_path / path for path in paths if path in left])
+                    left = {path: vector for path, vector in left.items() if path not in paths}
+                case _:
+                    writer.compact()
+        if before is not None:
+            library, asked, found = before
+            assert library.search(asked, 7) == found
+        library = open_library(folder)
+        asked = query(1 + step % 2, seed=100 + step)
+        found = library.search(asked, 7)
+        before = library, asked, found
+        assert library.count == len(left)
+        assert_is_best_of(left, library, asked, found)
+
+
+def assert_is_best_of(left: dict[str, np.ndarray], library: Searchable, asked: Embedding, found: list[list[Hit]]):
+    for vector, hits in zip(asked.vectors.double().numpy(), found, strict=True):
+        scores = {path: float((row.astype(np.float16).astype(np.float64) * vector).sum()) for path, row in left.items()}
+        expected = sorted(scores.values(), reverse=True)[:7]
+        np.testing.assert_allclose([hit.score for hit in hits], expected, atol=1e-6)
+        paths = [picture.path for picture in library.pictures([hit.id for hit in hits])]
+        np.testing.assert_allclose([scores[path] for path in paths], expected, atol=1e-12)
+        assert [(-hit.score, hit.id) for hit in hits] == sorted((-hit.score, hit.id) for hit in hits)
+
+
+def new(root: Path, path: str) -> NewPicture:
+    return NewPicture(root, path, 1, 1, "00")
 
 
 QUERY = query(2)
