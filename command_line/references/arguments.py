@@ -30,6 +30,7 @@ def add_commands(
     def run(module: str) -> Run:
         return lambda options: import_module(f".{module}", __package__).answer(options, find(options))
 
+    embed = command("embed", run("embed"), "embed the pictures of a folder, or of a list, into a library")
     search = command("search", run("search"), "find the pictures of a library nearest to a text or a picture")
     similar = command("similar", run("similar"), "how alike two pictures or texts are, as a cosine in -1..1")
     duplicates = command(
@@ -40,26 +41,29 @@ def add_commands(
     )
     rate = command("rate", run("rating"), "rate pictures of a library as good (1), bad (-1), or neither (0)")
     library = command("library", run("library"), "list, describe, check and compact libraries")
+    embed.add_argument("source", metavar="FOLDER|LIST.json", help="a folder with pictures, or a list of them, in JSON")
+    embed.add_argument("--library", metavar="NAME", required=True, dest="name", help="made if there is none yet")
+    embed.add_argument("--prune", action="store_true", help="remove entries whose files are not there any more")
     for each in (search, advise, rate):
         each.add_argument("name", metavar="NAME", help="the name of the library")
     for each, needed in ((search, True), (advise, False)):
         _add_query(each, needed)
     similar.add_argument("a", metavar="A", help="a picture, or a text; text:... where a text looks like a path")
     similar.add_argument("b", metavar="B", help="the same")
-    duplicates.add_argument("name", metavar="NAME", help="the name of the library")
+    duplicates.add_argument("name", metavar="NAME|FOLDER", help="the name of a library, or a folder with pictures")
     duplicates.add_argument(
         "--threshold", type=float, default=0.9, help="the cosine from which pictures are similar (default: 0.9)"
     )
     rate.add_argument("paths", metavar="PATH", nargs="+", help="as `search` shows them, or paths of the files")
     rate.add_argument("rating", type=int, choices=(-1, 0, 1), help="-1 bad, 0 neither, 1 good")
-    for each in (search, similar, advise):
+    for each in (embed, search, similar, duplicates, advise):
         each.add_argument(
             "--encoder",
             metavar="FILE|NAME",
             help="the encoder to compute with, by its path, by the name of its file, or as CLIP ViT-L/14 (default: the "
             "library's own, or else the first full CLIP file)",
         )
-    return [search, similar, duplicates, advise, rate, *_add_actions(library)]
+    return [embed, search, similar, duplicates, advise, rate, *_add_actions(library)]
 
 
 def _add_query(parser: argparse.ArgumentParser, needed: bool) -> None:
@@ -76,7 +80,7 @@ def _add_actions(library: argparse.ArgumentParser) -> list[argparse.ArgumentPars
 
     def action(name: str, text: str) -> argparse.ArgumentParser:
         made = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        made.add_argument("--json", action="store_true", help="print JSON, for programs")
+        made.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON, for programs")
         return made
 
     listed = action("list", "all libraries")

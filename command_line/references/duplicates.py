@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...model_files.folders import Installation
-from ...references.library import Library
+from ...references.library import Library, library_names
 from ...tensor_files import printable
 from ..terminal import Answer, ProgressLine, wrapped
-from .places import library_folder
+from .embed import FAILED, failed_lines, fill_from
+from .places import all_libraries, library_folder
 
 if TYPE_CHECKING:
     from ...references.duplicates import Group
@@ -32,20 +36,33 @@ class Alike:
 def answer(options: argparse.Namespace, where: Installation) -> Answer:
     if not -1 <= options.threshold <= 1:
         raise ValueError(f"--threshold is a cosine in -1..1, not {options.threshold:g}.")
-    with Library.open(library_folder(where, options.name)) as library:
-        return _answer(library, options)
+    if not _is_folder(options.name, where):
+        with Library.open(library_folder(where, options.name)) as library:
+            return _answer(library, options)
+    with tempfile.TemporaryDirectory(prefix="image-prompt-") as place:
+        folder = Path(place) / "pictures"
+        filled = fill_from(options.name, folder, options.encoder, where)
+        with Library.open(folder) as library:
+            return _answer(library, options, filled.failed)
 
 
-def _answer(library: Library, options: argparse.Namespace) -> Answer:
+def _is_folder(name: str, where: Installation) -> bool:
+    """Whether a folder is meant. A library of that name comes first: the folder beside it is ./NAME."""
+    is_library = where.private is not None and name in library_names(all_libraries(where))
+    return os.path.isdir(name) and not is_library
+
+
+def _answer(library: Library, options: argparse.Namespace, failed: Sequence[tuple[Path, str]] = ()) -> Answer:
     groups = _groups(library, options.threshold)
     data = {
         "pictures": library.count,
         "threshold": options.threshold,
         "groups": [{"why": each.why, "kept": each.kept, "others": list(each.others)} for each in groups],
+        "failed": [{"path": str(path), "reason": why} for path, why in failed],
     }
     lines = [line for why in TITLES for line in _lines(why, [each for each in groups if each.why == why], options)]
     none = wrapped(f"All {library.count:,} pictures are unlike each other.")
-    return Answer(data, lines or none)
+    return Answer(data, [*(lines or none), *failed_lines(failed)], FAILED if failed else 0)
 
 
 def _groups(library: Library, threshold: float) -> list[Alike]:

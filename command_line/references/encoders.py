@@ -87,7 +87,7 @@ def _of_library(library: Any, encoders: Sequence[IndexedFile], text: bool) -> Pa
         return same[0]
     digest: str = getattr(getattr(library, "library", library), "encoder_sha256", "")
     for path in same or [file.file.path for file in encoders]:
-        if digest and _sha256(path) == digest:
+        if digest and sha256_of(path) == digest:
             return path
     if same:
         return same[0]  # what is computed with it is compared by its weights again
@@ -99,7 +99,8 @@ def _of_library(library: Any, encoders: Sequence[IndexedFile], text: bool) -> Pa
     )
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
     with open(path, "rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 22):

@@ -12,9 +12,8 @@ from ...model_files.folders import Installation
 from ...references.library import Library, Writer, check, library_names
 from ...tensor_files import printable
 from ..terminal import Answer, described, section, wrapped
+from .embed import failed_lines
 from .places import all_libraries, library_folder, paths_in
-
-SHOWN = 20  # errors; --json has all
 
 
 def answer(options: argparse.Namespace, where: Installation) -> Answer:
@@ -60,7 +59,7 @@ def _info(options: argparse.Namespace, where: Installation) -> Answer:
             "encoder_sha256": library.encoder_sha256,
             "generation": library.generation,
             "roots": [{"path": path, "exists": exists} for path, exists in roots.items()],
-            "errors": [{"path": each.path, "reason": each.reason} for each in errors],
+            "failed": [{"path": each.path, "reason": each.reason} for each in errors],
         }
         encoder = library.space.title
     facts = [
@@ -69,9 +68,8 @@ def _info(options: argparse.Namespace, where: Installation) -> Answer:
         ("folder", str(folder)),
         *(("of", f"{path}{'' if exists else ' (does not exist)'}") for path, exists in roots.items()),
     ]
-    rows = [(each.path, each.reason) for each in errors[:SHOWN]]
-    more = [f"  and {len(errors) - SHOWN} more"] if len(errors) > SHOWN else []
-    return Answer(data, [*described(facts, ""), "", *section(f"Not read ({len(errors)})", [*described(rows), *more])])
+    failed = failed_lines([(each.path, each.reason) for each in errors])
+    return Answer(data, [*described(facts, ""), "", *failed])
 
 
 def _exists(path: Path) -> bool:
@@ -83,11 +81,14 @@ def _exists(path: Path) -> bool:
 
 def _check(options: argparse.Namespace, where: Installation) -> Answer:
     report = check(library_folder(where, options.name), repair=options.repair)
-    counts = [_pictures(report.pictures), f"{report.dead:.0%} of the vectors are of removed pictures"]
+    facts = [_pictures(report.pictures)]
     if report.waiting:
-        counts.append(f"{_pictures(report.waiting)} to be embedded anew by the next `embed`")
+        facts.append(f"{report.waiting:,} more wait for the next `embed`")
+    if report.dead:
+        facts.append(f"{report.dead:.0%} of the vectors are of removed pictures")
+    state = "is whole" if report.clean else "is damaged"
     lines = [
-        *wrapped(f"{', '.join(counts)}."),
+        *wrapped(f"The library {options.name} {state}: {', '.join(facts)}."),
         *section("Mended", [line for each in report.mended for line in wrapped(each.what, "  ")]),
         *section("Wrong", [line for each in report.problems for line in wrapped(each.what, "  ")]),
         *([] if report.clean else wrapped(f"`library check {options.name} --repair` mends what can be mended.")),

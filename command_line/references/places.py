@@ -48,6 +48,11 @@ def opened(where: Installation, name: str) -> LocalLibrary:
     return LocalLibrary(Library.open(library_folder(where, name)))
 
 
+def new_library_folder(where: Installation, name: str) -> Path:
+    """The folder of a library that may not exist yet. ValueError if it cannot have this name."""
+    return all_libraries(where) / check_name(name)
+
+
 def path_of(library: Any, picture: Any) -> str | None:
     """Where the file of a picture is; None if the library does not know, as one of another machine."""
     try:

@@ -1,12 +1,27 @@
 """`library` and `duplicates`: what they show of libraries, and what they change: the libraries alone."""
 
+import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
 from squares import fill
 
+from image_prompt.devtools.stages import ROOT
 from image_prompt.references.library import Library, libraries_folder
+
+WITHOUT_TORCH = """
+import runpy, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "torch":
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+sys.argv = [r"{root}", *{arguments}]
+runpy.run_path(r"{root}", run_name="__main__")
+"""
 
 
 def files_of(folder) -> dict[str, bytes]:
@@ -27,6 +42,11 @@ def test_libraries_are_listed_and_broken_ones_say_why(library, told, call):
     assert code == 0 and out.splitlines()[-1].split(maxsplit=1) == ["squares", "5 pictures, CLIP ViT 64x2/8"]
 
 
+def test_json_may_be_asked_for_before_the_action(library, call, comfyui):
+    code, out, _ = call("library", "--json", "list")
+    assert code == 0 and json.loads(out)["libraries"][0]["name"] == "squares"
+
+
 def test_no_libraries_are_no_error(told, call):
     assert told("library", "list")["libraries"] == []
     assert "There are no libraries yet" in call("library", "list")[1]
@@ -36,7 +56,7 @@ def test_info_tells_what_a_library_holds(library, told, call, drawn):
     call("rate", "squares", "red.png", 1)
     told_here = told("library", "info", "squares")
     assert (told_here["pictures"], told_here["rated"]) == (5, {"good": 1, "bad": 0})
-    assert told_here["roots"] == [{"path": str(drawn), "exists": True}] and told_here["errors"] == []
+    assert told_here["roots"] == [{"path": str(drawn), "exists": True}] and told_here["failed"] == []
     assert len(told_here["encoder_sha256"]) == 64
     code, out, _ = call("library", "info", "squares")
     assert code == 0 and "5, of which 1 are rated good and 0 bad" in out and "CLIP ViT 64x2/8 (16 numbers)" in out
@@ -44,6 +64,7 @@ def test_info_tells_what_a_library_holds(library, told, call, drawn):
 
 def test_check_is_clean_until_a_part_is_damaged_and_repair_says_what_is_lost(library, told, call):
     assert told("library", "check", "squares")["clean"] is True
+    assert call("library", "check", "squares")[1].strip() == "The library squares is whole: 5 pictures."
     (part,) = (library / "vectors").glob("part-*.safetensors")
     data = bytearray(part.read_bytes())
     data[-40:] = bytes(40)
@@ -126,6 +147,40 @@ def test_duplicates_of_a_library_are_of_three_kinds_and_nothing_is_deleted(doubl
     assert code == 1 and "--threshold is a cosine in -1..1, not nan." in said
 
 
+def test_duplicates_of_a_folder_are_found_and_no_library_is_left(doubles, told, call):
+    (doubles / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    found = told("duplicates", doubles, "--threshold", 0.9999, code=3)
+    assert [each["path"] for each in found["failed"]] == [str(doubles / "broken.png")] and found["pictures"] == 7
+    assert {(why, kept) for why, kept, _ in grouped(found)} == {
+        ("same file", "more/red copy.png"),
+        ("same picture", "blue.jpg"),
+    }
+    code, out, _ = call("duplicates", doubles, "--threshold", 0.9999)
+    assert code == 3 and "Not read (1)" in out and "broken.png" in out
+    assert [each["name"] for each in told("library", "list")["libraries"]] == ["doubles"]
+
+
+def test_neither_a_library_nor_a_folder(library, call):
+    code, _, said = call("duplicates", "nothing")
+    assert code == 1 and "There is no library 'nothing'. Known are: squares." in said
+
+
 def test_pictures_unlike_each_other(library, told, call):
     assert told("duplicates", "squares", "--threshold", 1)["groups"] == []
     assert call("duplicates", "squares", "--threshold", 1)[1].strip() == "All 5 pictures are unlike each other."
+
+
+def test_commands_that_compute_nothing_need_no_torch(library, comfyui):
+    """Nor do they import it, which takes seconds."""
+    for arguments in (
+        ["library", "list"],
+        ["library", "info", "squares"],
+        ["library", "check", "squares"],
+        ["rate", "squares", "red.png", "1"],
+        ["advise", "squares"],
+        ["library", "remove", "squares", "blue.png"],
+        ["library", "compact", "squares"],
+    ):
+        code = WITHOUT_TORCH.format(root=ROOT, arguments=[*arguments, "--comfyui", str(comfyui)])
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
