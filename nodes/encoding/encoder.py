@@ -231,7 +231,11 @@ known_features = FeatureCache()
 
 
 def as_encoder(clip_vision: Any) -> Encoder:
-    """The encoder that a CLIP_VISION socket brought, or what this gave before. Raises a ValueError if it cannot be used here."""
+    """The encoder that a CLIP_VISION socket brought, or that this gave before.
+
+    Raises:
+        ValueError: it cannot be used here.
+    """
     if isinstance(clip_vision, ImageEncoder | CoreEncoder):
         return clip_vision
     if isinstance(clip_vision, comfy.clip_vision.ClipVisionModel) and clip_vision.model_type in CORE_TYPES:
