@@ -12,6 +12,7 @@ import comfy.model_management
 import comfy.sd
 import torch
 
+from ...clip_vision.text.checkpoint import full_file_of
 from ...model_files.matching import Need
 from ...references.embedding import Embedding
 from ...references.space import Space
@@ -126,8 +127,8 @@ def core_text(clip: Any) -> CoreText:
     raise explained(
         ValueError(
             "This CLIP has no text projection (SD1.5 checkpoints lack it, and so do most files of clip_l), so it "
-            f"cannot be compared with pictures. Connect the full file of {encoder} by Load Image Encoder to "
-            "clip_vision instead."
+            "cannot be compared with pictures. Load a full CLIP file with Load Image Encoder, such as "
+            f"model.safetensors of {full_file_of(encoder)}, and connect it to clip_vision instead."
         ),
         Need("encoder", encoder=encoder, needs_projection=True),
     )
