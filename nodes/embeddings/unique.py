@@ -84,7 +84,7 @@ class KeepUniquePictures(io.ComfyNode):
         threshold = input_checks.number(threshold, 0.0, 1.0, "threshold")
         vectors = embed_pictures(clip_vision, images, crop).vectors
         hashes = _hashes(images) if alike == SAME else None
-        kept, groups = unique(vectors, hashes, threshold)
+        kept, groups = unique(vectors, hashes, threshold, on_progress=_stop_on_cancel)
         lines = [f"{group.kept} is kept; {alike}: {', '.join(map(str, group.others))}" for group in groups]
         left_out = f"{len(images) - len(kept)} of {len(images)} pictures left out, in {len(groups)} groups"
         return io.NodeOutput(
@@ -93,6 +93,10 @@ class KeepUniquePictures(io.ComfyNode):
             "\n".join(lines) or f"No two pictures are {'the same' if alike == SAME else 'similar'}.",
             ui=said(left_out if groups else "All kept"),
         )
+
+
+def _stop_on_cancel(done: int, total: int) -> None:
+    comfy.model_management.throw_exception_if_processing_interrupted()
 
 
 def _hashes(images: torch.Tensor) -> list[int]:

@@ -39,6 +39,10 @@ WORDS = {  # word -> ids without "ImagePrompt"
     "keyframes": {"StepWeights"},
     "heat map": {"RecordInfluence", "InfluenceMap"},
     "missing models": {"ModelReport"},
+    "clip score": {"EmbedText", "Similarity", "Rank"},
+    "image similarity": {"Embedding", "Unique"},
+    "best of n": {"Rank"},
+    "duplicates": {"Unique"},
 }
 
 
