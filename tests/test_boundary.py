@@ -56,7 +56,7 @@ MORE = {  # five files ask the cores what a file is, what it is called and wheth
     "references/filling/filler.py": {"numpy"},
     **{f"references/library/{name}.py": {"numpy"} for name in ("checking", "part_writer", "parts", "reader", "writer")},
     **{f"references/library/{name}.py": {"numpy"} for name in ("checking", "parts", "reader", "writer")},
-    "references/exports/arrays.py": {"numpy"},
+    **{f"references/{name}.py": {"numpy"} for name in ("exports/arrays", "lance/team_library")},
     "tensor_files/weights.py": {"numpy"},
 }
 
