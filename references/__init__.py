@@ -1,4 +1,4 @@
 """Compare pictures and texts, and keep a library of reference pictures: plain torch and the standard library.
 
-similarity = cosine(embed(encoder, "photo.jpg"), embed_text(text_encoder, "a red bicycle"))
+similarity = cosines(embed(encoder, "photo.jpg"), embed_text(text_encoder, "a red bicycle"))
 """
