@@ -3,13 +3,14 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 import torch
 
 from image_prompt.references.embedding import Embedding
 from image_prompt.references.library import Library, NewPicture, Writer
-from image_prompt.references.search import Hit, Searchable, Searcher, open_library, search
+from image_prompt.references.search import Hit, Searchable, Searcher, open_library, scores, search
 from image_prompt.references.space import Space
 
 WIDTH = 64
@@ -57,7 +58,7 @@ def brute_force(rows: Rows, vector: torch.Tensor, k: int, minimum: float = -2, m
     scores = (rows.rows.astype(np.float64) * vector.double().numpy()).sum(axis=1)
     order = np.lexsort((rows.numbers, -scores))
     kept = [number for number in order if scores[number] >= minimum and (mask is None or mask[number])]
-    return [(int(rows.numbers[number]), float(scores[number])) for number in kept[:k]]
+    return [(int(rows.numbers[number]), min(1.0, float(scores[number]))) for number in kept[:k]]  # fp16 lengthens rows
 
 
 def assert_equals_brute_force(rows: Rows, asked: Embedding, found: list[list[Hit]], k: int, **options) -> None:
@@ -80,6 +81,57 @@ def test_a_search_equals_brute_force_in_float64(count, queries, k):
         assert_equals_brute_force(rows, asked, search(rows, asked, k, mask=mask), k, mask=mask)
         found = search(rows, asked, k, mask=mask, minimum=0.5)
         assert_equals_brute_force(rows, asked, found, k, mask=mask, minimum=0.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("native", [False, True])
+def test_a_search_is_exact_on_processors_of_all_kinds(monkeypatch, dtype, native):
+    """Many rows are nearer to each other than a number of few digits can tell, and blocks are small."""
+    monkeypatch.setattr(scores, "fast_dtype", lambda many: dtype)
+    monkeypatch.setattr(scores, "has_fp16", lambda: native)
+    monkeypatch.setattr(scores, "BLOCK", 100)
+    monkeypatch.setattr(scores, "AT_ONCE", 2000)
+    rows = library(999)
+    rows.rows[:800] = clustered(1, 3) + 1e-3 * clustered(800, 4)
+    for asked in (query(1, 3), query(4, 3)):
+        for k in (1, 10, 100):
+            assert_equals_brute_force(rows, asked, search(rows, asked, k), k)
+
+
+def test_a_search_is_exact_where_torch_sums_in_fp16(monkeypatch):
+    sums = []
+
+    def worse(rows: torch.Tensor, queries: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        sums.append(dtype)
+        exact = queries.double() @ rows.double().T
+        return exact.float() if dtype is torch.float32 else (exact + 0.01 * (1000 * exact).sin()).to(dtype)
+
+    monkeypatch.setattr(scores, "fast_scores", worse)
+    monkeypatch.setattr(scores, "fast_dtype", lambda many: torch.float16)
+    rows, asked = library(500), query(1)
+    assert_equals_brute_force(rows, asked, search(rows, asked, 10), 10)
+    assert sums == [torch.float16, torch.float32]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_equal_rows_are_found_in_the_order_of_their_ids(count):
+    rows = library(300)
+    rows.rows[:] = rows.rows[5]
+    for hits in search(rows, query(count), 40):
+        assert [hit.id for hit in hits] == rows.numbers[:40].tolist() and len({hit.score for hit in hits}) == 1
+
+
+def test_a_search_finds_what_faiss_finds():
+    rows, asked = library(2000), query(5)
+    index = faiss.IndexFlatIP(WIDTH)
+    index.add(rows.rows.astype(np.float32))
+    cosines, numbers = index.search(asked.vectors.numpy(), 10)
+    for hits, expected, places in zip(search(rows, asked, 10), cosines, numbers, strict=True):
+        np.testing.assert_allclose([hit.score for hit in hits], expected, atol=1e-6)
+        apart = np.diff(expected, prepend=2, append=expected[-1]) < -1e-5  # faiss orders equal ones as they come
+        alone = apart[:-1] & apart[1:]
+        assert alone.sum() > 3
+        assert [hit.id for hit, one in zip(hits, alone, strict=True) if one] == rows.numbers[places[alone]].tolist()
 
 
 def test_a_searcher_answers_like_a_search_and_keeps_its_snapshot():
