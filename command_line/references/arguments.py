@@ -10,6 +10,7 @@ from typing import Protocol
 from ...model_files.folders import Installation
 from ..terminal import Answer
 
+EXPORTS = ("parquet", "numpy", "lance")
 Run = Callable[[argparse.Namespace], Answer]
 
 
@@ -40,7 +41,7 @@ def add_commands(
         "advise", run("advice"), "what the nearest, or the best rated, pictures of a library were made with"
     )
     rate = command("rate", run("rating"), "rate pictures of a library as good (1), bad (-1), or neither (0)")
-    library = command("library", run("library"), "list, describe, check and compact libraries")
+    library = command("library", run("library"), "list, describe, check, compact and export libraries")
     embed.add_argument("source", metavar="FOLDER|LIST.json", help="a folder with pictures, or a list of them, in JSON")
     embed.add_argument("--library", metavar="NAME", required=True, dest="name", help="made if there is none yet")
     embed.add_argument("--prune", action="store_true", help="remove entries whose files are not there any more")
@@ -90,11 +91,24 @@ def _add_actions(library: argparse.ArgumentParser) -> list[argparse.ArgumentPars
             ("info", "what a library holds, and which files could not be read"),
             ("check", "whether a library is whole; exit code 1 if it is not"),
             ("compact", "write the vectors anew without those of removed pictures"),
+            ("export", "write a library as parquet, as numpy's files, or into a LanceDB table"),
             ("remove", "remove pictures from a library; the files of the pictures stay"),
         )
     }
     for each in others.values():
         each.add_argument("name", metavar="NAME", help="the name of the library")
     others["check"].add_argument("--repair", action="store_true", help="put right what can be put right")
+    export = others["export"]
+    export.add_argument("format", choices=EXPORTS, help="what to write; parquet needs pyarrow, lance needs lancedb too")
+    export.add_argument("target", metavar="FOLDER|URI", help="a new folder; for lance one, or an address as s3://...")
+    export.add_argument("--force", action="store_true", help="replace an earlier export")
+    export.add_argument("--table", help="the name of the LanceDB table (default: that of the library)")
+    export.add_argument(
+        "--storage-option",
+        metavar="KEY=VARIABLE",
+        action="append",
+        default=[],
+        help="an option of the store, and the environment variable that holds its value; may be repeated",
+    )
     others["remove"].add_argument("paths", metavar="PATH", nargs="+", help="as `search` shows them, or of the files")
     return [listed, *others.values()]

@@ -1,4 +1,4 @@
-"""Answer the command "library": list, describe, check and compact libraries, and remove entries."""
+"""Answer the command "library": list, describe, check, compact and export libraries, and remove entries."""
 
 from __future__ import annotations
 
@@ -113,10 +113,17 @@ def _remove(options: argparse.Namespace, where: Installation) -> Answer:
     return Answer({"library": options.name, "removed": removed, "paths": paths}, wrapped(said))
 
 
+def _export(options: argparse.Namespace, where: Installation) -> Answer:
+    from .exporting import answer
+
+    return answer(options, where)
+
+
 ACTIONS: Mapping[str, Callable[[argparse.Namespace, Installation], Answer]] = {
     "list": _list,
     "info": _info,
     "check": _check,
     "compact": _compact,
+    "export": _export,
     "remove": _remove,
 }

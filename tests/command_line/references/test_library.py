@@ -5,6 +5,9 @@ import shutil
 import subprocess
 import sys
 
+import lancedb
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from squares import fill
@@ -98,7 +101,7 @@ def test_nothing_is_removed_if_one_path_is_unknown(library, call, drawn):
         assert whole.count == 5
 
 
-@pytest.mark.parametrize("arguments", [["info"], ["check"], ["compact"], ["remove", "a.png"]])
+@pytest.mark.parametrize("arguments", [["info"], ["check"], ["compact"], ["export", "numpy", "x"], ["remove", "a.png"]])
 def test_actions_on_an_unknown_library_name_the_known_ones(library, call, arguments):
     action, *rest = arguments
     code, out, said = call("library", action, "nothing", *rest)
@@ -111,6 +114,43 @@ def test_without_a_comfyui_it_is_asked_for(tmp_path, monkeypatch, capsys):
     (tmp_path / "models/clip_vision").mkdir(parents=True)
     code = command.main(["library", "list", "--models", str(tmp_path / "models")])
     assert code == 1 and "Give one with --comfyui PATH" in capsys.readouterr().err
+
+
+def test_a_library_is_exported_as_numpy_and_parquet_once(library, told, call, tmp_path):
+    assert told("library", "export", "squares", "numpy", tmp_path / "numpy")["pictures"] == 5
+    vectors = np.load(tmp_path / "numpy/embeddings.npy")
+    rows = json.loads((tmp_path / "numpy/metadata.json").read_text())["entries"]
+    with Library.open(library) as whole:
+        assert np.array_equal(vectors, whole.vectors().astype(np.float32))
+        assert [row["path"] for row in rows] == whole.column("path")
+    written = told("library", "export", "squares", "parquet", tmp_path / "parquet")["target"]
+    assert sorted(pq.read_table(f"{written}/pictures.parquet")["path"].to_pylist()) == sorted(
+        row["path"] for row in rows
+    )
+    code, out, said = call("library", "export", "squares", "numpy", tmp_path / "numpy")
+    assert (code, out) == (1, "") and "holds an export already: give a new folder, or --force to replace it." in said
+    code, out, _ = call("library", "export", "squares", "numpy", tmp_path / "numpy", "--force")
+    assert (code, " ".join(out.split())) == (0, f"5 pictures written: {tmp_path / 'numpy'}")
+
+
+def test_a_library_is_exported_to_a_table(library, told, tmp_path):
+    told("library", "export", "squares", "lance", tmp_path / "lance", "--table", "team")
+    table = lancedb.connect(tmp_path / "lance").open_table("team")
+    assert sorted(table.to_arrow()["path"].to_pylist())[0] == "blue.png" and table.count_rows() == 5
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["lance", "s3://x", "--storage-option", "key"], "'key' is no storage option: write KEY=VARIABLE"),
+        (["lance", "s3://x", "--storage-option", "=NAME"], "'=NAME' is no storage option"),
+        (["numpy", "x", "--table", "y"], "--table and --storage-option are of LanceDB"),
+        (["lance", "s3://name:word@x/y"], "so holds no keys"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(library, call, arguments, expected):
+    code, out, said = call("library", "export", "squares", *arguments)
+    assert (code, out) == (1, "") and expected in said
 
 
 # --------------------------------------------------------------------------------------------------------- duplicates

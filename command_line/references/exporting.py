@@ -1,0 +1,58 @@
+"""Answer "library export": write a library for other programs, or for a team."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...model_files.folders import Installation
+from ...references.library import Library
+from ...tensor_files import printable
+from ..terminal import Answer, ProgressLine, wrapped
+from .places import library_folder
+
+if TYPE_CHECKING:
+    from ...references.exports.source import Progress
+
+
+def answer(options: argparse.Namespace, where: Installation) -> Answer:
+    if options.format != "lance" and (options.table or options.storage_option):
+        raise ValueError(f"--table and --storage-option are of LanceDB, and {options.format} is written into a folder.")
+    storage, line = storage_options(options.storage_option), ProgressLine()
+
+    def progress(done: int, total: int) -> None:
+        line.show(f"{done:,} of {total:,} pictures")
+
+    with Library.open(library_folder(where, options.name)) as library:
+        try:
+            written = _write(library, options, storage, progress)
+        finally:
+            line.clear()
+        count = library.count
+    data = {"library": options.name, "format": options.format, "target": written, "pictures": count}
+    return Answer(data, wrapped(f"{count:,} picture{'' if count == 1 else 's'} written: {written}"))
+
+
+def _write(library: Library, options: argparse.Namespace, storage: Mapping[str, str], progress: Progress) -> str:
+    """Where it is now."""
+    from ...references.exports import export_lance, export_numpy, export_parquet
+
+    target, table = options.target, options.table or options.name
+    if options.format == "lance":
+        export_lance(library, target, table, force=options.force, storage_options=storage, on_progress=progress)
+        return f"{target}, table {table}"
+    write = export_parquet if options.format == "parquet" else export_numpy
+    return str(write(library, Path(target), force=options.force, on_progress=progress))
+
+
+def storage_options(typed: list[str]) -> dict[str, str]:
+    """{option: name of the environment variable that holds its value}."""
+    pairs = [each.partition("=") for each in typed]
+    if wrong := next((each for each, (key, _, name) in zip(typed, pairs, strict=True) if not (key and name)), None):
+        raise ValueError(
+            f"{printable(wrong)!r} is no storage option: write KEY=VARIABLE, such as aws_secret_access_key=TEAM_KEY. "
+            "The value itself stays in that environment variable."
+        )
+    return {key: name for key, _, name in pairs}
