@@ -25,7 +25,7 @@ def condition(
     if rating is not None:
         tests.append(f"rating >= {int(rating)}")
     if text:
-        plain, escaped = _quoted(text.lower()), _quoted(json.dumps(text.lower(), ensure_ascii=False)[1:-1])
+        plain, escaped = quoted(text.lower()), quoted(json.dumps(text.lower(), ensure_ascii=False)[1:-1])
         searched = {"path": plain, "text": plain, "metadata": escaped}
         tests.append(_any(f"contains(lower({name}), {words})" for name, words in searched.items()))
     return " AND ".join(tests) or None
@@ -48,7 +48,7 @@ def _in_folder(roots: Mapping[int, Path], exported_roots: Mapping[int, str], fol
 def _below(root: int | None, folder: str) -> str:
     tests = [] if root is None else [f"root = {int(root)}"]
     if folder != ".":  # "0" follows "/", so that all between are below the folder
-        tests += [f"path >= {_quoted(f'{folder}/')}", f"path < {_quoted(f'{folder}0')}"]
+        tests += [f"path >= {quoted(f'{folder}/')}", f"path < {quoted(f'{folder}0')}"]
     return " AND ".join(tests) or "true"
 
 
@@ -57,5 +57,6 @@ def _any(tests: Iterable[str]) -> str:
     return f"({' OR '.join(listed)})" if listed else "false"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text in SQL."""
     return "'" + text.replace("'", "''") + "'"

@@ -23,7 +23,7 @@ from ..library.picture import check_below
 from ..search import Hit
 from ..search.searcher import check_query
 from .about import About
-from .conditions import condition
+from .conditions import condition, quoted
 from .pointer import Pointer, read_pointer
 
 MORE = 30  # candidates beyond those that are asked for
@@ -101,9 +101,12 @@ class LanceLibrary:
         vectors = cast("npt.NDArray[np.float32]", cast(Any, query.vectors).numpy())
         return [self._nearest(vector, k, lowest, where, exact) for vector in vectors]
 
-    def newest(self, k: int, *, folder: str | None = None) -> list[int]:
-        ids = self._read(["id"], condition(self.roots, self.exported_roots, folder)).column("id").to_numpy()
-        return np.sort(ids)[::-1][: max(0, k)].tolist()
+    def newest(self, k: int, *, folder: str | None = None, rating: int | None = None) -> list[int]:
+        where = condition(self.roots, self.exported_roots, folder, rating)
+        return self._ids(where)[::-1][: max(0, k)].tolist()
+
+    def named(self, path: str) -> list[int]:
+        return self._ids(f"path = {quoted(path)}").tolist()
 
     def picture(self, id: int) -> Picture:
         """KeyError if there is no such picture."""
@@ -194,6 +197,9 @@ class LanceLibrary:
         with self._explained():
             asked = self._table.search().select(columns)
             return (asked if where is None else asked.where(where)).to_arrow()
+
+    def _ids(self, where: str | None) -> npt.NDArray[np.int64]:
+        return np.sort(self._read(["id"], where).column("id").to_numpy())
 
     def _vectors(self, found: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         numbers = found.column(VECTOR).combine_chunks().flatten().to_numpy(zero_copy_only=False)

@@ -124,6 +124,9 @@ def test_pictures_and_vectors_are_those_of_the_library(library, team):
     np.testing.assert_array_equal(team.vectors_of(ids), library.vectors_of(ids).astype(np.float32))
     assert team.vectors_of([]).shape == (0, 16) and team.pictures([]) == []
     assert team.newest(3) == library.ids()[:-4:-1].tolist() and team.newest(0) == []
+    assert team.newest(9, rating=1) == LocalLibrary(library).newest(9, rating=1) != team.newest(9)
+    for path in (library.picture(4).path, "it's none"):
+        assert team.named(path) == LocalLibrary(library).named(path)
     assert team.newest(1, folder="folder 1") == LocalLibrary(library).newest(1, folder="folder 1")
     assert (team.name, team.space, team.count, team.encoder_sha256) == ("team cats", SPACE, library.count, "00ff")
     with pytest.raises(KeyError, match='no picture 101 in the library "team cats"'):
