@@ -36,6 +36,10 @@ from .loading.files_used import register_prompt_handler
 from .loading.load import LoadImageEncoder, LoadImagePromptAdapter
 from .loading.models import LoadImagePromptModels, ModelPathsReport
 from .notices import telling_node
+from .reference_library.add import AddToLibrary
+from .reference_library.advise import AdviseFromLibrary
+from .reference_library.nearest import NearestReference
+from .reference_library.rate import RateInLibrary
 from .routes import register_routes
 
 NODES: list[type[io.ComfyNode]] = [
@@ -51,6 +55,10 @@ NODES: list[type[io.ComfyNode]] = [
     CombineImagePrompts,
     SaveImagePromptFeatures,
     LoadImagePromptFeatures,
+    NearestReference,
+    AddToLibrary,
+    RateInLibrary,
+    AdviseFromLibrary,
     ApplyImagePrompt,
     MakeReference,
     ImagePromptRegions,

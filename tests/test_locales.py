@@ -29,6 +29,7 @@ LISTS_OF_NAMES = {  # of files, of models and of formats
     "face_pack",
     "features_name",
     "folder",
+    "library",
     "provider",
     "variant",
 }

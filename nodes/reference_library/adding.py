@@ -1,0 +1,227 @@
+"""Put pictures into a library: encode them, save those that are no files yet, and write what is known of each.
+
+Letters: B pictures, D numbers of a vector.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.utils
+import folder_paths
+import torch
+from comfy.cli_args import args
+
+from ...clip_vision import Crop
+from ...clip_vision.pictures.images import to_rgb
+from ...clip_vision.pictures.preprocessing import BLACK
+from ...model_files.folders import numbered_names
+from ...references.duplicates import dhash
+from ...references.library import NewPicture, Writer, check_name
+from ...references.metadata import generation
+from ...tensor_files import printable, without_folders
+from ...tensor_files.writing import NameTaken, new_file
+from .. import input_checks
+from ..embeddings.pictures import embed_squares, picture_space
+from ..encoding.encoder import Encoder
+from ..encoding.squares import squares
+from .finding import named
+from .libraries import folder, names, opened
+
+PICTURES = "pictures"  # a library's own folder of pictures
+AT_ONCE = 16  # pictures between two writes: Cancel keeps what was written
+ENDINGS = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+PLACES = {" [input]": folder_paths.get_input_directory, " [output]": folder_paths.get_output_directory}
+
+
+@dataclass(frozen=True)
+class File:
+    """A picture below one of ComfyUI's folders. path: below the root, with / between folders"""
+
+    root: Path
+    path: str
+
+    @property
+    def whole(self) -> Path:
+        return self.root / self.path
+
+
+@contextmanager
+def writer_of(library: Any, encoder: Encoder) -> Iterator[Writer]:
+    """Open a library to write to it, and make it if there is none.
+
+    Raises:
+        ValueError: the name cannot be that of a library, another encoder made it, it is read only, or something else
+            writes to it now.
+    """
+    name = check_name(input_checks.expect(library, str, "library", "give a name").strip())
+    if name in names():
+        known = opened(name)
+        if not known.space.is_same(picture_space(encoder)):
+            raise ValueError(
+                f'The library "{name}" was made with {known.space.title}, and the clip_vision is '
+                f"{picture_space(encoder).title}: connect the encoder of the library, or give another name."
+            )
+    with Writer.open(folder() / name, picture_space(encoder)) as writer:
+        yield writer
+
+
+@contextmanager
+def existing_writer(library: Any, paths: Sequence[str]) -> Iterator[Writer]:
+    """Open a library to change what it says of these pictures.
+
+    Raises:
+        ValueError: it is not there, is read only, or holds no picture of a path; or something else writes to it now.
+    """
+    known = opened(library)
+    for path in paths:
+        named(known, path)
+    with Writer.open(folder() / library) as writer:
+        yield writer
+
+
+def output_files(files: Any) -> list[File]:
+    """The pictures that a text names, one on each line, each once.
+
+    Raises:
+        ValueError: one is not there, or leads out of ComfyUI's folders.
+    """
+    input_checks.expect(files, str, "files", "name pictures of ComfyUI's output folder, one on each line")
+    lines = [line.strip() for line in files.splitlines() if line.strip()]
+    return list(dict.fromkeys(file for line in lines for file in _files(line)))
+
+
+def add_files(
+    writer: Writer, encoder: Encoder, files: Sequence[File], crop: Crop, text: str, rating: int
+) -> tuple[list[str], list[str]]:
+    """Add files where they are. Returns the paths of those that were added, and what was wrong with the others."""
+    bar = comfy.utils.ProgressBar(len(files))
+    added, problems = list[str](), list[str]()
+    for start in range(0, len(files), AT_ONCE):
+        seen, pictures = list[torch.Tensor](), list[NewPicture]()
+        for file in files[start : start + AT_ONCE]:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            try:
+                pixels = to_rgb(file.whole, BLACK)[0]
+                seen.append(squares(encoder, pixels, crop, "black"))
+                pictures.append(_row(file, pixels, text, rating))
+            except (OSError, ValueError) as error:
+                reason = printable(without_folders(str(error)), 200)
+                writer.fail(file.whole, reason)
+                problems.append(f"{printable(file.path)} ({reason})")
+        _add(writer, encoder, pictures, seen)
+        added += [picture.path for picture in pictures]
+        bar.update_absolute(len(added) + len(problems), len(files))
+    return added, problems
+
+
+def add_images(
+    writer: Writer, encoder: Encoder, images: torch.Tensor, crop: Crop, text: str, rating: int, hidden: Any
+) -> list[str]:
+    """Save images (B, H, W, C) in the library's own folder, and add them. Returns their paths.
+
+    hidden: the workflow, as ComfyUI tells the node
+    """
+    root = Path(writer.folder) / PICTURES
+    root.mkdir(exist_ok=True)
+    bar = comfy.utils.ProgressBar(len(images))
+    added = list[str]()
+    for chunk in images.split(AT_ONCE):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        saved = list[File]()
+        try:
+            seen, pictures = list[torch.Tensor](), list[NewPicture]()
+            for image in chunk.split(1):
+                pixels = to_rgb(image, BLACK)[0]
+                seen.append(squares(encoder, pixels, crop, "black"))
+                saved.append(save_png(root, pixels, hidden))
+                pictures.append(_row(saved[-1], pixels, text, rating))
+            _add(writer, encoder, pictures, seen)
+        except BaseException:  # Cancel too: a picture that the library does not know would stay for ever
+            for file in saved:
+                with suppress(OSError):
+                    file.whole.unlink()
+            raise
+        added += [picture.path for picture in pictures]
+        bar.update_absolute(len(added), len(images))
+    return added
+
+
+def save_png(root: Path, pixels: torch.Tensor, hidden: Any) -> File:
+    """Write a picture (1, 3, H, W) uint8 into a new file with the workflow, whole or not at all."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels[0].movedim(0, -1).contiguous().numpy())
+    for path in numbered_names(str(root), "picture", ".png"):
+        try:
+            with new_file(path) as file:
+                image.save(file, "png", pnginfo=_workflow(hidden), compress_level=4)
+        except NameTaken:  # meanwhile, by another process
+            continue
+        return File(root, os.path.basename(path))
+    raise ValueError(f"There is no number left for a picture in the library {root.parent.name}: use another one.")
+
+
+def _workflow(hidden: Any) -> Any:
+    """The workflow as Save Image writes it; None where ComfyUI is told to leave it out."""
+    from PIL.PngImagePlugin import PngInfo
+
+    if args.disable_metadata:
+        return None
+    texts = PngInfo()
+    prompt, more = getattr(hidden, "prompt", None), getattr(hidden, "extra_pnginfo", None)
+    for name, value in {**({"prompt": prompt} if prompt else {}), **(more or {})}.items():
+        texts.add_text(name, json.dumps(value))
+    return texts
+
+
+def _row(file: File, pixels: torch.Tensor, text: str, rating: int) -> NewPicture:
+    """What the library says of a file whose pixels are (1, 3, H, W)."""
+    status = os.stat(file.whole)
+    return NewPicture(
+        file.root,
+        file.path,
+        status.st_size,
+        status.st_mtime_ns,
+        hashlib.sha256(file.whole.read_bytes()).hexdigest(),
+        width=pixels.shape[3],
+        height=pixels.shape[2],
+        hash64=dhash(pixels[0].movedim(0, -1)),
+        text=text.strip(),
+        metadata=generation(file.whole),
+        rating=rating,
+    )
+
+
+def _add(writer: Writer, encoder: Encoder, pictures: Sequence[NewPicture], seen: Sequence[torch.Tensor]) -> None:
+    if pictures:
+        writer.add(pictures, embed_squares(encoder, torch.cat([*seen])).vectors.numpy())
+
+
+def _files(line: str) -> list[File]:
+    """The picture that a line names, or all of the folder that it names, in the order of their names."""
+    ending = next((ending for ending in PLACES if line.endswith(ending)), " [output]")
+    name = line.removesuffix(ending)
+    root = Path(os.path.realpath(PLACES[ending]()))
+    place = Path(os.path.realpath(root / name))
+    kind = ending.strip(" []")
+    if not place.is_relative_to(root) or "\0" in name:
+        raise ValueError(f"{printable(line, 200)!r} leads out of ComfyUI's {kind} folder: name a picture in it.")
+    if place.is_dir():
+        found = sorted(each for each in place.rglob("*") if each.suffix.lower() in ENDINGS and each.is_file())
+        inside = [each for each in found if Path(os.path.realpath(each)).is_relative_to(root)]
+        if not inside:
+            raise ValueError(f"The folder {printable(name, 200)!r} in ComfyUI's {kind} folder holds no pictures.")
+        return [File(root, each.relative_to(root).as_posix()) for each in inside]
+    if not place.is_file():
+        raise ValueError(
+            f"There is no picture {printable(name, 200)!r} in ComfyUI's {kind} folder: give a path such as "
+            "cats/tom_00001_.png, or put [input] behind one of the input folder."
+        )
+    return [File(root, place.relative_to(root).as_posix())]

@@ -1,0 +1,71 @@
+"""What is found in a library, as pairs of a picture's number and its cosine, the nearest first."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ...references.embedding import Embedding
+from ...references.search import Searchable
+
+Found = list[tuple[int, float]]
+MORE = 4  # times as many are looked at where rated ones come first
+
+
+def search(
+    library: Searchable,
+    query: Embedding,
+    k: int,
+    minimum: float | None = None,
+    folder: str = "",
+    prefer_rated: bool = False,
+) -> Found:
+    """The k pictures that are nearest to any vector of the query.
+
+    prefer_rated: of four times as many, leave out those that are rated -1, and put those rated 1 first
+
+    Raises:
+        ValueError: the query is of another space, or the library cannot be read.
+    """
+    best: dict[int, float] = {}
+    looked_at = k * MORE if prefer_rated else k
+    for hits in library.search(query, looked_at, minimum=minimum, folder=folder or None):
+        for hit in hits:
+            best[hit.id] = max(hit.score, best.get(hit.id, -1.0))
+    nearest = sorted(best.items(), key=lambda each: (-each[1], each[0]))[:looked_at]
+    if not prefer_rated:
+        return nearest
+    rated = {picture.id: picture.rating for picture in library.pictures([id for id, _ in nearest])}
+    return sorted((each for each in nearest if rated[each[0]] >= 0), key=lambda each: -rated[each[0]])[:k]
+
+
+def found_like(library: Searchable, id: int, k: int, minimum: float | None = None, folder: str = "") -> Found:
+    """The k pictures that are nearest to a picture of the library, which is the first of them."""
+    return search(library, vectors_of(library, [id]), k, minimum, folder)
+
+
+def newest(library: Searchable, k: int, folder: str = "") -> list[tuple[int, None]]:
+    """The pictures that were added last, the last first."""
+    return [(id, None) for id in library.newest(k, folder=folder or None)]
+
+
+def well_rated(library: Searchable, k: int) -> list[int]:
+    """The pictures that are rated 1, the last added first."""
+    return library.newest(k, rating=1)
+
+
+def vectors_of(library: Searchable, ids: Sequence[int]) -> Embedding:
+    """The vectors of pictures of the library, in this order."""
+    vectors: Any = library.vectors_of(ids)
+    return Embedding.of_vectors(torch.from_numpy(vectors).float(), library.space, "image")
+
+
+def named(library: Searchable, path: str) -> Any:
+    """The picture of the library with this path. Raises a ValueError if there is none."""
+    ids = library.named(path)
+    if not ids:
+        raise ValueError(
+            f"The library {library.name} holds no picture {path!r}: copy the path from the References panel, or from "
+            "the output paths."
+        )
+    return library.picture(ids[0])
