@@ -1,4 +1,6 @@
-"""HTTP routes: which model files there are, the state of the pack, and saved features. They show no absolute paths.
+"""HTTP routes: which model files there are, the state of the pack, saved features, and libraries of pictures.
+
+They show no absolute paths.
 
 Those of `ANSWERS`, `LOOKUPS`, `PICTURES` and `QUESTIONS` only read; they change nothing except the index of files that
 have been read. Those of `CHANGES` obey a page of this server alone. Every answer but a picture is JSON, also to what
@@ -24,6 +26,7 @@ from .notices import missing
 from .panels.graph import Graph
 from .panels.needed import needed
 from .panels.references import NotListed, delete, references, thumbnail
+from .reference_library.answers import NotReady, listed_libraries, search_answer, small_picture
 from .status import status
 
 ROOT = "/image-prompt"
@@ -76,11 +79,16 @@ ANSWERS: dict[str, Callable[[], Any]] = {
     f"{ROOT}/version": lambda: {"version": pack_version()},
     f"{ROOT}/blocks": published_table,
     f"{ROOT}/references": references,
+    f"{ROOT}/libraries": listed_libraries,
 }
 LOOKUPS: dict[str, Callable[[Mapping[str, str]], Any]] = {  # by what the address asks
     f"{ROOT}/missing": lambda asked: missing(asked.get("input", ""), asked.get("name", "")),
+    f"{ROOT}/libraries/search": search_answer,
 }
-PICTURES: dict[str, Callable[[str], bytes]] = {f"{ROOT}/references/thumbnail": thumbnail}  # PNG, by ?name=
+PICTURES: dict[str, Callable[[Mapping[str, str]], bytes]] = {  # PNG, by what the address asks
+    f"{ROOT}/references/thumbnail": lambda asked: thumbnail(asked.get("name", "")),
+    f"{ROOT}/libraries/picture": small_picture,
+}
 QUESTIONS: dict[str, Callable[[Any], Any]] = {f"{ROOT}/needed": lambda given: needed(Graph.of(given))}
 CHANGES: dict[str, Callable[[Any], Any]] = {f"{ROOT}/references/delete": delete}
 
@@ -126,14 +134,15 @@ def _looking_up(find: Callable[[Mapping[str, str]], Any]) -> Handler:
     return handle
 
 
-def _picturing(find: Callable[[str], bytes]) -> Handler:
+def _picturing(find: Callable[[Mapping[str, str]], bytes]) -> Handler:
     from aiohttp import web
 
     async def handle(request: web.Request) -> web.Response:
         try:
-            png = await asyncio.to_thread(find, request.query.get("name", ""))
-        except NotListed as error:
-            return web.json_response(text=_error(_in_one_line(error)), status=404, headers=HEADERS)
+            png = await asyncio.to_thread(find, dict(request.query))
+        except ValueError as error:
+            status = 404 if isinstance(error, NotListed) else 400
+            return web.json_response(text=_error(_in_one_line(error)), status=status, headers=HEADERS)
         return web.Response(body=png, content_type="image/png", headers=PICTURE_HEADERS)
 
     return handle
@@ -182,6 +191,8 @@ async def _computed(compute: Callable[[Any], Any], given: Any) -> tuple[int, str
         return 200, json.dumps(await asyncio.to_thread(compute, given), allow_nan=False)
     except NotListed as error:
         return 404, _error(_in_one_line(error))
+    except NotReady as error:
+        return 503, _error(_in_one_line(error))
     except ValueError as error:
         return 400, _error(_in_one_line(error))
     except Exception as error:
