@@ -14,6 +14,8 @@ const STYLE = 'image-prompt-panel-style'
  * @property {() => void} open
  * @property {(search: string) => void} search put a text into the search box
  * @property {() => string} searched the text in the search box, in small letters
+ * @property {(hint: string) => void} setHint say in the empty search box what is searched
+ * @property {(chooser: Node | undefined) => void} setChooser an element above the search box
  * @property {(text: string) => void} setBadge on its icon; '' removes it
  * @property {(is: boolean) => void} setBusy while something is asked of the server
  * @property {(text: string) => void} tell say something to who hears the page rather than sees it
@@ -43,10 +45,12 @@ export function addPanel({ id, icon, words, opened, searched, refresh }) {
   const again = iconButton('pi-refresh', say('panel.refresh'), refresh)
   const body = element('div', { class: 'ipp-body' })
   const heard = element('div', { class: 'ipp-heard', aria: { live: 'polite' } })
+  const above = element('div')
   const root = element(
     'section',
     { class: 'ipp-panel', data: { panel: id }, aria: { label: say(`${words}.title`) } },
     element('header', { class: 'ipp-header' }, element('h2', {}, say(`${words}.title`)), again),
+    above,
     element('div', { class: 'ipp-searching' }, box),
     body,
     heard
@@ -80,6 +84,11 @@ export function addPanel({ id, icon, words, opened, searched, refresh }) {
       searched()
     },
     searched: () => box.value.trim().toLowerCase(),
+    setHint(hint) {
+      box.placeholder = hint
+      box.setAttribute('aria-label', hint)
+    },
+    setChooser: (chooser) => above.replaceChildren(...(chooser ? [chooser] : [])),
     setBadge(text) {
       const tab = manager.getSidebarTabs().find((/** @type {{id: string}} */ each) => each.id === id)
       if (tab && (tab.iconBadge?.() ?? '') !== text) tab.iconBadge = () => text // the tab is watched, a function is not

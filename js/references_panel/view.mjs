@@ -26,8 +26,9 @@ export function panelBody(references, searched, deeds) {
   return [element('p', { class: 'ipp-note' }, say('references.how')), grid]
 }
 
-/** @param {string} text @param {string} icon */
-function empty(text, icon) {
+/** A text in the place of cards.
+ * @param {string} text @param {string} icon */
+export function empty(text, icon) {
   return element('div', { class: 'ipp-empty' }, element('i', { class: `pi ${icon}`, aria: { hidden: 'true' } }), text)
 }
 
@@ -98,7 +99,7 @@ function press(event, reference, deeds) {
 
 /** Arrow keys go to the next card.
  * @param {KeyboardEvent} event @param {HTMLElement} grid */
-function moveFocus(event, grid) {
+export function moveFocus(event, grid) {
   const cards = /** @type {HTMLElement[]} */ ([...grid.children])
   const place = cards.findIndex((each) => each.contains(document.activeElement))
   const columns = cards.filter((each) => each.offsetTop === cards[0]?.offsetTop).length
