@@ -21,8 +21,9 @@ from devtools.comfyui import DEMO_NODES, PACK, Server, add_world, prepare_base
 from devtools.stages import DEV, ROOT, log_file
 from faces import Face, align, draw_key_points
 
-from .columns import COLUMNS, SEED, Workflow, node, reference, workflow
+from .columns import COLUMNS, SEED, STEPS, Workflow, node, reference, workflow
 from .full_clip import write_full_clip
+from .stand_ins import api_example
 
 LAST = 3  # of the batch, the picture with the noise of the last row
 ALONE, MASKS, TWO_PICTURES, INFLUENCE = (
@@ -36,11 +37,15 @@ class Card:
     """What a picture shows: the rows whose references steer it, and what was sampled.
 
     shown: nodes that save pictures, and the number of a picture in the batch
+    found: the title of the pictures of node "found", which are shown instead of references
+    asked: the text that chooses
     """
 
     rows: tuple[int, ...]
     nodes: Workflow
     shown: tuple[tuple[str, int], ...] = (("saved", LAST),)
+    found: str = ""
+    asked: str = ""
 
 
 PHOTOGRAPH = ROOT / "demo" / "images" / "astronaut.jpg"
@@ -88,6 +93,25 @@ def mapped() -> Workflow:
     return nodes
 
 
+def by_text(name: str, found: str, asked: str) -> Workflow:
+    """An example workflow in the demo world, with a prompt that leaves open what the text asks for.
+
+    found: the title of the node that previews from what the text chooses, or what it has found
+    """
+    nodes = api_example(name, steps=STEPS)
+    titled = {each["_meta"]["title"]: key for key, each in nodes.items()}
+    nodes[titled["Prompt"]]["inputs"]["text"] = "a shape"
+    nodes[titled["Embed Text"]]["inputs"]["text"] = asked
+    (saver,) = (key for key, each in nodes.items() if each["class_type"] == "SaveImage")
+    nodes["saved"] = nodes.pop(saver)
+    nodes["found"] = node("SaveImage", images=nodes.pop(titled[found])["inputs"]["images"], filename_prefix="found")
+    return nodes
+
+
+def chosen(name: str, found: str, title: str, asked: str) -> Card:
+    return Card((), by_text(name, found, asked), (("saved", 0),), title, asked)
+
+
 CARDS = {
     "XLabs_Flux.1": Card((1,), together(1)),
     "InstantX_Flux.1": Card((2,), together(2)),
@@ -99,6 +123,7 @@ CARDS = {
     "Style_and_composition_SDXL": Card((0, 1), workflow(TWO_PICTURES), (("saved", 0),)),
     "From_one_reference_to_another_SD1.5": Card((0, 3), fading(0, 3), (("saved", 0), ("saved", 1), ("saved", 3))),
     "Saved_features_SD1.5": Card((0,), together(0)),
+    "Best_of_eight_by_text_SD1.5": chosen("Best_of_eight_by_text_SD1.5", "All eight", "sampled", "a yellow triangle"),
     "Influence_map_SD1.5": Card((3,), mapped(), (("saved pictures", LAST), ("saved", LAST))),
 }
 
@@ -115,13 +140,17 @@ def of_face(photograph: np.ndarray) -> dict[str, Image.Image]:
 
 
 def card(
-    references: Sequence[Image.Image], results: Sequence[Image.Image], result_name: str = "result", says: str = SAMPLED
+    references: Sequence[Image.Image],
+    results: Sequence[Image.Image],
+    result_name: str = "result",
+    says: str = SAMPLED,
+    reference_name: str = "reference",
 ) -> Image.Image:
     """References on the left, an arrow, what was sampled or read on the right."""
     image = Image.new("RGB", (SIDE, SIDE), GROUND)
     pen = ImageDraw.Draw(image)
     result = {1: RESULT, 2: REFERENCE, 3: SMALL}[len(results)]
-    stack(image, references, "reference", EDGE, REFERENCE)
+    stack(image, references, reference_name, EDGE, REFERENCE)
     stack(image, results, result_name, SIDE - EDGE - result, result)
     start, end = EDGE + REFERENCE + 14, SIDE - EDGE - result - 14
     middle = SIDE // 2
@@ -145,11 +174,24 @@ def enlarged(picture: Image.Image, side: int) -> Image.Image:
     return picture.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
 
 
+def together_in_one(pictures: Sequence[Image.Image], columns: int = 3) -> Image.Image:
+    """Many pictures as one square."""
+    side, gap = pictures[0].width, 4
+    sheet = Image.new("RGB", (columns * (side + gap) - gap,) * 2, GROUND)
+    for number, picture in enumerate(pictures):
+        sheet.paste(picture, (number % columns * (side + gap), number // columns * (side + gap)))
+    return sheet
+
+
 def draw_faces() -> None:
     with Image.open(PHOTOGRAPH) as photograph:
         for name, read in of_face(np.asarray(photograph)).items():
             drawn = card([photograph], [read], "face", READ)
             drawn.save(ROOT / "example_workflows" / f"{name}.jpg", quality=90)
+
+
+def opened(files: Sequence[bytes]) -> list[Image.Image]:
+    return [Image.open(io.BytesIO(file)) for file in files]
 
 
 def main() -> None:
@@ -166,7 +208,12 @@ def main() -> None:
             outputs, wanted = server.wait(prompt_id)["outputs"], CARDS[name]
             results = [server.pictures({"outputs": {saver: outputs[saver]}})[place] for saver, place in wanted.shown]
             references = [Image.open(base / "input" / reference(row)) for row in wanted.rows]
-            drawn = card(references, [Image.open(io.BytesIO(result)) for result in results])
+            if wanted.found:
+                references = opened(server.pictures({"outputs": {"found": outputs["found"]}}))
+            if len(references) > 3:
+                references = [together_in_one(references)]
+            says = f'"{wanted.asked}", {SAMPLED}' if wanted.asked else SAMPLED
+            drawn = card(references, opened(results), says=says, reference_name=wanted.found or "reference")
             drawn.save(ROOT / "example_workflows" / f"{name}.jpg", quality=90)
 
 

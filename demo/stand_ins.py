@@ -21,8 +21,8 @@ mean nothing. The same template under *Image Prompt* is for the published models
 
 """
 WORLD_NOTE = """The small models of the demo world stand in for the published ones here, so that this runs at once. They
-know coloured shapes alone: write texts such as *a large blue star with dots*. The same template under *Image Prompt* is
-for the published models; its note says:
+know coloured shapes alone: write texts such as *a large blue square with dots*. The same template under *Image Prompt*
+is for the published models; its note says:
 
 """
 SEED_STAYS = "fixed"
@@ -65,8 +65,8 @@ WORLD_FILES = {  # published name -> the file of the demo world
     "ip-adapter-plus_sd15.safetensors": ADAPTER,
 }
 WORLD_TEXTS = {  # in the words of the demo world
-    "a red bicycle leaning against a blue wall": "a large red star with dots on white",
-    "a stormy sea, oil painting": "a blue shape with stripes",
+    "a red bicycle leaning against a blue wall": "a large red square with dots on white",
+    "a stormy sea, oil painting": "a blue shape",
     "a lighthouse on a cliff": "a shape",
     "blurry, low quality": "",
 }

@@ -49,7 +49,7 @@ def sockets(info: dict, connected: int) -> dict[str, str]:
 
 def test_every_example_exists_twice():
     assert NAMES == sorted(path.stem for path in (FOLDER / "api").glob("*.json"))
-    assert len(NAMES) == 14
+    assert len(NAMES) == 15
 
 
 def test_ui_and_api_format_agree(ui, api, object_info):

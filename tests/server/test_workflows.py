@@ -36,10 +36,11 @@ def test_workflow_runs_to_pictures_of_the_right_size(run, load_workflow, name):
     finished = run(workflow)
     assert finished.executed | finished.cached == set(workflow)
     assert find(workflow, "KSampler") in finished.executed
-    (latent,) = (node for node in workflow.values() if node["class_type"] in LATENTS)
-    assert len(finished.pictures) == latent["inputs"]["batch_size"]
+    (latent,) = (node["inputs"] for node in workflow.values() if node["class_type"] in LATENTS)
+    kept = [node["inputs"]["keep"] for node in workflow.values() if node["class_type"] == "ImagePromptRank"]
+    assert len(finished.pictures) == sum(kept or [latent["batch_size"]])
     for picture in finished.pictures:
-        assert picture.shape == (128, 128, 3)
+        assert picture.shape == (latent["height"], latent["width"], 3)
         assert picture.std() > 10  # not one colour
 
 
