@@ -71,7 +71,7 @@ class NewPicture:
         check_below(self.path)
         if self.kind not in KINDS or self.rating not in RATINGS:
             raise ValueError(f"{printable(self.path)}: the kind is one of {KINDS}, the rating one of {RATINGS}.")
-        if self.hash64 is not None and not 0 <= self.hash64 < 1 << 64:
+        if self.hash64 is not None and not 0 <= int(self.hash64) < 1 << 64:
             raise ValueError(f"{printable(self.path)}: a hash64 is in 0..2^64-1, not {self.hash64}.")
 
 
@@ -99,11 +99,11 @@ def is_text(path: str) -> bool:
 
 def signed(number: int | None) -> int | None:
     """A number of 64 bits as SQLite keeps it."""
-    return number if number is None or number < 1 << 63 else number - (1 << 64)
+    return None if number is None else int(number) - (int(number) >> 63 << 64)
 
 
 def unsigned(number: int | None) -> int | None:
-    return number if number is None or number >= 0 else number + (1 << 64)
+    return None if number is None else number & (1 << 64) - 1
 
 
 def packed(metadata: Mapping[str, Any]) -> str:

@@ -66,12 +66,13 @@ class Rows:
 
     def put(self, id: int, root: int, picture: NewPicture, place: Place) -> None:
         """Add or replace a picture. The rating of one that shows the same stays."""
-        rating, hash64 = picture.rating, signed(picture.hash64)
+        rating, hash64 = int(picture.rating), signed(picture.hash64)
         old = self.ask("SELECT sha256, hash64, rating FROM pictures WHERE id = ?", [id])
         if old and not rating and (old[0][0] == picture.sha256 or old[0][1] is not None and old[0][1] == hash64):
             rating = old[0][2]
+        size, mtime_ns = int(picture.size), int(picture.mtime_ns)  # of numpy's numbers SQLite would keep the bytes
         values = (
-            *(id, root, picture.path, picture.size, picture.mtime_ns, picture.sha256, picture.width, picture.height),
+            *(id, root, picture.path, size, mtime_ns, picture.sha256, int(picture.width), int(picture.height)),
             *(hash64, picture.kind, rating, *place),
         )
         self.do(f"INSERT OR REPLACE INTO pictures ({FIELDS}) VALUES ({marks(len(values))})", values)

@@ -170,7 +170,7 @@ class Writer:
                 raise ValueError(f"{named} is below several roots of the library: give the whole path.")
             [(id, old)] = found
             if old != rating:
-                self.rows.do("UPDATE pictures SET rating = ? WHERE id = ?", (rating, id))
+                self.rows.do("UPDATE pictures SET rating = ? WHERE id = ?", (int(rating), id))
                 self.rows.changed()
 
     def compact(self) -> int:

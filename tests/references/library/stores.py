@@ -18,8 +18,9 @@ def vectors(count: int, seed: int = 0, dimension: int = 16) -> np.ndarray:
 
 
 def picture(number: int, root: Path = ROOT, **fields) -> NewPicture:
-    values = dict(size=number, mtime_ns=number, sha256=f"{number:064x}", width=8, height=4, hash64=number)
-    return NewPicture(root, f"folder {number % 3}/{number:05}.png", **{**values, **fields})
+    path = f"folder {number % 3}/{number:05}.png"
+    values = dict(path=path, size=number, mtime_ns=number, sha256=f"{number:064x}", width=8, height=4, hash64=number)
+    return NewPicture(root, **{**values, **fields})
 
 
 def pictures(*numbers: int) -> list[NewPicture]:
