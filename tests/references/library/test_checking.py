@@ -1,0 +1,172 @@
+"""Whatever is damaged in a library is found, and mended without losing what is known of a picture."""
+
+import os
+import re
+import sqlite3
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from image_prompt.references.library import Library, Writer, check, part_writer, reader
+from image_prompt.references.library.parts import Part, part_path, read_part, write_part
+
+from .stores import SPACE, pictures, vectors
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """40 pictures in parts of 16."""
+    for module in (part_writer, reader):
+        monkeypatch.setattr(module, "ROWS", 16)
+    with Writer.open(tmp_path / "a", SPACE) as writer:
+        writer.add(pictures(*range(40)), vectors(40))
+        writer.rate("folder 2/00017.png", 1)
+    return tmp_path / "a"
+
+
+def change(library, statement):
+    with closing(sqlite3.connect(library / "pictures.sqlite")) as connection, connection:
+        connection.execute(statement)
+
+
+def missing(library):
+    part_path(library, 1).unlink()
+
+
+def cut(library):
+    os.truncate(part_path(library, 1), 500)
+
+
+def empty(library):
+    os.truncate(part_path(library, 1), 0)
+
+
+def flip(library):
+    path = part_path(library, 1)
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+def shorter(library):
+    part = read_part(library, 1, mapped=False)
+    write_part(library, 1, Part(part.vectors[:15], part.ids[:15]))
+
+
+def other_width(library):
+    part = read_part(library, 1, mapped=False)
+    write_part(library, 1, Part(np.ascontiguousarray(part.vectors[:, :8]), part.ids))
+
+
+def no_part(library):
+    part_path(library, 1).write_bytes(part_path(library, 1).read_bytes().replace(b'"ids"', b'"ibs"'))
+
+
+def forgotten(library):
+    change(library, "DELETE FROM parts WHERE number = 1")
+
+
+def longer_vectors(library):
+    """As a broken writer would have written them, with their right hash."""
+    part = read_part(library, 1, mapped=False)
+    part.vectors[3] *= 2
+    part.vectors[5] = np.nan
+    write_part(library, 1, part)
+    change(library, f"UPDATE parts SET sha256 = '{part.sha256(16).hex()}' WHERE number = 1")
+
+
+def beyond(library):
+    change(library, "UPDATE pictures SET row = 99 WHERE id = 20")
+
+
+def swapped(library):
+    change(library, "UPDATE pictures SET row = 9 - row WHERE id IN (20, 23)")
+
+
+WHOLE = range(17, 33)  # ids in the middle part
+
+
+@pytest.mark.parametrize(
+    "damage, what, lost",
+    [
+        (missing, "part-00001.safetensors is missing, with the vectors of 16 pictures", WHOLE),
+        (cut, "part-00001.safetensors .*500", WHOLE),
+        (empty, "part-00001.safetensors is damaged", WHOLE),
+        (flip, "part-00001.safetensors was changed: its SHA-256 is another", WHOLE),
+        (shorter, r"part-00001.safetensors has the shape \(15, 16\), and \(16, 16\) is known of it", WHOLE),
+        (other_width, r"part-00001.safetensors has the shape \(16, 8\), and \(16, 16\)", WHOLE),
+        (no_part, "part-00001.safetensors does not hold ids and vectors", WHOLE),
+        (forgotten, "16 pictures in parts of which nothing is known", WHOLE),
+        (longer_vectors, "part-00001.safetensors has no vectors of length 1 for 2 pictures", (20, 22)),
+        (beyond, "no vectors of length 1 for 1 picture$", (20,)),
+        (swapped, "no vectors of length 1 for 2 pictures", (20, 23)),
+    ],
+)
+def test_damage_is_found_and_mended(library, damage, what, lost):
+    with Library.open(library) as opened:
+        before = {each.id: each for each in opened.pictures(opened.ids())}
+        old = opened.vectors().copy()
+    assert check(library).clean
+    damage(library)
+    found = check(library)
+    assert not found.clean
+    [problem] = found.problems
+    assert problem.ids == tuple(lost) and re.search(what, problem.what), problem
+
+    mended = check(library, repair=True)
+    assert mended.clean and what_of(mended)[:1] == what_of(found) and mended.waiting == len(lost)
+    assert check(library).clean and check(library).waiting == len(lost)
+    with Library.open(library) as opened:
+        left = [id for id in before if id not in lost]
+        assert opened.ids().tolist() == left
+        np.testing.assert_array_equal(opened.vectors(), old[np.array(left) - 1])
+        assert opened.pictures(before) == list(before.values())  # of the others, all but the vector is kept
+
+    with Writer.open(library) as writer:
+        writer.add(pictures(*range(40)), vectors(40))
+        writer.compact()
+    assert check(library).clean and check(library).waiting == 0
+    with Library.open(library) as opened:
+        assert {each.id: each for each in opened.pictures(opened.ids())} == before  # the rating of 17 too
+        np.testing.assert_array_equal(opened.vectors(), old)
+
+
+def what_of(report):
+    return [problem.what for problem in (*report.problems, *report.mended)]
+
+
+def test_what_a_killed_writer_left_is_no_damage_and_is_removed(library):
+    for name in ("part-00003.safetensors", "part-00002.safetensors.part"):
+        (library / "vectors" / name).write_bytes(b"half")
+    found = check(library)
+    assert found.clean and found.left_over == ("part-00002.safetensors.part", "part-00003.safetensors")
+    assert check(library, repair=True).left_over == ()
+    assert what_of(check(library, repair=True)) == []
+
+
+def test_a_damaged_part_is_set_aside_and_not_removed(library):
+    flip(library)
+    damaged = part_path(library, 1).read_bytes()
+    check(library, repair=True)
+    assert (library / "vectors" / "part-00001.safetensors.damaged").read_bytes() == damaged
+    Writer.open(library).close()
+    assert (library / "vectors" / "part-00001.safetensors.damaged").exists()
+
+
+def test_a_library_that_cannot_be_read_says_how_to_look(library):
+    missing(library)
+    with pytest.raises(ValueError, match='"a" is damaged: part-00001.safetensors is missing. See `library check a`'):
+        Library.open(library)
+
+
+@pytest.mark.parametrize("size", [0, 100, 5000])
+def test_a_damaged_database_is_never_mended_by_guessing(library, size):
+    os.truncate(library / "pictures.sqlite", size)
+    before = sorted(os.listdir(library / "vectors"))
+    for repair in (False, True):
+        with pytest.raises(ValueError, match='of the library "a" (cannot be mended|is damaged)|"a" is damaged'):
+            check(library, repair)
+    with pytest.raises(ValueError, match='"a" is damaged'):
+        Library.open(library)
+    assert sorted(os.listdir(library / "vectors")) == before
