@@ -96,14 +96,17 @@ def make_plan(rows: Rows, found: Walked | Listed, folder: Path | None, should_st
 
 def _compared(rows: Rows, number: int, root: Path, files: list[Entry], made: Plan) -> tuple[list[File], set[str]]:
     """(new and changed files, the paths of pictures whose files were not found) of a root"""
-    known, here = set(rows.files(number)), set(files)
-    new, stale = here - known, known - here
-    paths, old = {path for path, _, _ in new}, {path for path, _, _ in stale}
+    known = set(rows.files(number))
+    new = [entry for entry in files if entry not in known]
+    all_there = len(files) - len(new) == len(known)
+    old = set[str]() if all_there else {path for path, _, _ in known.difference(files)}
+    paths = {path for path, _, _ in new}
     if waiting := rows.waiting(number):
         old |= set(waiting)
-        paths |= {path for path, _, _ in here}
-    made.found += len(here)
-    made.unchanged += len(here) - len(new)
+        paths |= {path for path, _, _ in files}
+    made.found += len(files)
+    made.unchanged += len(files) - len(new)
+    made.refused += [(root, printable(path), ODD) for path, _, _ in sorted(new) if not is_text(path)]
     wanted = (entry for entry in new if is_text(entry[0]) and _is_wanted(root / entry[0]))
     return [File(number, *entry, root / entry[0], entry[0] in old) for entry in wanted], old - paths
 
@@ -132,8 +135,6 @@ def _refused(rows: Rows, walked: Walked, listed: Listed | None) -> list[tuple[Pa
     for path, why in absent:
         root = root_above(path.parent, roots) or path.parent
         refused.append((root, printable(path.relative_to(root).as_posix()), why))
-    for root, files in walked.files.items():
-        refused += [(root, printable(path), ODD) for path, _, _ in files if not is_text(path)]
     return sorted(refused)
 
 
