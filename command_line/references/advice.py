@@ -6,11 +6,10 @@ import argparse
 from typing import Any
 
 from ...model_files.folders import Installation
-from ...references.library import Library, Picture
 from ...references.metadata import Advice, Topic, Value, advise
 from ..terminal import Answer, section, wrapped
 from .hits import RATED
-from .places import library_folder, opened
+from .places import opened
 from .queries import query_in
 
 SHOWN = 5  # values of a topic, and sources of a value; --json has all
@@ -31,9 +30,9 @@ def _nearest(options: argparse.Namespace, where: Installation) -> tuple[dict[str
     return asked, [picture for hit in found if (picture := library.picture(hit.id)).rating >= 0]
 
 
-def _best(options: argparse.Namespace, where: Installation) -> list[Picture]:
-    with Library.open(library_folder(where, options.name)) as library:
-        pictures = library.pictures(library.ids()[library.where(folder=options.folder, rating=1)])
+def _best(options: argparse.Namespace, where: Installation) -> list[Any]:
+    library = opened(where, options.name)
+    pictures = library.pictures(library.newest(library.count, folder=options.folder, rating=1))
     if not pictures:
         raise ValueError(
             f"No picture of the library {library.name!r} is rated 1. Rate some with `rate {library.name} PATH 1`, or "

@@ -41,7 +41,7 @@ def add_commands(
         "advise", run("advice"), "what the nearest, or the best rated, pictures of a library were made with"
     )
     rate = command("rate", run("rating"), "rate pictures of a library as good (1), bad (-1), or neither (0)")
-    library = command("library", run("library"), "list, describe, check, compact and export libraries")
+    library = command("library", run("library"), "list, describe, check, compact, export and connect libraries")
     embed.add_argument("source", metavar="FOLDER|LIST.json", help="a folder with pictures, or a list of them, in JSON")
     embed.add_argument("--library", metavar="NAME", required=True, dest="name", help="made if there is none yet")
     embed.add_argument("--prune", action="store_true", help="remove entries whose files are not there any more")
@@ -92,6 +92,7 @@ def _add_actions(library: argparse.ArgumentParser) -> list[argparse.ArgumentPars
             ("check", "whether a library is whole; exit code 1 if it is not"),
             ("compact", "write the vectors anew without those of removed pictures"),
             ("export", "write a library as parquet, as numpy's files, or into a LanceDB table"),
+            ("connect", "search a LanceDB table, such as a team's, as a library that is only read"),
             ("remove", "remove pictures from a library; the files of the pictures stay"),
         )
     }
@@ -103,12 +104,23 @@ def _add_actions(library: argparse.ArgumentParser) -> list[argparse.ArgumentPars
     export.add_argument("target", metavar="FOLDER|URI", help="a new folder; for lance one, or an address as s3://...")
     export.add_argument("--force", action="store_true", help="replace an earlier export")
     export.add_argument("--table", help="the name of the LanceDB table (default: that of the library)")
-    export.add_argument(
-        "--storage-option",
-        metavar="KEY=VARIABLE",
+    connect = others["connect"]
+    connect.add_argument("uri", metavar="FOLDER|URI", help="where the table is: a folder, or an address as s3://...")
+    connect.add_argument("table", metavar="TABLE", help="its name")
+    connect.add_argument(
+        "--root",
+        metavar="NUMBER=FOLDER",
         action="append",
         default=[],
-        help="an option of the store, and the environment variable that holds its value; may be repeated",
+        help="where the pictures of a root of the table are on this machine; may be repeated",
     )
+    for each in (export, connect):
+        each.add_argument(
+            "--storage-option",
+            metavar="KEY=VARIABLE",
+            action="append",
+            default=[],
+            help="an option of the store, and the environment variable that holds its value; may be repeated",
+        )
     others["remove"].add_argument("paths", metavar="PATH", nargs="+", help="as `search` shows them, or of the files")
     return [listed, *others.values()]

@@ -1,4 +1,4 @@
-"""Answer the command "library": list, describe, check, compact and export libraries, and remove entries."""
+"""Answer the command "library": list, describe, check, compact, export and connect libraries, and remove entries."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...model_files.folders import Installation
 from ...references.library import Library, Writer, check, library_names
 from ...tensor_files import printable
 from ..terminal import Answer, described, section, wrapped
 from .embed import failed_lines
-from .places import all_libraries, library_folder, paths_in
+from .places import all_libraries, library_folder, opened, paths_in
+
+if TYPE_CHECKING:
+    from ...references.lance import Pointer
 
 
 def answer(options: argparse.Namespace, where: Installation) -> Answer:
@@ -32,12 +35,27 @@ def _row(folder: Path) -> dict[str, Any]:
     try:
         with Library.open(folder) as library:
             return {"name": folder.name, "pictures": library.count, "space": library.space.as_json()}
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError) as error:
+        if table := _table(folder):
+            space = table.space and table.space.as_json()
+            return {"name": folder.name, "uri": table.uri, "table": table.table, "space": space}
         return {"name": folder.name, "problem": printable(" ".join(str(error).split()))}
 
 
+def _table(folder: Path) -> Pointer | None:
+    """To which LanceDB table a library is connected; None if it is none of that kind, or damaged."""
+    from ...references.lance.pointer import read_pointer
+
+    try:
+        return read_pointer(folder)
+    except (ValueError, OSError):
+        return None
+
+
 def _in_words(row: Mapping[str, Any]) -> str:
-    return f"{_pictures(row['pictures'])}, {row['space']['encoder'] or 'an unknown encoder'}"
+    what = _pictures(row["pictures"]) if "pictures" in row else f"the table {row['table']} in {row['uri']}"
+    space: dict[str, Any] = row["space"] or {}
+    return f"{what}, {space.get('encoder') or 'an unknown encoder'}"
 
 
 def _pictures(count: int) -> str:
@@ -46,7 +64,13 @@ def _pictures(count: int) -> str:
 
 def _info(options: argparse.Namespace, where: Installation) -> Answer:
     folder = library_folder(where, options.name)
-    with Library.open(folder) as library:
+    try:
+        library = Library.open(folder)
+    except ValueError:
+        if table := _table(folder):
+            return _table_info(table, options, where)
+        raise
+    with library:
         ratings = library.column("rating")
         errors = library.errors()
         roots = {str(path): _exists(path) for path in library.roots.values()}
@@ -70,6 +94,28 @@ def _info(options: argparse.Namespace, where: Installation) -> Answer:
     ]
     failed = failed_lines([(each.path, each.reason) for each in errors])
     return Answer(data, [*described(facts, ""), "", *failed])
+
+
+def _table_info(table: Pointer, options: argparse.Namespace, where: Installation) -> Answer:
+    """What is known of the library of a team, which is asked for it."""
+    library = opened(where, options.name)
+    data = {
+        "name": library.name,
+        "uri": table.uri,
+        "table": table.table,
+        "storage_options": dict(table.storage_options),
+        "pictures": library.count,
+        "space": library.space.as_json(),
+        "generation": library.generation,
+        "roots": [{"number": number, "path": str(path)} for number, path in table.roots.items()],
+    }
+    facts = [
+        ("pictures", f"{library.count:,}"),
+        ("encoder", library.space.title),
+        ("table", f"{table.table} in {table.uri}, which is only read"),
+        *(("of", f"{path} (root {number})") for number, path in table.roots.items()),
+    ]
+    return Answer(data, described(facts, ""))
 
 
 def _exists(path: Path) -> bool:
@@ -119,11 +165,18 @@ def _export(options: argparse.Namespace, where: Installation) -> Answer:
     return answer(options, where)
 
 
+def _connect(options: argparse.Namespace, where: Installation) -> Answer:
+    from .connecting import answer
+
+    return answer(options, where)
+
+
 ACTIONS: Mapping[str, Callable[[argparse.Namespace, Installation], Answer]] = {
     "list": _list,
     "info": _info,
     "check": _check,
     "compact": _compact,
     "export": _export,
+    "connect": _connect,
     "remove": _remove,
 }

@@ -13,7 +13,7 @@ from ...references.library import Library, check_name, libraries_folder, library
 from ...tensor_files import printable
 
 if TYPE_CHECKING:
-    from ...references.search import LocalLibrary
+    from ...references.search import Searchable
 
 
 def all_libraries(where: Installation) -> Path:
@@ -41,11 +41,11 @@ def library_folder(where: Installation, name: str) -> Path:
     raise ValueError(f"There is no library {printable(name)!r}.{hint} Known are: {', '.join(known)}.")
 
 
-def opened(where: Installation, name: str) -> LocalLibrary:
-    """A library to search. Raises as `library_folder`."""
-    from ...references.search import LocalLibrary
+def opened(where: Installation, name: str) -> Searchable:
+    """A library to search, of this machine or of a team. Raises as `library_folder` and `open_library`."""
+    from ...references.search import open_library
 
-    return LocalLibrary(Library.open(library_folder(where, name)))
+    return open_library(library_folder(where, name))
 
 
 def new_library_folder(where: Installation, name: str) -> Path:

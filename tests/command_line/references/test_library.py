@@ -139,6 +139,39 @@ def test_a_library_is_exported_to_a_table(library, told, tmp_path):
     assert sorted(table.to_arrow()["path"].to_pylist())[0] == "blue.png" and table.count_rows() == 5
 
 
+def test_a_table_is_searched_as_a_library_and_only_read(library, told, call, tmp_path, drawn):
+    call("rate", "squares", "red.png", 1)
+    told("library", "export", "squares", "lance", tmp_path / "lance", "--table", "team")
+    connected = told("library", "connect", "ours", tmp_path / "lance", "team", "--root", f"1={drawn}")
+    assert connected["pictures"] == 5
+    found = told("search", "ours", "--image", drawn / "blue.png", "-k", 2)["hits"]
+    assert [hit["path"] for hit in found] == [
+        hit["path"] for hit in told("search", "squares", "--image", drawn / "blue.png", "-k", 2)["hits"]
+    ]
+    assert found[0]["file"] == str(drawn / "blue.png")
+    assert told("advise", "ours")["topics"][0]["values"][0]["sources"] == ["red.png"]
+    ours = told("library", "list")["libraries"][0]
+    assert (ours["name"], ours["table"], ours["space"]["dimension"]) == ("ours", "team", 16)
+    info = told("library", "info", "ours")
+    assert (info["pictures"], info["roots"]) == (5, [{"number": 1, "path": str(drawn)}])
+    assert "team in" in " ".join(call("library", "info", "ours")[1].split())
+    for arguments in (
+        ["rate", "ours", "red.png", 1],
+        ["library", "compact", "ours"],
+        ["library", "check", "ours"],
+        ["library", "remove", "ours", "red.png"],
+        ["embed", drawn, "--library", "ours"],
+    ):
+        code, out, said = call(*arguments)
+        assert (code, out) == (1, "") and "read only" in said
+    code, _, said = call("library", "connect", "more", tmp_path / "lance", "team", "--root", "one")
+    assert code == 1 and "'one' is no root: write NUMBER=FOLDER" in said
+    code, _, said = call("library", "connect", "more", tmp_path / "nowhere", "team")
+    assert code == 1 and "it is not there" in said
+    code, _, said = call("library", "connect", "squares", tmp_path / "lance", "team")
+    assert code == 1 and "with pictures of its own: choose another name." in said
+
+
 @pytest.mark.parametrize(
     "arguments, expected",
     [
@@ -217,7 +250,6 @@ def test_commands_that_compute_nothing_need_no_torch(library, comfyui):
         ["library", "info", "squares"],
         ["library", "check", "squares"],
         ["rate", "squares", "red.png", "1"],
-        ["advise", "squares"],
         ["library", "remove", "squares", "blue.png"],
         ["library", "compact", "squares"],
     ):
