@@ -35,6 +35,27 @@ def test_texts_are_those_of_transformers_and_the_next_prompt_is_as_before(kind, 
     assert torch.equal(after[0][1]["pooled_output"], before[0][1]["pooled_output"])
 
 
+def options(clip):
+    """What core's call of the part would do without options of its own."""
+    tower = clip.cond_stage_model.clip_l
+    return tower.layer, tower.layer_idx, tower.return_projected_pooled, tower.execution_device
+
+
+def test_options_are_put_back_when_it_is_cancelled_too():
+    clip = core_clip("SD1.5")
+    before = options(clip)
+
+    def cancel(texts):
+        assert options(clip) != before
+        raise InterruptedError
+
+    core_text(clip).embed(TEXTS, QUIET)
+    assert options(clip) == before
+    with pytest.raises(InterruptedError):
+        core_text(clip).embed(TEXTS, cancel)
+    assert options(clip) == before
+
+
 def test_the_text_of_a_prompt_is_not_what_pictures_compare_with():
     """Core's own call gives the text before its projection for SD1.5: it points somewhere else."""
     clip = core_clip("SD1.5")
