@@ -5,7 +5,7 @@ connect(folder, "s3://team/libraries", "cats")             everybody gives it a 
 library = LanceLibrary.open(folder)                        `references.search.open_library` does the same
 """
 
-from .pointer import Pointer, connect
+from .pointer import Pointer, connect, read_pointer
 from .team_library import LanceLibrary
 
-__all__ = ["LanceLibrary", "Pointer", "connect"]
+__all__ = ["LanceLibrary", "Pointer", "connect", "read_pointer"]

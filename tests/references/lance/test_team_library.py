@@ -18,7 +18,7 @@ from image_prompt.references.embedding import Embedding
 from image_prompt.references.exports import export_lance
 from image_prompt.references.lance import LanceLibrary, connect
 from image_prompt.references.library import Library, Writer
-from image_prompt.references.search import LocalLibrary, Searchable
+from image_prompt.references.search import LocalLibrary, Searchable, open_library
 from image_prompt.references.space import Space
 
 from ..library.stores import ROOT, SPACE, picture, vectors
@@ -106,6 +106,51 @@ def test_many_equal_pictures_are_found_by_their_ids(library, team):
     asked = Embedding.of_vectors(torch.from_numpy(library.vectors()[ids == 8]), SPACE, "image")
     [hits] = team.search(asked, 50)
     assert [hit.id for hit in hits] == same[:50].tolist()
+
+
+class Off:
+    """A lancedb.Table on a processor that sums in fp16: its scores are off by up to 0.0015."""
+
+    def __init__(self, library):
+        self.ids, self.vectors = library.ids(), library.vectors()
+        self.off = np.random.default_rng(0).uniform(-0.0015, 0.0015, len(self.ids))
+
+    def search(self, vector, vector_column_name):
+        self.scores = (self.vectors.astype(np.float64) * vector).sum(axis=1) + self.off
+        return self
+
+    def limit(self, count):
+        self.count = count
+        return self
+
+    def distance_type(self, kind):
+        assert kind == "dot"
+        return self
+
+    def bypass_vector_index(self):
+        return self
+
+    def select(self, columns):
+        return self
+
+    def to_arrow(self):
+        best = np.argsort(-self.scores)[: self.count]
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(self.vectors[best].reshape(-1)), 16)
+        return pa.table({"id": self.ids[best], "vector": vectors, "_distance": 1 - self.scores[best]})
+
+
+def test_a_search_is_exact_where_lancedb_is_not(library, team, monkeypatch):
+    monkeypatch.setattr(team, "_table", Off(library))
+    repeated = Embedding.of_vectors(torch.from_numpy(library.vectors()[[7]]), SPACE, "image")
+    for asked in (query(5), repeated):
+        for options in ({"k": 1}, {"k": 50}, {"k": 50, "minimum": 0.5}):
+            found, expected = team.search(asked, **options), LocalLibrary(library).search(asked, **options)
+            assert [[hit.id for hit in hits] for hits in found] == [[hit.id for hit in hits] for hits in expected]
+
+
+def test_a_library_is_opened_as_any_other(team):
+    opened = open_library(team.folder)
+    assert isinstance(opened, LanceLibrary) and opened.search(query(1)) == team.search(query(1))
 
 
 def test_an_index_finds_nearly_the_same_with_exact_scores(library, team):
