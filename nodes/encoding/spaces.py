@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -13,6 +14,7 @@ from ...references.space import Space
 
 SMALLEST = 1e-4  # standard deviation of weights that were read: memory that nobody has filled mostly has less
 BESIDE = "multi_modal_projector."  # of LLaVA
+_known: WeakKeyDictionary[torch.nn.Module, Space | None] = WeakKeyDictionary()  # of what core loaded
 
 
 def space_of_encoder(encoder: VisionEncoder) -> Space | None:
@@ -26,6 +28,12 @@ def space_of_core(model: Any) -> Space | None:
     What core calls image_embeds of a SigLIP are the hidden states of its patches, for it leaves the pooling head out. A
     projection that the file does not have is memory that nobody has filled.
     """
+    if model not in _known:
+        _known[model] = _described(model)
+    return _known[model]
+
+
+def _described(model: Any) -> Space | None:
     projection = getattr(model, "visual_projection", None)
     if not isinstance(projection, torch.nn.Linear) or not is_filled(projection.weight):
         return None
