@@ -134,8 +134,9 @@ def _warnings(reader: TextReader, texts: Sequence[str]) -> list[str]:
         which = "The text is" if len(texts) == 1 else f"Text {', '.join(numbers)}: it is"
         found.append(f"{which} longer than {reader.space.encoder} reads; the rest is not seen.")
     if reader.patched:
+        weights = f"{reader.patched} weight{'' if reader.patched == 1 else 's'}"
         found.append(
-            f"LoRAs have changed {reader.patched} weights of this CLIP, so that its texts fit pictures less well: "
+            f"LoRAs have changed {weights} of this CLIP, so that its texts fit pictures less well: "
             "connect the CLIP from before the LoRAs."
         )
     return found

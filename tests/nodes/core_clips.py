@@ -23,17 +23,12 @@ KINDS: dict[str, tuple[type, type]] = {  # core's class of the model, and of its
 }
 
 
-def core_clip(kind: str, without: tuple[str, ...] = (), seed: int = 1) -> comfy.sd.CLIP:
-    """A CLIP as core's loaders return it.
-
-    without: parts whose text projection is as memory that nobody has filled mostly is
-    """
+def core_clip(kind: str, seed: int = 1) -> comfy.sd.CLIP:
+    """A CLIP as core's loaders return it."""
     model, tokenizer = KINDS[kind]
     options: dict[str, Any] = {f"{part}_model_config": FEW for part in SIZES} | {"dtype": torch.float32}
     clip = comfy.sd.CLIP(SimpleNamespace(params={}, clip=model, tokenizer=tokenizer), model_options=options)
     _fill(clip.cond_stage_model, seed)
-    for part in without:
-        getattr(clip.cond_stage_model, part).transformer.text_projection.weight.data.fill_(2e-43)
     return clip
 
 

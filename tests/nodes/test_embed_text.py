@@ -87,17 +87,22 @@ def test_a_long_text_is_told(clip_vision, caplog):
     assert EmbedText.execute("word " * 75, clip_vision).ui[SAID] == ["full CLIP (24 numbers)"]
 
 
-def test_loras_are_told():
-    clip = core_clip("SD1.5")
+@pytest.fixture(scope="module")
+def sd15():
+    return core_clip("SD1.5")
+
+
+def test_loras_are_told(sd15):
+    clip = sd15.clone()
     clip.add_patches({"clip_l.transformer.text_model.encoder.layers.0.mlp.fc1.weight": (torch.ones(64, 768),)})
-    assert "LoRAs have changed 1 weights of this CLIP" in EmbedText.execute("a cat", clip=clip).ui[SAID][0]
+    assert "LoRAs have changed 1 weight of this CLIP" in EmbedText.execute("a cat", clip=clip).ui[SAID][0]
 
 
 @pytest.mark.parametrize("kind", ["the file's", "core's"])
-def test_embedding_tells_its_progress_and_ends_when_it_is_cancelled(clip_vision, monkeypatch, kind):
+def test_embedding_tells_its_progress_and_ends_when_it_is_cancelled(clip_vision, sd15, monkeypatch, kind):
     given, chunk = {"clip_vision": clip_vision}, 32
     if kind == "core's":
-        given, chunk = {"clip": core_clip("SD1.5")}, 8
+        given, chunk = {"clip": sd15}, 8
     told = []
 
     def hook(now, total, *_, **__):
