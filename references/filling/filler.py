@@ -6,8 +6,10 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,6 +31,8 @@ from .walk import FEATURES, walk
 
 EVERY = 10.0  # seconds between two transactions; the result does not depend on it
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object in memory; another one in each run
+READERS = min(4, os.cpu_count() or 1)  # threads that open pictures; a fast encoder waits for one
+AHEAD = 32 << 20  # bytes of files that are read before they are needed
 PIXELS = 100_000_000  # of the pictures that are embedded at once; opened, they take three or four bytes each
 
 Read = Callable[[Path, bytes, Space], Content]
@@ -108,6 +112,7 @@ def fill(
 
 
 _Found = tuple[File, str, Content]  # a file as it is now, its SHA-256, what is in it
+_Outcome = tuple[File, str, Content | str | None]  # or why it cannot be read; None if the library knows it as it is
 
 
 @dataclass
@@ -201,52 +206,72 @@ class _Filling:
 
     def _embed(self, todo: Sequence[File]) -> None:
         done, kept = 0, time.monotonic()
-        for group in self._groups(todo):
-            self._embed_group(group)
-            done += len(group.files)
-            if time.monotonic() - kept >= EVERY or len(self.added) >= ROWS:
-                self._keep()
-                kept = time.monotonic()
-            if self.on_progress:
-                self.on_progress(done, len(todo))
+        with closing(self._groups(todo)) as groups:
+            for group in groups:
+                self._embed_group(group)
+                done += len(group.files)
+                if time.monotonic() - kept >= EVERY or len(self.added) >= ROWS:
+                    self._keep()
+                    kept = time.monotonic()
+                if self.on_progress:
+                    self.on_progress(done, len(todo))
         self.filled.stopped = done < len(todo)
 
-    def _groups(self, todo: Sequence[File]) -> Iterator[_Group]:
+    def _groups(self, todo: Sequence[File]) -> Generator[_Group]:
         """Files that are embedded at once, until it should stop.
 
         Where a group ends depends on the files from its begin on, so that it is the same for a run that goes on there.
         """
         group, pixels = _Group(), 0
-        for file in todo:
-            if self.should_stop():
-                return  # what was read of an unfinished group is read again by the next run
-            pixels += self._read(file, group)
-            if len(group.files) == self.batch or pixels >= PIXELS:
-                yield group
-                group, pixels = _Group(), 0
+        with closing(self._read_ahead(todo)) as outcomes:
+            for file, sha256, outcome in outcomes:
+                if self.should_stop():
+                    return  # what was read of an unfinished group is read again by the next run
+                group.files.append(file)
+                if isinstance(outcome, str):
+                    group.fail(file, outcome)
+                elif outcome is None:
+                    group.touched.append(file)
+                else:
+                    group.contents.append((file, sha256, outcome))
+                    pixels += outcome.width * outcome.height
+                if len(group.files) == self.batch or pixels >= PIXELS:
+                    yield group
+                    group, pixels = _Group(), 0
         if group.files:
             yield group
 
-    def _read(self, file: File, group: _Group) -> int:
-        """Put a file into a group, and return how many pixels it has."""
-        group.files.append(file)
+    def _read_ahead(self, todo: Sequence[File]) -> Generator[_Outcome]:
+        """What comes of reading each file, in their order. The next ones are read while pictures are embedded."""
+        ahead, size = deque[tuple[int, Future[_Outcome]]](), 0
+        following = iter(todo)
+        pool = ThreadPoolExecutor(READERS)
+        try:
+            while True:
+                while len(ahead) < self.batch and size < AHEAD and (file := next(following, None)):
+                    known = self.writer.rows.sha256(file.key) if file.known else ""
+                    ahead.append((file.size, pool.submit(self._read, file, known)))
+                    size += file.size
+                if not ahead:
+                    return
+                read, future = ahead.popleft()
+                size -= read
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _read(self, file: File, known: str) -> _Outcome:
+        """known: the SHA-256 that the library has of it"""
         try:
             with open(file.whole, "rb") as opened:
                 status, data = os.fstat(opened.fileno()), opened.read()
             now = replace(file, size=status.st_size, mtime_ns=status.st_mtime_ns)
             sha256 = hashlib.sha256(data).hexdigest()
-            if file.known and self.writer.rows.sha256(file.key) == sha256:
-                group.touched.append(now)
-                return 0
-            content = self.read(file.whole, data, self.writer.space)
+            return now, sha256, None if sha256 == known else self.read(file.whole, data, self.writer.space)
         except OSError as error:
-            group.fail(file, f"It could not be read: {error.strerror or error}.")
-            return 0
+            return file, "", f"It could not be read: {error.strerror or error}."
         except ValueError as error:
-            group.fail(file, str(error))
-            return 0
-        group.contents.append((now, sha256, content))
-        return content.width * content.height
+            return file, "", str(error)
 
     def _embed_group(self, group: _Group) -> None:
         pictures = [each for each in group.contents if each[2].vector is None]
