@@ -83,7 +83,7 @@ def _one_batch(image: Picture, background: Rgb) -> Tensor:
     elif isinstance(image, (str, os.PathLike)):
         pixels = _from_file(os.fsdecode(image))
     elif hasattr(image, "getbands"):
-        pixels = _decoded(cast("Image.Image", image))
+        pixels = decoded(cast("Image.Image", image))
     elif hasattr(image, "__array_interface__"):
         pixels = _from_numpy(cast("npt.NDArray[Any]", image))
     else:
@@ -128,10 +128,10 @@ def _from_file(path: str) -> Tensor:
     except Exception as error:  # a path that cannot be one, or a picture so large that PIL takes it for an attack
         raise ValueError(f"The picture {shown} could not be read: {str(error)[:LONGEST]}") from error
     with image:
-        return _decoded(image, shown)
+        return decoded(image, shown)
 
 
-def _decoded(image: Image.Image, file: str = "") -> Tensor:
+def decoded(image: Image.Image, file: str = "") -> Tensor:
     """A PIL image as an array (H, W, C). PIL reads the pixels of a file only now, whoever has opened it."""
     try:
         return _from_pil(image)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from ...clip_vision.pictures.images import Picture, to_rgb
+from ...clip_vision.pictures.images import Picture, decoded, to_rgb
 
 ROWS, COLUMNS = 8, 8  # bits
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
@@ -25,13 +26,23 @@ def dhash(image: Picture) -> int:
     Raises:
         ValueError: it is no picture, or several.
     """
+    pixels = _rgb(image)
+    height, width, _ = pixels.shape
+    lines = cell_weights(height, ROWS) @ pixels.reshape(height, -1).float()  # (8, 3 W)
+    grey = cell_weights(width, COLUMNS + 1) @ (lines.view(ROWS, width, 3) @ torch.tensor(LUMA)).T  # (9, 8)
+    return int("".join("01"[bool(bit)] for bit in (grey.diff(dim=0) > STEP).T.flatten()), 2)
+
+
+def _rgb(image: Picture) -> Tensor:
+    """One picture as (H, W, 3) uint8."""
+    if hasattr(image, "getbands"):
+        image = decoded(cast("Any", image))
+        if image.dtype == torch.uint8 and image.shape[2] == 3:
+            return image  # as it is: most are, and `to_rgb` moves each number
     (pixels,) = to_rgb([image], WHITE)
     if len(pixels) != 1:
         raise ValueError(f"A batch of {len(pixels)} pictures has no hash: give one picture.")
-    _, _, height, width = pixels.shape
-    cells = cell_weights(height, ROWS) @ pixels[0].float() @ cell_weights(width, COLUMNS + 1).T  # (3, 8, 9)
-    grey = (cells * torch.tensor(LUMA).view(3, 1, 1)).sum(dim=0)
-    return int("".join("01"[bool(bit)] for bit in (grey.diff(dim=1) > STEP).flatten()), 2)
+    return pixels[0].permute(1, 2, 0)
 
 
 def distance(a: int, b: int) -> int:
