@@ -8,6 +8,8 @@ from .columns import ADAPTER, CFG, ENCODER, SAMPLER, SCHEDULER, SIZE, STEPS, Wor
 
 WIDE = "reference-wide.png"  # a drawing at one end of a wide picture
 PHOTOGRAPH = "astronaut.jpg"
+LIBRARY = "references"  # written by fill.py
+OWN_LIBRARY = "sampled"  # to which ADDED adds its picture
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,13 @@ def encoded(number: int = 0, picture: int | str = 0, **inputs: object) -> Workfl
 
 
 def sampled(
-    model: list[object], positive: list[object] | None = None, text: str = "a shape", size: int = SIZE
+    model: list[object], positive: list[object] | None = None, text: str = "a shape", count: int = 1
 ) -> Workflow:
-    """What samples a model and shows the picture."""
+    """What samples a model and shows the pictures."""
     return WORLD | {
         "positive": node("CLIPTextEncode", clip=["world", 1], text=text),
         "negative": node("CLIPTextEncode", clip=["world", 1], text=""),
-        "latent": node("EmptyLatentImage", width=SIZE, height=SIZE, batch_size=1),
+        "latent": node("EmptyLatentImage", width=SIZE, height=SIZE, batch_size=count),
         "sampler": node(
             "KSampler",
             model=model,
@@ -128,6 +130,27 @@ LAYERS = {"layer weights": node("ImagePromptLayerWeights", preset="strong style"
 COURSE = {"step weights": node("ImagePromptStepWeights", curve="keyframes", keyframes="0:1, 0.35:0.9 ease in, 0.8:0.1")}
 KEPT = {"saved": node("ImagePromptSaveFeatures", features=["features 0", 0], name="shapes/triangle")}
 LOADED = FILES | {"features 0": node("ImagePromptLoadFeatures", features_name="demo-features.safetensors")}
+WANTED = "a blue shape with stripes"
+TEXT = FILES | {"text": node("ImagePromptEmbedText", clip_vision=["encoder", 0], text=WANTED)}
+COMPARED = (
+    TEXT
+    | encoded()
+    | {
+        "embedding": node("ImagePromptEmbedding", features=["features 0", 0]),
+        "alike": node("ImagePromptSimilarity", a=["text", 0], b=["embedding", 0]),
+        "table": node("PreviewAny", source=["alike", 1]),
+    }
+)
+NEAREST = TEXT | {
+    "nearest": node("ImagePromptNearestReference", library=LIBRARY, query=["text", 0], k=2, clip_vision=["encoder", 0]),
+    "found": node("PreviewImage", images=["nearest", 0]),
+}
+NEAREST_APPLIED = WORLD | {
+    "apply": node("ImagePromptApply", model=["world", 0], adapter=["adapter", 0], features=["nearest", 4])
+}
+ADDED = ONE | {
+    "added": node("ImagePromptAddToLibrary", library=OWN_LIBRARY, clip_vision=["encoder", 0], images=["decoded", 0])
+}
 
 GRAPHS: dict[str, Graph] = {
     # README
@@ -173,6 +196,17 @@ GRAPHS: dict[str, Graph] = {
     ),
     "ImagePromptSaveFeatures": Graph(FILES | encoded() | KEPT, ("features 0", "saved")),
     "ImagePromptLoadFeatures": Graph(LOADED | applied(), ("features 0", "apply"), runs=False),
+    "ImagePromptNearestReference": Graph(
+        NEAREST | NEAREST_APPLIED | sampled(["apply", 0]), ("text", "nearest", "found", "apply")
+    ),
+    "ImagePromptAddToLibrary": Graph(ADDED, ("encoder", "decoded", "added")),
+    "ImagePromptRateInLibrary": Graph(
+        NEAREST | {"rated": node("ImagePromptRateInLibrary", library=LIBRARY, paths=["nearest", 1], rating=1)},
+        ("text", "nearest", "rated"),
+    ),
+    "ImagePromptAdvise": Graph(
+        TEXT | {"advice": node("ImagePromptAdvise", library=OWN_LIBRARY, query=["text", 0])}, ("text", "advice")
+    ),
     "ImagePromptApply": Graph(ONE, ("features 0", "adapter", "apply", "sampler")),
     "ImagePromptReference": Graph(TWO | together("reference 0", "reference 1"), ("reference 0", "apply"), runs=False),
     "ImagePromptApplyReferences": Graph(
@@ -228,6 +262,32 @@ GRAPHS: dict[str, Graph] = {
     "ImagePromptInfluenceMap": Graph(
         TWO | DIVIDED | together("regions") | MAPPED | sampled(["record", 0], text="a shape and a shape"),
         ("record", "sampler", "map"),
+    ),
+    "ImagePromptEmbedText": Graph(COMPARED, ("encoder", "text", "alike")),
+    "ImagePromptEmbedding": Graph(COMPARED, ("features 0", "embedding", "alike")),
+    "ImagePromptSimilarity": Graph(COMPARED, ("text", "embedding", "alike", "table")),
+    "ImagePromptRank": Graph(
+        TEXT
+        | sampled(["world", 0], count=8)
+        | {
+            "ranked": node(
+                "ImagePromptRank", images=["larger", 0], reference=["text", 0], clip_vision=["encoder", 0], keep=1
+            ),
+            "best": node("PreviewImage", images=["ranked", 0]),
+        },
+        ("text", "shown", "ranked", "best"),
+    ),
+    "ImagePromptUnique": Graph(
+        FILES
+        | {f"picture {number}": load_image(row) for number, row in enumerate((0, 1, 0))}
+        | {
+            "two": node("ImageBatch", image1=["picture 0", 0], image2=["picture 1", 0]),
+            "three": node("ImageBatch", image1=["two", 0], image2=["picture 2", 0]),
+            "all": node("PreviewImage", images=["three", 0]),
+            "unique": node("ImagePromptUnique", images=["three", 0], clip_vision=["encoder", 0]),
+            "kept": node("PreviewImage", images=["unique", 0]),
+        },
+        ("all", "unique", "kept"),
     ),
     "ImagePromptModelReport": Graph({"report": node("ImagePromptModelReport")}),
     "ImagePromptMiddleBlock": Graph(

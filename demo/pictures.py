@@ -22,7 +22,7 @@ from devtools.stages import DEV, ROOT, log_file
 
 from .columns import reference
 from .fill import file_name, fill
-from .graphs import GRAPHS, WIDE, Graph
+from .graphs import ADDED, GRAPHS, WIDE, Graph
 from .playground import prepare
 from .sheet import references
 
@@ -42,6 +42,7 @@ def main(names: Sequence[str]) -> None:
     arguments = ["--cpu", "--database-url", "sqlite:///:memory:"]
     with Server(comfyui, sys.executable, base, log_file("pictures"), arguments, {"OMP_NUM_THREADS": "1"}) as server:
         server.wait_until_ready()
+        server.wait(server.queue(ADDED))  # a library that knows what made its picture
         shots = {name: shot(name, graph) for name, graph in chosen.items()}
         failed = drive(SCRIPT, {"url": server.url, "nodes2": False, "locale": "en", "shots": shots}, SECONDS)
     for name in chosen:
