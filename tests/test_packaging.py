@@ -48,7 +48,7 @@ BASE, PLUS = (WORLD / "ipadapter" / f"ip-adapter{kind}_demo_world.safetensors" f
 # what is not there without ComfyUI
 ABSENT = [
     *("comfy", "comfy_api", "comfy_extras", "diffusers", "folder_paths", "insightface", "nodes", "server", "timm"),
-    "transformers",
+    *("faiss", "lancedb", "open_clip", "pyarrow", "transformers"),
 ]
 
 
