@@ -1,4 +1,5 @@
-"""Kill a process that fills a library, again and again, at times drawn from a seed. It imports no torch.
+"""Kill a process that fills a library, again and again, at times drawn from a seed and at each of its steps. It imports
+no torch.
 
 python killed.py ROOT FOLDER SEED KILLS   prints what came of it
 """
@@ -22,6 +23,7 @@ spec.loader.exec_module(pack)
 
 from image_prompt.references.filling import fill, filler  # noqa: E402
 from image_prompt.references.library import Library, check, part_writer, reader  # noqa: E402
+from image_prompt.references.library.rows import Rows  # noqa: E402
 
 spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
 fakes = importlib.util.module_from_spec(spec)
@@ -67,6 +69,55 @@ def killed(library: Path, photos: Path, after: float) -> bool:
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
+def died(library: Path, photos: Path, step: int) -> bool:
+    """Whether a run ended before it did this step of those that change files, counted from 0."""
+    child = os.fork()
+    if not child:
+        left = [step]
+
+        def counted(function):
+            def stepped(*arguments):
+                if function is not Rows.do or arguments[1] == "COMMIT":
+                    left[0] -= 1
+                    if left[0] < 0:
+                        os._exit(1)
+                return function(*arguments)
+
+            return stepped
+
+        names = ("fsync", "replace", "unlink")
+        for owner, name, function in [(os, name, getattr(os, name)) for name in names] + [(Rows, "do", Rows.do)]:
+            setattr(owner, name, lambda *arguments, stepped=counted(function): stepped(*arguments))
+        run(library, photos)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
+
+
+def each_step(folder: Path) -> dict:
+    """A small library, of which the half is gone and a third changed."""
+    photos, begun = folder / "photos", folder / "begun"
+    for number in range(6):
+        fakes.write(photos, **{f"{number}": f"picture {number}"})
+    run(begun, photos)
+    for number in range(3):
+        os.unlink(photos / f"{number}.png")
+    fakes.write(photos, **{"3": "changed", "7": "new"})
+    shutil.copytree(begun, folder / "whole")
+    run(folder / "whole", photos)
+    expected, good, step = fakes.everything(folder / "whole"), True, 0
+    while True:
+        library = folder / f"library {step}"
+        shutil.copytree(begun, library)
+        if not died(library, photos, step):
+            return {"steps": step, "good": good}
+        good &= check(library).clean
+        with Library.open(library) as opened:
+            good &= len(opened.vectors()) == opened.count
+        run(library, photos)
+        good &= fakes.everything(library) == expected
+        step += 1
+
+
 def main() -> dict:
     photos, begun, whole = folder / "photos", folder / "begun", folder / "whole"
     write_pictures(photos)
@@ -98,6 +149,7 @@ def main() -> dict:
         found["clean"] &= check(library).clean and not check(library).left_over
         found["same"] &= fakes.everything(library) == expected[is_new]
         shutil.rmtree(library)
+    found |= each_step(folder / "steps")
     return {**found, "torch": "torch" in sys.modules, "parts": [len(parts) for _, parts in expected]}
 
 
