@@ -6,7 +6,8 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -252,20 +253,15 @@ def _live(connection: sqlite3.Connection) -> tuple[Ids, Places]:
     return ids, np.stack(np.divmod(places, ROWS), axis=1)
 
 
-class _explained:
+@contextmanager
+def _explained(folder: Path) -> Generator[None]:
     """Say of an error of SQLite, or of a damaged part, which library it is of and what to do."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, UnusableFile):
-            raise _broken(self.folder, str(error).rstrip(".")) from error
-        if isinstance(error, sqlite3.Error):
-            raise _broken(self.folder, f"{DATABASE} cannot be read ({error})") from error
+    try:
+        yield
+    except UnusableFile as error:
+        raise _broken(folder, str(error).rstrip(".")) from error
+    except sqlite3.Error as error:
+        raise _broken(folder, f"{DATABASE} cannot be read ({error})") from error
 
 
 def _broken(folder: Path, why: str) -> ValueError:
