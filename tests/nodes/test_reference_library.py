@@ -132,6 +132,8 @@ def test_ratings_put_good_pictures_first_and_leave_bad_ones_out(encoder, images)
     RateInLibrary.execute("cats", f"{plain[1]}\n{plain[1]}\n", -1)
     preferred = nearest(picture=paths[0], k=3, prefer_rated=True)[1].splitlines()
     assert preferred == [plain[3], plain[0], plain[2]]
+    everything = nearest(picture=paths[0], k=6, prefer_rated=True)[1].splitlines()
+    assert everything == [plain[3], plain[0], plain[2], *plain[4:]]
     assert nearest(picture=paths[0], k=6)[1].splitlines() == plain
     with pytest.raises(ValueError, match="holds no picture 'no.png'"):
         RateInLibrary.execute("cats", f"{plain[2]}\nno.png", 1)
