@@ -22,6 +22,7 @@ from devtools.stages import DEV, ROOT, log_file
 from faces import Face, align, draw_key_points
 
 from .columns import COLUMNS, SEED, STEPS, Workflow, node, reference, workflow
+from .fill import make_library
 from .full_clip import write_full_clip
 from .stand_ins import api_example
 
@@ -124,6 +125,9 @@ CARDS = {
     "From_one_reference_to_another_SD1.5": Card((0, 3), fading(0, 3), (("saved", 0), ("saved", 1), ("saved", 3))),
     "Saved_features_SD1.5": Card((0,), together(0)),
     "Best_of_eight_by_text_SD1.5": chosen("Best_of_eight_by_text_SD1.5", "All eight", "sampled", "a yellow triangle"),
+    "Nearest_references_SD1.5": chosen(
+        "Nearest_references_SD1.5", "The references", "nearest reference", "a blue shape"
+    ),
     "Influence_map_SD1.5": Card((3,), mapped(), (("saved pictures", LAST), ("saved", LAST))),
 }
 
@@ -199,6 +203,7 @@ def main() -> None:
     base = prepare_base(DEV / "demo", PACK | DEMO_NODES)
     add_world(base)
     write_full_clip(base / "models")
+    make_library(base)
     comfyui = Path(os.environ.get("COMFYUI_PATH") or DEV / "comfyui")
     arguments = ["--cpu", "--database-url", "sqlite:///:memory:"]
     with Server(comfyui, sys.executable, base, log_file("cards"), arguments, {"OMP_NUM_THREADS": "1"}) as server:

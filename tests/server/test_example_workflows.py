@@ -15,7 +15,7 @@ MODEL_INPUTS = {"ckpt_name", "encoder_name", "adapter_name", "control_net_name"}
 MODEL_INPUTS |= {"unet_name", "clip_name", "clip_name1", "clip_name2", "vae_name"}
 OF_THE_BASE_MODEL = {"checkpoints", "diffusion_models", "text_encoders", "vae"}  # of which the catalogue has none
 DIRECTORIES = {"clip_vision", "ipadapter", "controlnet"} | OF_THE_BASE_MODEL
-OWN_FILES = {"image", "features_name"}  # inputs that name what a user has
+OWN_FILES = {"image", "features_name", "library"}  # inputs that name what a user has
 GROWING = "COMFY_AUTOGROW_V3"
 
 
@@ -49,7 +49,7 @@ def sockets(info: dict, connected: int) -> dict[str, str]:
 
 def test_every_example_exists_twice():
     assert NAMES == sorted(path.stem for path in (FOLDER / "api").glob("*.json"))
-    assert len(NAMES) == 15
+    assert len(NAMES) == 16
 
 
 def test_ui_and_api_format_agree(ui, api, object_info):
