@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator, Mapping
+import threading
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout  # another one than Python's own before 3.11
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,9 @@ PATIENCE = {  # in the words of the crate object_store, https://docs.rs/object_s
     "client_max_retries": "1",
     "client_retry_timeout": "5",
 }
+FAILURES = (ValueError, RuntimeError, OSError, FutureTimeout)
+OPENING = 20.0  # seconds until a store has to have answered
+
 REASONS = (  # what LanceDB's error says -> what that means
     (r"was not found|Not found|No such file|NotFound", "it is not there"),
     (r"NoSuchBucket", "there is no such bucket"),
@@ -98,7 +104,23 @@ def connection(uri: str, options: Mapping[str, str], what: str) -> Any:
     """
     given, lancedb = values(options), load("lancedb", what)
     with explained(f"The store {uri}"):
-        return lancedb.connect(uri, storage_options={**PATIENCE, **given} if is_store(uri) else None)
+        if not is_store(uri):
+            return lancedb.connect(uri)
+        return _soon(lambda: lancedb.connect(uri, storage_options={**PATIENCE, **given}))
+
+
+def _soon(work: Callable[[], Any]) -> Any:
+    """What `work` returns or raises, or a TimeoutError when that takes long: LanceDB asks a silent store many times."""
+    done = Future[Any]()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # of Rust, too
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()  # a daemon, so that nothing waits for it at the end
+    return done.result(OPENING)
 
 
 def is_store(uri: str) -> bool:
@@ -115,8 +137,8 @@ def open_table(uri: str, table: str, options: Mapping[str, str], what: str) -> A
         raise ValueError(gone(uri, table, "it is not there"))
     store = connection(uri, options, what)
     try:
-        return store.open_table(table)
-    except (ValueError, RuntimeError, OSError) as error:
+        return _soon(lambda: store.open_table(table)) if is_store(uri) else store.open_table(table)
+    except FAILURES as error:
         raise ValueError(gone(uri, table, reason(error))) from error
 
 
@@ -133,12 +155,14 @@ def explained(what: str) -> Generator[None]:
     """Say of an error of LanceDB what cannot be read or written, and why. what: the begin of a sentence"""
     try:
         yield
-    except (ValueError, RuntimeError, OSError) as error:
+    except FAILURES as error:
         raise ValueError(
             f"{what} cannot be used: {reason(error)}. Check the address, the network and the keys, then try again."
         ) from error
 
 
 def reason(error: Exception) -> str:
+    if isinstance(error, FutureTimeout):
+        return f"it did not answer within {OPENING:g} seconds"
     said = str(error)
     return next((text for pattern, text in REASONS if re.search(pattern, said)), printable(said, 300).rstrip("."))

@@ -15,7 +15,7 @@ import torch
 
 from image_prompt.devtools.object_store import object_store
 from image_prompt.references.embedding import Embedding
-from image_prompt.references.exports import export_lance
+from image_prompt.references.exports import export_lance, store
 from image_prompt.references.lance import LanceLibrary, connect
 from image_prompt.references.library import Library, Writer
 from image_prompt.references.search import LocalLibrary, Searchable, open_library
@@ -271,8 +271,8 @@ def test_a_table_of_another_encoder_takes_no_librarys_place(tables, tmp_path):
 
 def stranger(tables: str, change) -> None:
     """Write the table `odd`: `cats`, changed."""
-    store = lancedb.connect(tables)
-    store.create_table("odd", data=change(store.open_table("cats").to_arrow()))
+    opened = lancedb.connect(tables)
+    opened.create_table("odd", data=change(opened.open_table("cats").to_arrow()))
 
 
 def said(table: pa.Table, **more) -> pa.Table:
@@ -380,6 +380,20 @@ def test_without_lancedb_the_pip_line_is_told(tables, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lancedb", None)
     with pytest.raises(ValueError, match="The library of a team needs lancedb, .* `python -m pip install lancedb`"):
         LanceLibrary.open(tmp_path / "team")
+
+
+def test_a_store_that_never_answers_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "OPENING", 0.3)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        for name, value in {**KEYS, "AT": f"http://127.0.0.1:{silent.getsockname()[1]}", "HTTP": "true"}.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(ValueError, match="s3://team/a cannot be used: it did not answer within 0.3 seconds"):
+            connect(
+                tmp_path / "team", "s3://team/a", "cats", storage_options={"aws_endpoint": "AT", "allow_http": "HTTP"}
+            )
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_store_that_cannot_be_reached_is_told_soon(tmp_path, monkeypatch):
