@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ...tensor_files import printable
+from ..library.picture import as_text, packed
 from .walk import Entry, Walked, root_above
 
 LARGEST = 1 << 30  # bytes of a list
@@ -83,6 +84,8 @@ def _entry(path: Path, root: Path) -> Entry | str:
         status = os.stat(path)
     except OSError as error:
         return f"It is not there, or cannot be read: {error.strerror or error}."
+    except UnicodeError:
+        return "Its name is not text, so that no file can have it."
     if not stat.S_ISREG(status.st_mode):
         return "It is no file."
     return path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns
@@ -93,7 +96,7 @@ def list_entries(path: Path) -> Entries:
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError(f"it has more than {LARGEST:,} bytes")
-        data: Any = json.loads(path.read_bytes())
+        data: Any = json.loads(path.read_bytes(), parse_constant=lambda name: None)  # NaN is no JSON
     except OSError as error:
         raise ValueError(f"{path} is not there, or cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
@@ -117,4 +120,4 @@ def _said(path: Path, number: int, given: Any) -> tuple[str, Said]:
     ):
         raise ValueError(f"Entry {number} of {printable(path.name)} does not say which picture it is of. {EXPECTED}")
     others = {key: value for key, value in table.items() if key not in ("path", "text", "metadata")}
-    return name, Said(text, {**others, **cast("dict[str, Any]", metadata)})
+    return name, Said(as_text(text), json.loads(packed({**others, **cast("dict[str, Any]", metadata)})))

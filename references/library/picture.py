@@ -94,7 +94,12 @@ def check_below(path: str) -> None:
 
 def is_text(path: str) -> bool:
     """Whether a path can be written as text; systems also allow names of any bytes."""
-    return path.encode(errors="replace").decode() == path
+    return as_text(path) == path
+
+
+def as_text(text: str) -> str:
+    """A text as it can be kept: of JSON, half of a pair of surrogates may be left, which becomes a question mark."""
+    return text.encode(errors="replace").decode()
 
 
 def signed(number: int | None) -> int | None:
@@ -108,4 +113,4 @@ def unsigned(number: int | None) -> int | None:
 
 def packed(metadata: Mapping[str, Any]) -> str:
     """JSON that is equal for equal metadata."""
-    return json.dumps(metadata, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return as_text(json.dumps(metadata, ensure_ascii=False, sort_keys=True, separators=(",", ":")))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .database import marks, state
-from .picture import Failure, NewPicture, packed, signed
+from .picture import Failure, NewPicture, as_text, packed, signed
 
 FIELDS = "id, root, path, size, mtime_ns, sha256, width, height, hash64, kind, rating, part, row"
 HERE = "path = ? AND root = ?"  # in this order the index is of use
@@ -80,7 +80,7 @@ class Rows:
         self.do(f"DELETE FROM errors WHERE {HERE}", (picture.path, root))
 
     def put_details(self, id: int, text: str, metadata: Mapping[str, Any]) -> None:
-        self.do("INSERT OR REPLACE INTO details VALUES (?, ?, ?)", (id, text, packed(metadata)))
+        self.do("INSERT OR REPLACE INTO details VALUES (?, ?, ?)", (id, as_text(text), packed(metadata)))
 
     def remove(self, key: Key) -> int:
         """Forget a picture and the error of a path; how many rows that were."""

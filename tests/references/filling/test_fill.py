@@ -12,7 +12,7 @@ from PIL import Image
 from image_prompt.clip_vision import VisionFeatures, save_features
 from image_prompt.devtools.stages import ROOT
 from image_prompt.references.embedder import Embedder
-from image_prompt.references.filling import fill, filler
+from image_prompt.references.filling import Content, fill, filler
 from image_prompt.references.library import Library, Writer, check
 from image_prompt.references.space import Space
 
@@ -188,6 +188,29 @@ def test_a_list_says_the_text_and_the_metadata_of_its_pictures(library, photos, 
     known = names(library)
     assert (known["a.png"].text, known["zoo/x.png"].text) == ("an ant", "an ox")
     assert known["zoo/x.png"].metadata["album"] == 4 and len(known) == 3
+
+
+def test_halves_of_surrogates_and_numbers_that_are_none_are_kept_as_they_can_be(library, photos, tmp_path):
+    metadata = {"model": "a\ud800", "cfg": float("nan")}
+    entries = [{"path": "photos/a.png", "text": "one \ud800", "metadata": metadata}, "photos/\ud800.png"]
+    (tmp_path / "list.json").write_text(json.dumps(entries))
+    done = filled(library, tmp_path / "list.json")
+    assert done.added == 1 and [why for _, why in done.failed] == ["Its name is not text, so that no file can have it."]
+    with Library.open(library) as opened:
+        [picture] = opened.pictures(opened.ids())
+        assert picture.text == "one ?" and picture.metadata == {"data": "ant", "model": "a?", "cfg": None}
+        generation = opened.generation
+    filled(library, tmp_path / "list.json")
+    with Library.open(library) as opened:
+        assert opened.generation == generation
+
+
+def test_what_a_strange_picture_says_of_itself_ends_nothing(library, photos):
+    def told(path, data, space):
+        return Content(data, None, 1, 1, None, {"model": "\ud800"})
+
+    assert fill(library, photos, FakeEncoder(), read=told).added == 5
+    assert names(library)["a.png"].metadata == {"model": "?"}
 
 
 @pytest.mark.parametrize(
