@@ -71,7 +71,7 @@ def _read(path: str, below: str, files: list[Entry]) -> tuple[list[str], list[st
             if name[0] == ".":
                 continue
             try:
-                if name[name.rfind(".") :].lower() in ENDINGS:
+                if name[-4:] in ENDINGS or name[name.rfind(".") :].lower() in ENDINGS:  # most are found by the first
                     status = entry.stat()
                     if stat.S_ISREG(status.st_mode):
                         files.append((below + name, status.st_size, status.st_mtime_ns))
