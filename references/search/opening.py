@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from ..library import Library
 from ..library.about import ABOUT, LARGEST
@@ -23,8 +22,9 @@ def open_library(folder: str | os.PathLike[str]) -> Searchable:
         ValueError: it is damaged, of a newer version, or cannot be reached.
     """
     if _kind(Path(folder)) == "lance":
-        lance: Any = import_module("..lance", __package__)
-        return lance.LanceLibrary.open(Path(folder))
+        from ..lance import LanceLibrary  # which imports from here
+
+        return LanceLibrary.open(Path(folder))
     return LocalLibrary(Library.open(folder))
 
 
