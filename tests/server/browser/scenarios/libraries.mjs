@@ -22,7 +22,6 @@ export async function play({ page, task, shot }) {
   await cardOf(first).locator('img').evaluate((img) => img.decode())
   seen.thumbnail = await cardOf(first).locator('img').evaluate((img) => [img.naturalWidth, img.naturalHeight])
   seen.icons = await panel.locator('.pi-trash').count()
-  await shot('newest')
 
   await cardOf(first).click()
   await panel.getByRole('button', { name: 'Back' }).waitFor()
@@ -40,7 +39,6 @@ export async function play({ page, task, shot }) {
   await search.fill('a red bicycle')
   await panel.locator('.ipp-empty').waitFor()
   seen.refused = await panel.locator('.ipp-empty').innerText()
-  await shot('no encoder')
   const asked = []
   const answer = { library: task.library, found: [{ ...task.found, path: second }] }
   await page.route('**/libraries/search?*', (route) => {
@@ -64,6 +62,7 @@ export async function play({ page, task, shot }) {
   await nodes(page, 3)
   seen.inserted = await inserted(page)
   await shot('inserted')
+  await page.waitForTimeout(300) // the step ends a few frames later
   await page.keyboard.press('Control+z')
   await nodes(page, 2)
 
@@ -81,7 +80,6 @@ function paths(cards) {
 
 async function nodes(page, count) {
   await page.waitForFunction((count) => window.app.graph.nodes.length === count, count)
-  await page.waitForTimeout(300) // the step ends a few frames later
 }
 
 async function inserted(page) {
