@@ -23,7 +23,9 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from image_prompt import ip_adapter
 from image_prompt.clip_vision import best_dtype
-from image_prompt.demo import face_packs
+from image_prompt.demo import face_packs, full_clip
+from image_prompt.demo.sheet import to_image
+from image_prompt.demo.world import Scene, draw
 from image_prompt.devtools import published
 from image_prompt.devtools.stages import ROOT
 from image_prompt.tensor_files.placement import find_device
@@ -296,7 +298,7 @@ def test_the_python_lines_about_faces_run_as_they_are(python, comfyui):
     projection = published.identity_perceiver(768, width, depth=1, hidden=32, times=1)
     file = comfyui / "ip-adapter-faceid-plusv2_sd15.bin"
     torch.save(published.nested(published.fill(published.adapter(projection, [32] * 16, 768), 0)), file)
-    (_, _, _, block) = BLOCKS
+    (_, _, _, block, _) = BLOCKS
     (comfyui / "faces.py").write_text(block)
     python("-c", RUN_FACES, "faces.py", folder=comfyui)
     identity, look, tokens = torch.load(comfyui / "kept.pt", map_location="cpu")
@@ -304,6 +306,20 @@ def test_the_python_lines_about_faces_run_as_they_are(python, comfyui):
     assert identity.norm() == pytest.approx(1.0, abs=1e-5)
     features = {"face_embeds": identity, "face_penultimate": look}
     close(tokens, ip_adapter.load(file, "cpu").tokens(features), 1e-5)
+
+
+def test_the_python_lines_about_similarity_run_as_they_are(python, comfyui):
+    """In the demo world, which knows two of their words. The second run finds nothing new in the folder."""
+    full_clip.write_full_clip(comfyui)
+    (comfyui / full_clip.FILE).rename(comfyui / "clip-vit-large-patch14.safetensors")
+    (comfyui / "photos").mkdir()
+    scenes = [Scene("ring", colour, "plain", "white", "middle", "large") for colour in ("green", "red")]
+    for scene, drawn in zip(scenes, draw([(scene,) for scene in scenes]), strict=True):
+        to_image(drawn).save(comfyui / "photos" / f"{scene.colour}.png")
+    shutil.copy(ROOT / "demo" / "images" / "astronaut.jpg", comfyui / "photo.jpg")
+    (comfyui / "similarity.py").write_text(BLOCKS[-1] + "print(len(library.pictures([1, 2])), tuple(similarity.shape))")
+    for _ in range(2):
+        assert python("similarity.py", folder=comfyui).stdout == "['red.png', 'green.png']\n2 (2, 1)\n"
 
 
 def test_the_root_imports_without_comfyui(python):
