@@ -27,7 +27,7 @@ from ..space import Space
 from .listing import Entries, Said, list_entries, read_list
 from .plan import File, Plan, make_plan
 from .reading import Content, is_features, read_file
-from .walk import FEATURES, walk
+from .walk import FEATURES, LATEST, walk
 
 EVERY = 10.0  # seconds between two transactions; the result does not depend on it
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object in memory; another one in each run
@@ -265,7 +265,7 @@ class _Filling:
         try:
             with open(file.whole, "rb") as opened:
                 status, data = os.fstat(opened.fileno()), opened.read()
-            now = replace(file, size=status.st_size, mtime_ns=status.st_mtime_ns)
+            now = replace(file, size=status.st_size, mtime_ns=min(status.st_mtime_ns, LATEST))
             sha256 = hashlib.sha256(data).hexdigest()
             return now, sha256, None if sha256 == known else self.read(file.whole, data, self.writer.space)
         except OSError as error:

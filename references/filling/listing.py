@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from ...tensor_files import printable
 from ..library.picture import as_text, packed
-from .walk import Entry, Walked, root_above
+from .walk import LATEST, Entry, Walked, root_above
 
 LARGEST = 1 << 30  # bytes of a list
 EXPECTED = (
@@ -88,7 +88,7 @@ def _entry(path: Path, root: Path) -> Entry | str:
         return "Its name is not text, so that no file can have it."
     if not stat.S_ISREG(status.st_mode):
         return "It is no file."
-    return path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns
+    return path.relative_to(root).as_posix(), status.st_size, min(status.st_mtime_ns, LATEST)
 
 
 def list_entries(path: Path) -> Entries:

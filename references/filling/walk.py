@@ -12,6 +12,8 @@ from pathlib import Path
 FEATURES = ".safetensors"
 ENDINGS = frozenset((".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", FEATURES))
 
+LATEST = 2**63 - 1  # the largest number of SQLite; as a time in nanoseconds it is in the year 2262
+
 Entry = tuple[str, int, int]  # a path below a root, the size and the time of its file: (path, size, mtime_ns)
 
 
@@ -74,7 +76,7 @@ def _read(path: str, below: str, files: list[Entry]) -> tuple[list[str], list[st
                 if name[-4:] in ENDINGS or name[name.rfind(".") :].lower() in ENDINGS:  # most are found by the first
                     status = entry.stat()
                     if stat.S_ISREG(status.st_mode):
-                        files.append((below + name, status.st_size, status.st_mtime_ns))
+                        files.append((below + name, status.st_size, min(status.st_mtime_ns, LATEST)))
                         continue
                 if entry.is_dir():
                     (linked if entry.is_symlink() else inside).append(entry.path)

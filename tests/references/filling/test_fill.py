@@ -145,6 +145,16 @@ def test_what_cannot_be_read_is_an_error_and_no_end(library, photos):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are text on Windows")
+def test_times_in_the_far_future_are_kept_as_they_can_be(library, photos):
+    os.utime(photos / "a.png", (12_000_000_000, 12_000_000_000))
+    if (photos / "a.png").stat().st_mtime < 12_000_000_000:
+        pytest.skip("this file system knows no such times")
+    (photos.parent / "list.json").write_text('["photos/a.png"]')
+    assert filled(library, photos).added == 5
+    assert filled(library, photos).unchanged == 5
+    assert filled(library, photos.parent / "list.json").unchanged == 1
+
+
 def test_a_name_that_is_no_text_is_an_error(library, photos):
     with open(os.fsencode(photos) + b"/\xff.png", "w") as file:
         file.write("x")
