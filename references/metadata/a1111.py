@@ -13,7 +13,7 @@ from typing import Any
 from .numbers import LONGEST_NAME, LONGEST_TEXT, MOST, number
 
 NEGATIVE = "Negative prompt:"
-FACT = re.compile(r'\s*([^:,"]{1,60}):\s*("(?:[^"\\]|\\.)*"|[^,]*)(?:,|$)')
+FACT = re.compile(r'(?<![^:,"])([^:,"]{1,60}):\s*("(?:[^"\\]|\\.)*"|[^,]*)(?:,|$)')
 LORA = re.compile(r"<lora:([^:<>]+)((?::[^:<>]*)*)>")
 SIZE = re.compile(r"(\d{1,6})x(\d{1,6})")
 UNIT = re.compile(r"ControlNet \d+")  # a unit of the extension, which applies IP-Adapters too

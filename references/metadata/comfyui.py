@@ -114,9 +114,10 @@ def _name(prompt: Prompt, nodes: Any, names: Sequence[str]) -> str:
 def _chain(prompt: Prompt, parts: Sequence[Node]) -> list[Node]:
     """The nodes that the model passes, from the sampler back to where it is loaded."""
     begin = next((node for part in parts for node in prompt.before(part, MODELS)), None)
-    chain: list[Node] = []
-    while begin and begin not in chain:
+    chain, passed = list[Node](), set[str]()
+    while begin and begin.id not in passed:
         chain.append(begin)
+        passed.add(begin.id)
         further = prompt.before(begin, MODELS)
         if not further and not any(name in begin.inputs for name in LOADED):
             further = prompt.before(begin, [name for name in begin.links if "model" in name.lower()])

@@ -6,7 +6,7 @@ EXIF is a TIFF file: https://www.cipa.jp/std/documents/e/DC-X008-Translation-201
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -75,17 +75,14 @@ class _Tiff:
         self.order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4], "")
 
     def texts(self) -> Iterator[str]:
-        for tag, kind, value in self._entries(self._first()):
-            if tag in TEXTS and kind == ASCII:
+        for kind, value in self._entries(self._first(), TEXTS).values():
+            if kind == ASCII:
                 yield value.rstrip(b"\0").decode("utf-8", "replace")
 
     def user_comment(self) -> str | None:
-        for tag, _, value in self._entries(self._first()):
-            if tag == EXIF_DIRECTORY and len(value) == 4:
-                for inner, _, comment in self._entries(self._number("I", value)):
-                    if inner == USER_COMMENT:
-                        return self._comment(comment)
-        return None
+        _, place = self._entries(self._first(), [EXIF_DIRECTORY]).get(EXIF_DIRECTORY, (0, b""))
+        inner = self._entries(self._number("I", place), [USER_COMMENT]) if len(place) == 4 else {}
+        return self._comment(inner[USER_COMMENT][1]) if inner else None
 
     def _first(self) -> int:
         return self._number("I", self.data[4:8]) if self.order and len(self.data) >= 8 else 0
@@ -93,17 +90,24 @@ class _Tiff:
     def _number(self, kind: str, data: bytes) -> int:
         return struct.unpack(self.order + kind, data)[0]
 
-    def _entries(self, place: int) -> Iterator[tuple[int, int, bytes]]:
-        """The tag, type and bytes of each entry; a value of at most four bytes is in the entry itself."""
+    def _entries(self, place: int, tags: Collection[int]) -> dict[int, tuple[int, bytes]]:
+        """{tag: its type and bytes} of the first entry of each of these tags.
+
+        A value of at most four bytes is in the entry itself.
+        """
+        found = dict[int, tuple[int, bytes]]()
         count = self._number("H", self.data[place : place + 2]) if 0 < place <= len(self.data) - 2 else 0
         for number in range(min(count, PARTS)):
             entry = self.data[place + 2 + 12 * number : place + 14 + 12 * number]
             if len(entry) < 12:
-                return
+                break
             tag, kind, elements = struct.unpack(self.order + "HHI", entry[:8])
+            if tag not in tags or tag in found:
+                continue
             size = elements * {3: 2, 4: 4, 9: 4, 5: 8, 10: 8}.get(kind, 1)
             begin = self._number("I", entry[8:])
-            yield tag, kind, entry[8 : 8 + size] if size <= 4 else self.data[begin : begin + size]
+            found[tag] = kind, entry[8 : 8 + size] if size <= 4 else self.data[begin : begin + size]
+        return found
 
     def _comment(self, value: bytes) -> str | None:
         code, text = value[:8].rstrip(b"\0 "), value[8:]

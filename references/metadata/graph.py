@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 NODES = 10_000  # more than any prompt has
+STEPS = 500_000  # a second; the largest prompts take a tenth of it
 HOPS = 20  # from a widget to the node that says its value
 VALUES = ("value", "int", "float", "number", "seed", "noise_seed", "string", "text")  # of nodes that hold one value
 
@@ -23,10 +24,13 @@ class Node:
     links: dict[str, Link] = field(compare=False)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Prompt:
+    """used: ids of nodes whose outputs others take; steps: how many inputs were followed"""
+
     nodes: dict[str, Node]
-    used: frozenset[str]  # ids of nodes whose outputs others take
+    used: frozenset[str]
+    steps: int = 0
 
     @classmethod
     def of(cls, data: Any) -> Prompt:
@@ -38,7 +42,10 @@ class Prompt:
         return cls(nodes, used)
 
     def before(self, node: Node, names: Sequence[str]) -> list[Node]:
-        """The nodes that these inputs come from, in the order of the names."""
+        """The nodes that these inputs come from, in the order of the names. ValueError if it takes too long."""
+        self.steps += 1 + len(names)
+        if self.steps > STEPS:
+            raise ValueError("A prompt of so many links is made to be slow.")
         found = (self.nodes.get(node.links[name][0]) for name in names if name in node.links)
         return [each for each in found if each]
 

@@ -4,6 +4,7 @@ import io
 import json
 import random
 import struct
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from image_prompt.devtools.stages import ROOT
-from image_prompt.references.metadata import advise, generation, summary
+from image_prompt.references.metadata import advise, generation, graph, summary
 from image_prompt.references.metadata.generation import KEPT
 
 A1111 = """a <b:c>, <lora:ink:0.8> in the rain, <lora:sub/old-paper:0.5:0.3>
@@ -257,6 +258,57 @@ def test_strange_files_raise_nothing(tmp_path):
     assert generation(path) == {}
     for strange in (tmp_path, tmp_path / "not there"):
         assert generation(strange) == {}
+
+
+def chain(count: int, name: str, **inputs: object) -> dict:
+    """Nodes of which each takes something from the next."""
+    return {f"{name}{at}": node("X", **{name: [f"{name}{at + 1}", 0]}, **inputs) for at in range(count)}
+
+
+LAST = {
+    "last": node("KSampler", model=["model0", 0], positive=["model0", 0], latent_image=["none", 0], seed=1),
+    "saved": node("SaveImage", images=["last", 0]),
+}
+SLOW = {
+    "a model through thousands of nodes": LAST | chain(9_000, "model"),
+    "many ends": chain(4_000, "a") | {f"end{at}": node("SaveImage", images=["a0", 0]) for at in range(4_000)},
+    "many samplers": {
+        f"s{at}": node("KSampler", model=["m", 0], positive=["m", 0], latent_image=[f"s{at + 1}", 0], seed=1)
+        for at in range(5_000)
+    },
+    "stacks of LoRAs at every node": LAST
+    | chain(4_000, "model", lora_stack=["lora_stack0", 0])
+    | chain(500, "lora_stack", lora_name="a", strength=1),
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_prompt_that_is_made_to_be_slow_ends_soon(name, tmp_path, monkeypatch):
+    followed = []
+    before = graph.Prompt.before
+    monkeypatch.setattr(graph.Prompt, "before", lambda *given: followed.append(0) or before(*given))
+    generation(png(tmp_path / "picture.png", prompt=json.dumps(SLOW[name])))
+    assert 0 < len(followed) <= graph.STEPS
+
+
+@pytest.mark.parametrize("text", ["Steps: 1, " + " " * 20_000, "Steps: 1, " + "a" * 20_000, "<lora:a" * 30_000])
+def test_parameters_that_are_made_to_be_slow_end_soon(text, tmp_path):
+    begin = time.process_time()
+    generation(png(tmp_path / "picture.png", parameters=text))
+    assert time.process_time() - begin < 5
+
+
+def test_directories_of_exif_that_point_to_each_other_end_soon(tmp_path):
+    def directory(tag: int, kind: int, count: int, place: int) -> bytes:
+        return struct.pack("<H", 1000) + struct.pack("<HHII", tag, kind, count, place) * 1000
+
+    begin, size = time.process_time(), 8 << 20
+    tiff = b"II*\0" + struct.pack("<I", 8) + directory(0x8769, 4, 1, 8 + 12_002) + directory(1, 2, size, 0)
+    tiff = tiff.ljust(size, b"a")
+    chunk = b"EXIF" + struct.pack("<I", len(tiff)) + tiff
+    (tmp_path / "picture.webp").write_bytes(b"RIFF" + struct.pack("<I", len(chunk) + 4) + b"WEBP" + chunk)
+    assert generation(tmp_path / "picture.webp") == {}
+    assert time.process_time() - begin < 5
 
 
 def made(path: str, metadata: object, rating: int = 0) -> SimpleNamespace:
