@@ -7,7 +7,9 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
+from heapq import heappop, heappush
 from pathlib import Path
+from typing import cast
 
 MERGES = Path(__file__).with_name("merges.txt.gz")
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -15,7 +17,7 @@ SPECIAL = re.compile(rf"({re.escape(START)}|{re.escape(END)})")
 CONTRACTION = re.compile(r"'(?:s|t|re|ve|m|ll|d)")
 SPACES = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")  # without \x1c-\x1f of `\s`
 LAST = "</w>"  # marks the last symbol of a word
-KEPT_WORDS = 2**14
+KEPT_WORDS, LONGEST_KEPT = 2**14, 64  # words, and letters of one
 
 
 class BytePairs:
@@ -30,7 +32,7 @@ class BytePairs:
         single = [self.symbols[byte] for byte in order]
         tokens = [*single, *(symbol + LAST for symbol in single), *(first + second for first, second in pairs)]
         self.numbers = {token: number for number, token in enumerate([*tokens, START, END])}
-        self.word = lru_cache(KEPT_WORDS)(self._word)
+        self._kept = lru_cache(KEPT_WORDS)(self._word)
 
     def __call__(self, text: str) -> list[int]:
         """The tokens of a text. One that names the start or the end token holds that token."""
@@ -43,16 +45,35 @@ class BytePairs:
                     found += self.word(word)
         return found
 
-    def _word(self, word: str) -> tuple[int, ...]:
+    def word(self, word: str) -> tuple[int, ...]:
         """The tokens of a word: of neighbours that the merges name, the first pair of them is joined, and so on."""
-        parts = [self.symbols[byte] for byte in word.encode("utf-8", "replace")]
-        parts[-1] += LAST
-        while len(parts) > 1:
-            first = min(zip(parts, parts[1:]), key=lambda pair: self.ranks.get(pair, len(self.ranks)))
-            if first not in self.ranks:
-                break
-            parts = _joined(parts, first)
-        return tuple(self.numbers[part] for part in parts)
+        return self._kept(word) if len(word) <= LONGEST_KEPT else self._word(word)
+
+    def _word(self, word: str) -> tuple[int, ...]:
+        parts: list[str | None] = [self.symbols[byte] for byte in word.encode("utf-8", "replace")]
+        parts[-1] = f"{parts[-1]}{LAST}"
+        before, after = list(range(-1, len(parts) - 1)), list(range(1, len(parts) + 1))
+        waiting: list[tuple[int, int, str, str]] = []  # (rank, place of the first, both) of pairs, the next one first
+
+        def wait(place: int) -> None:
+            if place >= 0 and after[place] < len(parts):
+                pair = cast("tuple[str, str]", (parts[place], parts[after[place]]))
+                if pair in self.ranks:
+                    heappush(waiting, (self.ranks[pair], place, *pair))
+
+        for place in range(len(parts)):
+            wait(place)
+        while waiting:
+            _, place, first, second = heappop(waiting)
+            other = after[place]
+            if parts[place] != first or other == len(parts) or parts[other] != second:
+                continue  # one of them was joined with another since
+            parts[place], parts[other], after[place] = first + second, None, after[other]
+            if after[place] < len(parts):
+                before[after[place]] = place
+            wait(place)
+            wait(before[place])
+        return tuple(self.numbers[part] for part in parts if part is not None)
 
 
 def words(text: str) -> Iterator[str]:
@@ -82,16 +103,6 @@ def _kind(character: str) -> str:
     """L for letters, N for numbers, which are more than digits, and nothing for others."""
     kind = unicodedata.category(character)[0]
     return kind if kind in "LN" else ""
-
-
-def _joined(parts: list[str], pair: tuple[str, str]) -> list[str]:
-    joined: list[str] = []
-    for part in parts:
-        if joined and (joined[-1], part) == pair:
-            joined[-1] += part
-        else:
-            joined.append(part)
-    return joined
 
 
 def _symbols() -> dict[int, str]:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import time
 import unicodedata
 from pathlib import Path
 
@@ -60,6 +61,15 @@ def test_tokens_are_those_of_transformers(pairs, theirs):
         texts += ("".join(chance.choices(alphabet, k=chance.randint(1, length))) for _ in range(1500))
     found = {text: ids[1:-1] for text, ids in zip(texts, theirs(texts)["input_ids"], strict=True)}
     assert {text: pairs(text) for text in texts} == found
+
+
+def test_a_long_word_is_read_as_transformers_read_it_and_soon(pairs, theirs):
+    chance = random.Random(2)
+    words = ["".join(chance.choices(letters, k=20_000)) for letters in ("etaoinshrdlu", "ab", "a", "日本語の犬é")]
+    begin = time.process_time()
+    found = [pairs(word) for word in words]
+    assert time.process_time() - begin < 5
+    assert found == [ids[1:-1] for ids in theirs(words)["input_ids"]]
 
 
 def test_tokens_are_those_of_openclip(pairs):
