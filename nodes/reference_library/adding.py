@@ -109,12 +109,14 @@ def add_files(
             comfy.model_management.throw_exception_if_processing_interrupted()
             try:
                 pixels = to_rgb(file.whole, BLACK)[0]
-                seen.append(squares(encoder, pixels, crop, "black"))
-                pictures.append(_row(file, pixels, text, rating))
+                row, square = _row(file, pixels, text, rating), squares(encoder, pixels, crop, "black")
             except (OSError, ValueError) as error:
                 reason = printable(without_folders(str(error)), 200)
-                writer.fail(file.whole, reason)
+                writer.fail(file.path, reason, file.root)
                 problems.append(f"{printable(file.path)} ({reason})")
+                continue
+            pictures.append(row)
+            seen.append(square)
         _add(writer, encoder, pictures, seen)
         added += [picture.path for picture in pictures]
         bar.update_absolute(len(added) + len(problems), len(files))
@@ -209,7 +211,7 @@ def _files(line: str) -> list[File]:
     ending = next((ending for ending in PLACES if line.endswith(ending)), " [output]")
     name = line.removesuffix(ending)
     root = Path(os.path.realpath(PLACES[ending]()))
-    place = Path(os.path.realpath(root / name))
+    place = Path(os.path.realpath(root / name.replace("\0", "")))
     kind = ending.strip(" []")
     if not place.is_relative_to(root) or "\0" in name:
         raise ValueError(f"{printable(line, 200)!r} leads out of ComfyUI's {kind} folder: name a picture in it.")

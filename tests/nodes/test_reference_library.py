@@ -111,10 +111,32 @@ def test_a_file_that_cannot_be_read_is_told_and_the_others_are_added(encoder, ou
     paths, report = AddToLibrary.execute(encoder, "cats", files="cats").args
     assert len(paths.splitlines()) == 3 and "1 of 4 could not be read: cats/broken.png" in report
     assert str(output_folder) not in report
+    with Library.open(folder() / "cats") as library:
+        assert [(each.root, each.path) for each in library.errors()] == [(1, "cats/broken.png")]
+        assert library.roots == {1: output_folder}
+    (output_folder / "cats" / "broken.png").write_bytes((output_folder / "cats" / "0.png").read_bytes())
+    add(encoder, files="cats/broken.png")
+    with Library.open(folder() / "cats") as library:
+        assert library.errors() == []
+
+
+def test_a_file_that_goes_while_it_is_read_takes_no_other_s_vector(encoder, output_folder, monkeypatch):
+    def gone(path):
+        if path.name == "1.png":
+            raise FileNotFoundError(2, "No such file", str(path))
+        return {}
+
+    monkeypatch.setattr(adding, "generation", gone)
+    assert add(encoder, files="cats") == ["cats/0.png", "cats/2.png"]
+    for path in ("cats/0.png", "cats/2.png"):
+        assert nearest(picture=path, k=1, clip_vision=encoder)[1] == path
+        pixels = adding.to_rgb(output_folder / path, adding.BLACK)[0].movedim(1, -1) / 255
+        vectors = embed_pictures(encoder, pixels).vectors
+        torch.testing.assert_close(nearest(picture=path, k=1)[3].vectors, vectors, atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize(
-    "files", ["../secret.png", "/etc/passwd", "cats/../../secret.png", "link.png", "../secret.png [input]"]
+    "files", ["../secret.png", "/etc/passwd", "cats/../../secret.png", "link.png", "../secret.png [input]", "a\0b.png"]
 )
 def test_files_outside_of_comfyui_s_folders_are_refused(encoder, output_folder, files):
     secret = output_folder.parent / "secret.png"
