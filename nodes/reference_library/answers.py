@@ -22,7 +22,7 @@ from ..embeddings.text_half import TextHalf
 from ..folders import all_shared
 from ..panels.references import NotListed
 from .finding import found_like, newest, search
-from .libraries import names, opened
+from .libraries import looked_at, names, opened
 from .thumbnails import thumbnail
 
 MOST = 200  # pictures in one answer
@@ -124,7 +124,7 @@ def inside_root(library: Searchable, picture: Any) -> Path:
 def _listed(name: str) -> dict[str, Any]:
     told: dict[str, Any] = {"name": name, "count": 0, "encoder": "", "dimension": 0, "generation": 0, "error": ""}
     try:
-        library = opened(name)
+        _, library = looked_at(name)  # those that are searched stay open
     except (OSError, ValueError) as error:
         return told | {"error": printable(without_folders(" ".join(str(error).split())), SHOWN_TEXT)}
     space = library.space

@@ -7,14 +7,15 @@ from typing import Any
 import folder_paths
 
 from ...references.library import libraries_folder, library_names
+from ...references.library.about import ABOUT
 from ...references.search import Searchable, open_library
 from .. import input_checks
-from ..folders import digest
+from ..folders import digest, file_state
 
 SHOWN = 10  # names in a message
 KEPT = 2  # libraries that stay open: a million pictures take 2 GB
 _one_at_a_time = threading.Lock()
-_open: dict[str, Searchable] = {}  # by name, the last used last
+_open: dict[str, tuple[object, Searchable]] = {}  # by name, each with its state, the last used last
 
 
 def folder() -> Path:
@@ -26,7 +27,7 @@ def names() -> list[str]:
 
 
 def opened(name: Any) -> Searchable:
-    """The library of this name as it is now.
+    """The library of this name as it is now, with the vectors that an earlier search has read.
 
     Raises:
         ValueError: there is none, or it cannot be read.
@@ -39,13 +40,23 @@ def opened(name: Any) -> Searchable:
             f"The library is {input_checks.described(name)}: {there}, or make one with Add to Reference Library."
         )
     with _one_at_a_time:
-        found, kept = open_library(folder() / name), _open.pop(name, None)
-        if kept is not None and _state(kept) == _state(found):
-            found = kept  # which has its vectors in memory
-        _open[name] = found
+        state, found = looked_at(name)
+        kept = _open.pop(name, None)
+        _open[name] = kept if kept is not None and kept[0] == state else (state, found)
         for old in [*_open][:-KEPT]:
             del _open[old]
-    return found
+        return _open[name][1]
+
+
+def looked_at(name: str) -> tuple[object, Searchable]:
+    """A library that is there, and its state, which differs once it was written to or made anew. It is not kept.
+
+    Raises:
+        ValueError, OSError: it cannot be read.
+    """
+    made = file_state(str(folder() / name / ABOUT))
+    library = open_library(folder() / name)
+    return (made, library.space, library.generation, library.count), library
 
 
 def fingerprint(name: str | None) -> str:
@@ -55,10 +66,6 @@ def fingerprint(name: str | None) -> str:
 
 def _state_of(name: str) -> object:
     try:
-        return name, _state(opened(name))
+        return name, looked_at(name)[0] if name in names() else None
     except (OSError, ValueError):
         return name, None
-
-
-def _state(library: Searchable) -> tuple[object, ...]:
-    return library.space, library.generation, library.count

@@ -1,6 +1,7 @@
 """The nodes that fill a library, search it, rate in it, and tell what its pictures were made with."""
 
 import json
+import shutil
 from pathlib import Path
 
 import folder_paths
@@ -18,6 +19,7 @@ from image_prompt.nodes.encoding.library import SaveImagePromptFeatures
 from image_prompt.nodes.reference_library import adding
 from image_prompt.nodes.reference_library.add import AddToLibrary
 from image_prompt.nodes.reference_library.advise import AdviseFromLibrary
+from image_prompt.nodes.reference_library.answers import listed_libraries
 from image_prompt.nodes.reference_library.letterbox import letterboxed
 from image_prompt.nodes.reference_library.libraries import folder, names, opened
 from image_prompt.nodes.reference_library.nearest import NearestReference
@@ -183,6 +185,32 @@ def test_the_fingerprint_follows_the_library(encoder, images):
     seen.append(NearestReference.fingerprint_inputs("cats"))
     assert seen[0] == seen[1] and len({*seen}) == 3
     assert NearestReference.fingerprint_inputs("none") != seen[0]
+
+
+def test_a_library_that_is_made_anew_is_another_one(encoder, images):
+    seen = []
+    for number in range(2):
+        shutil.rmtree(folder() / "cats", ignore_errors=True)
+        add(encoder, images=images[number : number + 1])
+        image = nearest(picture="picture_00001_.png", k=1)[0]
+        torch.testing.assert_close(image, images[number : number + 1], atol=0, rtol=0)
+        torch.testing.assert_close(
+            nearest(picture="picture_00001_.png", k=1)[3].vectors,
+            embed_pictures(encoder, images[number : number + 1]).vectors,
+            atol=2e-3,
+            rtol=0,
+        )
+        seen.append(NearestReference.fingerprint_inputs("cats"))
+    assert seen[0] != seen[1]
+
+
+def test_listing_libraries_closes_none_that_is_searched(encoder, images):
+    for name in ("a", "b", "c"):
+        add(encoder, name, images=images[:1])
+    library = opened("a")
+    assert [each["count"] for each in listed_libraries()["libraries"]] == [1, 1, 1]
+    NearestReference.fingerprint_inputs(None)
+    assert opened("a") is library
 
 
 def test_saved_features_of_a_library_go_on_without_an_encoder(encoder, images, folders):
