@@ -56,6 +56,8 @@ def _of_picture(path: Path) -> bytes:
                 raise ValueError(f"it has {image.width} x {image.height} pixels, and at most {MOST_PIXELS:,} are read")
             image.draft("RGB", (SIDE, SIDE))  # JPEG is read at a part of its size
             small = ImageOps.exif_transpose(image)
+            if small.mode.startswith("I;16"):
+                small = small.convert("I").point(lambda value: value * (1 / 257)).convert("L")
             small.thumbnail((SIDE, SIDE), reducing_gap=2.0)
             written = io.BytesIO()
             small.convert("RGBA" if small.has_transparency_data else "RGB").save(written, "png", compress_level=4)
