@@ -38,7 +38,7 @@ export class LibraryPart {
   async list() {
     const { libraries } = await this.answered(await api.fetchApi('/image-prompt/libraries'))
     this.libraries = libraries
-    if (!this.library) this.name = ''
+    if (this.name && !this.library) this.choose('')
     const choose = (/** @type {string} */ name) => this.choose(name)
     this.panel.setChooser(libraries.length ? chooser(libraries, this.name, choose) : undefined)
     this.hint()
