@@ -10,6 +10,7 @@ from .. import input_checks
 from ..activity import timed
 from ..display import said
 from ..encoding.encoder import as_encoder
+from ..folders import digest, file_state
 from ..sockets import CATEGORY
 from .adding import add_files, add_images, output_files, writer_of
 
@@ -97,6 +98,14 @@ class AddToLibrary(io.ComfyNode):
             hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, files: str | None = "", **_: object) -> object:
+        """A hash of the files, so that what is new in a folder is added when the workflow runs again."""
+        try:
+            return digest([file_state(str(each.whole)) for each in output_files(files or "")])
+        except (ValueError, OSError):  # the node says what is wrong when it runs
+            return float("nan")
 
     @classmethod
     def execute(

@@ -1,5 +1,6 @@
 """The nodes that fill a library, search it, rate in it, and tell what its pictures were made with."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -24,6 +25,7 @@ from image_prompt.nodes.reference_library.letterbox import letterboxed
 from image_prompt.nodes.reference_library.libraries import folder, names, opened
 from image_prompt.nodes.reference_library.nearest import NearestReference
 from image_prompt.nodes.reference_library.rate import RateInLibrary
+from image_prompt.nodes.reference_library.thumbnails import thumbnail
 from image_prompt.references.exports import export_lance
 from image_prompt.references.lance import connect
 from image_prompt.references.library import Library, NewPicture, Writer, check
@@ -135,6 +137,26 @@ def test_a_file_that_goes_while_it_is_read_takes_no_other_s_vector(encoder, outp
         pixels = adding.to_rgb(output_folder / path, adding.BLACK)[0].movedim(1, -1) / 255
         vectors = embed_pictures(encoder, pixels).vectors
         torch.testing.assert_close(nearest(picture=path, k=1)[3].vectors, vectors, atol=2e-3, rtol=0)
+
+
+def test_what_is_new_in_a_folder_is_added_when_it_runs_again(output_folder):
+    def seen(files="cats"):
+        return AddToLibrary.fingerprint_inputs(files=files)
+
+    before = seen()
+    assert seen() == before != seen("cats/1.png") and seen(None) == seen("")
+    (output_folder / "cats" / "3.png").write_bytes((output_folder / "cats" / "0.png").read_bytes())
+    assert seen() != before
+    assert seen("../secret.png") != seen("../secret.png")  # it runs, and says why
+
+
+def test_a_picture_of_16_bits_is_as_bright_in_small(tmp_path):
+    values = np.linspace(0, 65535, 400 * 300).round().astype(np.uint16).reshape(300, 400)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    with Image.open(io.BytesIO(thumbnail(tmp_path / "deep.png", "image"))) as small:
+        found = np.asarray(small.convert("L").resize((4, 3), Image.Resampling.BOX), np.float32)
+    expected = values.reshape(3, 100, 4, 100).mean(axis=(1, 3)) / 257
+    np.testing.assert_allclose(found, expected, atol=2)
 
 
 @pytest.mark.parametrize(
