@@ -41,7 +41,7 @@ BELOW = {  # these join the others
     "command_line": ("tensor_files", "clip_vision", "ip_adapter", "migration", "model_files", "references"),
 }
 MORE = {  # five files ask the cores what a file is, what it is called and whether it is applied; one reads
-    # ComfyUI's configuration; one opens given pictures; one reads tokenizers; one lets torch read numbers of numpy
+    # ComfyUI's configuration; two open given pictures; one reads tokenizers; the others hold numbers of numpy
     "model_files/catalogue/works_on.py": {"...ip_adapter"},
     "model_files/index/encoders.py": {"...clip_vision", "...ip_adapter"},
     "model_files/index/identification.py": {"...clip_vision", "...ip_adapter"},
@@ -55,7 +55,6 @@ MORE = {  # five files ask the cores what a file is, what it is called and wheth
     "references/filling/reading.py": {"PIL", "numpy"},
     "references/filling/filler.py": {"numpy"},
     **{f"references/library/{name}.py": {"numpy"} for name in ("checking", "part_writer", "parts", "reader", "writer")},
-    **{f"references/library/{name}.py": {"numpy"} for name in ("checking", "parts", "reader", "writer")},
     **{f"references/{name}.py": {"numpy"} for name in ("exports/arrays", "lance/team_library")},
     "tensor_files/weights.py": {"numpy"},
 }
