@@ -5,6 +5,8 @@ import { run } from '../../../../devtools/page.mjs'
 
 const HELP_MS = 20000
 const LOOKS = 5 // a busy machine paints late
+const MUTED = ['ImagePromptAdvise', 'ImagePromptRateInLibrary'] // they refuse to run without what they ask for
+const NEVER = 2 // the mode of a muted node
 
 let page, task // of the visit
 
@@ -38,7 +40,7 @@ async function useTemplate(name) {
 
 // The nodes that the open template has not. Two are at its models, and core's node reads what they give.
 async function addNodes() {
-  await page.evaluate((types) => {
+  await page.evaluate(([types, muted, never]) => {
     const { graph } = window.app
     const add = (type, x, y) => graph.add(Object.assign(window.LiteGraph.createNode(type), { pos: [x, y] }))
     const models = add('ImagePromptLoadModels', 0, 1500)
@@ -48,7 +50,8 @@ async function addNodes() {
     report.connect(0, add('PreviewAny', 400, 1800), 0)
     const missing = types.filter((type) => !graph.nodes.some((node) => node.type === type))
     missing.forEach((type, place) => add(type, 400 * place, 2200))
-  }, Object.keys(task.nodes))
+    for (const node of graph.nodes) if (muted.includes(node.type)) node.mode = never
+  }, [Object.keys(task.nodes), MUTED, NEVER])
   const ended = await run(page)
   const drawn = await look()
   const after = await save()
