@@ -19,7 +19,7 @@ from ..space import Space
 from .about import About, read_about, shown
 from .database import DATABASE, chunks, connect_to_read, marks, state
 from .parts import ROWS, Ids, Part, Vectors, pairs, part_path, read_part
-from .picture import Failure, Picture, check_below, unsigned
+from .picture import Failure, Picture, as_text, check_below, unsigned
 
 TRIES = 20  # a compaction may take away a part between its row and its file, but not that often
 FIELDS = "pictures.id, root, path, size, mtime_ns, sha256, width, height, hash64, kind, text, metadata, rating"
@@ -42,6 +42,7 @@ class Library:
         self.space: Space = about.space
         self.encoder_sha256 = about.encoder_sha256
         self._connection, self._lock = connection, threading.RLock()
+        connection.create_function("has", 2, _has)
         self.generation = state(connection)["generation"]
         self.roots = {number: Path(path) for number, path in connection.execute("SELECT id, path FROM roots")}
         self._ids, self._places = _live(connection)
@@ -148,10 +149,9 @@ class Library:
         if rating is not None:
             tests.append(("rating >= ?", [rating]))
         if text:
-            like = "%" + "".join(f"\\{letter}" if letter in "\\%_" else letter for letter in text) + "%"
-            escaped = json.dumps(like)[1:-1].replace("\\", "\\\\") if '"' in like else like
-            conditions = "path LIKE ? ESCAPE '\\' OR text LIKE ? ESCAPE '\\' OR metadata LIKE ? ESCAPE '\\'"
-            tests.append((conditions, [like, like, escaped]))
+            words = as_text(text.lower())
+            in_json = json.dumps(words, ensure_ascii=False)[1:-1]
+            tests.append(("has(path, ?) OR has(text, ?) OR has(metadata, ?)", [words, words, in_json]))
         mask = np.ones(self.count, bool)
         for condition, values in tests:
             tables = "pictures JOIN details ON details.id = pictures.id" if "text" in condition else "pictures"
@@ -190,7 +190,8 @@ class Library:
 
     def _rows(self, query: str, values: Iterable[Any] = ()) -> list[Any]:
         with self._lock:
-            return self._connection.execute(query, list(values)).fetchall()
+            known = [as_text(value) if isinstance(value, str) else value for value in values]
+            return self._connection.execute(query, known).fetchall()
 
     def _positions(self, ids: Iterable[int]) -> Ids:
         wanted = np.fromiter(ids, np.int64)
@@ -240,6 +241,11 @@ def generation(folder: str | os.PathLike[str]) -> int:
             return state(connection)["generation"]
         finally:
             connection.close()
+
+
+def _has(text: str, words: str) -> bool:
+    """In SQL: LIKE takes small and large letters as equal in ASCII alone, and refuses long words."""
+    return words in text.lower()
 
 
 def _live(connection: sqlite3.Connection) -> tuple[Ids, Places]:

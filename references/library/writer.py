@@ -17,7 +17,7 @@ from .about import ABOUT, About, read_about, shown, write_about
 from .database import DATABASE, close, connect_to_write
 from .part_writer import PartWriter
 from .parts import FOLDER, Vectors
-from .picture import RATINGS, Failure, NewPicture, check_below
+from .picture import RATINGS, Failure, NewPicture, as_text, check_below
 from .rows import HERE, Key, Rows
 from .writer_lock import NotWritten, locked
 
@@ -245,7 +245,7 @@ class Writer:
 
     def _keys(self, path: StrPath) -> list[Key]:
         """What a path may mean."""
-        given = Path(path)
+        given = Path(as_text(str(path)))
         if not given.is_absolute():
             return [(number, given.as_posix()) for number in self.roots]
         above = [(number, root) for number, root in self.roots.items() if given.is_relative_to(root)]

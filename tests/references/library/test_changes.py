@@ -169,7 +169,7 @@ def test_pictures_are_chosen_by_folder_rating_and_text(tmp_path):
     other = Path("/pictures/folder 1/deep")
     given = [
         *pictures(*range(6)),
-        picture(6, text="100% Wool_y", metadata={"prompt": 'a "red" Bär'}),
+        picture(6, text="100% Wool_y", metadata={"prompt": 'a "red" Bär\nsub\\ink'}),
         picture(7, root=other, path="x.png"),
         picture(8, path="folder 10/x.png"),
     ]
@@ -190,9 +190,11 @@ def test_pictures_are_chosen_by_folder_rating_and_text(tmp_path):
         assert chosen(rating=1) == [1] and chosen(rating=0) == [0, 1, 2, 3, 4, 5, 6, 8] and len(chosen(rating=-1)) == 9
         assert chosen(text="00003") == [3] and chosen(text="100% wool_y") == [6] == chosen(text="L_y")
         assert chosen(text="%") == [6] and chosen(text='"red"') == [6] and chosen(text="'; DROP TABLE") == []
+        assert chosen(text='"RED" bär\nSUB\\ink') == [6] and chosen(text="x" * 60_000) == [] == chosen(text="\ud800")
+        assert chosen(folder="\udcff") == [] == library.named("\udcff")
         assert chosen(folder="folder 1", rating=1, text="0000") == [1]
         assert library.column("path")[8] == "folder 10/x.png" and library.column("metadata")[6] == {
-            "prompt": 'a "red" Bär'
+            "prompt": 'a "red" Bär\nsub\\ink'
         }
         np.testing.assert_array_equal(library.vectors_of([9, 2]), vectors(9)[[8, 1]].astype(np.float16))
         with pytest.raises(KeyError, match="no picture 12"):
