@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...references.metadata import summary
+from ...tensor_files import printable
 from ..terminal import wrapped
 from .places import path_of
 
@@ -39,7 +40,7 @@ def lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
     text: list[str] = []
     for each in found:
         rated = f"  rated {RATED[each['rating']]}" if each["rating"] in RATED else ""
-        text.append(f"{each['score']:7.4f}  {each['path']}{rated}")
+        text.append(f"{each['score']:7.4f}  {printable(each['path'])}{rated}")
         for below in (each["text"], summary(each["metadata"])):
             text += wrapped(below, " " * 9) if below else []
     return text

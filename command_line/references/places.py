@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections import Counter
 from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def paths_in(library: Library, typed: Sequence[str], failed: bool = False) -> li
     """
     rows = list(zip(library.column("root"), library.column("path"), strict=True))
     rows += [(each.root, each.path) for each in library.errors()] if failed else []
-    known = {path for _, path in rows}
+    known = Counter(path for _, path in dict.fromkeys(rows))
     files = {os.path.normcase(library.roots[root] / path) for root, path in rows}
     found = [each if each in known else _file(each, files) for each in typed]
     if absent := [each for each, path in zip(typed, found, strict=True) if not path]:
@@ -80,6 +81,10 @@ def paths_in(library: Library, typed: Sequence[str], failed: bool = False) -> li
         raise ValueError(
             f"The library {library.name!r} has no picture {printable(absent[0])!r}.{hint} Give paths as `search` shows "
             "them, below the folder that was embedded, or those of the files."
+        )
+    if several := next((path for path in found if known[path] > 1), None):
+        raise ValueError(
+            f"{printable(several)!r} is in several folders of the library {library.name!r}: give the path of the file."
         )
     return found
 

@@ -256,3 +256,21 @@ def test_commands_that_compute_nothing_need_no_torch(library, comfyui):
         code = WITHOUT_TORCH.format(root=ROOT, arguments=[*arguments, "--comfyui", str(comfyui)])
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, ""), arguments
+
+
+def test_a_path_of_two_folders_is_no_picture_to_remove_or_to_rate(call, told, pictures):
+    for folder in ("one", "two"):
+        (pictures / folder).mkdir()
+        shutil.copy(pictures / "red.png", pictures / folder / "same.png")
+        told("embed", pictures / folder, "--library", "both")
+    for command in (("library", "remove", "both", "same.png"), ("rate", "both", "same.png", 1)):
+        code, _, said = call(*command)
+        assert code == 1 and "'same.png' is in several folders of the library 'both'" in said
+    assert told("library", "remove", "both", pictures / "two" / "same.png")["removed"] == 1
+    assert told("library", "info", "both")["pictures"] == 1
+
+
+def test_names_of_files_do_not_steer_the_terminal(call, told, pictures):
+    shutil.copy(pictures / "red.png", pictures / "more" / "\x1b[31mred.png")
+    told("embed", pictures / "more", "--library", "strange")
+    assert "\x1b" not in call("search", "strange", "--image", pictures / "red.png")[1]
