@@ -12,7 +12,7 @@ from ...tensor_files.placement import AUTO, find_device, find_dtype
 from ...tensor_files.weights import checked_path, named_weights
 from ..dtypes import best_dtype
 from ..network.layers import Ops
-from .checkpoint import load_text_encoder
+from .checkpoint import FindTokenizer, load_text_encoder
 from .network import TextEncoder
 from .siglip_tokenizers import read_tokenizer, tokenizer_beside
 from .tokens import Tokenizer
@@ -24,6 +24,7 @@ def load_text(
     dtype: torch.dtype | str | None = AUTO,
     *,
     tokenizer: Tokenizer | str | os.PathLike[str] | None = None,
+    find_tokenizer: FindTokenizer | None = None,
     variant: str = AUTO,
     name: str = "",
     ops: Ops = nn,
@@ -33,7 +34,8 @@ def load_text(
 
     device, dtype, variant, name, ops, pack: as `load` takes them
     tokenizer: reads the texts: a Tokenizer, or for a SigLIP the path of its tokenizer.json, of its sentencepiece file,
-        or of a Gemma 2 that holds it (`spiece_model`). By default CLIP's own, and for a SigLIP the file beside it
+        or of a Gemma 2 that holds it (`spiece_model`). By default CLIP's own, and for a SigLIP what is found:
+    find_tokenizer: as `load_text_encoder` takes it; by default it looks beside the file
 
     Raises:
         ValueError: the path, the device or the dtype is none; the file cannot be read; or as `load_text_encoder`.
@@ -48,7 +50,7 @@ def load_text(
             weights.tensors,
             read=weights.read,
             tokenizer=tokenizer,
-            find_tokenizer=partial(tokenizer_beside, os.path.abspath(path)),
+            find_tokenizer=find_tokenizer or partial(tokenizer_beside, os.path.abspath(path)),
             variant=variant,
             metadata=weights.metadata,
             name=name or os.path.abspath(path),  # as `load` gives it, so that both encoders have one name
