@@ -7,7 +7,7 @@ from ..display import said
 from ..sockets import CATEGORY
 from .add import RATINGS, whole_rating
 from .adding import existing_writer
-from .libraries import names
+from .libraries import fingerprint, names
 
 
 class RateInLibrary(io.ComfyNode):
@@ -45,6 +45,11 @@ class RateInLibrary(io.ComfyNode):
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, library: str | None = None, **_: object) -> str:
+        """Another one once something else has rated: the same rating again is a change then."""
+        return fingerprint(library)
 
     @classmethod
     def execute(cls, library: str, paths: str = "", rating: int = 1) -> io.NodeOutput:

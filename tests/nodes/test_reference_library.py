@@ -209,6 +209,19 @@ def test_the_fingerprint_follows_the_library(encoder, images):
     assert NearestReference.fingerprint_inputs("none") != seen[0]
 
 
+def test_a_rating_is_made_again_once_another_one_was(encoder, images):
+    """ComfyUI keeps results of earlier runs too: good, bad and good again would leave it bad."""
+    (path,) = add(encoder, images=images[:1])
+
+    def rated(rating):
+        seen = RateInLibrary.fingerprint_inputs("cats")
+        RateInLibrary.execute("cats", path, rating)
+        return seen
+
+    assert rated(1) != rated(-1) != rated(1)
+    assert rated(1) == rated(1)  # changes nothing
+
+
 def test_a_library_that_is_made_anew_is_another_one(encoder, images):
     seen = []
     for number in range(2):
