@@ -42,8 +42,8 @@ def _best(options: argparse.Namespace, where: Installation) -> list[Any]:
 
 
 def _lines(advice: Advice, near: bool) -> list[str]:
-    which = "nearest pictures that are not rated bad" if near else f"pictures that are rated {RATED[1]}"
-    head = f"Of {advice.pictures} {which}, {advice.described} say what made them. These are counts, not rules."
+    which = "Nearest pictures that are not rated bad" if near else f"Pictures that are rated {RATED[1]}"
+    head = f"{which}: {advice.pictures}. Of these say what made them: {advice.described}. These are counts, not rules."
     lines = [*wrapped(head), ""]
     for topic in advice.topics:
         title = f"{topic.title} (of {topic.said})"

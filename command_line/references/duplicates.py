@@ -69,11 +69,11 @@ def _groups(library: Library, threshold: float) -> list[Alike]:
     """Groups of each kind among the pictures that no closer kind has put aside."""
     from ...references.duplicates import same_file, same_picture, similar
 
-    columns = ("root", "path", "sha256", "hash64", "width", "height")
-    root, path, sha256, hashes, width, height = (library.column(name) for name in columns)
+    columns = ("root", "path", "sha256", "hash64", "width", "height", "mtime_ns")
+    root, path, sha256, hashes, width, height, time = (library.column(name) for name in columns)
     names = path if len(library.roots) < 2 else [str(library.roots[a] / b) for a, b in zip(root, path, strict=True)]
     sizes = [a * b for a, b in zip(width, height, strict=True)]
-    left, found = list(range(len(names))), list[Alike]()
+    left, found = sorted(range(len(names)), key=time.__getitem__), list[Alike]()  # of equals the oldest is kept
     line = ProgressLine()
 
     def progress(done: int, total: int) -> None:

@@ -142,7 +142,8 @@ class RankPictures(io.ComfyNode):
             ],
         )
         values = [float(scores[index]) for index in kept]
-        words = f"{len(kept)} of {len(ranked)} pictures\n{number(min(values))} to {number(max(values))}"
+        spread = " to ".join(dict.fromkeys((number(min(values)), number(max(values)))))
+        words = f"{len(kept)} of {len(ranked)} pictures\n{spread}"
         return io.NodeOutput(images[kept], values, kept, table, ui=said(words))
 
 

@@ -86,7 +86,7 @@ class KeepUniquePictures(io.ComfyNode):
         hashes = _hashes(images) if alike == SAME else None
         kept, groups = unique(vectors, hashes, threshold, on_progress=_stop_on_cancel)
         lines = [f"{group.kept} is kept; {alike}: {', '.join(map(str, group.others))}" for group in groups]
-        left_out = f"{len(images) - len(kept)} of {len(images)} pictures left out, in {len(groups)} groups"
+        left_out = f"{len(images) - len(kept)} of {len(images)} pictures left out; groups: {len(groups)}"
         return io.NodeOutput(
             images[kept],
             kept,

@@ -58,7 +58,7 @@ def test_only_those_above_the_minimum_are_kept_or_it_says_why_none_is(encoder, b
 
 def test_it_shows_how_many_were_kept(encoder, batch):
     shown = RankPictures.execute(batch, embed_pictures(encoder, batch[2:3]), encoder).ui[SAID]
-    assert shown == ["1 of 6 pictures\n1.0000 to 1.0000"]
+    assert shown == ["1 of 6 pictures\n1.0000"]
 
 
 def test_what_cannot_be_ranked_is_refused(encoder, batch, features):

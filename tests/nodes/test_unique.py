@@ -37,7 +37,7 @@ def test_the_first_of_the_same_pictures_is_kept(encoder, scenes):
     images, indices, groups = unique(encoder, batch).args
     assert indices == [0, 2, 3] and torch.equal(images, torch.stack([one, two, mirrored]))
     assert groups == "0 is kept; same picture: 1, 5\n2 is kept; same picture: 4"
-    assert unique(encoder, batch).ui[SAID] == ["3 of 6 pictures left out, in 2 groups"]
+    assert unique(encoder, batch).ui[SAID] == ["3 of 6 pictures left out; groups: 2"]
 
 
 def test_similar_pictures_are_those_above_the_threshold(encoder, scenes):

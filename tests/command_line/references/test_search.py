@@ -183,7 +183,7 @@ def test_ratings_are_kept_and_advice_counts_what_they_were_made_with(library, to
     text = " ".join(out.split())
     assert (code, said) == (0, "")
     assert text.startswith(
-        "Of 4 nearest pictures that are not rated bad, 2 say what made them. These are counts, not rules."
+        "Nearest pictures that are not rated bad: 4. Of these say what made them: 2. These are counts, not rules."
     )
     assert "LoRAs (of 2) 2 ink.safetensors, weight 0.4 to 0.8, median 0.6, 2 rated good" in text
 
