@@ -33,6 +33,7 @@ EVERY = 10.0  # seconds between two transactions; the result does not depend on 
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object in memory; another one in each run
 READERS = min(4, os.cpu_count() or 1)  # threads that open pictures; a fast encoder waits for one
 AHEAD = 32 << 20  # bytes of files that are read before they are needed
+LARGEST = 1 << 30  # bytes of a file, which is read into memory
 PIXELS = 100_000_000  # of the pictures that are embedded at once; opened, they take three or four bytes each
 
 Read = Callable[[Path, bytes, Space], Content]
@@ -264,7 +265,10 @@ class _Filling:
         """known: the SHA-256 that the library has of it"""
         try:
             with open(file.whole, "rb") as opened:
-                status, data = os.fstat(opened.fileno()), opened.read()
+                status = os.fstat(opened.fileno())
+                if status.st_size > LARGEST:
+                    raise ValueError(f"It has {status.st_size:,} bytes, and pictures of {LARGEST:,} at most are read.")
+                data = opened.read()
             now = replace(file, size=status.st_size, mtime_ns=min(status.st_mtime_ns, LATEST))
             sha256 = hashlib.sha256(data).hexdigest()
             return now, sha256, None if sha256 == known else self.read(file.whole, data, self.writer.space)

@@ -189,7 +189,7 @@ class Library:
         return " OR ".join(conditions), values
 
     def _rows(self, query: str, values: Iterable[Any] = ()) -> list[Any]:
-        with self._lock:
+        with self._lock, _explained(self.folder):
             known = [as_text(value) if isinstance(value, str) else value for value in values]
             return self._connection.execute(query, known).fetchall()
 

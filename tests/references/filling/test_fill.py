@@ -155,6 +155,14 @@ def test_times_in_the_far_future_are_kept_as_they_can_be(library, photos):
     assert filled(library, photos.parent / "list.json").unchanged == 1
 
 
+def test_a_file_too_large_for_memory_is_an_error(library, photos):
+    with open(photos / "huge.png", "wb") as file:
+        file.truncate(filler.LARGEST + 1)
+    done = filled(library, photos)
+    assert done.added == 5 and [path.name for path, _ in done.failed] == ["huge.png"]
+    assert "1,073,741,825 bytes" in done.failed[0][1]
+
+
 def test_a_name_that_is_no_text_is_an_error(library, photos):
     with open(os.fsencode(photos) + b"/\xff.png", "w") as file:
         file.write("x")

@@ -203,6 +203,17 @@ def test_pictures_are_chosen_by_folder_rating_and_text(tmp_path):
             library.column("nothing")
 
 
+def test_a_database_that_breaks_while_it_is_read_is_called_damaged(tmp_path):
+    with Writer.open(tmp_path / "a", SPACE) as writer:
+        writer.add(pictures(1), vectors(1))
+        writer.rows.do("DROP TABLE details")
+    with (
+        Library.open(tmp_path / "a") as library,
+        pytest.raises(ValueError, match='"a" is damaged.* See `library check'),
+    ):
+        library.picture(1)
+
+
 def test_a_path_never_leaves_its_root(tmp_path):
     with Writer.open(tmp_path / "a", SPACE) as writer:
         for path in ("../x.png", "/x.png", "a/../../x.png", "a//b.png", "./a.png", ""):
