@@ -34,11 +34,14 @@ def embed_pictures(clip_vision: Any, images: torch.Tensor, crop: Crop = "center"
         return embed_squares(encoder, squares(encoder, one_by_one(images), crop, "black"))
 
 
-def embed_squares(encoder: Encoder, seen: torch.Tensor) -> Embedding:
-    """The squares (B, S, S, 3) that an encoder saw. Raises a ValueError if it puts pictures into no space."""
+def embed_squares(encoder: Encoder, seen: torch.Tensor, *, shown: bool = True) -> Embedding:
+    """The squares (B, S, S, 3) that an encoder saw. Raises a ValueError if it puts pictures into no space.
+
+    shown: as `encode_pixel_values` takes it
+    """
     space = picture_space(encoder)
     field = CLASS_TOKEN if space.feature == CLASS_TOKEN else "image_embeds"
-    found = encode_pixel_values(encoder, pixel_values(encoder, seen), (field,))[field]
+    found = encode_pixel_values(encoder, pixel_values(encoder, seen), (field,), shown=shown)[field]
     return Embedding.of_vectors(found, space, "image")
 
 

@@ -308,22 +308,27 @@ def pixel_values(encoder: Encoder, picture: torch.Tensor) -> torch.Tensor:
     return normalise(picture, mean, std)
 
 
-def encode_pixel_values(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> dict[str, torch.Tensor]:
-    """The features of pictures that were not encoded before, and of the others as they were."""
+def encode_pixel_values(
+    encoder: Encoder, pixels: torch.Tensor, want: Collection[str], *, shown: bool = True
+) -> dict[str, torch.Tensor]:
+    """The features of pictures that were not encoded before, and of the others as they were.
+
+    shown: whether the node shows how many are done; if not, the caller shows it of all that it encodes in parts
+    """
     keys = [(encoder.key, digest(each)) for each in pixels]
-    found = encode_once(known_features, keys, want, lambda numbers: _computed(encoder, pixels[numbers], want))
+    found = encode_once(known_features, keys, want, lambda numbers: _computed(encoder, pixels[numbers], want, shown))
     device = comfy.model_management.intermediate_device()
     return {name: value.to(device) for name, value in found.items()}
 
 
-def _computed(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> dict[str, torch.Tensor]:
+def _computed(encoder: Encoder, pixels: torch.Tensor, want: Collection[str], shown: bool) -> dict[str, torch.Tensor]:
     """Encode with fewer pictures at a time whenever the device runs out of memory, and on the CPU in the end."""
     count("pictures encoded", len(pixels))
     if encoder.load_device == CPU:
-        return _encoded(encoder, pixels, None, want)
+        return _encoded(encoder, pixels, None, want, shown)
     return with_less_memory(
-        lambda chunk: _encoded(encoder, pixels, chunk, want),
-        lambda: _on_cpu(encoder, pixels, want),
+        lambda chunk: _encoded(encoder, pixels, chunk, want, shown),
+        lambda: _on_cpu(encoder, pixels, want, shown),
         is_short=comfy.model_management.is_oom,
         on_retry=partial(_tell, encoder),
     )
@@ -337,27 +342,28 @@ def _tell(encoder: Encoder, chunk: int, instead: str) -> None:
 
 
 def _encoded(
-    encoder: Encoder, pixels: torch.Tensor, chunk: int | None, want: Collection[str]
+    encoder: Encoder, pixels: torch.Tensor, chunk: int | None, want: Collection[str], shown: bool
 ) -> dict[str, torch.Tensor]:
     """Encode and show the progress on the node. Cancel stops it after the current chunk."""
-    bar = comfy.utils.ProgressBar(len(pixels))
+    bar = comfy.utils.ProgressBar(len(pixels)) if shown else None
 
     def on_chunk(pictures: int) -> None:
-        bar.update(pictures)
+        if bar:
+            bar.update(pictures)
         comfy.model_management.throw_exception_if_processing_interrupted()
 
     encoder.load()
     return encoder.features(pixels, chunk, want=want, on_chunk=on_chunk)
 
 
-def _on_cpu(encoder: Encoder, pixels: torch.Tensor, want: Collection[str]) -> dict[str, torch.Tensor]:
+def _on_cpu(encoder: Encoder, pixels: torch.Tensor, want: Collection[str], shown: bool) -> dict[str, torch.Tensor]:
     comfy.model_management.unload_model_and_clones(encoder.patcher)
     twin = copy.copy(encoder)
     twin.load_device = CPU
     twin.patcher = ModelPatcher(encoder.model, load_device=CPU, offload_device=CPU)
     twin.patcher.add_callback(CallbacksMP.ON_DETACH, _unpack)
     try:
-        return _encoded(twin, pixels, None, want)
+        return _encoded(twin, pixels, None, want, shown)
     finally:
         _unload(twin.patcher)
 

@@ -203,7 +203,7 @@ def _row(file: File, pixels: torch.Tensor, text: str, rating: int) -> NewPicture
 
 def _add(writer: Writer, encoder: Encoder, pictures: Sequence[NewPicture], seen: Sequence[torch.Tensor]) -> None:
     if pictures:
-        writer.add(pictures, embed_squares(encoder, torch.cat([*seen])).vectors.numpy())
+        writer.add(pictures, embed_squares(encoder, torch.cat([*seen]), shown=False).vectors.numpy())
 
 
 def _files(line: str) -> list[File]:

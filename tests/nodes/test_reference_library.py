@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import comfy.utils
 import folder_paths
 import numpy as np
 import pytest
@@ -275,14 +276,24 @@ def test_pictures_that_are_gone_are_left_out_and_told(encoder, images):
         nearest(picture=paths[0])
 
 
+@pytest.mark.parametrize("of_files", [True, False])
+def test_progress_grows_from_the_first_picture_to_the_last(encoder, images, monkeypatch, of_files):
+    seen = []
+    monkeypatch.setattr(adding, "AT_ONCE", 2)
+    monkeypatch.setattr(comfy.utils, "PROGRESS_THROTTLE_MIN_INTERVAL", 0)
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", lambda done, of, *_, **__: seen.append((done, of)))
+    add(encoder, **({"files": "cats"} if of_files else {"images": images}))
+    assert seen == ([(2, 3), (3, 3)] if of_files else [(2, 6), (4, 6), (6, 6)])
+
+
 def test_cancel_keeps_what_was_added_and_no_more(encoder, images, monkeypatch):
     monkeypatch.setattr(adding, "AT_ONCE", 2)
     embedded = iter(range(9))
 
-    def embed(encoder, seen):
+    def embed(encoder, seen, **options):
         if next(embedded) == 1:  # the pictures of the second pair are saved already
             raise InterruptProcessingException
-        return embed_squares(encoder, seen)
+        return embed_squares(encoder, seen, **options)
 
     monkeypatch.setattr(adding, "embed_squares", embed)
     with pytest.raises(InterruptProcessingException):
