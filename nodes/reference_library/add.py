@@ -131,7 +131,7 @@ class AddToLibrary(io.ComfyNode):
             added, problems = add_files(writer, encoder, named, crop, text, rating)
             if images is not None:
                 added += add_images(writer, encoder, images, crop, text, rating, cls.hidden)
-        report = f"{len(added)} picture{'' if len(added) == 1 else 's'} added to {library}"
+        report = f"{len(added)} picture{'' if len(added) == 1 else 's'} added to {writer.name}"
         if problems:
             more = ", ..." if len(problems) > SHOWN else ""
             all_of_them = len(problems) + len(added)

@@ -215,13 +215,13 @@ def _files(line: str) -> list[File]:
     kind = ending.strip(" []")
     if not place.is_relative_to(root) or "\0" in name:
         raise ValueError(f"{printable(line, 200)!r} leads out of ComfyUI's {kind} folder: name a picture in it.")
-    if place.is_dir():
+    if os.path.isdir(place):  # unlike pathlib, it raises nothing for a name that cannot be one
         found = sorted(each for each in place.rglob("*") if each.suffix.lower() in ENDINGS and each.is_file())
         inside = [each for each in found if Path(os.path.realpath(each)).is_relative_to(root)]
         if not inside:
             raise ValueError(f"The folder {printable(name, 200)!r} in ComfyUI's {kind} folder holds no pictures.")
         return [File(root, each.relative_to(root).as_posix()) for each in inside]
-    if not place.is_file():
+    if not os.path.isfile(place):
         raise ValueError(
             f"There is no picture {printable(name, 200)!r} in ComfyUI's {kind} folder: give a path such as "
             "cats/tom_00001_.png, or put [input] behind one of the input folder."

@@ -346,6 +346,7 @@ def test_what_cannot_be_searched_is_refused_in_words(encoder, images, inputs, wo
         ({"library": "", "files": "cats"}, "cannot be the name of a library"),
         ({}, "There is nothing to add: connect images, or name files"),
         ({"files": "no.png"}, "There is no picture 'no.png' in ComfyUI's output folder"),
+        ({"files": "x" * 5000}, "There is no picture 'xxx"),
         ({"files": "cats", "rating": 0.5}, "The rating is 0.5: it is -1 .bad., 0"),
         ({"files": "cats", "text": 3}, "The text is 3"),
     ],
