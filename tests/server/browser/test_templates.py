@@ -31,6 +31,8 @@ TALLEST = {  # as a node is drawn
     "ImagePromptStepWeights": 440,  # a curve
     "ImagePromptRegions": 680,  # a canvas
     "ImagePromptInfluenceMap": 500,  # room for its picture
+    "ImagePromptNearestReference": 400,  # many inputs and outputs
+    "ImagePromptAddToLibrary": 390,  # two texts
 }
 OWN = {  # the small adapter behind the last template
     "id": "demo-plus",
