@@ -12,7 +12,7 @@ from ..display import said
 from ..encoding.encoder import as_encoder
 from ..folders import digest, file_state
 from ..sockets import CATEGORY
-from .adding import add_files, add_images, output_files, writer_of
+from .adding import add_files, add_images, names_of_added, output_files, writer_of
 
 RATINGS = (-1, 1)  # bad and good; 0 is between
 SHOWN = 4  # files in a message
@@ -131,12 +131,13 @@ class AddToLibrary(io.ComfyNode):
             added, problems = add_files(writer, encoder, named, crop, text, rating)
             if images is not None:
                 added += add_images(writer, encoder, images, crop, text, rating, cls.hidden)
+            paths = names_of_added(writer, added)
         report = f"{len(added)} picture{'' if len(added) == 1 else 's'} added to {writer.name}"
         if problems:
             more = ", ..." if len(problems) > SHOWN else ""
             all_of_them = len(problems) + len(added)
             report += f"\n{len(problems)} of {all_of_them} could not be read: {', '.join(problems[:SHOWN])}{more}"
-        return io.NodeOutput("\n".join(added), report, ui=said(report, cls.hidden))
+        return io.NodeOutput("\n".join(paths), report, ui=said(report, cls.hidden))
 
 
 def whole_rating(value: Any) -> int:

@@ -23,15 +23,16 @@ from ...clip_vision.pictures.images import to_rgb
 from ...clip_vision.pictures.preprocessing import BLACK
 from ...model_files.folders import numbered_names
 from ...references.duplicates import dhash
-from ...references.library import NewPicture, Writer, check_name
+from ...references.library import NewPicture, Picture, Writer, check_name
 from ...references.metadata import generation
+from ...references.search import open_library
 from ...tensor_files import printable, without_folders
 from ...tensor_files.writing import NameTaken, new_file
 from .. import input_checks
 from ..embeddings.pictures import embed_squares, picture_space
 from ..encoding.encoder import Encoder
 from ..encoding.squares import squares
-from .finding import named
+from .finding import named, names_of
 from .libraries import folder, names, opened
 
 PICTURES = "pictures"  # a library's own folder of pictures
@@ -73,17 +74,17 @@ def writer_of(library: Any, encoder: Encoder) -> Iterator[Writer]:
 
 
 @contextmanager
-def existing_writer(library: Any, paths: Sequence[str]) -> Iterator[Writer]:
-    """Open a library to change what it says of these pictures.
+def existing_writer(library: Any, paths: Sequence[str]) -> Iterator[tuple[Writer, list[Picture]]]:
+    """Open a library to change what it says of these pictures, and give each of them once.
 
     Raises:
-        ValueError: it is not there, is read only, or holds no picture of a path; or something else writes to it now.
+        ValueError: it is not there, is read only, or holds no picture of a path, or several; or something else writes
+            to it now.
     """
     known = opened(library)
-    for path in paths:
-        named(known, path)
+    pictures = {picture.id: picture for picture in (named(known, path) for path in paths)}
     with Writer.open(folder() / library) as writer:
-        yield writer
+        yield writer, [*pictures.values()]
 
 
 def output_files(files: Any) -> list[File]:
@@ -97,12 +98,18 @@ def output_files(files: Any) -> list[File]:
     return list(dict.fromkeys(file for line in lines for file in _files(line)))
 
 
+def names_of_added(writer: Writer, ids: Sequence[int]) -> list[str]:
+    """The names of pictures that a writer has added, as `named` finds them."""
+    library = open_library(writer.folder)
+    return names_of(library, library.pictures(ids))
+
+
 def add_files(
     writer: Writer, encoder: Encoder, files: Sequence[File], crop: Crop, text: str, rating: int
-) -> tuple[list[str], list[str]]:
-    """Add files where they are. Returns the paths of those that were added, and what was wrong with the others."""
+) -> tuple[list[int], list[str]]:
+    """Add files where they are. Returns the ids of those that were added, and what was wrong with the others."""
     bar = comfy.utils.ProgressBar(len(files))
-    added, problems = list[str](), list[str]()
+    added, problems = list[int](), list[str]()
     for start in range(0, len(files), AT_ONCE):
         seen, pictures = list[torch.Tensor](), list[NewPicture]()
         for file in files[start : start + AT_ONCE]:
@@ -117,23 +124,22 @@ def add_files(
                 continue
             pictures.append(row)
             seen.append(square)
-        _add(writer, encoder, pictures, seen)
-        added += [picture.path for picture in pictures]
+        added += _add(writer, encoder, pictures, seen)
         bar.update_absolute(len(added) + len(problems), len(files))
     return added, problems
 
 
 def add_images(
     writer: Writer, encoder: Encoder, images: torch.Tensor, crop: Crop, text: str, rating: int, hidden: Any
-) -> list[str]:
-    """Save images (B, H, W, C) in the library's own folder, and add them. Returns their paths.
+) -> list[int]:
+    """Save images (B, H, W, C) in the library's own folder, and add them. Returns their ids.
 
     hidden: the workflow, as ComfyUI tells the node
     """
     root = Path(writer.folder) / PICTURES
     root.mkdir(exist_ok=True)
     bar = comfy.utils.ProgressBar(len(images))
-    added = list[str]()
+    added = list[int]()
     for chunk in images.split(AT_ONCE):
         comfy.model_management.throw_exception_if_processing_interrupted()
         saved = list[File]()
@@ -144,13 +150,12 @@ def add_images(
                 seen.append(squares(encoder, pixels, crop, "black"))
                 saved.append(save_png(root, pixels, hidden))
                 pictures.append(_row(saved[-1], pixels, text, rating))
-            _add(writer, encoder, pictures, seen)
+            added += _add(writer, encoder, pictures, seen)
         except BaseException:  # Cancel too: a picture that the library does not know would stay for ever
             for file in saved:
                 with suppress(OSError):
                     file.whole.unlink()
             raise
-        added += [picture.path for picture in pictures]
         bar.update_absolute(len(added), len(images))
     return added
 
@@ -201,9 +206,11 @@ def _row(file: File, pixels: torch.Tensor, text: str, rating: int) -> NewPicture
     )
 
 
-def _add(writer: Writer, encoder: Encoder, pictures: Sequence[NewPicture], seen: Sequence[torch.Tensor]) -> None:
-    if pictures:
-        writer.add(pictures, embed_squares(encoder, torch.cat([*seen]), shown=False).vectors.numpy())
+def _add(writer: Writer, encoder: Encoder, pictures: Sequence[NewPicture], seen: Sequence[torch.Tensor]) -> list[int]:
+    """The ids of the pictures in the library."""
+    if not pictures:
+        return []
+    return writer.add(pictures, embed_squares(encoder, torch.cat([*seen]), shown=False).vectors.numpy())
 
 
 def _files(line: str) -> list[File]:

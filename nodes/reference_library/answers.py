@@ -21,7 +21,7 @@ from .. import input_checks
 from ..embeddings.text_half import TextHalf
 from ..folders import all_shared
 from ..panels.references import NotListed
-from .finding import found_like, newest, search
+from .finding import found_like, names_of, newest, search
 from .libraries import looked_at, names, opened
 from .thumbnails import thumbnail
 
@@ -65,12 +65,13 @@ def search_answer(asked: Mapping[str, str]) -> dict[str, Any]:
         hits = found_like(library, _picture(library, asked).id, k, minimum, folder)
     else:
         hits = newest(library, k, folder)
+    pictures = library.pictures([id for id, _ in hits])
     return {
         "library": library.name,
         "generation": library.generation,
         "found": [
-            _found(library, picture, score)
-            for picture, (_, score) in zip(library.pictures([id for id, _ in hits]), hits, strict=True)
+            _found(library, picture, name, score)
+            for picture, name, (_, score) in zip(pictures, names_of(library, pictures), hits, strict=True)
         ],
     }
 
@@ -151,10 +152,10 @@ def _picture(library: Searchable, asked: Mapping[str, str]) -> Any:
         raise NotListed(f"There is no picture {id} in the library {library.name!r}.") from error
 
 
-def _found(library: Searchable, picture: Any, score: float | None) -> dict[str, Any]:
+def _found(library: Searchable, picture: Any, name: str, score: float | None) -> dict[str, Any]:
     return {
         "id": picture.id,
-        "path": picture.path,
+        "path": name,
         "score": score,
         "width": picture.width,
         "height": picture.height,

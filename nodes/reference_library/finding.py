@@ -1,5 +1,6 @@
 """What is found in a library, as pairs of a picture's number and its cosine, the nearest first."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from ...references.embedding import Embedding
 from ...references.search import Searchable
 
 Found = list[tuple[int, float]]
+OF_ROOT = re.compile(r"(\d{1,18}):(.+)", re.DOTALL)  # the number of a root, and a path below it
 MORE = 4  # times as many are looked at where rated ones come first
 
 
@@ -60,12 +62,44 @@ def vectors_of(library: Searchable, ids: Sequence[int]) -> Embedding:
     return Embedding.of_vectors(torch.from_numpy(vectors).float(), library.space, "image")
 
 
-def named(library: Searchable, path: str) -> Any:
-    """The picture of the library with this path. Raises a ValueError if there is none."""
-    ids = library.named(path)
-    if not ids:
+def names_of(library: Searchable, pictures: Sequence[Any]) -> list[str]:
+    """A name for each picture that no other of the library has: its path, or `2:path` of the root 2 where it must."""
+    repeated = library.repeated([picture.path for picture in pictures])
+    return [
+        _name_in_root(each) if each.path in repeated or OF_ROOT.fullmatch(each.path) else each.path for each in pictures
+    ]
+
+
+def named(library: Searchable, name: str) -> Any:
+    """The picture of the library with this path or name, as `names_of` has it.
+
+    Raises:
+        ValueError: there is none, or several have this path.
+    """
+    if picture := _of_root(library, name):
+        return picture
+    pictures = library.pictures(library.named(name))
+    if not pictures:
         raise ValueError(
-            f"The library {library.name} holds no picture {path!r}: copy the path from the References panel, or from "
+            f"The library {library.name} holds no picture {name!r}: copy the path from the References panel, or from "
             "the output paths."
         )
-    return library.picture(ids[0])
+    if len(pictures) > 1:
+        fitting = ", ".join(_name_in_root(each) for each in pictures)
+        raise ValueError(
+            f"The library {library.name} holds {len(pictures)} pictures {name!r}, in different folders: give one of "
+            f"{fitting}."
+        )
+    return pictures[0]
+
+
+def _of_root(library: Searchable, name: str) -> Any:
+    """The picture that `2:path` names; None if it names none."""
+    if not (parts := OF_ROOT.fullmatch(name)):
+        return None
+    pictures = library.pictures(library.named(parts[2]))
+    return next((each for each in pictures if each.root == int(parts[1])), None)
+
+
+def _name_in_root(picture: Any) -> str:
+    return f"{picture.root}:{picture.path}"

@@ -176,11 +176,11 @@ class NearestReference(io.ComfyNode):
             pictures, problems = read_pictures(known, hits, encoder, adapter, crop, longest)
             embedding = vectors_of(known, [each.id for each in pictures])
         scores = [each.score for each in pictures]
-        lines = [f"{each.score:.3f}  {each.path}" for each in pictures]
+        lines = [f"{each.score:.3f}  {each.name}" for each in pictures]
         more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
         return io.NodeOutput(
             torch.cat([each.image for each in pictures]),
-            "\n".join(each.path for each in pictures),
+            "\n".join(each.name for each in pictures),
             scores,
             embedding,
             features_of(pictures),

@@ -58,8 +58,8 @@ class RateInLibrary(io.ComfyNode):
         listed = list(dict.fromkeys(line.strip() for line in paths.splitlines() if line.strip()))
         if not listed:
             raise ValueError("No paths are given: connect the output paths of Nearest References, or type them.")
-        with existing_writer(library, listed) as writer:
-            for path in listed:
-                writer.rate(path, rating)
-        report = f"{len(listed)} picture{'' if len(listed) == 1 else 's'} of {library} rated {rating}"
+        with existing_writer(library, listed) as (writer, pictures):
+            for picture in pictures:
+                writer.rate(picture.path, rating, picture.root)
+        report = f"{len(pictures)} picture{'' if len(pictures) == 1 else 's'} of {library} rated {rating}"
         return io.NodeOutput(report, ui=said(report, cls.hidden))

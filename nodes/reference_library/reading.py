@@ -22,7 +22,7 @@ from ..encoding.encoder import Encoder
 from ..encoding.features import ImageFeatures, join
 from ..encoding.saved_features import image_features
 from ..encoding.squares import squares
-from .finding import Found
+from .finding import Found, names_of
 from .letterbox import canvas_of, letterboxed
 
 WITHOUT_PICTURE = (64, 64)  # of a file of features that keeps no picture, in pixels
@@ -30,13 +30,13 @@ WITHOUT_PICTURE = (64, 64)  # of a file of features that keeps no picture, in pi
 
 @dataclass
 class Read:
-    """A picture of the library: its place there, its cosine, and it itself as (1, H, W, 3) in 0..1.
+    """A picture of the library: its name there, its cosine, and it itself as (1, H, W, 3) in 0..1.
 
     features: None if it is a picture, and no encoder was given
     """
 
     id: int
-    path: str
+    name: str
     score: float
     image: torch.Tensor
     features: ImageFeatures | None
@@ -55,17 +55,18 @@ def read_pictures(
     bar = comfy.utils.ProgressBar(len(hits))
     found, seen, problems = list[Read](), list[torch.Tensor | None](), list[str]()
     canvas: tuple[int, int] | None = None
-    for picture, (id, score) in zip(library.pictures([id for id, _ in hits]), hits, strict=True):
+    pictures = library.pictures([id for id, _ in hits])
+    for picture, name, (id, score) in zip(pictures, names_of(library, pictures), hits, strict=True):
         comfy.model_management.throw_exception_if_processing_interrupted()
         try:
             path = library.path_of(picture)
             features = _saved(path, picture.path) if picture.kind == "features" else None
             pixels = _thumbnail(features) if features else to_rgb(path, BLACK)[0]
         except (OSError, ValueError) as error:
-            problems.append(f"{printable(picture.path)}: {printable(without_folders(str(error)), 200)}")
+            problems.append(f"{printable(name)}: {printable(without_folders(str(error)), 200)}")
             continue
         canvas = canvas or canvas_of(pixels, longest)
-        found.append(Read(id, picture.path, score, letterboxed(pixels, canvas), features and features[0]))
+        found.append(Read(id, name, score, letterboxed(pixels, canvas), features and features[0]))
         seen.append(squares(encoder, pixels, crop, "black") if encoder and not features else None)
         bar.update(1)
     if not found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -107,6 +108,14 @@ class LanceLibrary:
 
     def named(self, path: str) -> list[int]:
         return self._ids(f"path = {quoted(path)}").tolist()
+
+    def repeated(self, paths: Iterable[str]) -> set[str]:
+        """Those of the paths that pictures of several roots have."""
+        counts = Counter[str]()
+        for some in chunks(dict.fromkeys(paths) if len(self.exported_roots) > 1 else []):
+            listed = ", ".join(map(quoted, some))
+            counts.update(self._read(["path"], f"path IN ({listed})").column("path").to_pylist())
+        return {path for path, count in counts.items() if count > 1}
 
     def picture(self, id: int) -> Picture:
         """KeyError if there is no such picture."""

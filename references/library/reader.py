@@ -125,6 +125,18 @@ class Library:
         ids = [row[0] for row in self._rows("SELECT id FROM pictures WHERE path = ? AND part IS NOT NULL", [path])]
         return sorted(ids)
 
+    def repeated(self, paths: Iterable[str]) -> set[str]:
+        """Those of the paths that pictures of several roots have."""
+        found = set[str]()
+        for some in chunks(dict.fromkeys(paths) if len(self.roots) > 1 else []):
+            rows = self._rows(
+                f"SELECT path FROM pictures WHERE path IN ({marks(len(some))}) AND part IS NOT NULL "
+                "GROUP BY path HAVING count(*) > 1",
+                some,
+            )
+            found |= {row[0] for row in rows}
+        return found
+
     def column(self, name: str) -> list[Any]:
         """One field of all pictures, in the order of `ids`: much faster than `pictures`."""
         if name not in COLUMNS:

@@ -149,10 +149,11 @@ class Writer:
             self.rows.changed(removed)
         return removed
 
-    def rate(self, path: StrPath, rating: int) -> None:
+    def rate(self, path: StrPath, rating: int, root: int | None = None) -> None:
         """Keep that a picture is good (1), bad (-1), or neither (0).
 
         path: whole, or below a root
+        root: the number of that root, where several have the path
 
         Raises:
             KeyError: there is no such picture.
@@ -163,7 +164,8 @@ class Writer:
         named = printable(str(path))
         with self.together():
             query = f"SELECT id, rating FROM pictures WHERE {HERE}"
-            found = [row for root, below in self._keys(path) for row in self.rows.ask(query, (below, root))]
+            keys = self._keys(path) if root is None else [(root, as_text(str(path)))]
+            found = [row for number, below in keys for row in self.rows.ask(query, (below, number))]
             if not found:
                 raise KeyError(f'There is no picture {named} in the library "{self.name}".')
             if len(found) > 1:

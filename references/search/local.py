@@ -46,6 +46,9 @@ class LocalLibrary:
     def named(self, path: str) -> list[int]:
         return self.library.named(path)
 
+    def repeated(self, paths: Sequence[str]) -> set[str]:
+        return self.library.repeated(paths)
+
     def vectors_of(self, ids: Sequence[int]) -> Any:
         try:
             return self.library.vectors_of(ids).astype("float32")

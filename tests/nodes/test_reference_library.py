@@ -21,7 +21,8 @@ from image_prompt.nodes.encoding.library import SaveImagePromptFeatures
 from image_prompt.nodes.reference_library import adding
 from image_prompt.nodes.reference_library.add import AddToLibrary
 from image_prompt.nodes.reference_library.advise import AdviseFromLibrary
-from image_prompt.nodes.reference_library.answers import listed_libraries
+from image_prompt.nodes.reference_library.answers import listed_libraries, search_answer
+from image_prompt.nodes.reference_library.finding import named
 from image_prompt.nodes.reference_library.letterbox import letterboxed
 from image_prompt.nodes.reference_library.libraries import folder, names, opened
 from image_prompt.nodes.reference_library.nearest import NearestReference
@@ -92,7 +93,8 @@ def test_features_are_those_of_the_pictures_themselves(encoder, images):
 def test_a_saved_picture_holds_the_workflow(encoder, images):
     hidden = type("Hidden", (), {"prompt": {"1": {"class_type": "A"}}, "extra_pnginfo": {"workflow": {"nodes": []}}})
     with adding.writer_of("cats", encoder) as writer:
-        (path,) = adding.add_images(writer, encoder, images[:1], "center", "", 0, hidden)
+        added = adding.add_images(writer, encoder, images[:1], "center", "", 0, hidden)
+        (path,) = adding.names_of_added(writer, added)
     file = folder() / "cats" / "pictures" / path
     assert json.loads(read_text(file, "prompt") or "") == hidden.prompt
     assert json.loads(read_text(file, "workflow") or "") == hidden.extra_pnginfo["workflow"]
@@ -185,6 +187,39 @@ def test_ratings_put_good_pictures_first_and_leave_bad_ones_out(encoder, images)
     with pytest.raises(ValueError, match="holds no picture 'no.png'"):
         RateInLibrary.execute("cats", f"{plain[2]}\nno.png", 1)
     assert opened("cats").newest(9, rating=1) == opened("cats").named(plain[3])
+
+
+def test_pictures_of_one_path_below_several_roots_are_told_apart(encoder, output_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_paths, "input_directory", str(tmp_path / "input"))
+    shutil.copytree(output_folder, tmp_path / "input")
+    (output_folder / "cats" / "2.png").unlink()
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "input" / "cats" / "1.png")
+    assert add(encoder, files="cats") == ["cats/0.png", "cats/1.png"]
+    assert add(encoder, files="cats [input]") == ["2:cats/0.png", "2:cats/1.png", "cats/2.png"]
+    found = {each["path"]: each["id"] for each in search_answer({"library": "cats"})["found"]}
+    assert set(found) == {"1:cats/0.png", "1:cats/1.png", "2:cats/0.png", "2:cats/1.png", "cats/2.png"}
+    for name, id in found.items():
+        first = nearest(picture=name, k=1)
+        assert named(opened("cats"), name).id == id
+        assert first[1] == name or name[1:] == ":cats/0.png" == first[1][1:]  # equal files are equally near
+    assert RateInLibrary.execute("cats", "2:cats/1.png\ncats/2.png", 1).args[0] == "2 pictures of cats rated 1"
+    assert opened("cats").newest(9, rating=1) == sorted((found["2:cats/1.png"], found["cats/2.png"]), reverse=True)
+    for refused in (lambda: nearest(picture="cats/1.png"), lambda: RateInLibrary.execute("cats", "cats/1.png", 1)):
+        with pytest.raises(ValueError, match="holds 2 pictures 'cats/1.png'.* one of 1:cats/1.png, 2:cats/1.png"):
+            refused()
+    with Library.open(folder() / "cats") as library:
+        export_lance(library, str(tmp_path / "tables"), "team")
+        connect(folder() / "team", str(tmp_path / "tables"), "team", roots=library.roots)
+    assert {each["path"] for each in search_answer({"library": "team"})["found"]} == set(found)
+
+
+def test_a_path_that_looks_like_the_name_of_another_picture_has_its_own(encoder, images, tmp_path):
+    paths, embedding = ["a.png", "1:a.png"], embed_pictures(encoder, images[:2])
+    rows = [NewPicture(tmp_path, path, 1, 1, "0" * 64) for path in paths]
+    with Writer.open(folder() / "cats", embedding.space) as writer:
+        names = adding.names_of_added(writer, writer.add(rows, embedding.vectors.numpy()))
+    assert names == ["a.png", "1:1:a.png"]
+    assert [named(opened("cats"), name).path for name in names] == paths
 
 
 def test_advice_counts_good_or_near_pictures(encoder, images):
