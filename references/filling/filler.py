@@ -34,6 +34,7 @@ ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object in memory; another o
 READERS = min(4, os.cpu_count() or 1)  # threads that open pictures; a fast encoder waits for one
 AHEAD = 32 << 20  # bytes of files that are read before they are needed
 LARGEST = 1 << 30  # bytes of a file, which is read into memory
+FULL = "There was not enough memory to embed it: close other programs that need it, or give a smaller picture."
 PIXELS = 100_000_000  # of the pictures that are embedded at once; opened, they take three or four bytes each
 
 Read = Callable[[Path, bytes, Space], Content]
@@ -274,6 +275,8 @@ class _Filling:
             return now, sha256, None if sha256 == known else self.read(file.whole, data, self.writer.space)
         except OSError as error:
             return file, "", f"It could not be read: {error.strerror or error}."
+        except MemoryError:
+            return file, "", FULL
         except ValueError as error:
             return file, "", str(error)
 
@@ -292,17 +295,24 @@ class _Filling:
         self.filled.failed += [(file.whole, why) for file, why in group.failed]
 
     def _vectors(self, pictures: Sequence[_Found], group: _Group) -> list[npt.NDArray[np.float32] | None]:
-        """Of each picture; None for one that the encoder refuses."""
+        """Of each picture; None for one that the encoder refuses, or for which there is not enough memory."""
         if not pictures or not self.embedder:
             return [None] * len(pictures)
         try:
             found = self.embedder.embed_images([content.picture for _, _, content in pictures])
             return list(np.asarray(found.vectors, np.float32))
-        except ValueError as error:
-            if len(pictures) > 1:
-                return [vector for each in pictures for vector in self._vectors([each], group)]
-            group.fail(pictures[0][0], str(error))
+        except (ValueError, MemoryError, RuntimeError) as error:
+            is_full = _is_full(error)
+            if isinstance(error, RuntimeError) and not is_full:
+                raise
+            why = FULL if is_full else str(error)
+        # outside of the handler, which would keep the tensors of the failed attempt
+        if len(pictures) == 1:
+            group.fail(pictures[0][0], why)
             return [None]
+        step = (len(pictures) + 1) // 2 if is_full else 1
+        parts = (pictures[start : start + step] for start in range(0, len(pictures), step))
+        return [vector for part in parts for vector in self._vectors(part, group)]
 
     def _new(self, file: File, sha256: str, content: Content) -> NewPicture:
         said = self.said.get(file.key, Said())
@@ -346,6 +356,11 @@ class _Filling:
                 if told != (text, metadata):
                     self.writer.rows.put_details(id, *told)
                     self.writer.rows.changed()
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether memory is full, of the machine or, as torch says it, of a device."""
+    return isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate" in str(error)
 
 
 def _space_of_features(library: Path, source: Path) -> Space | None:

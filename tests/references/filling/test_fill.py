@@ -372,3 +372,33 @@ def test_pictures_are_embedded_as_the_embedder_does(library, tmp_path):
         known = opened.pictures(opened.ids())
         assert [(each.width, each.height) for each in known] == [(30, 40), (40, 30), (30, 40)]
         assert len({each.hash64 for each in known}) == 3
+
+
+class SmallMemory(FakeEncoder):
+    """Has room for two pictures, but none for a huge one; or fails as a bug would."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def embed_images(self, pictures):
+        if len(pictures) > 2 or b"huge" in pictures:
+            self.batches.append(list(pictures))
+            raise self.error
+        return super().embed_images(pictures)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")]
+)
+def test_a_batch_that_does_not_fit_into_memory_is_halved(library, photos, error):
+    write(photos, d="huge")
+    encoder = SmallMemory(error)
+    done = filled(library, photos, encoder)
+    assert [len(batch) for batch in encoder.batches] == [6, 3, 2, 1, 3, 2, 1, 1, 1]
+    assert done.added == 5 and done.failed == [(photos / "d.png", filler.FULL)]
+
+
+def test_another_error_of_torch_ends_the_run(library, photos):
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        filled(library, photos, SmallMemory(RuntimeError("mat1 and mat2 shapes cannot be multiplied")))
