@@ -11,6 +11,7 @@ import argparse
 import io
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,7 +40,21 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m image
         return _fail(f"{error}. Start this with the Python of your ComfyUI, or install it there.", 1, options.json)
     except KeyboardInterrupt:
         return _fail("\nStopped.", 130, options.json)
+    except (RuntimeError, MemoryError, LookupError, sqlite3.Error) as error:
+        return _fail(_explained(error), 1, options.json)
     return answer.code
+
+
+def _explained(error: Exception) -> str:
+    """A sentence for what none of the commands expects, and what to do about it."""
+    what = printable(" ".join(str(error.args[0] if error.args else "").split()), 500)
+    if isinstance(error, MemoryError) or "out of memory" in what.lower():
+        return "There is not enough memory. Close other programs that need it, then do the same again."
+    if isinstance(error, KeyError) and " " in what:  # said by us, and not only the key
+        return f"{what} It may have been removed meanwhile: look with `search`, then do the same again."
+    if isinstance(error, sqlite3.Error):
+        return f"A database could not be used ({what}). `library check NAME` says whether a library is whole."
+    return f"{type(error).__name__}: {what}. Do the same again; if it is said again, report it with the command."
 
 
 def _print(answer: Answer, as_json: bool) -> None:

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -791,3 +792,25 @@ def test_an_installation_knows_the_root_that_was_given(comfyui):
     where = Installation.find(comfyui)
     assert where.root == comfyui and where == Installation.of(where.folders)
     assert Installation.find(comfyui / "models").root == comfyui / "models"
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (MemoryError(), "There is not enough memory."),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20 MiB"), "There is not enough memory."),
+        (RuntimeError("two\nlines"), "RuntimeError: two lines. Do the same again"),
+        (KeyError('There is no picture a.png in the library "x".'), 'There is no picture a.png in the library "x". It'),
+        (KeyError("rows"), "KeyError: rows. Do the same again"),
+        (sqlite3.OperationalError("database is locked"), "A database could not be used (database is locked)."),
+    ],
+)
+def test_what_no_command_expects_is_said_in_words(error, said, monkeypatch, capsys):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("image_prompt.command_line.status.answer", fail)
+    assert command.main(["status", "--json", "--models", "."]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith(said) and err.count("\n") == 1
+    assert json.loads(out)["error"] == err.strip()
