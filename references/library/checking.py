@@ -15,6 +15,7 @@ from .about import read_about, shown
 from .database import DATABASE, connect_to_read, state
 from .part_writer import left_over
 from .parts import Part, pairs, part_path, read_part
+from .row_checks import mend_rows, wrong_rows
 from .writer import TOLERANCE, Writer
 
 DAMAGED = ".damaged"  # after the name of a part that is set aside
@@ -61,7 +62,8 @@ def check(folder: str | os.PathLike[str], repair: bool = False) -> Report:
     """Look at every file and every vector of a library.
 
     repair: whether to mend it. A picture without a good vector keeps its path, rating and metadata, and waits for the
-        next `embed`. A damaged part is renamed, and files that a killed writer left are removed
+        next `embed`. A damaged part is renamed, and files that a killed writer left are removed. Of rows that cannot
+        be read, what can be is kept
 
     Raises:
         FileNotFoundError: there is no library.
@@ -79,7 +81,8 @@ def check(folder: str | os.PathLike[str], repair: bool = False) -> Report:
     now = _report(folder)
     removed = set(found.left_over) - set(now.left_over)
     tidied = tuple(Problem(f"{name} was left by a process that was killed") for name in sorted(removed))
-    return replace(now, mended=(*problems, *tidied))
+    mended = (each for each in dict.fromkeys((*found.problems, *problems)) if each not in now.problems)
+    return replace(now, mended=(*mended, *tidied))
 
 
 def _report(folder: Path) -> Report:
@@ -116,6 +119,7 @@ def _problems(
         yield Problem(f"{_counted(len(ids))} in parts of which nothing is known", ids)
     if (following := state(connection)["next_part"]) <= max((number for number, _, _ in parts), default=-1):
         yield Problem(f"the next part would be {following}, which is there already")
+    yield from map(Problem, wrong_rows(connection))
 
 
 def _problems_of_part(
@@ -158,6 +162,8 @@ def _mend(folder: Path, writer: Writer, problems: tuple[Problem, ...]) -> None:
         [id for problem in problems for id in problem.ids],
         [problem.number for problem in problems if problem.number is not None],
     )
+    with writer.together():
+        mend_rows(writer.rows, folder)
 
 
 def _counted(pictures: int) -> str:

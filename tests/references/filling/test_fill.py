@@ -402,3 +402,16 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(library, photos, error)
 def test_another_error_of_torch_ends_the_run(library, photos):
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         filled(library, photos, SmallMemory(RuntimeError("mat1 and mat2 shapes cannot be multiplied")))
+
+
+def test_pictures_of_a_lost_root_are_found_again_by_their_content(library, photos):
+    filled(library, photos)
+    with Writer.open(library) as writer:
+        writer.rate("a.png", 1)
+        writer.rows.do("DELETE FROM roots")
+        writer.rows.do("UPDATE pictures SET path = '../x' WHERE path = 'b.png'")
+    assert check(library, repair=True).clean
+    done = filled(library, photos)
+    assert (len(done.moved), done.added, len(done.gone)) == (5, 0, 0)
+    assert sorted(names(library)) == ["a.png", "b.png", "cats/tim.png", "cats/tom.png", "zoo/x.png"]
+    assert names(library)["a.png"].rating == 1

@@ -170,3 +170,54 @@ def test_a_damaged_database_is_never_mended_by_guessing(library, size):
     with pytest.raises(ValueError, match='"a" is damaged'):
         Library.open(library)
     assert sorted(os.listdir(library / "vectors")) == before
+
+
+@pytest.mark.parametrize(
+    "statements, what",
+    [
+        (["DROP TABLE details"], ["the table details is missing", "40 pictures without a row of text and metadata"]),
+        (["DELETE FROM details WHERE id > 38"], ["2 pictures without a row of text and metadata"]),
+        (["UPDATE details SET metadata = '{no' WHERE id = 5"], ["1 picture with metadata that are no JSON"]),
+        (["UPDATE details SET metadata = '[1]' WHERE id = 5"], ["1 picture with metadata that are no JSON"]),
+        (["UPDATE pictures SET root = 7 WHERE id < 4"], ["3 pictures below the root 7, of which nothing is known"]),
+        (
+            ["DROP TABLE roots"],
+            ["the table roots is missing", "40 pictures below the root 1, of which nothing is known"],
+        ),
+        (
+            ["UPDATE pictures SET path = '../../x.png' WHERE id = 5"],
+            ["1 picture of which the path is none below a root"],
+        ),
+        (["UPDATE pictures SET path = '/x.png' WHERE id = 5"], ["1 picture of which the path is none below a root"]),
+        (["DROP TABLE errors"], ["the table errors is missing"]),
+        (
+            ["INSERT INTO errors VALUES (9, 'a.png', 'It is broken.', 0, 0)"],
+            ["errors below the root 9, of which nothing is known"],
+        ),
+    ],
+)
+def test_what_is_known_of_pictures_is_made_readable_and_stays(library, statements, what):
+    with Library.open(library) as opened:
+        old, ratings = opened.vectors().copy(), opened.column("rating")
+    for statement in statements:
+        change(library, statement)
+    found = check(library)
+    assert what_of(found) == (what[:1] if "DROP" in statements[0] else what)
+    mended = check(library, repair=True)
+    assert mended.clean and what_of(mended) == what and not mended.waiting
+    assert check(library).clean
+    with Library.open(library) as opened:
+        every = opened.pictures(opened.ids())
+        assert all(opened.path_of(each).is_absolute() for each in every) and len(every) == 40
+        assert all(each.root in opened.roots for each in opened.errors())
+        assert opened.column("rating") == ratings
+        np.testing.assert_array_equal(opened.vectors(), old)
+
+
+def test_metadata_and_paths_that_cannot_be_read_are_kept_as_they_were(library):
+    change(library, "UPDATE details SET metadata = '{no' WHERE id = 5")
+    change(library, "UPDATE pictures SET path = '../x/./y.png' WHERE id = 6")
+    check(library, repair=True)
+    with Library.open(library) as opened:
+        assert opened.picture(5).metadata == {"metadata that could not be read": "{no"}
+        assert opened.picture(6).path == "damaged path/6/x/y.png"
