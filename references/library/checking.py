@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...tensor_files import UnusableFile, printable
-from .about import read_about, shown
+from .about import ABOUT, read_about, shown
 from .database import DATABASE, connect_to_read, state
 from .part_writer import left_over
 from .parts import Part, pairs, part_path, read_part
@@ -68,7 +68,8 @@ def check(folder: str | os.PathLike[str], repair: bool = False) -> Report:
     Raises:
         FileNotFoundError: there is no library.
         NotWritten: it is to be mended, and somebody else is writing it, or it cannot be written.
-        ValueError: what cannot be mended: library.json or pictures.sqlite is damaged.
+        ValueError: what cannot be mended: library.json is damaged or says another width than the vectors have, or
+            pictures.sqlite is damaged.
     """
     folder = Path(folder)
     read_about(folder)
@@ -134,8 +135,15 @@ def _problems_of_part(
     except (UnusableFile, OSError) as error:
         yield Problem(str(error), ids, number)
         return
-    if part.vectors.shape[1] != dimension or len(part.ids) < rows:
-        shape = f"({len(part.ids)}, {part.vectors.shape[1]})"
+    width = part.vectors.shape[1]
+    if width != dimension and len(part.ids) >= rows and part.sha256(rows).hex() == sha256:
+        raise ValueError(
+            f'The {ABOUT} of the library "{shown(folder)}" says that a vector has {dimension} numbers, and {name}, which '
+            f'is as it was written, has {width}: write "dimension": {width} into {ABOUT}, or restore it from a copy. '
+            "Nothing was changed."
+        )
+    if width != dimension or len(part.ids) < rows:
+        shape = f"({len(part.ids)}, {width})"
         yield Problem(f"{name} has the shape {shape}, and ({rows}, {dimension}) is known of it", ids, number)
     elif part.sha256(rows).hex() != sha256:
         yield Problem(f"{name} was changed: its SHA-256 is another", ids, number)

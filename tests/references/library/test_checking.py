@@ -221,3 +221,16 @@ def test_metadata_and_paths_that_cannot_be_read_are_kept_as_they_were(library):
     with Library.open(library) as opened:
         assert opened.picture(5).metadata == {"metadata that could not be read": "{no"}
         assert opened.picture(6).path == "damaged path/6/x/y.png"
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_a_wrong_width_in_library_json_sets_no_part_aside(library, repair):
+    about = library / "library.json"
+    good = about.read_text()
+    about.write_text(good.replace('"dimension": 16', '"dimension": 8'))
+    before = {path: path.read_bytes() for path in (library / "vectors").iterdir()}
+    with pytest.raises(ValueError, match='"a" says that a vector has 8 numbers, and part-00000.safetensors, .* has 16'):
+        check(library, repair)
+    assert {path: path.read_bytes() for path in (library / "vectors").iterdir()} == before
+    about.write_text(good)
+    assert check(library).clean and check(library).pictures == 40
