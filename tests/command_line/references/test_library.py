@@ -266,7 +266,11 @@ def test_a_path_of_two_folders_is_no_picture_to_remove_or_to_rate(call, told, pi
     for command in (("library", "remove", "both", "same.png"), ("rate", "both", "same.png", 1)):
         code, _, said = call(*command)
         assert code == 1 and "'same.png' is in several folders of the library 'both'" in said
+    found = call("search", "both", "--image", pictures / "red.png")[1]
+    assert all(str(pictures / folder / "same.png") in found for folder in ("one", "two"))
     assert told("library", "remove", "both", pictures / "two" / "same.png")["removed"] == 1
+    found = call("search", "both", "--image", pictures / "red.png")[1]
+    assert "same.png" in found and str(pictures) not in found
     assert told("library", "info", "both")["pictures"] == 1
 
 
