@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ...model_files.folders import Installation
 from ...references.library import Library
-from ...tensor_files import printable
 from ..terminal import Answer, ProgressLine, wrapped
 from .places import library_folder
 
@@ -48,11 +47,15 @@ def _write(library: Library, options: argparse.Namespace, storage: Mapping[str, 
 
 
 def storage_options(typed: list[str]) -> dict[str, str]:
-    """{option: name of the environment variable that holds its value}."""
+    """{option: name of the environment variable that holds its value}.
+
+    Raises:
+        ValueError: something else was typed, which may be a secret and is not shown.
+    """
     pairs = [each.partition("=") for each in typed]
-    if wrong := next((each for each, (key, _, name) in zip(typed, pairs, strict=True) if not (key and name)), None):
+    if not all(key.strip() and name.isidentifier() for key, _, name in pairs):
         raise ValueError(
-            f"{printable(wrong)!r} is no storage option: write KEY=VARIABLE, such as aws_secret_access_key=TEAM_KEY. "
-            "The value itself stays in that environment variable."
+            "A storage option is KEY=VARIABLE, such as aws_secret_access_key=TEAM_KEY, where the environment variable "
+            "TEAM_KEY holds the value. The value itself is never given here."
         )
     return {key: name for key, _, name in pairs}
