@@ -139,7 +139,7 @@ def _problems_of_part(
     if width != dimension and len(part.ids) >= rows and part.sha256(rows).hex() == sha256:
         raise ValueError(
             f'The {ABOUT} of the library "{shown(folder)}" says that a vector has {dimension} numbers, and {name}, '
-            f'which is as it was written, has {width}: write "dimension": {width} into {ABOUT}, or restore it from a copy. '
+            f'which is as it was written, has {width}: write "dimension": {width} into {ABOUT}, or restore a copy. '
             "Nothing was changed."
         )
     if width != dimension or len(part.ids) < rows:
