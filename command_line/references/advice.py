@@ -17,17 +17,19 @@ SHOWN = 5  # values of a topic, and sources of a value; --json has all
 
 def answer(options: argparse.Namespace, where: Installation) -> Answer:
     is_query = options.text is not None or options.image is not None
+    if options.minimum is not None and not is_query:
+        raise ValueError("--minimum is a score, and without --text or --image there is none: give one of them.")
     asked, pictures = _nearest(options, where) if is_query else ({}, _best(options, where))
     advice = advise(pictures)
     return Answer({"library": options.name, "query": asked, **advice.as_json()}, _lines(advice, is_query))
 
 
 def _nearest(options: argparse.Namespace, where: Installation) -> tuple[dict[str, str], list[Any]]:
-    """What was asked for, and the nearest pictures that are not rated bad."""
+    """What was asked for, and the k nearest of the pictures that are not rated bad."""
     library = opened(where, options.name)
     asked, query = query_in(library, options, where)
-    (found,) = library.search(query, options.k, minimum=options.minimum, folder=options.folder)
-    return asked, [picture for hit in found if (picture := library.picture(hit.id)).rating >= 0]
+    (found,) = library.search(query, options.k, minimum=options.minimum, folder=options.folder, rating=0)
+    return asked, library.pictures([hit.id for hit in found])
 
 
 def _best(options: argparse.Namespace, where: Installation) -> list[Any]:

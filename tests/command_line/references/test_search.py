@@ -188,6 +188,25 @@ def test_ratings_are_kept_and_advice_counts_what_they_were_made_with(library, to
     assert "LoRAs (of 2) 2 ink.safetensors, weight 0.4 to 0.8, median 0.6, 2 rated good" in text
 
 
+def test_advice_is_of_as_many_pictures_as_were_asked_for_without_the_bad_ones(library, told, drawn):
+    red = ("--image", drawn / "red.png")
+    nearest = told("search", "squares", *red, "-k", 1)["hits"][0]["path"]
+    told("rate", "squares", nearest, "-1")
+    assert told("advise", "squares", *red, "-k", 3)["pictures"] == 3
+    sources = {path for topic in told("advise", "squares", *red, "-k", 3)["topics"] for path in _sources(topic)}
+    assert sources and nearest not in sources
+
+
+def _sources(topic: dict) -> list[str]:
+    return [path for value in topic["values"] for path in value["sources"]]
+
+
+def test_a_minimum_of_no_scores_is_refused(library, told, call):
+    told("rate", "squares", "red.png", 1)
+    code, out, said = call("advise", "squares", "--minimum", 0.2)
+    assert (code, out) == (1, "") and "--minimum is a score, and without --text or --image there is none" in said
+
+
 def test_advice_without_ratings_says_what_to_do(library, call):
     code, _, said = call("advise", "squares")
     assert code == 1 and "No picture of the library 'squares' is rated 1." in said
