@@ -71,9 +71,10 @@ def paths_in(library: Library, typed: Sequence[str], failed: bool = False) -> li
         ValueError: the library has no such picture.
     """
     rows = list(zip(library.column("root"), library.column("path"), strict=True))
+    rows += library.waiting()
     rows += [(each.root, each.path) for each in library.errors()] if failed else []
     known = Counter(path for _, path in dict.fromkeys(rows))
-    files = {os.path.normcase(library.roots[root] / path) for root, path in rows}
+    files = {os.path.normcase(library.roots[root] / path) for root, path in rows if root in library.roots}
     found = [each if each in known else _file(each, files) for each in typed]
     if absent := [each for each, path in zip(typed, found, strict=True) if not path]:
         alike = difflib.get_close_matches(absent[0], known, 1)

@@ -137,6 +137,10 @@ class Library:
             found |= {row[0] for row in rows}
         return found
 
+    def waiting(self) -> list[tuple[int, str]]:
+        """(root, path) of the pictures whose vector was lost, which the next `embed` embeds anew, sorted by paths."""
+        return self._rows("SELECT root, path FROM pictures WHERE part IS NULL ORDER BY path, root")
+
     def column(self, name: str) -> list[Any]:
         """One field of all pictures, in the order of `ids`: much faster than `pictures`."""
         if name not in COLUMNS:

@@ -280,6 +280,17 @@ def test_a_path_of_two_folders_is_no_picture_to_remove_or_to_rate(call, told, pi
     assert told("library", "info", "both")["pictures"] == 1
 
 
+def test_pictures_that_wait_to_be_embedded_anew_are_rated_and_removed(library, told, drawn):
+    (library / "vectors" / "part-00000.safetensors").unlink()
+    assert told("library", "check", "squares", "--repair")["waiting"] == 5
+    assert told("rate", "squares", "red.png", drawn / "blue.png", 1)["paths"] == ["red.png", str(drawn / "blue.png")]
+    assert told("library", "remove", "squares", "red.png", drawn / "more/green.png")["removed"] == 2
+    assert told("library", "check", "squares")["waiting"] == 3
+    told("embed", drawn, "--library", "squares")
+    found = told("search", "squares", "--image", drawn / "red.png")["hits"]
+    assert {hit["path"]: hit["rating"] for hit in found}["blue.png"] == 1 and len(found) == 5
+
+
 def test_names_of_files_do_not_steer_the_terminal(call, told, pictures):
     shutil.copy(pictures / "red.png", pictures / "more" / "\x1b[31mred.png")
     told("embed", pictures / "more", "--library", "strange")
