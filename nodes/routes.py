@@ -32,6 +32,7 @@ from .status import status
 ROOT = "/image-prompt"
 PATIENCE = 5.0  # seconds to read files; the answer names those that are still to be read
 FRESH = 1.0  # seconds for which the same answer is sent again
+RETRY_AFTER = "5"  # seconds until what is not ready may be
 LONGEST = 1000  # characters of an error
 LARGEST = 4 << 20  # bytes of a question
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -129,7 +130,8 @@ def _looking_up(find: Callable[[Mapping[str, str]], Any]) -> Handler:
 
     async def handle(request: web.Request) -> web.Response:
         status, text = await _computed(find, dict(request.query))
-        return web.json_response(text=text, status=status, headers=HEADERS)
+        headers = HEADERS | ({"Retry-After": RETRY_AFTER} if status == 503 else {})
+        return web.json_response(text=text, status=status, headers=headers)
 
     return handle
 

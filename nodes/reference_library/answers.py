@@ -19,7 +19,7 @@ from ...references.search import Searchable
 from ...tensor_files import printable, without_folders
 from .. import input_checks
 from ..embeddings.text_half import TextHalf
-from ..folders import all_shared
+from ..folders import all_shared, prompt_server
 from ..panels.references import NotListed
 from .finding import found_like, names_of, newest, search
 from .libraries import looked_at, names, opened
@@ -48,7 +48,7 @@ def search_answer(asked: Mapping[str, str]) -> dict[str, Any]:
 
     Raises:
         NotListed: there is no such library, or no such picture in it.
-        NotReady: no text encoder of the library's space is loaded.
+        NotReady: a text is searched while a workflow runs, or no text encoder of the library's space is loaded.
         ValueError: this cannot be asked.
     """
     library = _library(asked)
@@ -80,8 +80,10 @@ def embedded(library: Searchable, text: str) -> Embedding:
     """A text by the encoder of the library's space, where it is in memory now. No model is loaded here.
 
     Raises:
-        NotReady: it is not, or a workflow uses it.
+        NotReady: it is not, or a workflow runs.
     """
+    if _workflow_runs():  # it may move or patch the same weights, and needs the memory
+        raise NotReady("A workflow is running: search by text once it has ended.")
     halves = [each for _, each in all_shared() if isinstance(each, TextHalf)]
     half = next((each for each in halves if each.space.is_same(library.space)), None)
     if half is None:
@@ -94,6 +96,10 @@ def embedded(library: Searchable, text: str) -> Embedding:
             return embed_text(half.model, [text])
     except RuntimeError as error:  # moved meanwhile, or the device is full
         raise NotReady("The text encoder is in use by a workflow: search again in a moment.") from error
+
+
+def _workflow_runs() -> bool:
+    return bool(getattr(getattr(prompt_server(), "prompt_queue", None), "currently_running", None))
 
 
 def small_picture(asked: Mapping[str, str]) -> bytes:

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import comfy.utils
 import folder_paths
@@ -12,13 +13,15 @@ import pytest
 import tiny
 import torch
 from comfy.model_management import InterruptProcessingException
+from execution import PromptQueue
 from PIL import Image
 
 from image_prompt.model_files.pictures import read_text
 from image_prompt.nodes.embeddings.pictures import embed_pictures, embed_squares
+from image_prompt.nodes.embeddings.text_half import TextHalf
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 from image_prompt.nodes.encoding.library import SaveImagePromptFeatures
-from image_prompt.nodes.reference_library import adding
+from image_prompt.nodes.reference_library import adding, answers
 from image_prompt.nodes.reference_library.add import AddToLibrary
 from image_prompt.nodes.reference_library.advise import AdviseFromLibrary
 from image_prompt.nodes.reference_library.answers import listed_libraries, search_answer
@@ -282,6 +285,29 @@ def test_listing_libraries_closes_none_that_is_searched(encoder, images):
     assert [each["count"] for each in listed_libraries()["libraries"]] == [1, 1, 1]
     NearestReference.fingerprint_inputs(None)
     assert opened("a") is library
+
+
+def test_no_text_is_searched_beside_a_workflow(encoder, images, monkeypatch):
+    paths, queue = add(encoder, images=images), PromptQueue(SimpleNamespace(queue_updated=lambda: None))
+    vectors = embed_pictures(encoder, images[4:5])
+    half = TextHalf.__new__(TextHalf)
+    half.space, half.model = vectors.space, None
+    monkeypatch.setattr(answers, "all_shared", lambda: [("half", half)])
+    monkeypatch.setattr(answers, "embed_text", lambda *_: vectors)
+    monkeypatch.setattr(answers, "prompt_server", lambda: SimpleNamespace(prompt_queue=queue))
+
+    def first(**asked):
+        return search_answer({"library": "cats", **asked})["found"][0]["path"]
+
+    assert first(text="a cat") == paths[4]
+    queue.put((0, "1", {}, {}, []))
+    assert first(text="a cat") == paths[4]  # it waits still
+    _, number = queue.get()
+    with pytest.raises(answers.NotReady, match="A workflow is running"):
+        first(text="a cat")
+    assert first() == paths[5]
+    queue.task_done(number, {}, None)
+    assert first(text="a cat") == paths[4]
 
 
 def test_saved_features_of_a_library_go_on_without_an_encoder(encoder, images, folders):

@@ -71,6 +71,21 @@ def test_a_look_up_that_fails_is_answered_in_json(monkeypatch):
     assert asyncio.run(talk()) == (500, {"error": "KeyError: 'x'"})
 
 
+def test_what_is_not_ready_says_when_to_ask_again(monkeypatch):
+    table = web.RouteTableDef()
+    monkeypatch.setattr(routes, "prompt_server", lambda: SimpleNamespace(routes=table))
+    monkeypatch.setattr(routes, "LOOKUPS", {"/image-prompt/missing": lambda _: failing(routes.NotReady("Later."))()})
+    routes.register_routes()
+
+    async def talk():
+        app = web.Application()
+        app.add_routes(table)
+        async with TestClient(TestServer(app)) as client, client.get("/image-prompt/missing") as answer:
+            return answer.status, answer.headers["Retry-After"], await answer.json()
+
+    assert asyncio.run(talk()) == (503, "5", {"error": "Later."})
+
+
 @pytest.mark.parametrize(
     ("compute", "text"),
     [
