@@ -13,6 +13,7 @@ from ..encoding.encoder import as_encoder
 from ..folders import digest, file_state
 from ..sockets import CATEGORY
 from .adding import add_files, add_images, names_of_added, output_files, writer_of
+from .libraries import may_be_opened
 
 RATINGS = (-1, 1)  # bad and good; 0 is between
 SHOWN = 4  # files in a message
@@ -106,6 +107,11 @@ class AddToLibrary(io.ComfyNode):
             return digest([file_state(str(each.whole)) for each in output_files(files or "")])
         except (ValueError, OSError):  # the node says what is wrong when it runs
             return float("nan")
+
+    @classmethod
+    def validate_inputs(cls, library: str | None = None) -> bool | str:
+        """Check the name before the prompt is queued."""
+        return may_be_opened(library)
 
     @classmethod
     def execute(

@@ -11,7 +11,7 @@ from ..display import said
 from ..embeddings.pictures import as_embedding
 from ..sockets import CATEGORY, EmbeddingType
 from .finding import search, well_rated
-from .libraries import fingerprint, names, opened
+from .libraries import fingerprint, may_be_opened, names, opened
 
 MOST = 500  # pictures
 VALUES = 5  # of one thing that are told
@@ -61,6 +61,11 @@ class AdviseFromLibrary(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, library: str | None = None, **_: object) -> str:
         return fingerprint(library)
+
+    @classmethod
+    def validate_inputs(cls, library: str | None = None) -> bool | str:
+        """Check the name before the prompt is queued, and not that it is listed."""
+        return may_be_opened(library)
 
     @classmethod
     def execute(cls, library: str, query: Any = None, k: int = 20) -> io.NodeOutput:

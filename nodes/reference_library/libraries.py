@@ -6,7 +6,7 @@ from typing import Any
 
 import folder_paths
 
-from ...references.library import libraries_folder, library_names
+from ...references.library import check_name, libraries_folder, library_names
 from ...references.library.about import ABOUT
 from ...references.search import Searchable, open_library
 from .. import input_checks
@@ -46,6 +46,17 @@ def opened(name: Any) -> Searchable:
         for old in [*_open][:-KEPT]:
             del _open[old]
         return _open[name][1]
+
+
+def may_be_opened(name: Any) -> bool | str:
+    """The answer of `validate_inputs`. What is not there yet is accepted, since Add to Reference Library may make it
+    in the same run; `opened` refuses it then. None stands for a name that is not known yet."""
+    try:
+        if name is not None and name not in names():
+            check_name(input_checks.expect(name, str, "library", "choose one that is there").strip())
+    except ValueError as error:
+        return str(error)
+    return True
 
 
 def looked_at(name: str) -> tuple[object, Searchable]:

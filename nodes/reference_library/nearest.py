@@ -16,7 +16,7 @@ from ..encoding.encoder import as_encoder
 from ..sockets import CATEGORY, AdapterInput, EmbeddingType
 from .finding import named, search, vectors_of
 from .letterbox import LONGEST
-from .libraries import fingerprint, names, opened
+from .libraries import fingerprint, may_be_opened, names, opened
 from .reading import features_of, read_pictures
 
 MOST = 64  # pictures
@@ -145,6 +145,11 @@ class NearestReference(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, library: str | None = None, **_: object) -> str:
         return fingerprint(library)
+
+    @classmethod
+    def validate_inputs(cls, library: str | None = None) -> bool | str:
+        """Check the name before the prompt is queued, and not that it is listed."""
+        return may_be_opened(library)
 
     @classmethod
     def execute(

@@ -7,7 +7,7 @@ from ..display import said
 from ..sockets import CATEGORY
 from .add import RATINGS, whole_rating
 from .adding import existing_writer
-from .libraries import fingerprint, names
+from .libraries import fingerprint, may_be_opened, names
 
 
 class RateInLibrary(io.ComfyNode):
@@ -50,6 +50,11 @@ class RateInLibrary(io.ComfyNode):
     def fingerprint_inputs(cls, library: str | None = None, **_: object) -> str:
         """Another one once something else has rated: the same rating again is a change then."""
         return fingerprint(library)
+
+    @classmethod
+    def validate_inputs(cls, library: str | None = None) -> bool | str:
+        """Check the name before the prompt is queued, and not that it is listed."""
+        return may_be_opened(library)
 
     @classmethod
     def execute(cls, library: str, paths: str = "", rating: int = 1) -> io.NodeOutput:

@@ -1,5 +1,6 @@
 """The nodes that fill a library, search it, rate in it, and tell what its pictures were made with."""
 
+import asyncio
 import io
 import json
 import shutil
@@ -8,12 +9,13 @@ from types import SimpleNamespace
 
 import comfy.utils
 import folder_paths
+import nodes
 import numpy as np
 import pytest
 import tiny
 import torch
 from comfy.model_management import InterruptProcessingException
-from execution import PromptQueue
+from execution import PromptQueue, validate_inputs
 from PIL import Image
 
 from image_prompt.model_files.pictures import read_text
@@ -416,6 +418,31 @@ def test_what_cannot_be_added_is_refused_in_words(encoder, inputs, words):
     with pytest.raises(ValueError, match=words):
         AddToLibrary.execute(**{"clip_vision": encoder, "library": "cats", **inputs})
     assert names() == [] and not Path(folder() / "x").exists()
+
+
+class Encoder:
+    """Stands for what loads an encoder."""
+
+    RETURN_TYPES, FUNCTION = ("CLIP_VISION",), "load"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {}
+
+
+@pytest.mark.parametrize("node", [NearestReference, AdviseFromLibrary, RateInLibrary, AddToLibrary])
+def test_a_library_may_be_made_by_the_workflow_that_names_it(node, monkeypatch):
+    monkeypatch.setitem(nodes.NODE_CLASS_MAPPINGS, "Encoder", Encoder)
+    monkeypatch.setitem(nodes.NODE_CLASS_MAPPINGS, "Node", node)
+
+    def refused(library):
+        inputs = {"library": library, "clip_vision": ["2", 0]}
+        prompt = {"1": {"class_type": "Node", "inputs": inputs}, "2": {"class_type": "Encoder", "inputs": {}}}
+        return [each["details"] for each in asyncio.run(validate_inputs("prompt", prompt, "1", {}))[1]]
+
+    assert refused("a new one") == []
+    (why,) = refused("../x")
+    assert "'../x' cannot be the name of a library: it holds a character of paths. A name is 1 to 100" in why
 
 
 def test_a_picture_of_another_shape_lies_between_bars():
