@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,14 +35,14 @@ def without_raw(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metadata.items() if name != "raw"}
 
 
-def lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
+def lines(library: Any, found: Sequence[Mapping[str, Any]]) -> list[str]:
     """Each picture with its score, and below it what is known of it.
 
-    Of a path that several of them have, below different roots, the whole one is shown.
+    Of a path that the library has below several roots, the whole one is shown.
     """
-    text, times = list[str](), Counter(each["path"] for each in found)
+    text, repeated = list[str](), library.repeated([each["path"] for each in found])
     for each in found:
-        path = each["file"] or each["path"] if times[each["path"]] > 1 else each["path"]
+        path = each["file"] or each["path"] if each["path"] in repeated else each["path"]
         rated = f"  rated {RATED[each['rating']]}" if each["rating"] in RATED else ""
         text.append(f"{each['score']:7.4f}  {printable(path)}{rated}")
         for below in (each["text"], summary(each["metadata"])):

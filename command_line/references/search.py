@@ -17,7 +17,7 @@ def answer(options: argparse.Namespace, where: Installation) -> Answer:
     (found,) = library.search(query, options.k, minimum=options.minimum, folder=options.folder)
     rows = hits.rows(library, found)
     data = {"library": library.name, "space": library.space.as_json(), "query": asked, "hits": rows}
-    return Answer(data, hits.lines(rows) or wrapped(_nothing(library.count, options)))
+    return Answer(data, hits.lines(library, rows) or wrapped(_nothing(library.count, options)))
 
 
 def _nothing(count: int, options: argparse.Namespace) -> str:

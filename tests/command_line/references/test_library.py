@@ -274,6 +274,7 @@ def test_a_path_of_two_folders_is_no_picture_to_remove_or_to_rate(call, told, pi
         assert code == 1 and "'same.png' is in several folders of the library 'both'" in said
     found = call("search", "both", "--image", pictures / "red.png")[1]
     assert all(str(pictures / folder / "same.png") in found for folder in ("one", "two"))
+    assert str(pictures) in call("search", "both", "--image", pictures / "red.png", "-k", 1)[1]
     assert told("library", "remove", "both", pictures / "two" / "same.png")["removed"] == 1
     found = call("search", "both", "--image", pictures / "red.png")[1]
     assert "same.png" in found and str(pictures) not in found
