@@ -21,6 +21,8 @@ from .index import CachedFiles, Index, IndexedFile, encoder_words, take_over
 from .matching import Need, Resolution, adapter_words, explain, resolve
 from .matching.requirement import BY_WIDTH
 
+SHOWN, MANY = 10, 30  # words of a message; so many are shown where there are more than so many
+
 Folders = ModelFolders | Installation | str | os.PathLike[str] | None
 
 
@@ -137,4 +139,13 @@ def _check(word: object, known: Iterable[str], what: str) -> None:
         alike = difflib.get_close_matches(str(word).casefold(), folded, 1)
         meant = f': meant is perhaps "{folded[alike[0]]}"' if alike else ""
         every = ', and "" for any' if "" in words else ""
-        raise ValueError(f"{word!r:.80} is not {what}{meant}. Known are: {', '.join(filter(None, words))}{every}.")
+        raise ValueError(f"{word!r:.80} is not {what}{meant}. Known are: {_some(word, words)}{every}.")
+
+
+def _some(word: object, words: Iterable[str]) -> str:
+    """The words that are nearest to this one, or else the first, and how many more there are."""
+    known = {each.casefold(): each for each in words if each}
+    near = difflib.get_close_matches(str(word).casefold(), known, SHOWN)
+    shown = (near or list(known)[:SHOWN]) if len(known) > MANY else list(known)
+    more = f" and {len(known) - len(shown)} more" if len(shown) < len(known) else ""
+    return f"{', '.join(known[each] for each in shown)}{more}"

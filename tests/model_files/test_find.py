@@ -137,7 +137,7 @@ def test_the_encoder_of_an_adapter_that_no_table_lists_is_found_by_its_width(tmp
             ("CLIP ViT-bigG",),
             "'CLIP ViT-bigG' is not the name of an image encoder: meant is perhaps \"CLIP",
         ),
-        (find_encoder, ("clip vit-h/14",), 'meant is perhaps "CLIP ViT-H/14". Known are: .*CLIP ViT-B/32, '),
+        (find_encoder, ("clip vit-h/14",), 'meant is perhaps "CLIP ViT-H/14". Known are: .*CLIP ViT-B/32'),
         (
             find_adapter,
             ("plusface",),
@@ -202,3 +202,11 @@ def test_the_package_gives_its_names_without_importing_torch_at_once(tmp_path):
     assert (done.stdout, done.stderr) == ("module 'image_prompt.model_files' has no attribute 'nothing'\n", "")
     assert all(getattr(model_files, name) for name in model_files.__all__)
     assert Index is model_files.Index
+
+
+@pytest.mark.parametrize("name, first", [("CLIP ViT-Q", "CLIP ViT-"), ("zzzzz", "")])
+def test_of_many_words_some_are_shown_and_how_many_more(comfyui, name, first):
+    with pytest.raises(ValueError, match=r"Known are: .* and \d+ more\.$") as error:
+        find_encoder(name, comfyui)
+    shown = str(error.value).split("Known are: ")[1].split(" and ")[0].split(", ")
+    assert 1 <= len(shown) <= 10 and all(each.startswith(first) for each in shown)
