@@ -28,7 +28,7 @@ def find(given: str | None, where: Installation, library: Any = None, text: bool
     text: whether texts are to be encoded with it, so that a file without that half does not do
 
     Raises:
-        ValueError: there is no such file, or it has no text half.
+        ValueError: there is no such file, it cannot be read, or it has no text half.
     """
     if given is not None:
         path = _given(given, where)
@@ -36,7 +36,7 @@ def find(given: str | None, where: Installation, library: Any = None, text: bool
         path = _of_library(library, _encoders(where), text)
     else:
         path = _first(_encoders(where))
-    if text and not has_text(path):
+    if text and not _has_text(path):
         raise ValueError(f"{path} encodes pictures only, so no text compares with them. {FULL}")
     return path
 
@@ -44,9 +44,17 @@ def find(given: str | None, where: Installation, library: Any = None, text: bool
 def has_text(path: Path) -> bool:
     """Whether a file has the half of CLIP or SigLIP that encodes texts."""
     try:
-        return any(name.endswith(TEXT) for name in read_header(path).state_dict)
-    except (UnusableFile, OSError):
+        return _has_text(path)
+    except (ValueError, OSError):
         return False
+
+
+def _has_text(path: Path) -> bool:
+    """As `has_text`. ValueError if the file cannot be read."""
+    try:
+        return any(name.endswith(TEXT) for name in read_header(path).state_dict)
+    except UnusableFile as error:
+        raise ValueError(f"{path} is no encoder that can be used: {printable(str(error), 500)}") from error
 
 
 def _given(given: str, where: Installation) -> Path:

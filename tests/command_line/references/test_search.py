@@ -63,6 +63,7 @@ def test_a_long_text_is_searched_by_its_beginning_and_that_is_said(library, call
         (["--text", "red", "--minimum", "nan"], "--minimum is a cosine in -1..1, not nan."),
         (["--text", "red", "--encoder", "no.safetensors"], "There is no file 'no.safetensors'"),
         (["--text", "red", "--encoder", "CLIP ViT-Q"], "'CLIP ViT-Q' is not the name of an image encoder"),
+        (["--text", "red", "--encoder", __file__], "test_search.py is no encoder that can be used: "),
     ],
 )
 def test_what_cannot_be_searched_is_refused_in_words(library, call, arguments, expected):
