@@ -27,9 +27,15 @@ def fill_folder(
     folder = Path(os.path.abspath(folder))
     _check(folder, files, force)
     part = folder.with_name(f"{folder.name}{PART}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove(part, files)  # a killed export left it
-    part.mkdir()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove(part, files)  # a killed export left it
+        part.mkdir()
+    except OSError as error:
+        raise OSError(
+            f"The folder {printable(str(folder))} cannot be made: {error.strerror or error}. Give another one, in a "
+            "folder that may be written to."
+        ) from error
     try:
         fill(part)
         for name in files:
