@@ -61,8 +61,13 @@ def _answer(library: Library, options: argparse.Namespace, failed: Sequence[tupl
         "failed": [{"path": str(path), "reason": why} for path, why in failed],
     }
     lines = [line for why in TITLES for line in _lines(why, [each for each in groups if each.why == why], options)]
-    none = wrapped(f"All {library.count:,} pictures are unlike each other.")
-    return Answer(data, [*(lines or none), *failed_lines(failed)], FAILED if failed else 0)
+    return Answer(data, [*(lines or wrapped(_unlike(library.count))), *failed_lines(failed)], FAILED if failed else 0)
+
+
+def _unlike(count: int) -> str:
+    if count < 2:
+        return "There is only one picture, and so none like it." if count else "There is no picture."
+    return f"All {count:,} pictures are unlike each other."
 
 
 def _groups(library: Library, threshold: float) -> list[Alike]:

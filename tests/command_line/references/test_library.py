@@ -176,6 +176,8 @@ def test_a_table_is_searched_as_a_library_and_only_read(library, told, call, tmp
     "arguments, expected",
     [
         (["numpy", "x", "--table", "y"], "--table and --storage-option are of LanceDB"),
+        (["numpy", "/proc/x"], "The folder /proc/x cannot be made: No such file or directory. Give another one"),
+        (["parquet", f"{__file__}/x"], "test_library.py/x cannot be made: "),
         (["lance", "s3://name:word@x/y"], "so holds no keys"),
     ],
 )
@@ -247,6 +249,10 @@ def test_neither_a_library_nor_a_folder(library, call):
 def test_pictures_unlike_each_other(library, told, call):
     assert told("duplicates", "squares", "--threshold", 1)["groups"] == []
     assert call("duplicates", "squares", "--threshold", 1)[1].strip() == "All 5 pictures are unlike each other."
+    told("library", "remove", "squares", "red.png", "blue.png", "white.png", "yellow.png")
+    assert call("duplicates", "squares")[1].strip() == "There is only one picture, and so none like it."
+    told("library", "remove", "squares", "more/green.png")
+    assert call("duplicates", "squares")[1].strip() == "There is no picture."
 
 
 def test_commands_that_compute_nothing_need_no_torch(library, comfyui):
