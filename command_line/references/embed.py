@@ -14,6 +14,7 @@ from ...tensor_files import printable
 from ..terminal import Answer, ProgressLine, described, section, wrapped
 from .encoders import find, sha256_of
 from .places import new_library_folder
+from .queries import PICTURES
 
 if TYPE_CHECKING:
     from ...references.filling import Filled
@@ -44,6 +45,9 @@ def fill_from(source: str, folder: Path, encoder: str | None, where: Installatio
 
     if not os.path.exists(source):
         raise ValueError(f"There is no folder or list {printable(source)!r}.")
+    if os.path.isfile(source) and source.lower().endswith(PICTURES):
+        above = printable(os.path.dirname(os.path.abspath(source)))
+        raise ValueError(f"{printable(source)!r} is one picture: give its folder, {above!r}, or a list of pictures.")
     library = _library(folder)
     path = find(encoder, where, library)
     line = ProgressLine()

@@ -34,6 +34,7 @@ ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object in memory; another o
 READERS = min(4, os.cpu_count() or 1)  # threads that open pictures; a fast encoder waits for one
 AHEAD = 32 << 20  # bytes of files that are read before they are needed
 LARGEST = 1 << 30  # bytes of a file, which is read into memory
+NONE = "PNG, JPEG, WebP, AVIF, GIF, BMP and TIFF files are pictures, and names that begin with a dot are left out."
 FULL = "There was not enough memory to embed it: close other programs that need it, or give a smaller picture."
 PIXELS = 100_000_000  # of the pictures that are embedded at once; opened, they take three or four bytes each
 
@@ -103,10 +104,12 @@ def fill(
 
     Raises:
         NotWritten: the library cannot be written, or somebody else is writing it.
-        ValueError: the source cannot be read, or the library is of another space.
+        ValueError: the source cannot be read, the library is of another space, or it would be made of no picture.
     """
     folder, source = Path(library).absolute(), Path(os.path.abspath(source))
     entries = None if source.is_dir() else list_entries(source)
+    if not (folder / ABOUT).exists() and not (_has_files(source) if entries is None else entries):
+        raise ValueError(f"No picture was found in {source}. {NONE}")
     space = embedder.space if embedder else _space_of_features(folder, source)
     with Writer.open(folder, space, encoder_sha256) as writer:
         filling = _Filling(writer, source, entries, embedder, on_progress, should_stop, batch, read)
@@ -356,6 +359,12 @@ class _Filling:
                 if told != (text, metadata):
                     self.writer.rows.put_details(id, *told)
                     self.writer.rows.changed()
+
+
+def _has_files(folder: Path) -> bool:
+    """Whether a picture or saved features are below a folder, whether or not they can be read."""
+    files = ((root / path) for root, entries in walk(folder, []).files.items() for path, _, _ in entries)
+    return any(path.suffix.lower() != FEATURES or is_features(path) for path in files)
 
 
 def _is_full(error: Exception) -> bool:

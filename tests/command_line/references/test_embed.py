@@ -117,6 +117,25 @@ def test_what_cannot_be_embedded_is_refused(call, folder, source, name, expected
     assert not folder.exists()
 
 
+def test_instead_of_a_picture_its_folder_is_asked_for(call, pictures, folder):
+    code, out, said = call("embed", pictures / "red.png", "--library", "squares")
+    assert (code, out) == (1, "") and f"is one picture: give its folder, '{pictures}'" in said
+    assert not folder.exists()
+
+
+def test_a_folder_or_a_list_without_pictures_makes_no_library(call, told, pictures, folder, tmp_path, comfyui):
+    (tmp_path / "empty" / "below").mkdir(parents=True)
+    (tmp_path / "empty" / "notes.txt").write_text("no picture")
+    (tmp_path / "none.json").write_text("[]")
+    for source in (tmp_path / "empty", comfyui / "models", tmp_path / "none.json"):
+        code, out, said = call("embed", source, "--library", "squares")
+        assert (code, out) == (1, "") and said.startswith(f"No picture was found in {source}.")
+        assert not folder.exists()
+    told("embed", pictures, "--library", "squares")
+    assert told("embed", tmp_path / "empty", "--library", "squares")["pictures"] == 5
+    assert call("duplicates", tmp_path / "empty")[0] == 1
+
+
 def test_another_encoder_is_refused_and_the_library_stays(told, call, pictures, folder, encoders):
     told("embed", pictures, "--library", "squares")
     before = contents(folder)
