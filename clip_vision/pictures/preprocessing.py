@@ -55,7 +55,8 @@ def _cover(pixels: Tensor, size: int, crop: Crop, background: Rgb) -> Tensor:
     short = min(height, width)
     if max(height, width) > MAX_STRETCH * short:
         raise ValueError(
-            f'A picture of {width}x{height} pixels is too narrow to cut a square from. Use the crop "pad" or "squash".'
+            f"A picture of {width}x{height} pixels is too narrow to cut a square from. Give one that is less narrow, "
+            'or the crop "pad" or "squash" where it can be chosen.'
         )
     return _cut(resize(pixels, int(size * height / short), int(size * width / short)), crop, background)
 

@@ -228,7 +228,7 @@ NAN[0, 3, 4, 1] = float("nan")
         (Image.new("I", (8, 8)), "mode 'I'"),
         ([np.zeros((8, 8, 3), np.uint8), None], "not NoneType"),
         (b"photo.jpg", "A picture is a path, a PIL image, a numpy array or a torch tensor, not bytes"),
-        (np.zeros((1, 500, 3), np.uint8), "too narrow to cut a square"),
+        (np.zeros((1, 500, 3), np.uint8), "too narrow to cut a square from. Give one that is less narrow"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

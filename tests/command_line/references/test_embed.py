@@ -76,10 +76,13 @@ def test_a_list_gives_texts_and_metadata(told, pictures, folder, tmp_path):
 def test_broken_pictures_are_rows_and_the_exit_code_is_3(told, call, pictures):
     (pictures / "broken.png").write_bytes((pictures / "red.png").read_bytes()[:60])
     (pictures / "text.jpg").write_text("no picture")
+    Image.new("RGB", (900, 1)).save(pictures / "thin.png")
     done = told("embed", pictures, "--library", "squares", code=3)
     assert done["added"] == 5
-    assert {os.path.basename(each["path"]) for each in done["failed"]} == {"broken.png", "text.jpg"}
-    assert all(each["reason"] for each in done["failed"])
+    assert {os.path.basename(each["path"]) for each in done["failed"]} == {"broken.png", "text.jpg", "thin.png"}
+    reasons = {os.path.basename(each["path"]): each["reason"] for each in done["failed"]}
+    assert all(reasons.values()) and "Give one that is less narrow" in reasons["thin.png"]
+    (pictures / "thin.png").unlink()
     code, out, _ = call("embed", pictures, "--library", "squares")
     assert code == 3 and "5 unchanged" in out and "Not read (2)" in out and "text.jpg" in out
     info = told("library", "info", "squares")
