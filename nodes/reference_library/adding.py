@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from ...references.duplicates import dhash
 from ...references.library import NewPicture, Picture, Writer, check_name
 from ...references.metadata import generation
 from ...references.search import open_library
+from ...references.space import Space
 from ...tensor_files import printable, without_folders
 from ...tensor_files.writing import NameTaken, new_file
 from .. import input_checks
@@ -53,23 +54,56 @@ class File:
         return self.root / self.path
 
 
+class Adding:
+    """Writes to a library. One that is not there yet is made with its first picture: empty, it would be bound to the
+    encoder for nothing."""
+
+    def __init__(self, folder: Path, space: Space, stack: ExitStack):
+        self.folder, self.name = folder, folder.name
+        self._space, self._stack = space, stack
+        self._writer: Writer | None = None
+        self._failed = list[tuple[str, str, Path]]()
+
+    def open(self) -> Writer:
+        if self._writer is None:
+            self._writer = self._stack.enter_context(Writer.open(self.folder, self._space))
+            for failed in self._failed:
+                self._writer.fail(*failed)
+        return self._writer
+
+    def add(self, pictures: Sequence[NewPicture], vectors: Any) -> list[int]:
+        """The ids of the pictures in the library."""
+        return self.open().add(pictures, vectors)
+
+    def fail(self, path: str, reason: str, root: Path) -> None:
+        """Keep why a file could not be read, if the library is there or will be."""
+        if self._writer is None:
+            self._failed.append((path, reason, root))
+        else:
+            self._writer.fail(path, reason, root)
+
+
 @contextmanager
-def writer_of(library: Any, encoder: Encoder) -> Iterator[Writer]:
-    """Open a library to write to it, and make it if there is none.
+def writer_of(library: Any, encoder: Encoder) -> Iterator[Adding]:
+    """Open a library to add to it; if there is none, one is made with the first picture.
 
     Raises:
         ValueError: the name cannot be that of a library, another encoder made it, it is read only, or something else
             writes to it now.
     """
+    space = picture_space(encoder)
     name = check_name(input_checks.expect(library, str, "library", "give a name").strip())
-    if name in names():
+    if is_there := name in names():
         known = opened(name)
-        if not known.space.is_same(picture_space(encoder)):
+        if not known.space.is_same(space):
             raise ValueError(
                 f'The library "{name}" was made with {known.space.title}, and the clip_vision is '
-                f"{picture_space(encoder).title}: connect the encoder of the library, or give another name."
+                f"{space.title}: connect the encoder of the library, or give another name."
             )
-    with Writer.open(folder() / name, picture_space(encoder)) as writer:
+    with ExitStack() as stack:
+        writer = Adding(folder() / name, space, stack)
+        if is_there:  # before pictures are encoded for nothing, where something else writes to it
+            writer.open()
         yield writer
 
 
@@ -98,14 +132,16 @@ def output_files(files: Any) -> list[File]:
     return list(dict.fromkeys(file for line in lines for file in _files(line)))
 
 
-def names_of_added(writer: Writer, ids: Sequence[int]) -> list[str]:
-    """The names of pictures that a writer has added, as `named` finds them."""
+def names_of_added(writer: Adding, ids: Sequence[int]) -> list[str]:
+    """The names of pictures that were added, as `named` finds them."""
+    if not ids:
+        return []
     library = open_library(writer.folder)
     return names_of(library, library.pictures(ids))
 
 
 def add_files(
-    writer: Writer, encoder: Encoder, files: Sequence[File], crop: Crop, text: str, rating: int
+    writer: Adding, encoder: Encoder, files: Sequence[File], crop: Crop, text: str, rating: int
 ) -> tuple[list[int], list[str]]:
     """Add files where they are. Returns the ids of those that were added, and what was wrong with the others."""
     bar = comfy.utils.ProgressBar(len(files))
@@ -130,14 +166,13 @@ def add_files(
 
 
 def add_images(
-    writer: Writer, encoder: Encoder, images: torch.Tensor, crop: Crop, text: str, rating: int, hidden: Any
+    writer: Adding, encoder: Encoder, images: torch.Tensor, crop: Crop, text: str, rating: int, hidden: Any
 ) -> list[int]:
     """Save images (B, H, W, C) in the library's own folder, and add them. Returns their ids.
 
     hidden: the workflow, as ComfyUI tells the node
     """
-    root = Path(writer.folder) / PICTURES
-    root.mkdir(exist_ok=True)
+    root = writer.folder / PICTURES
     bar = comfy.utils.ProgressBar(len(images))
     added = list[int]()
     for chunk in images.split(AT_ONCE):
@@ -148,6 +183,7 @@ def add_images(
             for image in chunk.split(1):
                 pixels = to_rgb(image, BLACK)[0]
                 seen.append(squares(encoder, pixels, crop, "black"))
+                root.mkdir(parents=True, exist_ok=True)
                 saved.append(save_png(root, pixels, hidden))
                 pictures.append(_row(saved[-1], pixels, text, rating))
             added += _add(writer, encoder, pictures, seen)
@@ -155,6 +191,9 @@ def add_images(
             for file in saved:
                 with suppress(OSError):
                     file.whole.unlink()
+            with suppress(OSError):  # they hold something
+                root.rmdir()
+                writer.folder.rmdir()
             raise
         bar.update_absolute(len(added), len(images))
     return added
@@ -206,7 +245,7 @@ def _row(file: File, pixels: torch.Tensor, text: str, rating: int) -> NewPicture
     )
 
 
-def _add(writer: Writer, encoder: Encoder, pictures: Sequence[NewPicture], seen: Sequence[torch.Tensor]) -> list[int]:
+def _add(writer: Adding, encoder: Encoder, pictures: Sequence[NewPicture], seen: Sequence[torch.Tensor]) -> list[int]:
     """The ids of the pictures in the library."""
     if not pictures:
         return []

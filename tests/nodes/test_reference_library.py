@@ -402,6 +402,29 @@ def test_what_cannot_be_searched_is_refused_in_words(encoder, images, inputs, wo
         NearestReference.execute(**{"library": "cats", **inputs})
 
 
+def test_a_library_is_made_with_its_first_picture(encoder, images, output_folder, monkeypatch):
+    for number in range(3):
+        (output_folder / "cats" / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    assert AddToLibrary.execute(encoder, "cats", files="cats").args[0] == ""
+    with monkeypatch.context() as patch, pytest.raises(InterruptProcessingException):
+        patch.setattr(adding, "embed_squares", raising(InterruptProcessingException()))
+        add(encoder, images=images)
+    with pytest.raises(ValueError):
+        add(encoder, images=images * torch.nan)
+    assert not (folder() / "cats").exists()
+    add(encoder, files="cats", images=images[:1])
+    with Library.open(folder() / "cats") as library:
+        assert library.count == 1
+        assert [each.path for each in library.errors()] == [f"cats/{number}.png" for number in range(3)]
+
+
+def raising(error):
+    def call(*_, **__):
+        raise error
+
+    return call
+
+
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
