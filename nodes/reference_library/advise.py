@@ -10,7 +10,7 @@ from .. import input_checks
 from ..display import said
 from ..embeddings.pictures import as_embedding
 from ..sockets import CATEGORY, EmbeddingType
-from .finding import search, well_rated
+from .finding import pictures_of, search, well_rated
 from .libraries import fingerprint, may_be_opened, names, opened
 
 MOST = 500  # pictures
@@ -71,7 +71,7 @@ class AdviseFromLibrary(io.ComfyNode):
     def execute(cls, library: str, query: Any = None, k: int = 20) -> io.NodeOutput:
         known = opened(library)
         k = int(input_checks.number(k, 1, MOST, "k"))
-        text = advice_text(advise(known.pictures(_counted(known, query, k))))
+        text = advice_text(advise(pictures_of(known, _counted(known, query, k))))
         return io.NodeOutput(text, ui=said(text, cls.hidden))
 
 

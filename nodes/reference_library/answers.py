@@ -21,7 +21,7 @@ from .. import input_checks
 from ..embeddings.text_half import TextHalf
 from ..folders import all_shared, prompt_server
 from ..panels.references import NotListed
-from .finding import found_like, names_of, newest, search
+from .finding import Changed, found_like, names_of, newest, pictures_of, search
 from .libraries import looked_at, names, opened
 from .thumbnails import thumbnail
 
@@ -47,7 +47,7 @@ def search_answer(asked: Mapping[str, str]) -> dict[str, Any]:
     k: how many at most. minimum: of their cosine. folder: in which they lie
 
     Raises:
-        NotListed: there is no such library, or no such picture in it.
+        NotListed: there is no such library, or no such picture in it; or the library changed while it was searched.
         NotReady: a text is searched while a workflow runs, or no text encoder of the library's space is loaded.
         ValueError: this cannot be asked.
     """
@@ -59,13 +59,16 @@ def search_answer(asked: Mapping[str, str]) -> dict[str, Any]:
         raise ValueError("Ask for a text or for an id, not for both.")
     if len(text) > LONGEST_TEXT:
         raise ValueError(f"The text has {len(text):,} characters: search one of at most {LONGEST_TEXT:,}.")
-    if text:
-        hits = search(library, embedded(library, text), k, minimum, folder)
-    elif "id" in asked:
-        hits = found_like(library, _picture(library, asked).id, k, minimum, folder)
-    else:
-        hits = newest(library, k, folder)
-    pictures = library.pictures([id for id, _ in hits])
+    try:
+        if text:
+            hits = search(library, embedded(library, text), k, minimum, folder)
+        elif "id" in asked:
+            hits = found_like(library, _picture(library, asked).id, k, minimum, folder)
+        else:
+            hits = newest(library, k, folder)
+        pictures = pictures_of(library, [id for id, _ in hits])
+    except Changed as error:
+        raise NotListed(str(error)) from error
     return {
         "library": library.name,
         "generation": library.generation,

@@ -14,6 +14,10 @@ OF_ROOT = re.compile(r"(\d{1,18}):(.+)", re.DOTALL)  # the number of a root, and
 MORE = 4  # times as many are looked at where rated ones come first
 
 
+class Changed(ValueError):
+    """A picture that was found is not there any more, as in a table to which somebody else writes."""
+
+
 def search(
     library: Searchable,
     query: Embedding,
@@ -37,7 +41,7 @@ def search(
     nearest = sorted(best.items(), key=lambda each: (-each[1], each[0]))[:looked_at]
     if not prefer_rated:
         return nearest
-    rated = {picture.id: picture.rating for picture in library.pictures([id for id, _ in nearest])}
+    rated = {picture.id: picture.rating for picture in pictures_of(library, [id for id, _ in nearest])}
     return sorted((each for each in nearest if rated[each[0]] >= 0), key=lambda each: -rated[each[0]])[:k]
 
 
@@ -54,6 +58,14 @@ def newest(library: Searchable, k: int, folder: str = "") -> list[tuple[int, Non
 def well_rated(library: Searchable, k: int) -> list[int]:
     """The pictures that are rated 1, the last added first."""
     return library.newest(k, rating=1)
+
+
+def pictures_of(library: Searchable, ids: Sequence[int]) -> list[Any]:
+    """The pictures of these ids, in this order. Raises Changed if one is not there any more."""
+    try:
+        return library.pictures(ids)
+    except KeyError as error:
+        raise Changed(f"The library {library.name} has changed while it was searched: search again.") from error
 
 
 def vectors_of(library: Searchable, ids: Sequence[int]) -> Embedding:
@@ -78,7 +90,7 @@ def named(library: Searchable, name: str) -> Any:
     """
     if picture := _of_root(library, name):
         return picture
-    pictures = library.pictures(library.named(name))
+    pictures = pictures_of(library, library.named(name))
     if not pictures:
         raise ValueError(
             f"The library {library.name} holds no picture {name!r}: copy the path from the References panel, or from "
@@ -97,7 +109,7 @@ def _of_root(library: Searchable, name: str) -> Any:
     """The picture that `2:path` names; None if it names none."""
     if not (parts := OF_ROOT.fullmatch(name)):
         return None
-    pictures = library.pictures(library.named(parts[2]))
+    pictures = pictures_of(library, library.named(parts[2]))
     return next((each for each in pictures if each.root == int(parts[1])), None)
 
 

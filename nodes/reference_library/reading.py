@@ -22,7 +22,7 @@ from ..encoding.encoder import Encoder
 from ..encoding.features import ImageFeatures, join
 from ..encoding.saved_features import image_features
 from ..encoding.squares import squares
-from .finding import Found, names_of
+from .finding import Found, names_of, pictures_of
 from .letterbox import canvas_of, letterboxed
 
 WITHOUT_PICTURE = (64, 64)  # of a file of features that keeps no picture, in pixels
@@ -55,7 +55,7 @@ def read_pictures(
     bar = comfy.utils.ProgressBar(len(hits))
     found, seen, problems = list[Read](), list[torch.Tensor | None](), list[str]()
     canvas: tuple[int, int] | None = None
-    pictures = library.pictures([id for id, _ in hits])
+    pictures = pictures_of(library, [id for id, _ in hits])
     for picture, name, (id, score) in zip(pictures, names_of(library, pictures), hits, strict=True):
         comfy.model_management.throw_exception_if_processing_interrupted()
         try:

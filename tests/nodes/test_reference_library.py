@@ -23,6 +23,7 @@ from image_prompt.nodes.embeddings.pictures import embed_pictures, embed_squares
 from image_prompt.nodes.embeddings.text_half import TextHalf
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
 from image_prompt.nodes.encoding.library import SaveImagePromptFeatures
+from image_prompt.nodes.panels.references import NotListed
 from image_prompt.nodes.reference_library import adding, answers
 from image_prompt.nodes.reference_library.add import AddToLibrary
 from image_prompt.nodes.reference_library.advise import AdviseFromLibrary
@@ -423,6 +424,26 @@ def raising(error):
         raise error
 
     return call
+
+
+def test_a_table_that_changes_while_it_is_searched_is_told_in_words(encoder, images, tmp_path):
+    import lancedb
+
+    add(encoder, images=images, rating=1)
+    with Library.open(folder() / "cats") as library:
+        export_lance(library, str(tmp_path / "tables"), "team")
+        connect(folder() / "team", str(tmp_path / "tables"), "team", roots=library.roots)
+    team = opened("team")
+    ids = team.newest(6)
+
+    def search_and_lose(*_, **__):
+        lancedb.connect(str(tmp_path / "tables")).open_table("team").delete(f"id = {ids[0]}")
+        team._table.checkout_latest()
+        return ids
+
+    team.newest = search_and_lose
+    with pytest.raises(NotListed, match="The library team has changed while it was searched: search again."):
+        search_answer({"library": "team"})
 
 
 @pytest.mark.parametrize(
