@@ -44,7 +44,7 @@ def listed_libraries() -> dict[str, Any]:
 def search_answer(asked: Mapping[str, str]) -> dict[str, Any]:
     """The pictures of `library` that fit `text`, or are like the picture `id`; without either, the newest.
 
-    k: how many at most. minimum: of their cosine. folder: in which they lie
+    k: how many at most. minimum: of their cosine. folder: in which they lie, below a root
 
     Raises:
         NotListed: there is no such library, or no such picture in it; or the library changed while it was searched.
@@ -57,6 +57,8 @@ def search_answer(asked: Mapping[str, str]) -> dict[str, Any]:
     text, folder = asked.get("text", "").strip(), asked.get("folder", "")
     if text and "id" in asked:
         raise ValueError("Ask for a text or for an id, not for both.")
+    if os.path.isabs(folder) or folder.startswith(("/", "\\")):  # the answer would tell which folders there are
+        raise ValueError("Give the folder as it is in the library, such as cats/black, and no whole path.")
     if len(text) > LONGEST_TEXT:
         raise ValueError(f"The text has {len(text):,} characters: search one of at most {LONGEST_TEXT:,}.")
     try:

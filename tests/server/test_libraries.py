@@ -120,7 +120,13 @@ def test_other_numbers_and_folders_find_nothing(server, library):
     assert refused(server, "/picture")[0] == 400
     for folder in ("../..", "x' OR 1=1 --", "%"):
         assert search(server, folder=folder) == []
-    assert search(server, folder=str(server.base / "models")) == []
+
+
+def test_whole_folders_are_refused_whether_they_are_there_or_not(server, library):
+    inside = os.path.realpath(server.base / "input")
+    for folder in (inside, os.path.dirname(inside), str(server.base / "none"), "/", "//x", "\\\\host\\x"):
+        status, error = refused(server, folder=folder)
+        assert status == 400 and error.startswith("Give the folder as it is in the library, such as cats/black")
 
 
 def bomb(side: int) -> bytes:
