@@ -256,6 +256,10 @@ def test_a_rating_is_of_one_picture_that_is_there(tmp_path):
             writer.rate(ROOT / picture(1).path, 5)
         writer.rate(ROOT / picture(1).path, 1)
         assert [rating for (rating,) in writer.rows.ask("SELECT rating FROM pictures ORDER BY id")] == [1, 0]
+        writer.rate(picture(1).path, -1, root=2)
+        assert [rating for (rating,) in writer.rows.ask("SELECT rating FROM pictures ORDER BY id")] == [1, -1]
+        with pytest.raises(KeyError, match="no picture"):
+            writer.rate(picture(1).path, 1, root=3)
 
 
 def test_what_is_no_library_is_said(tmp_path):
