@@ -805,12 +805,12 @@ def test_an_installation_knows_the_root_that_was_given(comfyui):
         (sqlite3.OperationalError("database is locked"), "A database could not be used (database is locked)."),
     ],
 )
-def test_what_no_command_expects_is_said_in_words(error, said, monkeypatch, capsys):
+def test_what_no_command_expects_is_said_in_words(error, said, comfyui, monkeypatch, capsys):
     def fail(*_):
         raise error
 
     monkeypatch.setattr("image_prompt.command_line.status.answer", fail)
-    assert command.main(["status", "--json", "--models", "."]) == 1
+    assert command.main(["status", "--json", "--comfyui", str(comfyui)]) == 1
     out, err = capsys.readouterr()
     assert err.startswith(said) and err.count("\n") == 1
     assert json.loads(out)["error"] == err.strip()
