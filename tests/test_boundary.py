@@ -36,9 +36,9 @@ READERS = (  # what opens files, or writes them, by `tensor_files`, or takes its
     "ip_adapter/from_file.py",
 )
 BELOW = {  # these join the others
-    "service": ("tensor_files", "clip_vision", "ip_adapter", "model_files"),
     "references": ("tensor_files", "clip_vision", "model_files"),
-    "command_line": ("tensor_files", "clip_vision", "ip_adapter", "migration", "model_files", "references"),
+    "service": ("tensor_files", "clip_vision", "ip_adapter", "model_files", "references"),
+    "command_line": ("tensor_files", "clip_vision", "ip_adapter", "migration", "model_files", "references", "service"),
 }
 MORE = {  # five files ask the cores what a file is, what it is called and whether it is applied; one reads
     # ComfyUI's configuration; two open given pictures; one reads tokenizers; the others hold numbers of numpy
