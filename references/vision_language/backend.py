@@ -32,14 +32,14 @@ class Backend(Protocol):
     def about(self) -> About: ...
 
     def tokens(self, text: str) -> list[int]:
-        """The ids of a text. Special tokens that are written in it are text, unlike in a conversation."""
+        """The ids of a text. Special tokens that are written in it are text."""
         ...
 
-    def states(self, conversation: str, pictures: Sequence[Any]) -> Tensor:
+    def states(self, conversation: Sequence[int], pictures: Sequence[Any]) -> Tensor:
         """The hidden states of a conversation after the final norm, (L, W), fp32 on the CPU.
 
-        conversation: the whole of it, from the first <|im_start|>, with <|vision_start|><|image_pad|><|vision_end|>
-            for each picture
+        conversation: the ids of all its tokens, with one IMAGE_PAD for each picture, which stands for as many tokens
+            as the picture has; L counts those
         pictures: of PIL, RGB, whose sides are already what the model reads, so that none is resized again
         """
         ...
