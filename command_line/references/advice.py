@@ -27,7 +27,7 @@ def answer(options: argparse.Namespace, where: Installation) -> Answer:
 def _nearest(options: argparse.Namespace, where: Installation) -> tuple[dict[str, str], list[Any]]:
     """What was asked for, and the k nearest of the pictures that are not rated bad."""
     library = opened(where, options.name)
-    asked, query = query_in(library, options, where)
+    asked, query = query_in(library, options, where, options.encoder)
     (found,) = library.search(query, options.k, minimum=options.minimum, folder=options.folder, rating=0)
     return asked, library.pictures([hit.id for hit in found])
 

@@ -11,6 +11,12 @@ from ...model_files.folders import Installation
 from ..terminal import Answer
 
 EXPORTS = ("parquet", "numpy", "lance")
+ENCODER = "FILE|FOLDER|NAME"
+GIVEN = (
+    "the encoder to compute with: the path of its file, or of a folder of Qwen3-VL-Embedding, the name of either, or a "
+    "name such as CLIP ViT-L/14"
+)
+OWN = "the library's own, or else the first full CLIP file"
 Run = Callable[[argparse.Namespace], Answer]
 
 
@@ -57,13 +63,24 @@ def add_commands(
     )
     rate.add_argument("paths", metavar="PATH", nargs="+", help="as `search` shows them, or paths of the files")
     rate.add_argument("rating", type=int, choices=(-1, 0, 1), help="-1 bad, 0 neither, 1 good")
-    for each in (embed, search, similar, duplicates, advise):
-        each.add_argument(
-            "--encoder",
-            metavar="FILE|NAME",
-            help="the encoder to compute with, by its path, by the name of its file, or as CLIP ViT-L/14 (default: the "
-            "library's own, or else the first full CLIP file)",
-        )
+    for each in (embed, similar, duplicates, advise):
+        each.add_argument("--encoder", metavar=ENCODER, help=f"{GIVEN} (default: {OWN})")
+    search.add_argument(
+        "--encoder",
+        metavar=ENCODER,
+        action="append",
+        default=[],
+        help=f"{GIVEN} (default: {OWN}); with --fuse it may be repeated: first of NAME, then of each other library",
+    )
+    search.add_argument(
+        "--fuse",
+        metavar="OTHER",
+        action="append",
+        default=[],
+        help="ask another library of the same pictures too, which was made with another encoder, and rank the pictures "
+        "by their ranks in both, 1 / (60 + rank) from each; pictures are the same if their files are. --minimum is a "
+        "score of NAME then. May be repeated",
+    )
     return [embed, search, similar, duplicates, advise, rate, *_add_actions(library)]
 
 

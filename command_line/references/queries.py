@@ -62,8 +62,12 @@ def embedded(kind: str, value: str, embedder: Embedder) -> Embedding:
     return embedder.embed_texts([value])
 
 
-def query_in(library: Any, options: Any, where: Installation) -> tuple[dict[str, str], Any]:
+def query_in(
+    library: Any, options: Any, where: Installation, encoder: str | None = None
+) -> tuple[dict[str, str], Embedding]:
     """What was asked for, for `--json`, and its embedding in the space of a library.
+
+    encoder: as it was given; otherwise the library's own
 
     Raises:
         ValueError: it is empty, no encoder fits, or the encoder given is not the library's.
@@ -75,7 +79,7 @@ def query_in(library: Any, options: Any, where: Installation) -> tuple[dict[str,
         raise ValueError(f"-k {options.k} finds nothing: ask for 1 picture or more.")
     if options.minimum is not None and not -1 <= options.minimum <= 1:
         raise ValueError(f"--minimum is a cosine in -1..1, not {options.minimum:g}.")
-    path = find(options.encoder, where, library, kind == "text")
+    path = find(encoder, where, library, kind == "text")
     with Embedder(path) as embedder:
         query = embedded(kind, value, embedder)
     check_space(library, query.space, path)
