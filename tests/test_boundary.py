@@ -57,6 +57,8 @@ MORE = {  # five files ask the cores what a file is, what it is called and wheth
     **{f"references/library/{name}.py": {"numpy"} for name in ("checking", "part_writer", "parts", "reader", "writer")},
     **{f"references/{name}.py": {"numpy"} for name in ("exports/arrays", "lance/team_library")},
     "tensor_files/weights.py": {"numpy"},
+    "service/http/pictures.py": {"PIL"},
+    "service/http/handlers.py": {"aiohttp"},
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import folder_paths
 
 from ...clip_vision.saving.saved import Described, describe_features
+from ...service.http.errors import NotListed
 from ...tensor_files import printable
 from ..encoding.library import made_by
 from ..encoding.saved_features import OLD, listed_names, path_of
@@ -17,10 +18,6 @@ from ..folders import FEATURES_FOLDER, file_state, model_names
 
 KEPT = 512  # descriptions that are kept in memory
 LONGEST = 500  # characters of what is wrong with a file
-
-
-class NotListed(ValueError):
-    """There is no saved reference of this name."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from ...references.duplicates import dhash
 from ...references.library import NewPicture, Picture, Writer, check_name
 from ...references.metadata import generation
 from ...references.search import open_library
+from ...references.search.finding import named, names_of
 from ...references.space import Space
 from ...tensor_files import printable, without_folders
 from ...tensor_files.writing import NameTaken, new_file
@@ -33,7 +34,6 @@ from .. import input_checks
 from ..embeddings.pictures import embed_squares, picture_space
 from ..encoding.encoder import Encoder
 from ..encoding.squares import squares
-from .finding import named, names_of
 from .libraries import folder, names, opened
 
 PICTURES = "pictures"  # a library's own folder of pictures

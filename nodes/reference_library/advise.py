@@ -6,11 +6,11 @@ from comfy_api.latest import io
 
 from ...references.metadata import Advice, advise
 from ...references.search import Searchable
+from ...references.search.finding import pictures_of, search, well_rated
 from .. import input_checks
 from ..display import said
 from ..embeddings.pictures import as_embedding
 from ..sockets import CATEGORY, EmbeddingType
-from .finding import pictures_of, search, well_rated
 from .libraries import fingerprint, may_be_opened, names, opened
 
 MOST = 500  # pictures

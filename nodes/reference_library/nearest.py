@@ -8,13 +8,13 @@ from comfy_api.latest import io
 from ...clip_vision import CROPS
 from ...references.embedding import Embedding
 from ...references.search import Searchable
+from ...references.search.finding import named, search, vectors_of
 from .. import input_checks
 from ..activity import timed
 from ..display import said
 from ..embeddings.pictures import as_embedding
 from ..encoding.encoder import as_encoder
 from ..sockets import CATEGORY, AdapterInput, EmbeddingType
-from .finding import named, search, vectors_of
 from .letterbox import LONGEST
 from .libraries import fingerprint, may_be_opened, names, opened
 from .reading import features_of, read_pictures

@@ -15,6 +15,7 @@ from ...clip_vision import Crop, load_features
 from ...clip_vision.pictures.images import to_rgb
 from ...clip_vision.pictures.preprocessing import BLACK
 from ...references.search import Searchable
+from ...references.search.finding import Found, names_of, pictures_of
 from ...tensor_files import printable, without_folders
 from ..activity import count
 from ..encoding.encode import encode_for
@@ -22,7 +23,6 @@ from ..encoding.encoder import Encoder
 from ..encoding.features import ImageFeatures, join
 from ..encoding.saved_features import image_features
 from ..encoding.squares import squares
-from .finding import Found, names_of, pictures_of
 from .letterbox import canvas_of, letterboxed
 
 WITHOUT_PICTURE = (64, 64)  # of a file of features that keeps no picture, in pixels

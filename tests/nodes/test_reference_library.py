@@ -28,7 +28,6 @@ from image_prompt.nodes.reference_library import adding, answers
 from image_prompt.nodes.reference_library.add import AddToLibrary
 from image_prompt.nodes.reference_library.advise import AdviseFromLibrary
 from image_prompt.nodes.reference_library.answers import listed_libraries, search_answer
-from image_prompt.nodes.reference_library.finding import named
 from image_prompt.nodes.reference_library.letterbox import letterboxed
 from image_prompt.nodes.reference_library.libraries import folder, names, opened
 from image_prompt.nodes.reference_library.nearest import NearestReference
@@ -37,6 +36,7 @@ from image_prompt.nodes.reference_library.thumbnails import thumbnail
 from image_prompt.references.exports import export_lance
 from image_prompt.references.lance import connect
 from image_prompt.references.library import Library, NewPicture, Writer, check
+from image_prompt.references.search.finding import named
 
 A1111 = "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64, Model: dream"
 

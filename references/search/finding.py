@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from ...references.embedding import Embedding
-from ...references.search import Searchable
+from ..embedding import Embedding
+from .searchable import Searchable
 
 Found = list[tuple[int, float]]
 OF_ROOT = re.compile(r"(\d{1,18}):(.+)", re.DOTALL)  # the number of a root, and a path below it
