@@ -5,7 +5,8 @@ filled = fill(library_folder, "photos", Embedder("clip.safetensors"), on_progres
 A run that was stopped or killed goes on where it was, and ends with the same bytes as one that was not.
 """
 
-from .filler import Filled, fill
+from .filled import Filled
+from .filler import fill
 from .reading import Content, read_file
 
 __all__ = ["Content", "Filled", "fill", "read_file"]

@@ -32,6 +32,11 @@ class Content:
     hash64: int | None = None
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
 
+    @property
+    def kind(self) -> str:
+        """As `references.library.Picture` has it."""
+        return "image" if self.vector is None else "features"
+
 
 def read_file(path: Path, data: bytes, space: Space) -> Content:
     """data: what is in the file

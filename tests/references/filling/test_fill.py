@@ -12,7 +12,7 @@ from PIL import Image
 from image_prompt.clip_vision import VisionFeatures, save_features
 from image_prompt.devtools.stages import ROOT
 from image_prompt.references.embedder import Embedder
-from image_prompt.references.filling import Content, fill, filler
+from image_prompt.references.filling import Content, fill, filler, groups
 from image_prompt.references.library import Library, Writer, check
 from image_prompt.references.space import Space
 
@@ -62,7 +62,7 @@ def test_a_folder_is_added_in_the_order_of_its_paths(library, photos):
 def test_what_has_not_changed_is_not_read_again(library, photos, monkeypatch):
     filled(library, photos)
     before, encoder = everything(library), FakeEncoder()
-    monkeypatch.setattr(filler, "open", None, raising=False)
+    monkeypatch.setattr(groups, "open", None, raising=False)
     done = filled(library, photos, encoder)
     assert (done.unchanged, done.added, encoder.batches) == (5, 0, [])
     assert everything(library) == before
@@ -157,7 +157,7 @@ def test_times_in_the_far_future_are_kept_as_they_can_be(library, photos):
 
 def test_a_file_too_large_for_memory_is_an_error(library, photos):
     with open(photos / "huge.png", "wb") as file:
-        file.truncate(filler.LARGEST + 1)
+        file.truncate(groups.LARGEST + 1)
     done = filled(library, photos)
     assert done.added == 5 and [path.name for path, _ in done.failed] == ["huge.png"]
     assert "1,073,741,825 bytes" in done.failed[0][1]
@@ -396,7 +396,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(library, photos, error)
     encoder = SmallMemory(error)
     done = filled(library, photos, encoder)
     assert [len(batch) for batch in encoder.batches] == [6, 3, 2, 1, 3, 2, 1, 1, 1]
-    assert done.added == 5 and done.failed == [(photos / "d.png", filler.FULL)]
+    assert done.added == 5 and done.failed == [(photos / "d.png", groups.FULL)]
 
 
 def test_another_error_of_torch_ends_the_run(library, photos):
