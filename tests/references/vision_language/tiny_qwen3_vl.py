@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+_SHARED: list[Path] = []  # the folder of `shared`, once it is written
 COMFYUI = Path(os.environ.get("COMFYUI_PATH") or Path(__file__).resolve().parents[3] / ".dev" / "comfyui")
 VOCABULARY, WIDTH, LAYERS, HEADS, KEY_HEADS, HEAD, HIDDEN = 151_936, 80, 4, 4, 2, 128, 96  # 12 M, 24 MB in bf16
 VISION_WIDTH, VISION_DEPTH, VISION_HEADS, VISION_HIDDEN, POSITIONS, PATCH, MERGE = 64, 3, 4, 96, 2304, 16, 2
@@ -184,7 +184,8 @@ def write_tokenizer(folder: Path) -> None:
     write_json(folder / "chat_template.json", {"chat_template": TEMPLATE})
 
 
-@cache
 def shared(tmp_path_factory: Any) -> Path:
     """The folder that all tests of a process share. Nobody writes into it."""
-    return write(tmp_path_factory.mktemp("tiny") / "Qwen3-VL-Embedding-Tiny")
+    if not _SHARED:
+        _SHARED.append(write(tmp_path_factory.mktemp("tiny") / "Qwen3-VL-Embedding-Tiny"))
+    return _SHARED[0]
