@@ -108,14 +108,19 @@ def filled(template: str, texts: str | Sequence[str]) -> list[str]:
 
 def roomy_device(device: torch.device | str, path: str | os.PathLike[str]) -> torch.device | str:
     """The device, but the CPU for "auto" where the memory that is free on the GPU is too small for a model file."""
+    return roomy(device, os.path.getsize(path)) if os.path.isfile(path) else device
+
+
+def roomy(device: torch.device | str, size: int) -> torch.device | str:
+    """The device, but the CPU for "auto" where the memory that is free on the GPU is too small for so many bytes."""
     import torch
 
     from ..tensor_files.placement import AUTO, find_device
 
-    if device != AUTO or not os.path.isfile(path):
+    if device != AUTO:
         return device
     found = find_device(device)
-    if found.type == "cuda" and torch.cuda.mem_get_info(found)[0] < os.path.getsize(path) + ROOM:
+    if found.type == "cuda" and torch.cuda.mem_get_info(found)[0] < size + ROOM:
         return "cpu"
     return found
 

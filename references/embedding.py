@@ -72,6 +72,22 @@ class Embedding:
         """The direction between all vectors, (1, D). ValueError if they cancel out."""
         return self.of_vectors(self.vectors.mean(dim=0, keepdim=True), self.space, self.of, self.logit)
 
+    def shortened(self, dimensions: int) -> Embedding:
+        """The first numbers of each vector, of length 1 again, in the space of so many numbers.
+
+        Only encoders that were trained for it keep their meaning so (https://arxiv.org/abs/2205.13147).
+
+        Raises:
+            ValueError: the vectors have fewer, or what is left of one has no direction.
+        """
+        if isinstance(dimensions, bool) or not 1 <= dimensions <= self.space.dimension:
+            raise ValueError(
+                f"Vectors of {self.space.encoder} have {self.space.dimension} numbers: they cannot be shortened to "
+                f"{dimensions!r:.80}."
+            )
+        space = replace(self.space, dimension=dimensions)
+        return self.of_vectors(self.vectors[:, :dimensions], space, self.of, self.logit)
+
 
 def _first(where: Tensor) -> int | None:
     """The first number of a row that is True; None if there is none."""

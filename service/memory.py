@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
+from ..tensor_files.placement import is_out_of_memory
 
 CHUNKS = (8, 2, 1)  # pictures in one forward pass
-WORDS = ("out of memory", "can't allocate memory", "alloc_failed")  # in the errors of MPS, the CPU, cuBLAS
 T = TypeVar("T")
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of torch says that a device has no memory left. Not every device has its own type for it."""
-    said = str(error).lower() if isinstance(error, RuntimeError) else ""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or any(words in said for words in WORDS)
 
 
 def with_less_memory(

@@ -9,6 +9,7 @@ import torch
 
 AUTO = "auto"
 LONGEST = 200  # characters of what torch says
+NO_MEMORY = ("out of memory", "can't allocate memory", "alloc_failed")  # in the errors of MPS, the CPU, cuBLAS
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 # devices that "auto" takes, the first that is there; whether it is
@@ -97,3 +98,9 @@ def find_dtype(dtype: object, auto: torch.dtype) -> torch.dtype | None:
 
 def _computes(dtype: torch.dtype) -> bool:
     return dtype.is_floating_point and dtype.itemsize >= 2
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of torch says that a device has no memory left. Not every device has its own type for it."""
+    said = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(words in said for words in NO_MEMORY)

@@ -54,6 +54,8 @@ MORE = {  # five files ask the cores what a file is, what it is called and wheth
     **{f"faces/{name}.py": {"numpy"} for name in ("analyser", "detection", "face", "recognition", "sampling")},
     "references/filling/reading.py": {"PIL", "numpy"},
     **{f"references/filling/{name}.py": {"numpy"} for name in ("filler", "groups")},
+    "references/filling/filler.py": {"numpy"},
+    "references/vision_language/pictures.py": {"PIL"},
     **{f"references/library/{name}.py": {"numpy"} for name in ("checking", "part_writer", "parts", "reader", "writer")},
     **{f"references/{name}.py": {"numpy"} for name in ("exports/arrays", "lance/team_library")},
     "tensor_files/weights.py": {"numpy"},
