@@ -65,6 +65,14 @@ OPTIONAL = (
     Package("lancedb", "lancedb", ("lancedb",), "not installed: pip install lancedb, for the libraries of a team"),
     Package("pyarrow", "pyarrow", ("pyarrow",), "not installed: pip install pyarrow, to export libraries as parquet"),
     Package(
+        "transformers",
+        "transformers",
+        ("transformers",),
+        "not installed: pip install transformers, for vision-language embeddings outside ComfyUI",
+    ),
+    Package("ray", "ray", ("ray",), "not installed: pip install 'ray[data]', for `embed --ray` on a cluster"),
+    Package("aiohttp", "aiohttp", ("aiohttp",), "not installed: pip install aiohttp, for `serve`"),
+    Package(
         "faiss",
         "faiss",
         ("faiss-cpu", "faiss-gpu"),

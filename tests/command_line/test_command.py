@@ -217,8 +217,8 @@ def test_status_tells_versions_parts_and_folders(comfyui, call):
     assert (code, said) == (0, "")
     assert told["versions"]["image-prompt"] in (ROOT / "pyproject.toml").read_text()
     assert told["versions"]["Python"] and told["versions"]["torch"] and told["versions"]["safetensors"]
-    packages = ["onnxruntime", "insightface", "open_clip", "lancedb", "pyarrow", "faiss"]
-    assert [part["name"] for part in told["optional"]] == [*packages, "CUDA"]
+    packages = ["onnxruntime", "insightface", "open_clip", "lancedb", "pyarrow", "transformers", "ray", "aiohttp"]
+    assert [part["name"] for part in told["optional"]] == [*packages, "faiss", "CUDA"]
     assert all(part["detail"] for part in told["optional"])
     assert told["folders"]["ipadapter"] == {"files": 2, "paths": [str(comfyui / "models" / "ipadapter")]}
     assert told["index"] == {

@@ -132,10 +132,11 @@ def test_empty_folders_that_an_uninstalled_package_left_are_not_the_package(pack
     assert "only empty folders of it are left" in part().detail
 
 
-def test_packages_for_libraries_that_are_absent_are_told_with_their_pip_line(monkeypatch):
+def test_packages_for_embeddings_that_are_absent_are_told_with_their_pip_line(monkeypatch):
     monkeypatch.setattr(environment, "_is_installed", lambda module: False)
     absent = {part.name: part.detail for part in environment.optional_parts() if part.state == "absent"}
-    assert all(f"pip install {name}, " in absent[name] for name in ("lancedb", "pyarrow"))
+    assert all(f"pip install {name}, " in absent[name] for name in ("lancedb", "pyarrow", "transformers", "aiohttp"))
+    assert "pip install 'ray[data]', for `embed --ray`" in absent["ray"]
     assert "not needed" in absent["faiss"]
 
 
