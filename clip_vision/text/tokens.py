@@ -34,15 +34,22 @@ class Tokenizer:
         """How many tokens of a text's own fit into a context."""
         return context - 1 - (self.start is not None)
 
+    def row(self, numbers: Sequence[int], context: int) -> list[int]:
+        """The tokens of a text, cut to the context, with start and end."""
+        start = [] if self.start is None else [self.start]
+        return [*start, *numbers[: self.room(context)], self.end]
+
+    def filled(self, rows: Sequence[Sequence[int]], length: int) -> Tensor:
+        """Rows of tokens, each filled up to a length: (B, length), int64."""
+        return torch.tensor([[*row, *[self.pad] * (length - len(row))] for row in rows])
+
     def framed(self, texts: Sequence[str], context: int, fixed: bool) -> Tensor:
         """Tokens (B, N), int64: those of the texts, cut to the context.
 
         fixed: whether all are filled up to the context, otherwise to the longest of them
         """
-        start = [] if self.start is None else [self.start]
-        rows = [[*start, *self.numbers(text)[: self.room(context)], self.end] for text in texts]
-        length = context if fixed else max(map(len, rows))
-        return torch.tensor([row + [self.pad] * (length - len(row)) for row in rows])
+        rows = [self.row(self.numbers(text), context) for text in texts]
+        return self.filled(rows, context if fixed else max(map(len, rows)))
 
     def too_long(self, texts: Iterable[str], context: int) -> list[int]:
         """The numbers, from 0, of the texts of which the end does not fit into a context."""
