@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ..tensor_files.placement import is_out_of_memory
@@ -17,6 +17,7 @@ def with_less_memory(
     *,
     is_short: Callable[[Exception], bool] = is_out_of_memory,
     on_retry: Callable[[int, str], object] = lambda chunk, instead: None,
+    chunks: Sequence[int] = CHUNKS,
 ) -> T:
     """The result of `attempt`, with fewer and fewer pictures at a time as long as memory runs out, else of `on_cpu`.
 
@@ -25,12 +26,13 @@ def with_less_memory(
         on_cpu: computes it on the CPU
         is_short: whether an error means that memory ran out. Any other error is raised
         on_retry: is told with how many pictures memory ran out, and what is tried next
+        chunks: how many pictures are tried, the most first
     """
-    for chunk in CHUNKS:
+    for chunk in chunks:
         try:
             return attempt(chunk)
         except Exception as error:
             if not is_short(error):
                 raise
-        on_retry(chunk, "fewer" if chunk > CHUNKS[-1] else "the CPU")  # the error has let go of its tensors by now
+        on_retry(chunk, "fewer" if chunk > chunks[-1] else "the CPU")  # the error has let go of its tensors by now
     return on_cpu()
