@@ -45,7 +45,7 @@ class Prepared:
 
 
 class Model(Protocol):
-    """A loaded encoder. `prepare` is called by many threads at once, everything else by one at a time."""
+    """A loaded encoder. One thread calls `compute` and `close`. The rest is called by any thread, also meanwhile."""
 
     @property
     def space(self) -> Space:
@@ -64,7 +64,12 @@ class Model(Protocol):
         ...
 
     def prepare(self, given: Input, wish: Wish) -> Prepared:
-        """Raises a ValueError if the encoder does not read such an input, or cannot do what is wished."""
+        """Prepare an input for `compute`, in a thread beside it.
+
+        Raises:
+            ValueError: the encoder does not read such an input, or cannot do what is wished.
+            Busy: it cannot be prepared now.
+        """
         ...
 
     def compute(self, prepared: Sequence[Prepared]) -> Tensor:
@@ -83,7 +88,7 @@ class Model(Protocol):
 
 
 class Models(Protocol):
-    """The encoders that may be asked for, by name."""
+    """The encoders that may be asked for, by name. The thread that computes calls `load`, any thread the rest."""
 
     def names(self) -> Sequence[str]: ...
 
