@@ -1,29 +1,28 @@
 """The libraries of reference pictures in ComfyUI's user folder. One that is open is kept until it changes."""
 
-import threading
 from pathlib import Path
 from typing import Any
 
 import folder_paths
 
-from ...references.library import check_name, libraries_folder, library_names
-from ...references.library.about import ABOUT
-from ...references.search import Searchable, open_library
+from ...references.library import check_name, libraries_folder
+from ...references.search import Searchable
+from ...references.search.kept import KeptLibraries
 from .. import input_checks
-from ..folders import digest, file_state
+from ..folders import digest
 
 SHOWN = 10  # names in a message
-KEPT = 2  # libraries that stay open: a million pictures take 2 GB
-_one_at_a_time = threading.Lock()
-_open: dict[str, tuple[object, Searchable]] = {}  # by name, each with its state, the last used last
 
 
 def folder() -> Path:
     return libraries_folder(Path(folder_paths.get_user_directory()))
 
 
+_kept = KeptLibraries(folder)
+
+
 def names() -> list[str]:
-    return library_names(folder())
+    return _kept.names()
 
 
 def opened(name: Any) -> Searchable:
@@ -39,13 +38,7 @@ def opened(name: Any) -> Searchable:
         raise ValueError(
             f"The library is {input_checks.described(name)}: {there}, or make one with Add to Reference Library."
         )
-    with _one_at_a_time:
-        state, found = looked_at(name)
-        kept = _open.pop(name, None)
-        _open[name] = kept if kept is not None and kept[0] == state else (state, found)
-        for old in [*_open][:-KEPT]:
-            del _open[old]
-        return _open[name][1]
+    return _kept.open(name)
 
 
 def may_be_opened(name: Any) -> bool | str:
@@ -65,9 +58,7 @@ def looked_at(name: str) -> tuple[object, Searchable]:
     Raises:
         ValueError, OSError: it cannot be read.
     """
-    made = file_state(str(folder() / name / ABOUT))
-    library = open_library(folder() / name)
-    return (made, library.space, library.generation, library.count), library
+    return _kept.look(name)
 
 
 def fingerprint(name: str | None) -> str:

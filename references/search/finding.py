@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -71,7 +71,7 @@ def pictures_of(library: Searchable, ids: Sequence[int]) -> list[Any]:
 def vectors_of(library: Searchable, ids: Sequence[int]) -> Embedding:
     """The vectors of pictures of the library, in this order."""
     vectors: Any = library.vectors_of(ids)
-    return Embedding.of_vectors(torch.from_numpy(vectors).float(), library.space, "image")
+    return Embedding.of_vectors(cast(Any, torch).from_numpy(vectors).float(), library.space, "image")
 
 
 def names_of(library: Searchable, pictures: Sequence[Any]) -> list[str]:

@@ -18,7 +18,7 @@ class NotListed(ValueError):
 
 
 class Refused(ValueError):
-    """A request that is not done.
+    """A request that is not done. The text is told as it is, as it names no folder.
 
     status: of HTTP
     param: the field of the request that is wrong; None for the whole
@@ -51,18 +51,14 @@ class ErrorAnswer:
 def answer_to(error: Exception) -> ErrorAnswer:
     """The answer to whatever was raised. A ValueError is the fault of who asks, anything unknown that of the server."""
     refused = _as_refused(error)
+    text = " ".join(str(refused).split())
     content = {
-        "message": in_one_line(refused),
+        "message": printable(text, LONGEST) if isinstance(error, Refused) else said(text),
         "type": CLIENT if refused.status < 500 else SERVER,
         "param": refused.param,
         "code": refused.code,
     }
     return ErrorAnswer(refused.status, {"error": content}, refused.headers)
-
-
-def in_one_line(error: Exception) -> str:
-    """The text of an error, without the folders of a user."""
-    return said(" ".join(str(error).split()))
 
 
 def said(text: str) -> str:

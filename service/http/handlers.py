@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from concurrent.futures import Future
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from .errors import NotListed, Refused, answer_to
 from .guard import JSON, Heads, check_content, check_sender
 from .limits import Limits
 from .reading import embeddings_asked, similarity_asked
-from .running import Abandoned, Threads
+from .running import Abandoned, Room, Threads, result_of
 
 if TYPE_CHECKING:
     from ..embedding import EmbeddingService
@@ -26,8 +27,13 @@ if TYPE_CHECKING:
 ROOT = "/image-prompt"
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
+STANDALONE = (
+    *("/v1/embeddings", "/v1/models", f"{ROOT}/embeddings", f"{ROOT}/similarity"),
+    *(f"{ROOT}/libraries", f"{ROOT}/libraries/NAME/search"),
+)
+
 Handler = Callable[[Any], Awaitable[Any]]  # of a request of aiohttp
-Check = Callable[[], None]
+Begun = tuple[Future[Any], Callable[[Any], bytes]]  # what is computed, and how that is written
 Rows = list[tuple[str, str, Handler]]
 
 
@@ -70,7 +76,7 @@ class _Routes:
     ) -> None:
         self._service, self._limits, self._libraries = service, limits, libraries
         self._hosts, self._is_open = hosts, is_open
-        self._threads = Threads(limits.bodies)
+        self._threads, self._room = Threads(), Room(limits.bodies)
         self._logged = ""  # the last error that was logged
 
     def rows(self) -> Rows:
@@ -90,7 +96,7 @@ class _Routes:
             ("*", "/{tail:.*}", self._answering(self._unknown)),
         ]
 
-    def _row(self, path: str, *, get: _Compute | None = None, post: _ComputePost | None = None) -> Rows:
+    def _row(self, path: str, *, get: _Compute | None = None, post: _Begin | None = None) -> Rows:
         found: Rows = []
         if get is not None:
             found += [(method, path, self._answering(get)) for method in ("GET", "HEAD")]
@@ -99,23 +105,21 @@ class _Routes:
         allowed = ", ".join(method for method, _, _ in found)
 
         def refuse(*_: Any) -> bytes:
-            raise Refused(405, f"{path} takes {allowed} alone.", headers={"Allow": allowed})
+            raise Refused(405, f"This takes {allowed} alone.", headers={"Allow": allowed})
 
         return [*found, ("*", path, self._answering(refuse))]
 
     # ---------------------------------------------------------------------------------------------------- computing
 
-    def _embeddings(self, body: bytearray, check: Check) -> bytes:
+    def _embeddings(self, body: bytearray) -> Begun:
         asked = embeddings_asked(body, self._limits)
-        check()
-        return embeddings_answer(
-            asked.model, self._service.embed(asked.model, asked.inputs, asked.wish), asked.as_base64
-        )
+        future = self._service.submit(asked.model, asked.inputs, asked.wish)
+        return future, lambda embedded: embeddings_answer(asked.model, embedded, asked.as_base64)
 
-    def _similarity(self, body: bytearray, check: Check) -> bytes:
+    def _similarity(self, body: bytearray) -> Begun:
         asked = similarity_asked(body, self._limits)
-        check()
-        return similarity_answer(asked.model, self._service.compare(asked.model, asked.a, asked.b, asked.wish))
+        future = self._service.submit_comparison(asked.model, asked.a, asked.b, asked.wish)
+        return future, lambda compared: similarity_answer(asked.model, compared)
 
     def _info(self, _: Any) -> bytes:
         return _json({**self._service.info(), "limits": asdict(self._limits)})
@@ -139,8 +143,7 @@ class _Routes:
         return _json(self._libraries.search(name, dict(request.query)))
 
     def _unknown(self, _: Any) -> bytes:
-        known = dict.fromkeys(path for _, path, _ in self.standalone_rows()[:-1])
-        raise NotListed(f"There is no such route. There are {', '.join(known)}.")
+        raise Refused(404, f"There is no such route. There are {', '.join(STANDALONE)}.", code="not_found")
 
     # ---------------------------------------------------------------------------------------------------- answering
 
@@ -148,18 +151,21 @@ class _Routes:
         async def handle(request: Any) -> Any:
             try:
                 self._check(request)
-                return _response(await self._threads.run(request, lambda _: compute(request)))
+                return _response(await self._threads.run(lambda: compute(request)))
             except Exception as error:
                 return self._failed(error)
 
         return handle
 
-    def _answering_post(self, compute: _ComputePost) -> Handler:
+    def _answering_post(self, begin: _Begin) -> Handler:
         async def handle(request: Any) -> Any:
             try:
                 check_content(self._check(request))
                 body = await self._body(request)
-                return _response(await self._threads.run(request, lambda check: compute(body, check), len(body)))
+                with self._room.held(len(body)):
+                    future, write = await self._threads.run(lambda: begin(body))
+                    result = await result_of(future, request)
+                    return _response(await self._threads.run(lambda: write(result)))
             except Exception as error:
                 return self._failed(error)
 
@@ -204,7 +210,7 @@ class _Routes:
 
 
 _Compute = Callable[[Any], bytes]  # of a request
-_ComputePost = Callable[[bytearray, Check], bytes]  # of its body, and whether somebody still waits
+_Begin = Callable[[bytearray], Begun]  # with its body
 
 
 def heads_of(request: Any) -> Heads:
