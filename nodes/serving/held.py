@@ -1,0 +1,88 @@
+"""What the service has loaded is let go once ComfyUI has unloaded it: its memory is ComfyUI's, as that of nodes is."""
+
+import threading
+import time
+import weakref
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import comfy.model_management
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import CallbacksMP
+
+from ...service.embedding.model import Busy
+from .idle import while_idle
+
+PAUSE = 1.0  # seconds until letting go is tried again
+T = TypeVar("T")
+
+
+class Held(Generic[T]):
+    """Holds something loaded until ComfyUI unloads one of its patchers, whether for POST /free or for another model.
+
+    ComfyUI knows patchers by weak references and does not expect that one goes while it unloads them. So they are let
+    go a moment later: when nobody uses them, and nothing runs.
+    """
+
+    def __init__(self, what: T) -> None:
+        self._what: T | None = what
+        self._patchers: list[ModelPatcher] = []
+        self._using = threading.Lock()
+        self._key = f"image_prompt.serving.{id(self)}"  # of its callbacks
+
+    @property
+    def is_there(self) -> bool:
+        return self._what is not None
+
+    def now(self) -> T:
+        """What is held, for what is done in a moment and without its weights. Raises Busy if it was let go."""
+        if (what := self._what) is None:
+            raise Busy("ComfyUI has just unloaded this encoder: ask again.", 1)
+        return what
+
+    @contextmanager
+    def used(self) -> Generator[T]:
+        """What is held, which one thread uses at a time. Raises Busy if it was let go."""
+        with self._using:
+            yield self.now()
+
+    def watch(self, patcher: ModelPatcher) -> None:
+        """Let go once this is unloaded."""
+        self._patchers.append(patcher)
+        patcher.add_callback_with_key(CallbacksMP.ON_DETACH, self._key, partial(_when_detached, weakref.ref(self)))
+
+    def let_go(self) -> None:
+        """Let go of it as soon as nothing uses it. Returns at once."""
+        threading.Thread(target=self._let_go, args=(False,), daemon=True).start()
+
+    def let_go_if_unloaded(self) -> None:
+        """As `let_go`, unless it is loaded again by then. Returns at once."""
+        threading.Thread(target=self._let_go, args=(True,), daemon=True).start()
+
+    def _let_go(self, unless_loaded: bool) -> None:
+        while True:
+            try:
+                with self._using, while_idle():
+                    if not (unless_loaded and self._is_loaded()):
+                        self._drop()
+                    return
+            except Busy:
+                time.sleep(PAUSE)
+
+    def _is_loaded(self) -> bool:
+        loaded = comfy.model_management.loaded_models()
+        return any(each is patcher for each in loaded for patcher in self._patchers)
+
+    def _drop(self) -> None:
+        for patcher in self._patchers:
+            patcher.remove_callbacks_with_key(CallbacksMP.ON_DETACH, self._key)
+        self._what = None
+        self._patchers.clear()
+
+
+def _when_detached(held: "weakref.ref[Held[Any]]", patcher: ModelPatcher, unpatch_all: bool) -> None:
+    there = held()
+    if there is not None and unpatch_all:  # otherwise it stays loaded: loading a loaded model again detaches it first
+        there.let_go_if_unloaded()
