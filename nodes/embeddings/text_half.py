@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -53,9 +54,14 @@ class TextHalf:
         """The numbers of the texts of which the end is not seen."""
         return self.model.too_long(texts)
 
+    def load(self, moving: Callable[[], AbstractContextManager[object]] = nullcontext) -> None:
+        """Have ComfyUI move the weights to the device. moving: entered while they are moved, and for nothing else"""
+        with moving():
+            comfy.model_management.load_models_gpu([self.patcher])
+
     def embed(self, texts: Sequence[str], on_chunk: OnChunk) -> Embedding:
         """Texts as they are, each as one vector."""
-        comfy.model_management.load_models_gpu([self.patcher])
+        self.load()
         return embed_text(self.model, texts, on_chunk=on_chunk)
 
 

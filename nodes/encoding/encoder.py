@@ -7,6 +7,7 @@ import copy
 import logging
 import weakref
 from collections.abc import Callable, Collection, Hashable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -151,8 +152,10 @@ class ImageEncoder:
         """Whether it gives what PuLID reads of a face."""
         return self.model.config.kind == "eva"
 
-    def load(self) -> None:
-        comfy.model_management.load_models_gpu([self.patcher])
+    def load(self, moving: Callable[[], AbstractContextManager[object]] = nullcontext) -> None:
+        """Have ComfyUI move the weights to the device. moving: entered while they are moved, and for nothing else"""
+        with moving():
+            comfy.model_management.load_models_gpu([self.patcher])
         if self.load_device.type == "cpu":
             pack_weights(self.model)
 
