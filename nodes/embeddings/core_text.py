@@ -16,10 +16,10 @@ from ...clip_vision.text.checkpoint import full_file_of
 from ...model_files.matching import Need
 from ...references.embedding import Embedding
 from ...references.space import Space
-from ...tensor_files import UnusableFile, read_header
 from .. import input_checks
 from ..encoding.spaces import is_filled
 from ..loading.model_library import explained
+from .files_of_clips import headers_of
 
 CHUNK = 8  # texts in one forward pass
 
@@ -148,12 +148,7 @@ def _is_projected(tower: Any, part: Part, shapes: Mapping[str, tuple[int, ...]] 
 
 def _projections_in_files(clip: comfy.sd.CLIP) -> dict[str, tuple[int, ...]] | None:
     """The shapes of the text projections in the files of a CLIP; None if its loader does not tell the files."""
-    _, given, *_ = clip.patcher.cached_patcher_init or (None, ())
-    paths = [given[0]] if given and isinstance(given[0], str) else list(given[0]) if given else []
-    try:
-        headers = [read_header(path) for path in paths]
-    except (OSError, UnusableFile, TypeError):  # moved meanwhile, or of a loader that keeps something else there
-        return None
+    headers = headers_of(clip).values()
     tensors = [(name, info.shape) for header in headers for name, info in header.tensors.items()]
     ends = ("text_projection", "text_projection.weight")
     return {name: tuple(shape) for name, shape in tensors if name.endswith(ends)} if headers else None
