@@ -60,9 +60,7 @@ class Group:
         """Its contents with their vectors, without those that the encoder refuses, which are failed then."""
         pictures = [each for each in self.contents if each[2].vector is None]
         vectors = dict(zip((file.key for file, _, _ in pictures), self._vectors(pictures, embedder), strict=True))
-        given = (
-            (each, vectors.get(each[0].key) if each[2].vector is None else each[2].vector) for each in self.contents
-        )
+        given = [(each, vectors.get(each[0].key, each[2].vector)) for each in self.contents]
         return [(each, vector) for each, vector in given if vector is not None]
 
     def _vectors(self, pictures: Sequence[Found], embedder: Embeds | None) -> list[Vector | None]:
