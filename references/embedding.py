@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -80,7 +81,8 @@ class Embedding:
         Raises:
             ValueError: the vectors have fewer, or what is left of one has no direction.
         """
-        if isinstance(dimensions, bool) or not 1 <= dimensions <= self.space.dimension:
+        given = cast(object, dimensions)
+        if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= self.space.dimension:
             raise ValueError(
                 f"Vectors of {self.space.encoder} have {self.space.dimension} numbers: they cannot be shortened to "
                 f"{dimensions!r:.80}."

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .about import about_of
-    from .backend import About, Backend
-    from .chat import DEFAULT_INSTRUCTION, IMAGE_PAD, QUERY_INSTRUCTION, Conversation, conversation
+    from .backend import IMAGE_PAD, About, Backend
+    from .chat import DEFAULT_INSTRUCTION, QUERY_INSTRUCTION, Conversation, conversation
     from .encoder import VisionLanguageEncoder
     from .folder import is_vision_language
     from .loading import load_vision_language
@@ -37,8 +37,8 @@ __all__ = [
 
 _EXPORTS = {  # module -> its names that the package gives
     "about": ("about_of",),
-    "backend": ("About", "Backend"),
-    "chat": ("DEFAULT_INSTRUCTION", "IMAGE_PAD", "QUERY_INSTRUCTION", "Conversation", "conversation"),
+    "backend": ("IMAGE_PAD", "About", "Backend"),
+    "chat": ("DEFAULT_INSTRUCTION", "QUERY_INSTRUCTION", "Conversation", "conversation"),
     "encoder": ("VisionLanguageEncoder",),
     "folder": ("is_vision_language",),
     "loading": ("load_vision_language",),

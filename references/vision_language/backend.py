@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+IMAGE_PAD = 151_655  # the token that stands for a picture
+
 
 @dataclass(frozen=True)
 class About:
@@ -32,7 +34,7 @@ class Backend(Protocol):
     def about(self) -> About: ...
 
     def tokens(self, text: str) -> list[int]:
-        """The ids of a text. Special tokens that are written in it are text."""
+        """The ids of a text. Special tokens that are written in it are text. Called by many threads at once."""
         ...
 
     def states(self, conversation: Sequence[int], pictures: Sequence[Any]) -> Tensor:
@@ -45,7 +47,7 @@ class Backend(Protocol):
         ...
 
     def info(self) -> dict[str, Any]:
-        """device, dtype and bytes, as plain data."""
+        """device, dtype and bytes, as plain data. Nothing is loaded for it."""
         ...
 
     def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""A text and pictures -> what Qwen3-VL-Embedding was trained to read. Standard library only.
+"""A text and pictures -> what Qwen3-VL-Embedding was trained to read.
 
 The method is that of https://github.com/QwenLM/Qwen3-VL-Embedding: an instruction as the system's turn, the pictures
 and then the text as the user's, and the begin of an answer, at whose last token the vector stands.
@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .backend import IMAGE_PAD
 from .pictures import tokens_of
 
 DEFAULT_INSTRUCTION = "Represent the user's input."
 QUERY_INSTRUCTION = "Retrieve images or text relevant to the user's query."
 NOTHING = "NULL"  # what stands for no text and no picture
-IM_START, IM_END, VISION_START, VISION_END, IMAGE_PAD = 151_644, 151_645, 151_652, 151_653, 151_655
+IM_START, IM_END, VISION_START, VISION_END = 151_644, 151_645, 151_652, 151_653
 SPECIAL = {
     "<|im_start|>": IM_START,
     "<|im_end|>": IM_END,

@@ -7,6 +7,7 @@ import inspect
 import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -17,8 +18,8 @@ from ...tensor_files.placement import AUTO, find_device, find_dtype, is_out_of_m
 from ..embedder import roomy
 from ..packages import load
 from .about import about_of
-from .backend import About
-from .chat import IMAGE_PAD, SPECIAL
+from .backend import IMAGE_PAD, About
+from .chat import SPECIAL
 from .folder import GET, UNUSED, Folder, checked_folder
 from .pictures import tokens_of
 
@@ -52,14 +53,17 @@ class TransformersBackend:
         device: torch.device | str = AUTO,
         dtype: torch.dtype | str | None = AUTO,
     ):
+        find_dtype(dtype, _auto_dtype(find_device(device)))  # refused before anything is read
         self._folder = checked_folder(path)
         self._asked, self._dtype = device, dtype
         self._loaded: Any = None
         self._tokenizer = _tokenizer(self._folder)
+        self._one_at_a_time = Lock()  # the tokenizer keeps settings of a call in itself
         self.about = self._find_about()
 
     def tokens(self, text: str) -> list[int]:
-        ids = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        with self._one_at_a_time:
+            ids = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return cast("list[int]", ids)
 
     def states(self, conversation: Sequence[int], pictures: Sequence[Any]) -> Tensor:
@@ -81,7 +85,9 @@ class TransformersBackend:
         return self.states(conversation, pictures)
 
     def info(self) -> dict[str, Any]:
-        model = self._model
+        model = self._loaded
+        if model is None:
+            return {"device": None, "dtype": None, "bytes": 0}
         return {
             "device": str(model.device),
             "dtype": str(model.dtype).removeprefix("torch."),
@@ -192,12 +198,17 @@ def _read(folder: Folder, dtype: torch.dtype | None) -> Any:
 def _check(folder: Folder, report: dict[str, Any]) -> None:
     """Refuse weights that do not fit the config.json."""
     for found, what in WRONG.items():
-        names = {str(entry[0] if isinstance(entry, tuple) else entry) for entry in report[found]}  # some with shapes
+        names = {_name(entry) for entry in report[found]}
         if names := names.difference(UNUSED):
             some = ", ".join(sorted(names)[:SHOWN])
             raise ValueError(
                 f"The weights in {folder.name} do not fit its config.json: {len(names)} {what}, such as {some}. {GET}."
             )
+
+
+def _name(entry: Any) -> str:
+    """Of a tensor; those of another shape come with both shapes."""
+    return str(cast("tuple[Any, ...]", entry)[0] if isinstance(entry, tuple) else entry)
 
 
 def _tokenizer(folder: Folder) -> Any:

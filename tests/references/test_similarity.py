@@ -34,6 +34,27 @@ def test_vectors_have_length_one_in_fp32(dtype):
     assert len(made.rows([4, 0])) == 2 and torch.equal(made.rows([4, 0]).vectors[1], made.vectors[0])
 
 
+def test_shortened_vectors_are_the_first_numbers_of_length_one():
+    made = embedding(3, "image", logit=Logit(100.0))
+    short = made.shortened(64)
+    expected = made.vectors[:, :64].double().numpy()
+    np.testing.assert_allclose(short.vectors, expected / np.linalg.norm(expected, axis=1)[:, None], atol=1e-6)
+    assert short.space == Space("CLIP ViT-L/14", 64, "00ff") and (short.of, short.logit) == ("image", Logit(100.0))
+    torch.testing.assert_close(made.shortened(768).vectors, made.vectors)
+
+
+@pytest.mark.parametrize("dimensions", [0, -1, 769, True, 64.0, "64", None], ids=repr)
+def test_vectors_are_not_shortened_to_what_they_are_not(dimensions):
+    with pytest.raises(ValueError, match=r"^Vectors of CLIP ViT-L/14 have 768 numbers: they cannot be shortened to "):
+        embedding(1, "text").shortened(dimensions)
+
+
+def test_a_shortened_vector_without_a_direction_is_refused():
+    made = Embedding.of_vectors(torch.eye(768)[700:701], L14, "text")
+    with pytest.raises(ValueError, match="has no direction"):
+        made.shortened(64)
+
+
 def test_probabilities_are_those_of_clip_and_of_siglip():
     """As transformers' CLIPModel and SiglipModel make them of `logits_per_text`."""
     pictures = embedding(2, "image", 1)
