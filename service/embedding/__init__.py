@@ -9,6 +9,7 @@ from .embedding_service import EmbeddingService
 from .files import FileModels
 from .model import Busy, Model, Models, Prepared, UnknownModel, Wish
 from .results import Compared, Embedded
+from .vision_language_model import VisionLanguageModel
 
 __all__ = [
     "Busy",
@@ -21,5 +22,6 @@ __all__ = [
     "Models",
     "Prepared",
     "UnknownModel",
+    "VisionLanguageModel",
     "Wish",
 ]

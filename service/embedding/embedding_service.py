@@ -163,7 +163,7 @@ def _embedded(request: Request) -> Embedded:
     embedding = Embedding.of_vectors(vectors, whole, "image" if "image" in of else "text", model.logit)
     prepared = [request.prepared[number] for number in range(count)]
     return Embedded(
-        embedding,
+        embedding if wish.dimensions is None else embedding.shortened(wish.dimensions),
         of,
         sum(each.tokens for each in prepared),
         tuple(f"{label}: {each.warning}" for label, each in zip(request.labels, prepared) if each.warning),

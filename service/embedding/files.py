@@ -9,9 +9,13 @@ from pathlib import Path
 
 import torch
 
+from ...references.embedders import open_embedder
+from ...references.vision_language import VisionLanguageEncoder
+from ...tensor_files import printable
 from ...tensor_files.placement import AUTO
 from .clip_model import ClipModel
 from .model import Model
+from .vision_language_model import VisionLanguageModel
 
 StrPath = str | os.PathLike[str]
 State = tuple[tuple[str, int, int, int], ...]  # path, inode, size and time of each file
@@ -53,6 +57,9 @@ class FileModels:
         return not state or state == self._read[model]
 
     def _open(self, path: Path) -> Model:
+        encoder = open_embedder(path, self._device, self._dtype)  # refuses what is neither, and loads no CLIP yet
+        if isinstance(encoder, VisionLanguageEncoder):
+            return VisionLanguageModel(encoder)
         return ClipModel(path, self._device, self._dtype)
 
 
@@ -64,7 +71,9 @@ def _named(paths: Mapping[str, StrPath] | Sequence[StrPath]) -> dict[str, Path]:
             raise ValueError(f"Two encoders are called {name!r}: {named[name]} and {path}. Give them names.")
         named[name] = Path(path)
         if not named[name].exists():
-            raise ValueError(f"There is no encoder {os.fspath(path)!r}: give the path of a file that is there.")
+            raise ValueError(
+                f"There is no encoder {printable(str(path))!r}: give a file of a CLIP, or a folder of a Qwen3-VL."
+            )
     if not named:
         raise ValueError("No encoder was given: give the path of a CLIP or SigLIP file, or of a Qwen3-VL folder.")
     return named

@@ -1,6 +1,7 @@
-"""`text_witness`, which is beside the tests of the encoders, is importable here."""
+"""`text_witness` and `tiny_qwen3_vl`, which are beside the tests of encoders, are importable here."""
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[2] / "clip_vision"))
+TESTS = Path(__file__).parents[2]
+sys.path += [str(TESTS / "clip_vision"), str(TESTS / "references" / "vision_language")]
