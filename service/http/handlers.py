@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ...tensor_files import printable
 from ..embedding.model import UnknownModel
 from .answers import embeddings_answer, model_answer, models_answer, similarity_answer
 from .errors import NotListed, Refused, answer_to
@@ -130,7 +131,8 @@ class _Routes:
     def _one_model(self, request: Any) -> bytes:
         name = request.match_info["name"]
         if name not in self._service.names():
-            raise UnknownModel(f"There is no encoder {name[:100]!r}. There are {', '.join(self._service.names())}.")
+            known = ", ".join(self._service.names())
+            raise UnknownModel(f"No encoder is called {printable(name, 100)!r}. There are: {known}.")
         return _json(model_answer(name))
 
     def _listed(self, _: Any) -> bytes:

@@ -18,6 +18,7 @@ WISHES = ("dimensions", "instruction", "pooling", "user")
 EMBEDDINGS = ("model", "input", "encoding_format", *WISHES)
 SIMILARITY = ("model", "a", "b", *WISHES)
 FORMATS = ("float", "base64")
+LONGEST_NAME = 500  # characters
 LARGEST = 1 << 20  # for a number of dimensions
 NEEDED = (
     "give a text, a picture as data:image/...;base64,..., a list of these, or for vision-language models also objects "
@@ -108,6 +109,8 @@ def _model(given: dict[str, Any]) -> str:
     name = given.get("model")
     if not isinstance(name, str) or not name:
         raise Refused(400, f"model is {_given(given, 'model')}: give the name of an encoder.", param="model")
+    if len(name) > LONGEST_NAME:
+        raise Refused(404, f"No encoder has a name of {len(name):,} characters.", param="model", code="model_not_found")
     return name
 
 

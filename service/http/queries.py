@@ -1,0 +1,74 @@
+"""Texts that are searched for in libraries, embedded by a service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ...references.embedding import Embedding
+from ...references.inputs import Input
+from ...references.search import Searchable
+from ...references.space import Space
+from ...references.vision_language import POOLINGS, QUERY_INSTRUCTION
+from ...references.vision_language.pooling import feature_of
+from ...tensor_files import printable
+from ..embedding.model import Wish
+
+if TYPE_CHECKING:
+    from ..embedding import EmbeddingService
+
+POOLED = {feature_of(each): each for each in POOLINGS}  # Space.feature of vision-language models -> Wish.pooling
+
+
+def embedded_by(service: EmbeddingService) -> Callable[[Searchable, str, str], Embedding]:
+    """How `LibraryAnswers` embeds texts: by the model that is asked for, or else by the one of the library.
+
+    Raises:
+        ValueError: as `EmbeddingService.embed`, or the model is of another space.
+        UnknownModel: there is none of this name.
+        Busy: it cannot be computed now.
+    """
+    return _Queries(service).embed
+
+
+class _Queries:
+    def __init__(self, service: EmbeddingService) -> None:
+        self._service = service
+        self._spaces: dict[str, Space] = {}  # of the models that were asked, which are loaded to know it
+
+    def embed(self, library: Searchable, text: str, model: str) -> Embedding:
+        name = model or self._model_of(library)
+        wish = _wish(self._service.space_of(name), library.space)
+        space = self._service.space_of(name, wish)
+        if not space.is_same(library.space):
+            raise ValueError(
+                f"The library {library.name!r} was made with {library.space.title}, and {printable(name, 100)} gives "
+                f"vectors of {space.title}: choose the encoder that it was made with, or embed its pictures anew."
+            )
+        return self._service.embed(name, [Input(text)], wish).embedding
+
+    def _model_of(self, library: Searchable) -> str:
+        for name in self._service.names():
+            space = self._spaces.get(name) or self._service.space_of(name)
+            self._spaces[name] = space
+            if _is_of(space, library.space):
+                return name
+        known = ", ".join(self._service.names())
+        raise ValueError(
+            f"The library {library.name!r} was made with {library.space.title}, and none of the encoders here has "
+            f"its space: {known}."
+        )
+
+
+def _is_of(whole: Space, wanted: Space) -> bool:
+    """Whether a model of this space may give vectors of a wanted one."""
+    weights = not whole.weights or not wanted.weights or whole.weights == wanted.weights
+    return whole.encoder == wanted.encoder and weights
+
+
+def _wish(whole: Space, wanted: Space) -> Wish:
+    """How a model of this space is asked for vectors of a wanted one."""
+    if wanted.feature not in POOLED or whole.feature not in POOLED or whole.encoder != wanted.encoder:
+        return Wish()
+    dimensions = wanted.dimension if wanted.dimension < whole.dimension else None
+    return Wish(dimensions, QUERY_INSTRUCTION, POOLED[wanted.feature])

@@ -1,0 +1,194 @@
+"""A real server of aiohttp on loopback, with a service whose models are a few lines: words and mean colours."""
+
+import asyncio
+import base64
+import http.client
+import io
+import json
+import struct
+import threading
+import zlib
+from collections import Counter
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+import openai
+import pytest
+import torch
+from aiohttp import web
+from PIL import Image
+
+from image_prompt.clip_vision.pictures.images import to_rgb
+from image_prompt.references.embedding import Logit
+from image_prompt.references.space import Space
+from image_prompt.service.embedding import Busy, EmbeddingService, Prepared
+from image_prompt.service.http import standalone_handlers
+
+RED, BLUE = (200, 30, 60), (20, 40, 220)
+WORDS = 20  # that the model reads of a text
+
+
+class Colours:
+    """Reads the mean colour of a picture, and of a text how often it names each of three colours."""
+
+    space = Space("colours", 3, "0123")
+    logit = Logit(10.0)
+
+    def space_of(self, wish):
+        if wish.dimensions is not None:
+            raise ValueError("colours gives vectors of 3 numbers, and was not trained for fewer.")
+        return self.space
+
+    def prepare(self, given, wish):
+        if given.image is None:
+            words = given.text.split()
+            vector = torch.tensor([1.0 + words[:WORDS].count(each) for each in ("red", "green", "blue")])
+            return Prepared("any", vector, len(words), "The text is too long." if len(words) > WORDS else "")
+        if given.text:
+            raise ValueError("colours reads a text or a picture, not both.")
+        return Prepared("any", to_rgb(given.image, (0, 0, 0))[0].float().mean(dim=(0, 2, 3)), 7)
+
+    def compute(self, prepared):
+        return torch.nn.functional.normalize(torch.stack([each.value for each in prepared]), dim=1)
+
+    def info(self):
+        return {"device": "cpu"}
+
+    def close(self):
+        pass
+
+
+class Stuck(Colours):
+    """Computes when it may."""
+
+    def __init__(self):
+        self.computing, self.may_go_on, self.prepared, self.batches = (
+            threading.Event(),
+            threading.Event(),
+            Counter(),
+            [],
+        )
+
+    def prepare(self, given, wish):
+        self.prepared[given.text] += 1
+        return super().prepare(given, wish)
+
+    def compute(self, prepared):
+        self.computing.set()
+        assert self.may_go_on.wait(20)
+        self.batches.append(len(prepared))
+        return super().compute(prepared)
+
+
+class Failing(Colours):
+    def __init__(self, error):
+        self.error = error
+
+    def compute(self, prepared):
+        raise self.error
+
+
+class Given:
+    """Models that are there already."""
+
+    def __init__(self, **models):
+        self.models = models
+
+    def names(self):
+        return list(self.models)
+
+    def load(self, name):
+        return self.models[name]
+
+    def is_current(self, name, model):
+        return True
+
+
+@dataclass
+class Running:
+    address: str
+    service: EmbeddingService
+
+    @property
+    def client(self):
+        return openai.OpenAI(
+            base_url=f"{self.address}/v1", api_key="none", max_retries=0, http_client=httpx.Client(trust_env=False)
+        )
+
+    @property
+    def host(self):
+        return self.address.removeprefix("http://")
+
+    def ask(self, method="GET", path="/v1/embeddings", body=None, headers=(), **more):
+        """(status, content, headers) of one request. more: of the JSON, if no body is given"""
+        data = json.dumps(more).encode() if body is None and more else body
+        usual = {"Content-Type": "application/json"} if data is not None else {}
+        connection = http.client.HTTPConnection(self.host, timeout=30)
+        try:
+            connection.request(method, path, data, {**usual, **dict(headers)})
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            return answer.status, json.loads(text) if text else None, answer.headers
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running(models, libraries=None, hosts=(), **limits):
+    started: Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def run(rows):
+        application, end = web.Application(), asyncio.Event()
+        for method, path, handler in rows:
+            application.router.add_route(method, path, handler)
+        runner = web.AppRunner(application, shutdown_timeout=1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        started.set_result((f"http://127.0.0.1:{runner.addresses[0][1]}", asyncio.get_running_loop(), end))
+        await end.wait()
+        await runner.cleanup()
+
+    with EmbeddingService(models) as service:
+        found = libraries(service) if libraries else None
+        rows = standalone_handlers(service, hosts=lambda: hosts, libraries=found, **limits)
+        thread = threading.Thread(target=lambda: asyncio.run(run(rows)))
+        thread.start()
+        address, loop, end = started.result(20)
+        try:
+            yield Running(address, service)
+        finally:
+            loop.call_soon_threadsafe(end.set)
+            thread.join()
+
+
+@pytest.fixture(scope="session")
+def server():
+    models = Given(
+        colours=Colours(),
+        failing=Failing(RuntimeError("broken in /home/me/x.py")),
+        busy=Failing(Busy("A prompt runs.", 7)),
+    )
+    with running(models, hosts=("pictures.local",)) as found:
+        yield found
+
+
+def data_url(color=RED, size=(8, 6), format="png", **options):
+    written = io.BytesIO()
+    Image.new("RGB", size, color).save(written, format, **options)
+    return as_url(written.getvalue(), f"image/{format}")
+
+
+def as_url(data: bytes, kind: str = "image/png") -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of so many pixels along each side, in a few bytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
