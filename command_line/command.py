@@ -1,5 +1,5 @@
-"""Find, identify, check and fetch the model files of image prompts, rewrite workflows of another node pack, and search
-libraries of reference pictures.
+"""Find, identify, check and fetch the model files of image prompts, rewrite workflows of another node pack, search
+libraries of reference pictures, and serve embeddings to other programs.
 
 exit codes: 0 done; 1 failed, or a file is not usable, with the reason; 2 wrong arguments; 3 done, but some pictures
 could not be read; 130 stopped
@@ -20,6 +20,7 @@ from ..model_files.catalogue import Catalogue
 from ..model_files.folders import Installation
 from ..tensor_files import printable
 from .references import add_commands
+from .serve import add_arguments
 from .terminal import Answer
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -128,6 +129,12 @@ def _migrate(options: argparse.Namespace) -> Answer:
     return answer(Wish(Path(options.file), options.base, options.force))
 
 
+def _serve(options: argparse.Namespace) -> Answer:
+    from .serve import answer
+
+    return answer(options, _where(options, needed=False))
+
+
 def _read_catalogue(where: Installation, options: argparse.Namespace) -> Catalogue:
     """The pack's own catalogue, with the user's files and those given on the command line."""
     return Catalogue.load(*where.catalogues, *map(Path, options.catalogue))
@@ -204,7 +211,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
             "--catalogue", metavar="FILE", action="append", default=[], help="entries to add, in JSON; may be repeated"
         )
     libraries = add_commands(command, _where)
-    for each in (paths, identify, status, catalogue, get, *libraries):
+    serve = command("serve", _serve, "answer requests for embeddings over HTTP, as clients of OpenAI send them")
+    add_arguments(serve)
+    for each in (paths, identify, status, catalogue, get, *libraries, serve):
         _add_places(each)
     return parser
 

@@ -60,6 +60,7 @@ MORE = {  # five files ask the cores what a file is, what it is called and wheth
     **{f"references/{name}.py": {"numpy"} for name in ("exports/arrays", "lance/team_library")},
     "tensor_files/weights.py": {"numpy"},
     "service/http/pictures.py": {"PIL"},
+    **{f"service/http/{name}.py": {"aiohttp"} for name in ("handlers", "server")},
     "service/http/handlers.py": {"aiohttp"},
 }
 
