@@ -161,12 +161,11 @@ def _embedded(request: Request) -> Embedded:
     vectors = torch.stack([request.vectors[number] for number in range(count)])
     whole = model.space_of(replace(wish, dimensions=None))
     embedding = Embedding.of_vectors(vectors, whole, "image" if "image" in of else "text", model.logit)
-    prepared = [request.prepared[number] for number in range(count)]
     return Embedded(
         embedding if wish.dimensions is None else embedding.shortened(wish.dimensions),
         of,
-        sum(each.tokens for each in prepared),
-        tuple(f"{label}: {each.warning}" for label, each in zip(request.labels, prepared) if each.warning),
+        request.tokens,
+        tuple(request.warnings[number] for number in sorted(request.warnings)),
     )
 
 

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
+from ...references.inputs import Input
 from ..activity import Activity
 from .line import Line, Piece, Request
 from .loaded_models import Loaded, LoadedModels
@@ -162,9 +163,10 @@ class Engine:
         with self._lock:
             self._line.computed(batch)
             self._sizes[len(batch)] += 1
-            for piece, vector in found:
+            left = [(piece, vector) for piece, vector in found if not piece.request.is_over]
+            for piece, vector in left:
                 piece.request.vectors[piece.number] = vector
-            done = [each for each in dict.fromkeys(piece.request for piece in batch) if each.is_computed]
+            done = [each for each in dict.fromkeys(piece.request for piece, _ in left) if each.is_computed]
         for request in done:
             self._finish(request)
 
@@ -182,25 +184,25 @@ class Engine:
             if found is None or self._closed:
                 return False
             request, number = found
-            loaded = request.model
+            given, loaded = request.inputs[number], request.model
             self._models.take(loaded)  # the request may be cancelled meanwhile
-        self._prepare(request, number, loaded)
+        self._prepare(request, number, given, loaded.model)
         with self._lock:
             self._models.release(loaded)
             self._to_compute.notify()
         return True
 
-    def _prepare(self, request: Request, number: int, loaded: Loaded) -> None:
-        given = request.inputs[number]
+    def _prepare(self, request: Request, number: int, given: Input, model: Model) -> None:
         try:
             with self._alone(given.image), self.activity.timed("prepare"):
-                prepared = loaded.model.prepare(given, request.wish)
+                prepared = model.prepare(given, request.wish)
         except Exception as error:
             is_of_input = isinstance(error, ValueError) and not isinstance(error, Busy)
             self._fail(request, ValueError(f"{request.labels[number]}: {error}") if is_of_input else error)
         else:
             with self._lock:
-                request.put(number, prepared)
+                if not request.is_over:
+                    request.put(number, prepared)
 
     def _alone(self, image: object) -> AbstractContextManager[Any]:
         """One thread reads a picture at a time: PIL may have opened it and not read it, and it may be given twice."""
@@ -258,6 +260,7 @@ class Engine:
                 self._waiting.remove(request)
             if request.loaded is not None:
                 self._models.release(request.loaded)
+            request.let_go()
             self._to_compute.notify()
             return True
 

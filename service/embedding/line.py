@@ -21,6 +21,7 @@ class Request:
     labels: how each input is called in sentences, such as "Input 3"
     finish: makes the result when all vectors are there
     loaded: the model, from when it is there
+    tokens, vectors, warnings: of the inputs that are prepared and computed so far
     is_over: it has its result, failed, or was cancelled
     """
 
@@ -36,8 +37,8 @@ class Request:
         self.future: Future[Any] = Future()
         self.loaded: Loaded | None = None
         self.is_over = False
-        self.prepared: dict[int, Prepared] = {}
-        self.vectors: dict[int, Tensor] = {}
+        self.tokens, self.vectors, self.warnings = 0, dict[int, Tensor](), dict[int, str]()
+        self._prepared: dict[int, Prepared] = {}
         self._unread, self._ready, self._reading = deque(range(len(inputs))), deque[int](), 0
 
     @property
@@ -61,10 +62,13 @@ class Request:
         return self._unread.popleft()
 
     def put(self, number: int, prepared: Prepared) -> None:
-        """Keep an input that was prepared."""
-        self.prepared[number] = prepared
+        """Keep an input that was prepared, until it is taken."""
         self._reading -= 1
         self._ready.append(number)
+        self._prepared[number] = prepared
+        self.tokens += prepared.tokens
+        if prepared.warning:
+            self.warnings[number] = f"{self.labels[number]}: {prepared.warning}"
 
     def is_ready(self, batch_size: int) -> bool:
         """Whether nothing more of it would be in its batch if that began later."""
@@ -77,10 +81,16 @@ class Request:
         """Inputs that are ready, and may be in a batch of this key."""
         taken = [number for number in self._ready if self._key(number) == key][:at_most]
         self._ready = deque(number for number in self._ready if number not in taken)
-        return [Piece(self, number, self.prepared[number]) for number in taken]
+        return [Piece(self, number, self._prepared.pop(number)) for number in taken]
+
+    def let_go(self) -> None:
+        """Forget what it holds: who has its future may keep it."""
+        self.inputs = ()
+        for kept in (self._unread, self._ready, self._prepared, self.vectors, self.warnings):
+            kept.clear()
 
     def _key(self, number: int) -> Hashable:
-        return self.model, self.prepared[number].batch
+        return self.model, self._prepared[number].batch
 
 
 @dataclass(frozen=True, eq=False)

@@ -225,6 +225,35 @@ def test_a_cancelled_request_is_not_computed(service, models):
     assert service.info()["requests"] == 0
 
 
+class Value(str):
+    """A text that may be referred to weakly."""
+
+
+def test_what_is_prepared_is_let_go_when_it_is_computed(service, models, monkeypatch):
+    values, left, compute = [], [], FakeModel.compute
+
+    def prepare(self, given, wish):
+        values.append(weakref.ref(value := Value(given.text)))
+        return Prepared("", value, 1)
+
+    def computed(self, prepared):
+        left.append(sum(value() is not None for value in values) - len(prepared))
+        self.models.batches.clear()
+        return compute(self, [Prepared("", str(each.value), 1) for each in prepared])
+
+    monkeypatch.setattr(FakeModel, "prepare", prepare)
+    monkeypatch.setattr(FakeModel, "compute", computed)
+    gc.disable()
+    try:
+        futures = [service.submit("a", texts(*range(12))), service.submit("a", texts(1, 2))]
+        answers = [future.result(LONG) for future in futures]
+        wait_until(lambda: not any(value() for value in values))
+    finally:
+        gc.enable()
+    assert len(answers[0].embedding) == 12 and len(values) == 14
+    assert max(left) <= 8 and futures[0].done()  # of each request as many as in a batch are prepared ahead
+
+
 def test_one_loaded_model_serves_all_and_the_longest_unused_gives_way(service, models):
     for name in "abacb":
         service.embed(name, texts(1))
