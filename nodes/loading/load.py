@@ -169,6 +169,12 @@ def load_encoder(name: str, variant: str = "auto", dtype: str = "auto", image_si
     return _load(ENCODER_FOLDER, "encoder", name, (variant, dtype, image_size), build, lasting=variant == "auto")
 
 
+def plain_encoder(name: str) -> ImageEncoder:
+    """What `load_encoder` loads by default, for callers outside a workflow: what its errors would say of other files is
+    found by reading these, which Cancel ends."""
+    return shared(ENCODER_FOLDER, name, (AUTO, AUTO, 0), ImageEncoder.from_file)
+
+
 def load_adapter(name: str, variant: str = AUTO, folder: str = "") -> ImagePromptAdapter:
     """Load an adapter, named as `adapter_names` does, or by its name in a folder of ComfyUI."""
     input_checks.choice(variant, [AUTO, *FAMILY_CHOICES], "variant")

@@ -9,28 +9,28 @@ from typing import Any
 
 import torch
 
-from ...clip_vision import Tokenizer, preprocess
-from ...references.embedder import embed_text, logit_of
+from ...clip_vision import TextConfig, Tokenizer, preprocess
+from ...references.embedder import logit_of
 from ...references.embedding import Embedding, Logit
 from ...references.inputs import Input
 from ...references.space import Space
+from ...service.embedding.clip_model import check_alone, check_wish
 from ...service.embedding.model import Prepared, Wish
 from ..embeddings.pictures import picture_space
 from ..embeddings.text_half import TextHalf, text_half
 from ..encoding.encoder import CLASS_TOKEN, ImageEncoder
 from ..folders import ENCODER_FOLDER, file_state, model_path
-from ..loading.load import load_encoder
+from ..loading.load import plain_encoder
 from .held import Held
 from .idle import check_idle, unless_moved, while_idle
-from .wishes import check_alone, check_no_wish
 
 
 @dataclass(frozen=True)
 class Reads:
-    """What is known of texts once the text encoder is loaded. context: tokens of a text at most"""
+    """How texts are read, which is known once their encoder is loaded."""
 
     tokenizer: Tokenizer
-    context: int
+    config: TextConfig
     logit: Logit | None
 
 
@@ -40,7 +40,7 @@ class EncoderModel:
     def __init__(self, name: str) -> None:
         self._path = model_path(ENCODER_FOLDER, name)
         self._state = file_state(self._path)
-        encoder = load_encoder(name)
+        encoder = plain_encoder(name)
         self.space: Space = picture_space(encoder)
         self._config = encoder.model.config
         self._info = {"encoder": encoder.name, "dtype": str(encoder.dtype).removeprefix("torch.")}
@@ -55,13 +55,12 @@ class EncoderModel:
         return self._reads and self._reads.logit
 
     def space_of(self, wish: Wish) -> Space:
-        check_no_wish(wish, self.space)
+        check_wish(self.space, wish)
         return self.space
 
     def prepare(self, given: Input, wish: Wish) -> Prepared:
         check_idle()
-        check_no_wish(wish, self.space)
-        check_alone(given, self.space)
+        check_alone(self.space, given)
         return self._picture(given.image) if given.image is not None else self._text(given.text.strip())
 
     def compute(self, prepared: Sequence[Prepared]) -> torch.Tensor:
@@ -72,7 +71,7 @@ class EncoderModel:
         return Embedding.of_vectors(found, self.space, of).vectors
 
     def info(self) -> dict[str, Any]:
-        text = self._reads and {"context": self._reads.context}
+        text = self._reads and {"context": self._reads.config.context}
         size = {"dimension": self.space.dimension, "image_size": self._config.image_size}
         return {**self._info, "device": self._device, **size, "text": text, "loaded": self._held.is_there}
 
@@ -93,17 +92,18 @@ class EncoderModel:
 
     def _text(self, text: str) -> Prepared:
         reads = self._reads or self._load_text()
-        own, room = len(reads.tokenizer.numbers(text)), reads.tokenizer.room(reads.context)
-        around = reads.context - room
-        warning = f"The text is longer than {self.space.encoder} reads; the rest is not seen." if own > room else ""
-        return Prepared("text", text, min(own, room) + around, warning)
+        numbers, context = reads.tokenizer.numbers(text), reads.config.context
+        is_cut = len(numbers) > reads.tokenizer.room(context)
+        warning = f"The text is longer than {context} tokens; the rest is not seen." if is_cut else ""
+        row = reads.tokenizer.row(numbers, context)
+        return Prepared("text", row, len(row), warning)
 
     def _load_text(self) -> Reads:
         with self._held.used() as encoder:
             if self._reads is None:
                 half = text_half(encoder)
                 self._held.watch(half.patcher)
-                self._reads = Reads(half.model.tokenizer, half.model.config.context, logit_of(half.model))
+                self._reads = Reads(half.model.tokenizer, half.model.config, logit_of(half.model))
             return self._reads
 
 
@@ -116,11 +116,14 @@ def _of_pictures(encoder: ImageEncoder, pixel_values: Sequence[torch.Tensor]) ->
     return found[field]
 
 
-def _of_texts(encoder: ImageEncoder, texts: Sequence[str]) -> torch.Tensor:
+def _of_texts(encoder: ImageEncoder, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    """The tokens of each text -> (n, D)."""
     half: TextHalf = text_half(encoder)
+    module = half.model
+    length = max(map(len, rows)) if module.config.traits.causal else module.config.context
     with torch.inference_mode():
         half.load(while_idle)
-        return embed_text(half.model, texts).vectors
+        return module(module.tokenizer.filled(rows, length).to(module.weight_device)).float()
 
 
 WAYS: dict[str, Callable[[ImageEncoder, Sequence[Any]], torch.Tensor]] = {"image": _of_pictures, "text": _of_texts}

@@ -5,7 +5,6 @@ import time
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 import comfy.model_management
@@ -13,17 +12,19 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP
 
 from ...service.embedding.model import Busy
-from .idle import while_idle
+from .idle import is_moving_here, note_unloaded, while_idle
 
 PAUSE = 1.0  # seconds until letting go is tried again
 T = TypeVar("T")
+_all: "weakref.WeakSet[Held[Any]]" = weakref.WeakSet()
+_adding = threading.Lock()
 
 
 class Held(Generic[T]):
-    """Holds something loaded until ComfyUI unloads one of its patchers, whether for POST /free or for another model.
+    """Holds something loaded until ComfyUI unloads models of the service, for POST /free or for what a prompt needs.
 
     ComfyUI knows patchers by weak references and does not expect that one goes while it unloads them. So they are let
-    go a moment later: when nobody uses them, and nothing runs.
+    go a moment later: when nobody uses them, and nothing runs. What was never on the device goes with the others.
     """
 
     def __init__(self, what: T) -> None:
@@ -31,6 +32,8 @@ class Held(Generic[T]):
         self._patchers: list[ModelPatcher] = []
         self._using = threading.Lock()
         self._key = f"image_prompt.serving.{id(self)}"  # of its callbacks
+        with _adding:
+            _all.add(self)
 
     @property
     def is_there(self) -> bool:
@@ -49,9 +52,10 @@ class Held(Generic[T]):
             yield self.now()
 
     def watch(self, patcher: ModelPatcher) -> None:
-        """Let go once this is unloaded."""
-        self._patchers.append(patcher)
-        patcher.add_callback_with_key(CallbacksMP.ON_DETACH, self._key, partial(_when_detached, weakref.ref(self)))
+        """Let go once this, or another that is watched, is unloaded. Raises Busy while a prompt runs."""
+        with while_idle():
+            self._patchers.append(patcher)
+            patcher.add_callback_with_key(CallbacksMP.ON_DETACH, self._key, _when_detached)
 
     def let_go(self) -> None:
         """Let go of it as soon as nothing uses it. Returns at once."""
@@ -82,7 +86,11 @@ class Held(Generic[T]):
         self._patchers.clear()
 
 
-def _when_detached(held: "weakref.ref[Held[Any]]", patcher: ModelPatcher, unpatch_all: bool) -> None:
-    there = held()
-    if there is not None and unpatch_all:  # otherwise it stays loaded: loading a loaded model again detaches it first
-        there.let_go_if_unloaded()
+def _when_detached(patcher: ModelPatcher, unpatch_all: bool) -> None:
+    """Let go of all that is unloaded, unless the service itself needs the memory, for another encoder."""
+    if unpatch_all and not is_moving_here():  # not all: it stays loaded, as loading it again detaches it first
+        note_unloaded()
+        with _adding:
+            there = [held for held in _all if held.is_there]
+        for held in there:
+            held.let_go_if_unloaded()

@@ -1,5 +1,6 @@
 """What the service inside ComfyUI asks before it answers, and what its encoders give."""
 
+import asyncio
 import json
 import os
 import threading
@@ -13,6 +14,10 @@ import full_files
 import numpy as np
 import pytest
 import torch
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from app.user_manager import UserManager
+from comfy.cli_args import args
 from execution import PromptQueue
 from PIL import Image
 
@@ -96,6 +101,30 @@ def test_a_comfyui_without_system_users_has_no_service(say, monkeypatch):
     assert say({"serve": True}) == ""
     monkeypatch.delattr(folder_paths, "get_system_user_directory")
     assert "Update ComfyUI" in say.switch.closed()
+
+
+@pytest.mark.parametrize("user", ["__image_prompt", "../__image_prompt", ""])
+def test_no_user_of_many_writes_the_file(tmp_path, monkeypatch, user):
+    """With --multi-user a header says who asks."""
+    monkeypatch.setattr(args, "multi_user", True)
+    (tmp_path / "user" / "users.json").write_text(json.dumps({"me": "me"}))
+    routes = web.RouteTableDef()
+    UserManager().add_routes(routes)
+
+    async def talk() -> list[int]:
+        app = web.Application()
+        app.add_routes(routes)
+        async with TestClient(TestServer(app)) as client:
+            made = await client.post("/users", json="__image_prompt")
+            asked = [
+                await client.post(path, json={"serve": True}, headers={"comfy-user": user or "me"})
+                for path in ("/userdata/service.json", "/userdata/..%2F__image_prompt%2Fservice.json", "/settings")
+            ]
+            return [made.status, *(each.status for each in asked)]
+
+    statuses = asyncio.run(talk())
+    assert statuses[0] != 200 and statuses[2] != 200
+    assert not (tmp_path / "user" / "__image_prompt" / "service.json").exists()
 
 
 class Worker:
@@ -252,26 +281,29 @@ def test_tokens_are_counted_and_a_long_text_is_told(whole, picture):
     model = EncoderModel(NAME)
     short, long = (model.prepare(Input(text), NO_WISH) for text in ("a red bicycle", "red " * 100))
     assert (short.tokens, short.warning, long.tokens) == (5, "", 77)
-    assert long.warning == "The text is longer than full CLIP reads; the rest is not seen."
+    assert long.warning == "The text is longer than 77 tokens; the rest is not seen."
     assert model.prepare(Input(image=picture), NO_WISH).tokens == 17  # 4 x 4 patches, and the class
     assert short.batch == long.batch != model.prepare(Input(image=picture), NO_WISH).batch
 
 
+@pytest.mark.parametrize("wish", [Wish(dimensions=8), Wish(instruction="Find it."), Wish(pooling="mean")])
+def test_what_only_other_models_do_is_refused(whole, wish):
+    model = EncoderModel(NAME)
+    with pytest.raises(ValueError, match="full CLIP"):
+        model.space_of(wish)
+    assert model.space_of(NO_WISH) == model.space
+
+
 @pytest.mark.parametrize(
-    ("given", "wish", "words"),
+    ("given", "words"),
     [
-        (Input("a"), Wish(dimensions=8), "vectors of 24 numbers, and was not trained for fewer"),
-        (Input("a"), Wish(instruction="Find it."), "takes no instruction"),
-        (Input("a"), Wish(pooling="mean"), "takes no pooling"),
-        (Input("a", Image.new("RGB", (8, 8))), Wish(), "a text or a picture, not both"),
-        (Input(image=Image.new("RGB", (4000, 2))), Wish(), "too narrow"),
+        (Input("a", Image.new("RGB", (8, 8))), "embeds each alone"),
+        (Input(image=Image.new("RGB", (4000, 2))), "too narrow"),
     ],
 )
-def test_what_it_cannot_do_is_refused_in_words(whole, given, wish, words):
-    model = EncoderModel(NAME)
+def test_what_it_cannot_read_is_refused_in_words(whole, given, words):
     with pytest.raises(ValueError, match=words):
-        model.prepare(given, wish)
-    assert model.space_of(Wish(dimensions=24)) == model.space
+        EncoderModel(NAME).prepare(given, NO_WISH)
 
 
 def test_texts_need_a_full_file(folders):
@@ -323,6 +355,69 @@ def test_it_is_let_go_when_comfyui_unloads(whole, worker):
     assert not model.is_current()
     with pytest.raises(Busy, match="ask again"):
         vectors(model, Input("a red bicycle"))
+
+
+def test_what_was_never_moved_is_let_go_with_the_others(whole, worker, folders):
+    full_files.save(full_files.full_clip(seed=1), folders / "clip_vision" / "other.safetensors")
+    model, other = EncoderModel(NAME), EncoderModel("other.safetensors")
+    vectors(model, Input("a red bicycle"))
+    assert len(all_shared()) == 3
+    worker.free()
+    worker.wait()
+    worker.stop()
+    until(lambda: not all_shared())
+    assert not other.is_current()
+
+
+def test_another_encoder_of_the_service_takes_its_memory_and_it_stays(whole):
+    model = EncoderModel(NAME)
+    vectors(model, Input("a red bicycle"))
+    with while_idle():
+        comfy.model_management.unload_all_models()
+    time.sleep(0.2)
+    assert model.is_current() and len(vectors(model, Input("a red bicycle"))) == 1
+
+
+def test_what_fails_as_models_are_unloaded_is_busy(whole, worker):
+    model = EncoderModel(NAME)
+    vectors(model, Input("a red bicycle"))
+
+    def unload_and_fail():
+        comfy.model_management.unload_all_models()
+        raise RuntimeError("Expected all tensors to be on the same device")
+
+    with pytest.raises(Busy, match="or models were unloaded"):
+        unless_moved(unload_and_fail)
+
+
+def test_a_cancel_of_nothing_ends_nothing(whole, worker):
+    model = EncoderModel(NAME)
+    comfy.model_management.interrupt_current_processing()
+    assert len(vectors(model, Input("a red bicycle"), Input("a house"))) == 2
+
+
+def test_the_cancel_of_a_prompt_is_left_to_it(whole, worker):
+    """Core's layers look at the flag in every thread, and the first that does takes it away."""
+    model = EncoderModel(NAME)
+    prepared = [model.prepare(Input("a red bicycle"), NO_WISH)]
+
+    def begin_and_cancel(module, given) -> None:
+        worker.put()
+        worker.wait()
+        comfy.model_management.interrupt_current_processing()
+
+    half = next(loaded for _, loaded in all_shared() if loaded.name.endswith("text"))
+    half.model.register_forward_pre_hook(begin_and_cancel)
+    with pytest.raises(Busy, match="was cancelled"):
+        model.compute(prepared)
+    assert comfy.model_management.processing_interrupted()
+    comfy.model_management.interrupt_current_processing(False)
+
+
+def test_what_is_wrong_with_a_file_is_told(folders):
+    (folders / "clip_vision" / "page.safetensors").write_text("<html>Sign in</html>")
+    with pytest.raises(ValueError, match="web page"):
+        EncoderModel("page.safetensors")
 
 
 def test_it_is_not_let_go_in_the_middle_of_unloading(whole, worker):
