@@ -4,7 +4,8 @@ They show no absolute paths.
 
 Those of `ANSWERS`, `LOOKUPS`, `PICTURES` and `QUESTIONS` only read; they change nothing except the index of files that
 have been read. Those of `CHANGES` obey a page of this server alone. Every answer but a picture is JSON, also to what
-fails, to paths that do not exist, and to methods that are not allowed.
+fails, to paths that do not exist, and to methods that are not allowed. The routes of `serving` compute embeddings for
+programs, and are off unless a file says otherwise.
 
 Even to a request from this machine no path is told in full: behind a proxy every request seems to come from it.
 """
@@ -27,6 +28,7 @@ from .panels.graph import Graph
 from .panels.needed import needed
 from .panels.references import NotListed, delete, references, thumbnail
 from .reference_library.answers import NotReady, listed_libraries, search_answer, small_picture
+from .serving.routes import served
 from .status import status
 
 ROOT = "/image-prompt"
@@ -110,7 +112,11 @@ def register_routes() -> None:
         for path, compute in {**QUESTIONS, **CHANGES}.items():
             server.routes.post(path)(_obeying(compute, only_own_page=path in CHANGES))
             server.routes.route("*", path)(_refusing(405, f"{path} takes POST alone.", {**HEADERS, "Allow": "POST"}))
-        known = ", ".join((*ANSWERS, *LOOKUPS, *PICTURES, *QUESTIONS, *CHANGES))
+        rows = served()
+        for method, path, handle in rows:
+            server.routes.route(method, path)(handle)
+        of_service = dict.fromkeys(path for _, path, _ in rows)
+        known = ", ".join((*ANSWERS, *LOOKUPS, *PICTURES, *QUESTIONS, *CHANGES, *of_service))
         for path in (ROOT, f"{ROOT}/{{tail:.*}}"):
             server.routes.route("*", path)(_refusing(404, f"There is no such route. There are {known}."))
 

@@ -14,7 +14,8 @@ from image_prompt.clip_vision import VisionFeatures, save_features
 from image_prompt.nodes.routes import ANSWERS, CHANGES, FRESH, LOOKUPS, PICTURES, QUESTIONS
 
 ROUTES = tuple(ANSWERS)
-ALL = (*ROUTES, *LOOKUPS, *PICTURES, *QUESTIONS, *CHANGES)
+SERVED = [f"/image-prompt/{name}" for name in ("embeddings", "similarity", "libraries/{name}/search")]
+ALL = (*ROUTES, *LOOKUPS, *PICTURES, *QUESTIONS, *CHANGES, *SERVED)
 
 
 def ask(server, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:

@@ -1,5 +1,8 @@
-"""Nodes for the tests of the server: small Flux models' prompts, pictures of their latents, and a run that is held."""
+"""Nodes for the tests of the server: small Flux models' prompts, pictures of their latents, a run that is held, and the
+numbers of embeddings.
+"""
 
+import json
 import time
 from pathlib import Path
 
@@ -70,4 +73,17 @@ class Held:
         return (model,)
 
 
-NODE_CLASS_MAPPINGS = {each.__name__: each for each in (TinyText, Deepened, LatentPicture, Held)}
+class Numbers:
+    """All numbers of an embedding, as JSON."""
+
+    RETURN_TYPES, FUNCTION, CATEGORY, OUTPUT_NODE = (), "show", "tests", True
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"embedding": ("EMBEDDING",)}}
+
+    def show(self, embedding):
+        return {"ui": {"text": [json.dumps(embedding.vectors.tolist())]}}
+
+
+NODE_CLASS_MAPPINGS = {each.__name__: each for each in (TinyText, Deepened, LatentPicture, Held, Numbers)}
