@@ -8,6 +8,7 @@ from .columns import ADAPTER, CFG, ENCODER, SAMPLER, SCHEDULER, SIZE, STEPS, Wor
 
 WIDE = "reference-wide.png"  # a drawing at one end of a wide picture
 PHOTOGRAPH = "astronaut.jpg"
+VISION_LANGUAGE = "qwen3_vl_embedding_8b_bf16.safetensors"
 LIBRARY = "references"  # written by fill.py
 OWN_LIBRARY = "sampled"  # to which ADDED adds its picture
 
@@ -141,6 +142,18 @@ COMPARED = (
         "table": node("PreviewAny", source=["alike", 1]),
     }
 )
+SEEING: Workflow = {
+    "clip": node("CLIPLoader", clip_name=VISION_LANGUAGE, type="qwen_image"),
+    "picture 0": load_image(PHOTOGRAPH),
+    "seen": node("ImagePromptEmbedVLM", clip=["clip", 0], image=["picture 0", 0]),
+    "wanted": node(
+        "ImagePromptEmbedVLM",
+        clip=["clip", 0],
+        text="a woman in an orange suit before a flag",
+        instruction="Retrieve images or text relevant to the user's query.",
+    ),
+    "alike": node("ImagePromptSimilarity", a=["wanted", 0], b=["seen", 0]),
+}
 NEAREST = TEXT | {
     "nearest": node("ImagePromptNearestReference", library=LIBRARY, query=["text", 0], k=2, clip_vision=["encoder", 0]),
     "found": node("PreviewImage", images=["nearest", 0]),
@@ -265,6 +278,7 @@ GRAPHS: dict[str, Graph] = {
     ),
     "ImagePromptEmbedText": Graph(COMPARED, ("encoder", "text", "alike")),
     "ImagePromptEmbedding": Graph(COMPARED, ("features 0", "embedding", "alike")),
+    "ImagePromptEmbedVLM": Graph(SEEING, ("clip", "picture 0", "seen", "wanted", "alike"), runs=False),
     "ImagePromptSimilarity": Graph(COMPARED, ("text", "embedding", "alike", "table")),
     "ImagePromptRank": Graph(
         TEXT

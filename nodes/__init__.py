@@ -18,6 +18,7 @@ from .controls.regions import ImagePromptRegions
 from .controls.step_weights import ImagePromptStepWeights
 from .embeddings.embed_features import EmbedFeatures
 from .embeddings.embed_text import EmbedText
+from .embeddings.embed_vlm import EmbedByVisionLanguageModel
 from .embeddings.rank import RankPictures
 from .embeddings.similarity import SimilarityOfEmbeddings
 from .embeddings.unique import KeepUniquePictures
@@ -71,6 +72,7 @@ NODES: list[type[io.ComfyNode]] = [
     InfluenceMap,
     EmbedText,
     EmbedFeatures,
+    EmbedByVisionLanguageModel,
     SimilarityOfEmbeddings,
     RankPictures,
     KeepUniquePictures,

@@ -22,7 +22,7 @@ class SimilarityOfEmbeddings(io.ComfyNode):
             "text and a picture that fit have about 0.2 to 0.35, two alike pictures 0.6 to 0.95.",
             search_aliases=["clip score", "cosine similarity", "compare images", "image text similarity", "clipscore"],
             inputs=[
-                EmbeddingType.Input("a", tooltip="Texts or pictures, from Embed Text or Embed Image Features."),
+                EmbeddingType.Input("a", tooltip="Texts or pictures, from a node that embeds them."),
                 EmbeddingType.Input("b", tooltip="What to compare them with, by the same encoder."),
             ],
             outputs=[

@@ -18,6 +18,8 @@ import folder_paths
 import tiny
 import torch
 from comfy.clip_vision import ClipVisionModel, Output
+from core_clips import core_clip
+from core_qwen import core_qwen
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -31,6 +33,7 @@ from image_prompt.nodes.controls.layer_weights import ImagePromptLayerWeights
 from image_prompt.nodes.controls.reference import MakeReference
 from image_prompt.nodes.controls.regions import ImagePromptRegions
 from image_prompt.nodes.controls.step_weights import ImagePromptStepWeights
+from image_prompt.nodes.embeddings.embed_vlm import EmbedByVisionLanguageModel
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.encode_character import EncodeCharacterPrompt
 from image_prompt.nodes.encoding.encode_face import EncodeFacePrompt
@@ -223,6 +226,7 @@ GOOD: dict[type, Callable[[], Inputs]] = {
     },
     FaceAdapterOptions: lambda: {"adapter": _face("faceid")},
     ApplyInstantIDControlNet: _controlled,
+    EmbedByVisionLanguageModel: lambda: {"clip": core_qwen(), "image": torch.zeros(1, 32, 64, 3), "text": "a word"},
 }
 
 
@@ -377,6 +381,7 @@ U = ImagePromptRegions
 D, H = RecordInfluence, InfluenceMap
 P, B, Y = LoadFaceAnalyser, EncodeFacePrompt, EncodeCharacterPrompt
 T, K = FaceAdapterOptions, ApplyInstantIDControlNet
+J = EmbedByVisionLanguageModel
 NOTHING, TEXT, LIST, DICT = None, "a word", [1, 2], {"image_proj": {}, "ip_adapter": {}}
 OF_SIGLIP = r"(?s:.*)Not found: image encoder SigLIP so400m(?s:.*)Get sigclip_vision_patch14_384\.safetensors"
 OF_THE_ENCODER = "(?s:.*)Not found: an encoder"  # and which file would do
@@ -1022,4 +1027,28 @@ BAD_INPUTS = (
     Bad(
         N, {"variant": "InstantID"}, r"tiny\.safetensors is an IP-Adapter \(base\) by its shapes, so it cannot be Inst"
     ),
+    # Embed by Vision-Language Model
+    Bad(J, {"clip": TEXT}, "The clip is the text 'a word': load a Qwen3-VL of 4B or 8B, such as Qwen3-VL-Embedding-8B"),
+    Bad(J, {"clip": lambda _: core_clip("SD1.5")}, "The clip is a SD1ClipModel, which holds no Qwen3-VL. Load a Qwen3"),
+    Bad(
+        J,
+        {"clip": lambda _: core_qwen(comfy.sd.CLIPType.JOYIMAGE)},
+        "The clip is a Qwen3VL8B_JoyImage, which sees pictures in its own way: choose the type qwen_image in Load CLIP",
+    ),
+    Bad(J, {"image": NOTHING, "text": " "}, "There is neither a picture nor a text: connect image, or type what"),
+    Bad(J, {"image": torch.zeros(8, 8)}, r"The image is a tensor of shape \(8, 8\): connect an IMAGE output"),
+    Bad(J, {"image": torch.full((1, 32, 32, 3), float("nan"))}, "The picture holds NaN or infinity. Check the node"),
+    Bad(
+        J,
+        {"image": torch.zeros(2, 1, 300, 3)},
+        "Picture 1 of 2: A picture of 300x1 pixels is too narrow: its long side may be 200 times its short one",
+    ),
+    Bad(J, {"text": LIST}, "The input text is a list of 2: type a text, or connect a STRING"),
+    Bad(J, {"instruction": NOTHING}, "The input instruction is nothing: type a text, or connect a STRING"),
+    Bad(J, {"dimensions": 63}, "The model gives 64 to 80 numbers of a vector, not 63"),
+    Bad(J, {"dimensions": 81}, "The model gives 64 to 80 numbers of a vector, not 81"),
+    Bad(J, {"dimensions": -1}, "The input dimensions is -1: it must be a number between 0 and 8192"),
+    Bad(J, {"max_pixels": 1023}, "The input max_pixels is 1023: it must be a number between 4096 and "),
+    Bad(J, {"max_pixels": TEXT}, "The input max_pixels is the text 'a word': it must be a number between 4096 and "),
+    Bad(J, {"pooling": "cls"}, "The input pooling is the text 'cls': choose one of last, mean"),
 )
