@@ -12,7 +12,7 @@ BASE_MODELS = {  # model, text encoder, channels of latents
     "SDXL": (unet.sdxl, text.sdxl, 4),
     "SD3.5 Large": (dits.sd35, text.sd35, dits.CHANNELS),
 }
-TEXTS = {"Flux": text.flux, "Anima": text.anima}
+TEXTS = {"Flux": text.flux, "Anima": text.anima, "Qwen3-VL": text.qwen3_vl}
 SEED = io.Int.Input("seed", default=0, min=0, max=2**31, tooltip="Seed of the random weights.")
 
 

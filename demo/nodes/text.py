@@ -13,6 +13,7 @@ from .weights import random_state_dict
 
 SHALLOW = {"num_hidden_layers": 3, "intermediate_size": 64}  # SDXL reads the last but one of three
 OPTIONS = {"clip_l_model_config": SHALLOW, "clip_g_model_config": SHALLOW}
+QWEN = "qwen3vl_demo"
 NARROW = {"clip_l_model_config": SHALLOW | {"hidden_size": 64, "num_attention_heads": 4}}
 
 
@@ -53,6 +54,21 @@ def sd35(seed: int) -> comfy.sd.CLIP:
 
 def anima(seed: int) -> comfy.sd.CLIP:
     return text_encoder(AnimaText, comfy.sd1_clip.SD1Tokenizer, seed, NARROW)
+
+
+def qwen3_vl(seed: int) -> comfy.sd.CLIP:
+    """A narrow Qwen3-VL of few layers, which reads texts and sees pictures."""
+    from comfy.text_encoders import llama, qwen3vl  # not in the oldest ComfyUI that the pack supports
+
+    class Narrow(llama.Qwen3VL_8BConfig):
+        def __init__(self, **given):
+            super().__init__(**given)
+            self.hidden_size, self.intermediate_size, self.num_hidden_layers = 64, 96, 4
+            self.num_attention_heads, self.num_key_value_heads, self.lm_head = 4, 2, False
+
+    vision = {"hidden_size": 128, "intermediate_size": 96, "depth": 3, "deepstack_visual_indexes": [0, 1, 2]}
+    qwen3vl.QWEN3VL_CONFIGS[QWEN], qwen3vl.QWEN3VL_VISION[QWEN] = Narrow, vision  # beside core's own sizes
+    return text_encoder(qwen3vl.te(model_type=QWEN), qwen3vl.tokenizer(model_type=QWEN), seed, {})
 
 
 def text_encoder(model, tokenizer, seed: int, options: dict[str, dict[str, int]] = OPTIONS) -> comfy.sd.CLIP:
