@@ -112,8 +112,9 @@ class TransformersBackend:
 
     def _states(self, given: dict[str, Tensor]) -> Tensor:
         model = self._model
-        known = inspect.signature(model.forward).parameters  # transformers 4 has no mm_token_type_ids
-        moved = {name: tensor.to(model.device) for name, tensor in given.items() if name in known}
+        if "mm_token_type_ids" not in inspect.signature(model.get_rope_index).parameters:  # transformers 4
+            given = {name: tensor for name, tensor in given.items() if name != "mm_token_type_ids"}
+        moved = {name: tensor.to(model.device) for name, tensor in given.items()}
         with torch.no_grad():
             return model(**moved, use_cache=False).last_hidden_state[0].float().cpu()
 
@@ -124,11 +125,13 @@ def _inputs(conversation: Sequence[int], pictures: Sequence[Image.Image]) -> dic
     ids = torch.tensor(
         [[part for each in conversation for part in [each] * (next(counts) if each == IMAGE_PAD else 1)]]
     )
+    mask = torch.ones_like(ids)  # without it transformers 4 takes the equal positions in a picture for several inputs
     if not pictures:
-        return {"input_ids": ids}
+        return {"input_ids": ids, "attention_mask": mask}
     grids = [[1, picture.height // PATCH, picture.width // PATCH] for picture in pictures]
     return {
         "input_ids": ids,
+        "attention_mask": mask,
         "mm_token_type_ids": (ids == IMAGE_PAD).int(),
         "pixel_values": torch.cat([_patches(picture) for picture in pictures]),
         "image_grid_thw": torch.tensor(grids),

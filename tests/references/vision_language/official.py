@@ -4,7 +4,7 @@ import unicodedata
 
 import torch
 from PIL import Image
-from transformers import Qwen3VLModel, Qwen3VLProcessor
+from transformers import Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
 LARGEST = 1800 * 32 * 32
@@ -12,7 +12,8 @@ LARGEST = 1800 * 32 * 32
 
 class Official:
     def __init__(self, folder):
-        self.model = Qwen3VLModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+        whole = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        self.model = whole.model.eval()
         self.processor = Qwen3VLProcessor.from_pretrained(folder, padding_side="right", local_files_only=True)
 
     def inputs(self, given, context=8192, max_pixels=LARGEST):

@@ -176,21 +176,26 @@ class Full:
     def __init__(self, model):
         self.model = model
 
-    def forward(self): ...  # so nothing is moved to a GPU that is not there
+    def get_rope_index(self, mm_token_type_ids): ...
 
     def to(self, device):
         assert device == "cpu"
         return self.model
 
-    def __call__(self, **given):
+
+def _no_gpu(moved, tensor, *to, **more):
+    if to and to[0] == Full.device:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+    return moved(tensor, *to, **more)
 
 
-def test_without_memory_it_moves_to_the_cpu_where_it_may(folder, encoder):
+def test_without_memory_it_moves_to_the_cpu_where_it_may(folder, encoder, monkeypatch):
     backend = TransformersBackend(folder, "auto", "fp32")
     ids = encoder.read(Input(TEXTS[0])).ids
     model = backend._model.to("cpu")
     backend._loaded = full = Full(model)
+    moved = torch.Tensor.to
+    monkeypatch.setattr(torch.Tensor, "to", lambda given, *to, **more: _no_gpu(moved, given, *to, **more))
     torch.testing.assert_close(backend.states(ids, ()), encoder.backend.states(ids, ()))
     assert backend._loaded is model
     backend._loaded, backend._asked = full, "cuda"

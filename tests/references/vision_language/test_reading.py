@@ -159,6 +159,14 @@ def test_a_text_that_fits_exactly_is_not_cut():
     ]
 
 
+def test_an_instruction_leaves_room_for_a_token_of_the_text():
+    opened = encoder().read(Input("a")).tokens - len("a\nassistant\n") - 2  # with the marks of both turns
+    longest = "." * (200 - 1 - opened + len(DEFAULT_INSTRUCTION))
+    assert words(encoder(instruction=longest).read(Input("abc")).ids).endswith("user\na")
+    with pytest.raises(ValueError, match="alone are 200 tokens, and the model reads 200"):
+        encoder(instruction=f"{longest}.").read(Input("abc"))
+
+
 def test_it_says_what_it_is_and_closes():
     with encoder(instruction="Find it", dimensions=64) as given:
         info = given.info()
