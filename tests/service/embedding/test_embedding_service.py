@@ -62,6 +62,7 @@ class FakeModels:
         self.computing, self.letting_go = threading.Semaphore(0), threading.Semaphore(0)
         self.gate, self.error, self.load_error, self.outdated = threading.Event(), None, None, set()
         self.gate.set()
+        self.at_once = 0  # models that were loaded
 
     def names(self):
         return self.known
@@ -70,6 +71,7 @@ class FakeModels:
         if self.load_error:
             raise self.load_error
         self.loaded.append(name)
+        self.at_once = max(self.at_once, len(self.loaded) - len(self.closed))
         self.outdated.discard(name)
         return FakeModel(self, name)
 
@@ -251,7 +253,19 @@ def test_what_is_prepared_is_let_go_when_it_is_computed(service, models, monkeyp
     finally:
         gc.enable()
     assert len(answers[0].embedding) == 12 and len(values) == 14
-    assert max(left) <= 8 and futures[0].done()  # of each request as many as in a batch are prepared ahead
+    assert left[-1] == 0
+
+
+def test_a_future_holds_no_input_when_it_is_done(service):
+    given = Input("text 1", Value("picture"))
+    picture, future = weakref.ref(given.image), service.submit("a", [given])
+    future.result(LONG)
+    del given
+    gc.disable()
+    try:
+        wait_until(lambda: picture() is None)
+    finally:
+        gc.enable()
 
 
 def test_one_loaded_model_serves_all_and_the_longest_unused_gives_way(service, models):
@@ -262,14 +276,15 @@ def test_one_loaded_model_serves_all_and_the_longest_unused_gives_way(service, m
 
 
 def test_a_model_in_use_is_not_closed_for_another_which_gets_its_place_before_later_requests(models):
-    with EmbeddingService(models, most_loaded=1) as service:
-        first = held_up(service, models)
+    with EmbeddingService(models, batch_size=2, most_loaded=1) as service:
+        first = held_up(service, models, *texts(*range(6)))
         other, later = service.submit("b", texts(1)), service.submit("a", texts(2))
         assert not models.closed
         models.gate.set()
         for future in (first, other, later):
             future.result(LONG)
-    assert [name for name, _ in models.batches] == ["a", "b", "a"] and models.loaded == ["a", "b", "a"]
+    assert [name for name, _ in models.batches] == ["a", "a", "a", "b", "a"]
+    assert models.loaded == ["a", "b", "a"] and models.at_once == 1
 
 
 def test_a_changed_file_is_loaded_anew(service, models):
@@ -336,6 +351,7 @@ def test_pictures_that_pil_opened_and_several_requests_share_are_read_by_one_thr
 
     def prepare(self, given, wish):
         alone.append(inside.acquire(blocking=False))
+        time.sleep(0.001)  # others would be in here too
         inside.release()
         return Prepared("", "text 1", 1)
 
@@ -343,8 +359,8 @@ def test_pictures_that_pil_opened_and_several_requests_share_are_read_by_one_thr
     FakeModelOnce = type("FakeModelOnce", (FakeModel,), {"prepare": prepare})
     models.load = lambda name: FakeModelOnce(models, name)
     with EmbeddingService(models, workers=8) as service:
-        service.embed("a", [Input(image=picture) for _ in range(200)])
-    assert all(alone) and len(alone) == 200
+        service.embed("a", [Input(image=picture) for _ in range(40)])
+    assert all(alone) and len(alone) == 40
 
 
 def test_what_is_asked_for_wrongly_is_refused(service, models):
