@@ -6,7 +6,9 @@ All times are ratios of things that take turns in one process, with one thread a
 Search: beside `torch.mv` in fp16 and `topk`, over random vectors that are in memory; 64 queries are given at once, and
 compared with as many of those. Storing: `fill` beside a loop that opens the same pictures of 512x512 (PNG with the
 metadata of ComfyUI) and encodes them with a ViT-B/32 of random weights. Opening: a library of 100,000 pictures on disk.
-Resume: `fill` over 100,000 files that did not change, beside a walk with `scandir` and `stat`.
+Resume: `fill` over 100,000 files that did not change, beside a walk with `scandir` and `stat`. A service of embeddings,
+and HTTP: beside `embed_images` of the encoder alone; 16 clients that ask for one picture after another: beside one that
+asks for all at once (`_service.py`).
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ OPTIONS = arguments()
 host.import_pack(host.ROOT)
 
 import _files as files  # noqa: E402
+import _service as service  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
@@ -218,6 +221,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store(Path(folder), 32 if OPTIONS.quick else 64, 2 if OPTIONS.quick else 5)
         large(Path(folder), OPTIONS.files or (5000 if OPTIONS.quick else 100_000), 3 if OPTIONS.quick else 7)
+        service.measure(Path(folder), 2 if OPTIONS.quick else 7)
 
 
 if __name__ == "__main__":
