@@ -114,13 +114,15 @@ class _Routes:
 
     def _embeddings(self, body: bytearray) -> Begun:
         asked = embeddings_asked(body, self._limits)
-        future = self._service.submit(asked.model, asked.inputs, asked.wish)
-        return future, lambda embedded: embeddings_answer(asked.model, embedded, asked.as_base64)
+        model, as_base64 = asked.model, asked.as_base64  # what waits for the result holds no pictures
+        future = self._service.submit(model, asked.inputs, asked.wish)
+        return future, lambda embedded: embeddings_answer(model, embedded, as_base64)
 
     def _similarity(self, body: bytearray) -> Begun:
         asked = similarity_asked(body, self._limits)
-        future = self._service.submit_comparison(asked.model, asked.a, asked.b, asked.wish)
-        return future, lambda compared: similarity_answer(asked.model, compared)
+        model = asked.model
+        future = self._service.submit_comparison(model, asked.a, asked.b, asked.wish)
+        return future, lambda compared: similarity_answer(model, compared)
 
     def _info(self, _: Any) -> bytes:
         return _json({**self._service.info(), "limits": asdict(self._limits)})

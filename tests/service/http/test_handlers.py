@@ -166,7 +166,7 @@ def test_clients_at_once_are_joined_into_one_batch():
         assert stuck.computing.wait(20)
         for thread in threads[1:]:
             thread.start()
-        wait_until(lambda: len(stuck.prepared) == 20)
+        wait_until(lambda: server.service.info()["inputs_ready"] == 19)
         stuck.may_go_on.set()
         for thread in threads:
             thread.join()
