@@ -74,7 +74,11 @@ def _by_file(library: Searchable, hits: Sequence[Hit]) -> dict[File, Hit]:
 
 def _files(library: Searchable, ids: Sequence[int]) -> list[File]:
     """Of each picture. Folders that are reached by a link are those that the link leads to."""
-    real = cache(os.path.realpath)
+
+    @cache
+    def real(folder: str) -> str:
+        return os.path.realpath(folder)
+
     return [_file(library, picture, real) for picture in library.pictures(ids)]
 
 
