@@ -38,6 +38,7 @@ def fill(
     batch: int = BATCH,
     prune: bool = False,
     encoder_sha256: str = "",
+    encoder_path: str = "",
     read: Read = read_file,
 ) -> Filled:
     """Put the pictures and the saved features of a folder, or of a list, into a library. It is made if there is none.
@@ -54,7 +55,7 @@ def fill(
     should_stop: asked between pictures
     batch: how many pictures are embedded at once
     prune: whether pictures whose files are gone are removed from the library; ratings go with them
-    encoder_sha256: of the encoder's file, kept when the library is made
+    encoder_sha256, encoder_path: as `library.about.About` has them, kept when the library is made
     read: what reads a file, for tests
 
     Raises:
@@ -65,7 +66,7 @@ def fill(
     entries = None if source.is_dir() else list_entries(source)
     check_any(folder, source, entries)
     space = embedder.space if embedder else _space_of_features(folder, source)
-    with Writer.open(folder, space, encoder_sha256) as writer:
+    with Writer.open(folder, space, encoder_sha256, encoder_path) as writer:
         filling = _Filling(writer, source, entries, embedder, on_progress, should_stop, max(1, batch), read)
         return filling.run(prune)
 

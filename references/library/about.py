@@ -18,10 +18,14 @@ LARGEST = 1 << 20  # bytes
 
 @dataclass(frozen=True)
 class About:
-    """encoder_sha256: of the encoder's file; empty where it is not known"""
+    """
+    encoder_sha256: of the encoder's file, or of its folder; empty where it is not known
+    encoder_path: where that folder was on this machine; empty for a file, which is found among the model files
+    """
 
     space: Space
     encoder_sha256: str = ""
+    encoder_path: str = ""
 
 
 def read_about(folder: Path) -> About:
@@ -54,13 +58,19 @@ def read_about(folder: Path) -> About:
             f'The library "{name}" is of the format {printable(str(table.get("format")), 20)}, and this is {FORMAT}: '
             "update Image Prompt."
         )
-    sha256 = table.get("encoder_sha256")
-    return About(Space.from_json(table.get("space")), sha256 if isinstance(sha256, str) else "")
+    sha256, path = (_text(table.get(name)) for name in ("encoder_sha256", "encoder_path"))
+    return About(Space.from_json(table.get("space")), sha256, path)
 
 
 def write_about(folder: Path, about: About) -> None:
     data = {"format": FORMAT, "space": about.space.as_json(), "encoder_sha256": about.encoder_sha256}
+    if about.encoder_path:
+        data["encoder_path"] = about.encoder_path
     write_whole(folder / ABOUT, [json.dumps(data, indent=2).encode() + b"\n"])
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def shown(folder: Path) -> str:

@@ -31,7 +31,7 @@ class Library:
     """One state of a library. Closing it, or losing it, ends the snapshot; it may be used by several threads.
 
     name: of its folder
-    encoder_sha256: of the encoder's file; empty where it is not known
+    encoder_sha256, encoder_path: as `About` has them
     generation: grows with each change
     count: pictures with a vector
     roots: {number: the folder that paths are below}
@@ -40,7 +40,7 @@ class Library:
     def __init__(self, folder: Path, about: About, connection: sqlite3.Connection) -> None:
         self.folder, self.name = folder, shown(folder)
         self.space: Space = about.space
-        self.encoder_sha256 = about.encoder_sha256
+        self.encoder_sha256, self.encoder_path = about.encoder_sha256, about.encoder_path
         self._connection, self._lock = connection, threading.RLock()
         connection.create_function("has", 2, _has)
         self.generation = state(connection)["generation"]

@@ -36,11 +36,13 @@ class Writer:
     rows: for changes that have no method here, made inside `together`
     """
 
-    def __init__(self, folder: Path, space: Space | None = None, encoder_sha256: str = "") -> None:
+    def __init__(
+        self, folder: Path, space: Space | None = None, encoder_sha256: str = "", encoder_path: str = ""
+    ) -> None:
         self.folder, self.name = folder, shown(folder)
         self._depth = 0
         with ExitStack() as stack, self._explained():
-            self.about = self._made(stack, space, encoder_sha256)
+            self.about = self._made(stack, space and About(space, encoder_sha256, encoder_path))
             self.space = self.about.space
             self.rows = Rows(connect_to_write(folder))
             stack.callback(close, self.rows.connection)
@@ -49,17 +51,19 @@ class Writer:
             self._stack = stack.pop_all()
 
     @classmethod
-    def open(cls, folder: StrPath, space: Space | None = None, encoder_sha256: str = "") -> Writer:
+    def open(
+        cls, folder: StrPath, space: Space | None = None, encoder_sha256: str = "", encoder_path: str = ""
+    ) -> Writer:
         """Open a library for writing; make it if there is none and the space of its vectors is given.
 
-        encoder_sha256: of the encoder's file, kept when the library is made
+        encoder_sha256, encoder_path: as `About` has them, kept when the library is made
 
         Raises:
             FileNotFoundError: there is no library, and no space was given.
             NotWritten: somebody else is writing it, or it cannot be written.
             ValueError: it is of another space, damaged, of a newer version, or of another kind.
         """
-        return cls(Path(folder).absolute(), space, encoder_sha256)
+        return cls(Path(folder).absolute(), space, encoder_sha256, encoder_path)
 
     def __enter__(self) -> Writer:
         return self
@@ -191,17 +195,17 @@ class Writer:
             self.rows.lose_vectors(ids)
             self._parts.forget(parts)
 
-    def _made(self, stack: ExitStack, space: Space | None, encoder_sha256: str) -> About:
+    def _made(self, stack: ExitStack, new: About | None) -> About:
         """What the library says of itself; it is made if there is none. From here on this is the only writer."""
-        about = read_about(self.folder) if space is None or (self.folder / ABOUT).exists() else None
+        about = read_about(self.folder) if new is None or (self.folder / ABOUT).exists() else None
         (self.folder / FOLDER).mkdir(parents=True, exist_ok=True)
         stack.enter_context(locked(self.folder))
-        if about is None and space is not None and not (self.folder / ABOUT).exists():
+        if about is None and new is not None and not (self.folder / ABOUT).exists():
             connect_to_write(self.folder).close()
-            write_about(self.folder, About(space, encoder_sha256))
+            write_about(self.folder, new)
         about = read_about(self.folder)
-        if space is not None:
-            check_space(self.folder, about.space, space)
+        if new is not None:
+            check_space(self.folder, about.space, new.space)
         return about
 
     @contextmanager
