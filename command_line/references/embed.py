@@ -12,7 +12,7 @@ from ...model_files.folders import Installation
 from ...references.library import Library
 from ...tensor_files import printable
 from ..terminal import Answer, ProgressLine, described, section, wrapped
-from .encoders import find, sha256_of
+from .encoders import batch_of, find, open_encoder, record_of
 from .places import new_library_folder
 from .queries import PICTURES
 
@@ -40,7 +40,6 @@ def fill_from(source: str, folder: Path, encoder: str | None, where: Installatio
     Raises:
         ValueError: there is no such source or encoder, or the library is of another encoder.
     """
-    from ...references.embedder import Embedder
     from ...references.filling import fill
 
     if not os.path.exists(source):
@@ -56,9 +55,18 @@ def fill_from(source: str, folder: Path, encoder: str | None, where: Installatio
         line.show(f"{done:,} of {total:,} pictures")
 
     try:
-        with Embedder(path) as embedder:
-            digest = "" if library else sha256_of(path)
-            return fill(folder, source, embedder, on_progress=progress, prune=prune, encoder_sha256=digest)
+        with open_encoder(path, library) as embedder:
+            digest, place = ("", "") if library else record_of(path)
+            return fill(
+                folder,
+                source,
+                embedder,
+                on_progress=progress,
+                batch=batch_of(path),
+                prune=prune,
+                encoder_sha256=digest,
+                encoder_path=place,
+            )
     finally:
         line.clear()
 

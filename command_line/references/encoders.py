@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...model_files import read_header
 from ...model_files.find import Finder
@@ -14,8 +14,14 @@ from ...model_files.folders import Installation
 from ...model_files.index import IndexedFile
 from ...references.space import Space
 from ...tensor_files import UnusableFile, printable
+from .vision_language import folder_of_library, folders_in, is_of_vision_language, open_folder
+
+if TYPE_CHECKING:
+    from ...references.embedders import AnyEmbedder
 
 TYPES = ("clip_vision", "text_encoders")  # folders where full CLIP files are
+BATCH, FEW = 32, 4  # pictures between two looks at the clock: a vision-language model takes long for each
+PARTS = (".json", ".safetensors", ".txt")  # files of a vision-language model; merges.txt belongs to its tokenizer
 TEXT = "token_embedding.weight"  # a tensor that the text half has in every layout
 FULL = "A full CLIP file holds the encoders of pictures and of texts, such as OpenAI's or LAION's model.safetensors."
 
@@ -23,7 +29,7 @@ FULL = "A full CLIP file holds the encoders of pictures and of texts, such as Op
 def find(given: str | None, where: Installation, library: Any = None, text: bool = False) -> Path:
     """The file of an encoder: as given, or else the library's own, or else the first full CLIP file.
 
-    given: a path, the name of a file in the folders of image encoders, or the name of an encoder
+    given: a path, the name of a file or of a folder in the folders of encoders, or the name of an encoder
     library: whose encoder it has to be, if none is given
     text: whether texts are to be encoded with it, so that a file without that half does not do
 
@@ -32,11 +38,14 @@ def find(given: str | None, where: Installation, library: Any = None, text: bool
     """
     if given is not None:
         path = _given(given, where)
+    elif library is not None and is_of_vision_language(library.space):
+        path = folder_of_library(library, where)
     elif library is not None:
         path = _of_library(library, _encoders(where), text)
     else:
         path = _first(_encoders(where))
-    if text and not _has_text(path):
+    if text and not path.is_dir() and not _has_text(path):
+        open_encoder(path)  # of a part of a vision-language model it says more
         raise ValueError(f"{path} encodes pictures only, so no text compares with them. {FULL}")
     return path
 
@@ -58,9 +67,10 @@ def _has_text(path: Path) -> bool:
 
 
 def _given(given: str, where: Installation) -> Path:
-    if os.path.isfile(given):
+    if os.path.exists(given):
         return Path(given).resolve()
     named = [file.path for each in TYPES for file in where.folders.scan(each) if given in (file.name, file.path.stem)]
+    named += [path for name, path in folders_in(where) if name == given]
     if named:
         return named[0]
     if given.lower().endswith((".safetensors", ".bin", ".pt", ".pth", ".ckpt")):
@@ -107,8 +117,38 @@ def _of_library(library: Any, encoders: Sequence[IndexedFile], text: bool) -> Pa
     )
 
 
+def open_encoder(path: Path, library: Any = None, max_pixels: int | None = None) -> AnyEmbedder:
+    """The encoder of a file, or of a folder with a vision-language model, which `with` closes.
+
+    library: in whose space it is to embed
+    max_pixels: of pictures for a vision-language model; None is its own limit
+
+    Raises:
+        ValueError: it is no encoder, or cannot be loaded.
+    """
+    from ...references.embedders import open_embedder
+    from ...references.vision_language import is_vision_language
+
+    if not is_vision_language(path):
+        return open_embedder(path)
+    return open_folder(path, None if library is None else library.space, max_pixels)
+
+
+def batch_of(path: Path) -> int:
+    """How many pictures are embedded at once, or with a vision-language model before what is done is shown."""
+    return FEW if path.is_dir() else BATCH
+
+
+def record_of(path: Path) -> tuple[str, str]:
+    """What a library keeps of its encoder, to find it again: the encoder_sha256 and encoder_path of `fill`."""
+    return sha256_of(path), str(path.resolve()) if path.is_dir() else ""
+
+
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
+    """The SHA-256 of a file, in hex; of a folder that of the names and the SHA-256 of its files."""
+    if path.is_dir():
+        files = sorted(each for each in path.iterdir() if each.suffix in PARTS and each.is_file())
+        return hashlib.sha256("".join(f"{each.name} {sha256_of(each)}\n" for each in files).encode()).hexdigest()
     with open(path, "rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 22):

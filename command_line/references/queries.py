@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from ...model_files.folders import Installation
 from ...tensor_files import printable
 from ..terminal import wrapped
-from .encoders import find
+from .encoders import find, open_encoder
 
 if TYPE_CHECKING:
-    from ...references.embedder import Embedder
+    from ...references.embedders import AnyEmbedder
     from ...references.embedding import Embedding
     from ...references.space import Space
 
@@ -52,14 +52,29 @@ def checked_picture(path: str) -> str:
     raise ValueError(f"There is no picture {shown!r}. If it is a text, write {AS_TEXT} before it, or use --text.")
 
 
-def embedded(kind: str, value: str, embedder: Embedder) -> Embedding:
+def embedded(kind: str, value: str, embedder: AnyEmbedder) -> Embedding:
     """The vector of a text or a picture, (1, D). A text of which the end is not seen is told on stderr."""
     if kind == "image":
         return embedder.embed_images([value])
-    if embedder.too_long([value]):
-        context = embedder.text_encoder.config.context
-        notice(f"The text is longer than {context} tokens; the rest is not seen.")
+    _tell_unseen(value, embedder)
     return embedder.embed_texts([value])
+
+
+def asked(kind: str, value: str, embedder: AnyEmbedder) -> Embedding:
+    """The same of what is searched for, which some encoders are told."""
+    from ...references.inputs import Input
+    from ...references.queries import embed_query
+
+    if kind == "text":
+        _tell_unseen(value, embedder)
+    return embed_query(embedder, Input(value) if kind == "text" else Input(image=value))
+
+
+def _tell_unseen(text: str, embedder: AnyEmbedder) -> None:
+    from ...references.queries import unseen
+
+    if said := unseen(embedder, text):
+        notice(said)
 
 
 def query_in(
@@ -72,16 +87,14 @@ def query_in(
     Raises:
         ValueError: it is empty, no encoder fits, or the encoder given is not the library's.
     """
-    from ...references.embedder import Embedder
-
     kind, value = query_of(options.text, options.image)
     if options.k < 1:
         raise ValueError(f"-k {options.k} finds nothing: ask for 1 picture or more.")
     if options.minimum is not None and not -1 <= options.minimum <= 1:
         raise ValueError(f"--minimum is a cosine in -1..1, not {options.minimum:g}.")
     path = find(encoder, where, library, kind == "text")
-    with Embedder(path) as embedder:
-        query = embedded(kind, value, embedder)
+    with open_encoder(path, library) as embedder:
+        query = asked(kind, value, embedder)
     check_space(library, query.space, path)
     return {kind: value}, query
 

@@ -6,23 +6,24 @@ import argparse
 
 from ...model_files.folders import Installation
 from ..terminal import Answer, wrapped
-from .encoders import find
+from .encoders import find, open_encoder
 from .queries import embedded, what
+from .vision_language import is_of_vision_language
 
 USUAL = {  # of what -> what the number means
     ("image", "text"): "Of CLIP, a text and a picture that fit have 0.2 to 0.35.",
     ("image", "image"): "Of CLIP, two pictures that are alike have 0.6 to 0.95.",
     ("text", "text"): "Of CLIP, most texts have more than 0.5: compare with that of another pair.",
 }
+OWN = "Each vision-language model has numbers of its own: compare with that of another pair."
 
 
 def answer(options: argparse.Namespace, where: Installation) -> Answer:
-    from ...references.embedder import Embedder
     from ...references.similarity import cosines
 
     (kind_a, a), (kind_b, b) = what(options.a), what(options.b)
     path = find(options.encoder, where, text="text" in (kind_a, kind_b))
-    with Embedder(path) as embedder:
+    with open_encoder(path) as embedder:
         cosine = float(cosines(embedded(kind_a, a, embedder), embedded(kind_b, b, embedder)))
         space = embedder.space
     data = {
@@ -33,4 +34,5 @@ def answer(options: argparse.Namespace, where: Installation) -> Answer:
         "encoder": str(path),
     }
     first, second = sorted((kind_a, kind_b))
-    return Answer(data, [f"{cosine:.4f}", *wrapped(f"{space.title}. {USUAL[first, second]}")])
+    usual = OWN if is_of_vision_language(space) else USUAL[first, second]
+    return Answer(data, [f"{cosine:.4f}", *wrapped(f"{space.title}. {usual}")])

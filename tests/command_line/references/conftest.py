@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent))
+TESTS = Path(__file__).parents[2]
+sys.path += [str(Path(__file__).parent), str(TESTS / "references" / "vision_language")]
 
 from squares import draw, fill, made_by, save, tiny_clip  # noqa: E402
+from tiny_qwen3_vl import shared  # noqa: E402
 
 from image_prompt.command_line import command  # noqa: E402
 from image_prompt.references.library import libraries_folder  # noqa: E402
@@ -24,6 +26,12 @@ def encoders(tmp_path_factory) -> Path:
     save(model, folder / "image half.safetensors", "v")
     save(tiny_clip(1), folder / "other.safetensors")
     return folder
+
+
+@pytest.fixture(scope="session")
+def qwen3_vl(tmp_path_factory) -> Path:
+    """The folder of a Qwen3-VL. Tests change nothing in it."""
+    return shared(tmp_path_factory)
 
 
 @pytest.fixture

@@ -66,10 +66,10 @@ def fill(library: Path, folder: Path, encoder: Path) -> None:
     with Embedder(encoder) as embedder:
         space, vectors = embedder.space, embedder.embed_images(files).vectors.numpy()
     with Writer.open(library, space, hashlib.sha256(encoder.read_bytes()).hexdigest()) as writer:
-        writer.add([_known(folder, file) for file in files], vectors)
+        writer.add([picture_of(folder, file) for file in files], vectors)
 
 
-def _known(root: Path, file: Path) -> NewPicture:
+def picture_of(root: Path, file: Path) -> NewPicture:
     status, (width, height) = file.stat(), Image.open(file).size
     facts = (status.st_size, status.st_mtime_ns, hashlib.sha256(file.read_bytes()).hexdigest(), width, height)
     path = file.relative_to(root).as_posix()
