@@ -17,6 +17,12 @@ GIVEN = (
     "name such as CLIP ViT-L/14"
 )
 OWN = "the library's own, or else the first full CLIP file"
+COMPARISON = (
+    "Compare how well encoders find the pictures of a folder by their labels. Each label is asked for once. Recall at "
+    "k is the share of labels of which a picture is among the first k that are found; chance is that of a random "
+    "order. Where all pictures have a caption, as NAME.txt beside NAME.png or as the text of a list, the captions are "
+    "searched instead of the pictures too."
+)
 Run = Callable[[argparse.Namespace], Answer]
 
 
@@ -47,6 +53,9 @@ def add_commands(
         "advise", run("advice"), "what the nearest, or the best rated, pictures of a library were made with"
     )
     rate = command("rate", run("rating"), "rate pictures of a library as good (1), bad (-1), or neither (0)")
+    compare = command(
+        "compare", run("compare"), "compare how well encoders find the pictures of a folder by their labels"
+    )
     library = command("library", run("library"), "list, describe, check, compact, export and connect libraries")
     embed.add_argument("source", metavar="FOLDER|LIST.json", help="a folder with pictures, or a list of them, in JSON")
     embed.add_argument("--library", metavar="NAME", required=True, dest="name", help="made if there is none yet")
@@ -81,7 +90,44 @@ def add_commands(
         "by their ranks in both, 1 / (60 + rank) from each; pictures are the same if their files are. --minimum is a "
         "score of NAME then. May be repeated",
     )
-    return [embed, search, similar, duplicates, advise, rate, *_add_actions(library)]
+    _add_comparison(compare)
+    return [embed, search, similar, duplicates, advise, rate, compare, *_add_actions(library)]
+
+
+def _add_comparison(parser: argparse.ArgumentParser) -> None:
+    parser.description = COMPARISON
+    parser.add_argument("source", metavar="FOLDER|LIST.json", help="a folder with pictures, or a list of them, in JSON")
+    parser.add_argument(
+        "--encoder",
+        metavar=ENCODER,
+        action="append",
+        default=[],
+        help=f"{GIVEN} (default: the first full CLIP file); may be repeated, and then all of them are fused too",
+    )
+    labels = parser.add_mutually_exclusive_group()
+    labels.add_argument(
+        "--labels",
+        metavar="FILE.json",
+        help='{"path from the folder on": "label"} (default: the label is the first sub-folder in the path)',
+    )
+    labels.add_argument(
+        "--pattern",
+        metavar="REGEX",
+        help='the label is the first group of this in the name of a file, such as "^([a-z]+)_" for red_1.png',
+    )
+    parser.add_argument(
+        "--template",
+        metavar="T",
+        default="a photo of {}",
+        help="the query of a label, with {} for it (default: a photo of {})",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        metavar="N",
+        help="vision-language models make larger pictures smaller than this: 262144 takes a seventh of the time of the "
+        "default, 1843200; other encoders have a size of their own",
+    )
 
 
 def _add_query(parser: argparse.ArgumentParser, needed: bool) -> None:
