@@ -171,6 +171,11 @@ def test_what_cannot_be_compared_is_refused_in_words(call, pictures, tmp_path, e
     assert (code, out) == (1, "") and expected in " ".join(said.split())
 
 
+def test_the_limit_of_pixels_is_that_of_the_vision_language_model(call, pictures, qwen3_vl):
+    code, _, said = call("compare", pictures, "--pattern", "(.)", "--encoder", qwen3_vl, "--max-pixels", 10)
+    assert code == 1 and said.strip() == "max_pixels is 10: give a number from 4,096 to 1,843,200."
+
+
 def test_encoders_of_one_name_are_told_apart(told, pictures, encoders, tmp_path):
     save(tiny_clip(1), tmp_path / "more" / "tiny.safetensors")
     both = (encoders / "tiny.safetensors", tmp_path / "more" / "tiny.safetensors")
