@@ -18,16 +18,20 @@ class NotWritten(ValueError):
     """The library could not be written: the folder may not be, the disk is full, or somebody else is writing."""
 
 
+class BeingWritten(NotWritten):
+    """Somebody else is writing the library."""
+
+
 @contextmanager
 def locked(folder: Path) -> Generator[None]:
-    """Raises NotWritten if somebody else is writing, or nobody can say so."""
+    """Raises BeingWritten if somebody else is writing, and NotWritten if nobody can say so."""
     with open(folder / LOCK, "a+b") as file:
         try:
             lock(file)
         except Locked:
             file.seek(0)
             who = printable(file.read(20).decode(errors="replace").strip()) or "unknown"
-            raise NotWritten(
+            raise BeingWritten(
                 f'The library "{shown(folder)}" is being written by another program (process {who}). Wait until it is '
                 "done, or end it."
             ) from None
