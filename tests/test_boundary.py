@@ -53,6 +53,7 @@ MORE = {  # five files ask the cores what a file is, what it is called and wheth
     **{f"faces/{name}.py": {"PIL", "numpy"} for name in ("alignment", "drawing")},
     **{f"faces/{name}.py": {"numpy"} for name in ("analyser", "detection", "face", "recognition", "sampling")},
     "references/filling/reading.py": {"PIL", "numpy"},
+    **{f"references/bulk/{name}.py": {"numpy"} for name in ("collecting", "part", "shard")},
     **{f"references/filling/{name}.py": {"numpy"} for name in ("filler", "groups")},
     "references/filling/filler.py": {"numpy"},
     "references/vision_language/pictures.py": {"PIL"},
