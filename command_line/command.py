@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m image
         return _fail(printable(" ".join(str(error).split())), 1, options.json)
     except ImportError as error:
         return _fail(f"{error}. Start this with the Python of your ComfyUI, or install it there.", 1, options.json)
-    except KeyboardInterrupt:
-        return _fail("\nStopped.", 130, options.json)
+    except KeyboardInterrupt as stop:
+        return _fail(" ".join(["\nStopped.", *map(str, stop.args)]), 130, options.json)
     except (RuntimeError, MemoryError, LookupError, sqlite3.Error) as error:
         return _fail(_explained(error), 1, options.json)
     return answer.code

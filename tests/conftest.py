@@ -58,6 +58,7 @@ SLOW = (  # not in `dev.py test --fast`
     "demo/test_old_graphs.py",
     "demo/test_similarity.py",
     "demo/test_train.py",
+    "command_line/references/test_embed_on_ray.py",
     "command_line/test_verify.py",
     "nodes/test_diffusers.py",
     "nodes/test_faceid.py",
@@ -73,6 +74,7 @@ SLOW = (  # not in `dev.py test --fast`
 LONG = (  # groups that start first
     "server",
     "browser",
+    "command_line/references/test_embed_on_ray.py",
     "demo/test_meaning.py",
     "demo/test_train.py",
     "nodes/test_apply.py",

@@ -60,6 +60,7 @@ def add_commands(
     embed.add_argument("source", metavar="FOLDER|LIST.json", help="a folder with pictures, or a list of them, in JSON")
     embed.add_argument("--library", metavar="NAME", required=True, dest="name", help="made if there is none yet")
     embed.add_argument("--prune", action="store_true", help="remove entries whose files are not there any more")
+    _add_machines(embed)
     for each in (search, advise, rate):
         each.add_argument("name", metavar="NAME", help="the name of the library")
     for each, needed in ((search, True), (advise, False)):
@@ -128,6 +129,38 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         help="vision-language models make larger pictures smaller than this: 262144 takes a seventh of the time of the "
         "default, 1843200; other encoders have a size of their own",
     )
+
+
+def _add_machines(embed: argparse.ArgumentParser) -> None:
+    group = embed.add_argument_group(
+        "several machines", "They see one folder with the pictures, and one for their parts."
+    )
+    how = group.add_mutually_exclusive_group()
+    how.add_argument(
+        "--shard", metavar="i/n", type=_share, help="do the i-th of n shares of the work; 1/1 does all that is not done"
+    )
+    how.add_argument("--ray", action="store_true", help="share the work on a cluster of Ray, or on this machine")
+    group.add_argument(
+        "--parts", metavar="FOLDER", help="for the plan and the parts (default: beside the libraries of the ComfyUI)"
+    )
+    group.add_argument("--shard-size", type=_count, metavar="N", help="how many pictures a part has (default: 256)")
+    group.add_argument(
+        "--actors", type=_count, metavar="N", help="with --ray: how many load the encoder (default: one, or one a GPU)"
+    )
+    group.add_argument("--address", help="with --ray: of a cluster that runs, such as auto or 10.0.0.1:6379")
+
+
+def _share(text: str) -> tuple[int, int]:
+    i, slash, n = text.partition("/")
+    if slash and i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n):
+        return int(i), int(n)
+    raise argparse.ArgumentTypeError(f"{text!r} is no share of the work: write 1/3, 2/3 and 3/3 for three machines")
+
+
+def _count(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
 
 
 def _add_query(parser: argparse.ArgumentParser, needed: bool) -> None:

@@ -20,16 +20,23 @@ if TYPE_CHECKING:
     from ...references.filling import Filled
 
 SHOWN = 20  # paths; --json has all
+TOGETHER = ("parts", "shard-size", "actors", "address")  # what only --shard and --ray know
 FAILED = 3  # the exit code where some pictures could not be read
 
 
 def answer(options: argparse.Namespace, where: Installation) -> Answer:
+    if options.shard or options.ray:
+        from .bulk import answer as answer_together
+
+        return answer_together(options, where)
+    if given := next((f"--{name}" for name in TOGETHER if getattr(options, name.replace("-", "_")) is not None), None):
+        raise ValueError(f"{given} is for machines that share the work: give --shard 1/2 and --shard 2/2, or --ray.")
     folder = new_library_folder(where, options.name)
     filled = fill_from(options.source, folder, options.encoder, where, options.prune)
     with Library.open(folder) as library:
         count = library.count
-    data = {"library": options.name, "pictures": count, **_data(filled)}
-    return Answer(data, _lines(filled, options.name, count), FAILED if filled.failed else 0)
+    data = {"library": options.name, "pictures": count, **data_of(filled)}
+    return Answer(data, lines_of(filled, options.name, count), FAILED if filled.failed else 0)
 
 
 def fill_from(source: str, folder: Path, encoder: str | None, where: Installation, prune: bool = False) -> Filled:
@@ -42,12 +49,8 @@ def fill_from(source: str, folder: Path, encoder: str | None, where: Installatio
     """
     from ...references.filling import fill
 
-    if not os.path.exists(source):
-        raise ValueError(f"There is no folder or list {printable(source)!r}.")
-    if os.path.isfile(source) and source.lower().endswith(PICTURES):
-        above = printable(os.path.dirname(os.path.abspath(source)))
-        raise ValueError(f"{printable(source)!r} is one picture: give its folder, {above!r}, or a list of pictures.")
-    library = _library(folder)
+    check_source(source)
+    library = known_library(folder)
     path = find(encoder, where, library)
     line = ProgressLine()
 
@@ -71,7 +74,16 @@ def fill_from(source: str, folder: Path, encoder: str | None, where: Installatio
         line.clear()
 
 
-def _library(folder: Path) -> Library | None:
+def check_source(source: str) -> None:
+    """ValueError if it is neither a folder nor a list."""
+    if not os.path.exists(source):
+        raise ValueError(f"There is no folder or list {printable(source)!r}.")
+    if os.path.isfile(source) and source.lower().endswith(PICTURES):
+        above = printable(os.path.dirname(os.path.abspath(source)))
+        raise ValueError(f"{printable(source)!r} is one picture: give its folder, {above!r}, or a list of pictures.")
+
+
+def known_library(folder: Path) -> Library | None:
     """The library in a folder, closed again; None if there is none yet."""
     try:
         with Library.open(folder) as library:
@@ -87,7 +99,7 @@ def failed_lines(failed: Sequence[tuple[object, str]]) -> list[str]:
     return section(f"Not read ({len(failed):,})", [*rows, *more])
 
 
-def _data(filled: Filled) -> dict[str, Any]:
+def data_of(filled: Filled) -> dict[str, Any]:
     return {
         "added": filled.added,
         "replaced": filled.replaced,
@@ -99,7 +111,7 @@ def _data(filled: Filled) -> dict[str, Any]:
     }
 
 
-def _lines(filled: Filled, name: str, count: int) -> list[str]:
+def lines_of(filled: Filled, name: str, count: int) -> list[str]:
     numbers = {
         "added": filled.added,
         "changed": filled.replaced,

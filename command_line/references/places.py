@@ -13,6 +13,8 @@ from ...model_files.folders import Installation
 from ...references.library import Library, check_name, libraries_folder, library_names
 from ...tensor_files import printable
 
+BULK = "bulk"  # the folder beside that of the libraries
+
 if TYPE_CHECKING:
     from ...references.search import Searchable
 
@@ -52,6 +54,11 @@ def opened(where: Installation, name: str) -> Searchable:
 def new_library_folder(where: Installation, name: str) -> Path:
     """The folder of a library that may not exist yet. ValueError if it cannot have this name."""
     return all_libraries(where) / check_name(name)
+
+
+def bulk_folder(where: Installation, name: str) -> Path:
+    """Where the plan and the parts of a library are while machines share the work. It need not exist."""
+    return all_libraries(where).parent / BULK / check_name(name)
 
 
 def path_of(library: Any, picture: Any) -> str | None:

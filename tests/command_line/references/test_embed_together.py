@@ -1,0 +1,133 @@
+"""`embed --shard` on machines with one ComfyUI, and on machines with one folder for the parts."""
+
+import json
+import os
+import shutil
+import sys
+from contextlib import closing
+
+import pytest
+from squares import COLOURS, draw
+
+from image_prompt.command_line import command
+from image_prompt.references.bulk import share
+from image_prompt.references.library import Library, libraries_folder
+
+SQUARES = 40
+
+
+@pytest.fixture
+def folder(comfyui):
+    """Where the libraries will be."""
+    return libraries_folder(comfyui / "user")
+
+
+@pytest.fixture
+def many(tmp_path):
+    """More pictures than are embedded at once; one is broken."""
+    for number in range(SQUARES):
+        draw(tmp_path / "many" / f"{number:02}.png", COLOURS[number % 6], size=40 + number)
+    (tmp_path / "many" / "broken.png").write_bytes((tmp_path / "many" / "00.png").read_bytes()[:60])
+    return tmp_path / "many"
+
+
+def contents(library):
+    """All that a library holds."""
+    with closing(Library.open(library)) as opened:
+        columns = [opened.column(name) for name in ("path", "sha256", "hash64", "metadata", "width", "mtime_ns")]
+        return columns, opened.vectors().tobytes(), opened.errors(), opened.encoder_sha256, opened.generation
+
+
+def test_machines_make_the_library_of_one_machine(told, call, many, folder):
+    told("embed", many, "--library", "plain", code=3)
+    first = told("embed", many, "--library", "squares", "--shard", "2/2", "--shard-size", 32)
+    assert first["parts"] == {"all": 2, "made": 1, "missing": 1}
+    assert (first["state"], first["pictures"], first["failed"]) == ("missing", None, [])
+    code, out, _ = call("embed", many, "--library", "squares", "--shard", "2/2")
+    assert code == 0 and "0 of 2 parts were made here, and 1 is missing in" in " ".join(out.split())
+    code, out, _ = call("embed", many, "--library", "squares", "--shard", "1/2")
+    assert code == 3 and f"The library squares has {SQUARES} pictures: {SQUARES} added." in out
+    assert "Not read (1)" in out and "broken.png" in out
+    assert contents(folder / "squares") == contents(folder / "plain")
+    assert sorted(os.listdir(folder.parent)) == ["bulk", "libraries"] and os.listdir(folder.parent / "bulk") == []
+    done = told("embed", many, "--library", "squares", "--shard", "1/2", code=3)
+    assert (done["unchanged"], done["added"], done["state"]) == (SQUARES, 0, "collected")
+
+
+def test_a_machine_without_the_library_finds_the_encoder_of_the_plan(told, many, folder, tmp_path, encoders, capsys):
+    parts, models = tmp_path / "parts", tmp_path / "models"
+    shutil.copytree(encoders, models / "clip_vision")
+    told("embed", many, "--library", "squares", "--parts", parts, "--shard", "2/2", "--shard-size", 32)
+
+    def elsewhere(*options):
+        given = ["embed", many, "--library", "squares", "--parts", parts, "--models", models, "--json", *options]
+        return command.main([*map(str, given)]), capsys.readouterr()
+
+    code, (out, said) = elsewhere("--shard", "1/2")
+    assert code == 0, said
+    done = json.loads(out)
+    assert (done["state"], done["parts"]["made"], done["pictures"]) == ("elsewhere", 1, None)
+    done = told("embed", many, "--library", "squares", "--parts", parts, "--shard", "2/2", code=3)
+    assert (done["state"], done["pictures"], done["parts"]["made"]) == ("collected", SQUARES, 0)
+    code, (_, said) = elsewhere("--shard", "1/2")
+    assert code == 1 and "There is no plan in" in said and "--comfyui PATH" in said
+
+
+@pytest.mark.parametrize(
+    "options, code, expected",
+    [
+        (["--shard", "3/2"], 2, "'3/2' is no share of the work: write 1/3, 2/3 and 3/3 for three machines"),
+        (["--shard", "x"], 2, "'x' is no share of the work"),
+        (["--shard", "1/2", "--ray"], 2, "not allowed with argument --shard"),
+        (["--shard", "1/2", "--shard-size", "0"], 2, "'0' is no number from 1 on"),
+        (["--shard", "1/2", "--prune"], 1, "--prune is for one machine"),
+        (["--shard", "1/2", "--actors", "2"], 1, "--actors is for a cluster of Ray: give --ray as well."),
+        (["--shard", "1/2", "--address", "auto"], 1, "--address is for a cluster of Ray: give --ray as well."),
+        (["--shard-size", "64"], 1, "--shard-size is for machines that share the work"),
+        (["--parts", "x"], 1, "--parts is for machines that share the work"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(call, many, folder, options, code, expected):
+    ended, out, said = call("embed", many, "--library", "squares", *options)
+    assert (ended, out) == (code, "") and expected in " ".join(said.split())
+    assert not folder.exists()
+
+
+def test_a_list_is_for_one_machine(call, many, folder, tmp_path):
+    (tmp_path / "list.json").write_text(json.dumps(["many/00.png"]))
+    for how in (["--shard", "1/2"], ["--ray"]):
+        code, _, said = call("embed", tmp_path / "list.json", "--library", "squares", *how)
+        assert code == 1 and "is a list, which one machine embeds: leave --shard and --ray out" in said
+    assert not folder.exists()
+
+
+def test_another_encoder_and_another_folder_are_refused(call, told, many, encoders, pictures):
+    told("embed", many, "--library", "squares", "--shard", "1/2", "--shard-size", 32)
+    code, _, said = call(
+        "embed", many, "--library", "squares", "--shard", "2/2", "--encoder", encoders / "other.safetensors"
+    )
+    assert code == 1 and "There is another plan in" in said and "it was made with another file of" in said
+    code, _, said = call("embed", pictures, "--library", "squares", "--shard", "2/2")
+    assert code == 1 and "are not in pictures as they were then" in said
+    assert told("embed", many, "--library", "squares", "--shard", "2/2", code=3)["added"] == SQUARES
+
+
+def test_ctrl_c_says_how_far_it_is_and_the_same_command_goes_on(call, told, many, folder, monkeypatch):
+    embed_shard = share.embed_shard
+
+    def stopped(plan, number, *rest, **options):
+        if number == 1:
+            raise KeyboardInterrupt
+        return embed_shard(plan, number, *rest, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(share, "embed_shard", stopped)
+        code, out, said = call("embed", many, "--library", "squares", "--shard", "1/1", "--shard-size", 32)
+    assert (code, out) == (130, "") and "Stopped. 1 of 2 parts are there: the same command goes on from here." in said
+    assert told("embed", many, "--library", "squares", "--shard", "1/1", code=3)["parts"]["made"] == 1
+
+
+def test_without_ray_it_is_said_how_to_install_it(call, many, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, said = call("embed", many, "--library", "squares", "--ray")
+    assert code == 1 and "`embed --ray` needs ray, which is not installed" in said
