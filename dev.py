@@ -46,7 +46,7 @@ LOG_LINES = 25
 THREADS = "1"  # of tiny models: more only wait for each other
 PORT = 8200  # ComfyUI's own is 8188
 TOGETHER = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]  # tests/conftest.py says who shares a process
-FAST = ["-m", "not slow and not browser and not gpu"]
+FAST = ["-m", "not slow and not browser and not gpu and not nightly"]
 
 
 def demo(options: argparse.Namespace, rest: list[str]) -> int:

@@ -150,7 +150,7 @@ TOGETHER = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
     ("given", "arguments"),
     [
         ([], TOGETHER),
-        (["-x", "--fast"], [*TOGETHER, "-m", "not slow and not browser and not gpu", "-x"]),
+        (["-x", "--fast"], [*TOGETHER, "-m", "not slow and not browser and not gpu and not nightly", "-x"]),
         (["tests/nodes", "-k", "weight"], ["tests/nodes", "-k", "weight"]),
     ],
 )
