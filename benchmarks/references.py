@@ -8,7 +8,8 @@ compared with as many of those. Storing: `fill` beside a loop that opens the sam
 metadata of ComfyUI) and encodes them with a ViT-B/32 of random weights. Opening: a library of 100,000 pictures on disk.
 Resume: `fill` over 100,000 files that did not change, beside a walk with `scandir` and `stat`. A service of embeddings,
 and HTTP: beside `embed_images` of the encoder alone; 16 clients that ask for one picture after another: beside one that
-asks for all at once (`_service.py`).
+asks for all at once (`_service.py`). Ray: parts of pictures as for storing, beside the loop of `embed --shard 1/1`
+(`_bulk.py`).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def arguments():
 OPTIONS = arguments()
 host.import_pack(host.ROOT)
 
+import _bulk as bulk  # noqa: E402
 import _files as files  # noqa: E402
 import _service as service  # noqa: E402
 import numpy as np  # noqa: E402
@@ -160,6 +162,17 @@ def store(folder: Path, count: int, turns: int) -> None:
         print(f"| storing {count} pictures{title} | {loop_s:.2f} s | {fill_s:.2f} s | {ratio} |", flush=True)
 
 
+def ray(folder: Path, count: int, turns: int) -> None:
+    """The same pictures again and again, under other names."""
+    encoder, pictures = folder / "encoder.safetensors", folder / "pictures"
+    files.write(encoder, files.vision_shapes("ViT-B/32"))
+    pictures.mkdir()
+    drawn = draw(pictures, 32)
+    for number in range(len(drawn), count):
+        os.link(drawn[number % len(drawn)], pictures / f"{number}.png")
+    bulk.measure(folder, encoder, pictures, turns)
+
+
 def make_library(folder: Path, count: int) -> tuple[Path, Path]:
     """A library of files that are there, and their folder. What is in the files is never read."""
     library, pictures = folder / "large", folder / "files"
@@ -222,6 +235,11 @@ def main() -> None:
         store(Path(folder), 32 if OPTIONS.quick else 64, 2 if OPTIONS.quick else 5)
         large(Path(folder), OPTIONS.files or (5000 if OPTIONS.quick else 100_000), 3 if OPTIONS.quick else 7)
         service.measure(Path(folder), 2 if OPTIONS.quick else 7)
+    print(
+        "\n| actors of Ray | plain loop, pictures/s | Ray | ratio | at least |\n|---:|---:|---:|---:|---:|", flush=True
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        ray(Path(folder), 512 if OPTIONS.quick else 1024, 1 if OPTIONS.quick else 3)
 
 
 if __name__ == "__main__":
