@@ -146,7 +146,11 @@ TESTS = [  # those of what programs call, but for those that compare with transf
     "model_files/environment",
     "model_files/pictures/test_made_with.py",
     "model_files/test_find.py",
-    "service",
+    "service/embedding/test_embedding_service.py",
+    "service/http/test_handlers.py",
+    "service/test_feature_cache.py",
+    "service/test_memory.py",
+    "service/test_service.py",
     "tensor_files/test_placement.py",
     "tensor_files/test_weights.py",
 ]

@@ -57,8 +57,12 @@ class CoreVisionLanguage:
     tokenizer: Any
     moving: Moving
 
-    @cached_property
+    @property
     def about(self) -> About:
+        return self._about
+
+    @cached_property  # which checkers take for none of a protocol's properties
+    def _about(self) -> About:
         config = self.tower.transformer.model.config
         name, last = last_matrix(self.tower.transformer)
         kept = self.clip.patcher.backup.get(f"{self.name}.transformer.{name}")  # as the file has it, without LoRAs

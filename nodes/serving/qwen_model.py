@@ -27,7 +27,7 @@ class LoadedQwen:
 
     def __init__(self, clip: comfy.sd.CLIP) -> None:
         self.patcher = clip.patcher
-        backend: Any = core_backend(clip, while_idle)  # checkers take its cached properties for none of a protocol
+        backend = core_backend(clip, while_idle)
         self.model = VisionLanguageModel(VisionLanguageEncoder(backend))
         self.name = self.kind = self.model.space.encoder
 
