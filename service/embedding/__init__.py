@@ -4,6 +4,7 @@ with EmbeddingService(FileModels(["CLIP-ViT-B-32.safetensors"])) as service:
     embedded = service.embed("CLIP-ViT-B-32.safetensors", [Input("a red bicycle"), Input(image="photo.jpg")])
 """
 
+from ...references.inputs import Input
 from .clip_model import ClipModel
 from .embedding_service import EmbeddingService
 from .files import FileModels
@@ -18,6 +19,7 @@ __all__ = [
     "Embedded",
     "EmbeddingService",
     "FileModels",
+    "Input",
     "Model",
     "Models",
     "Prepared",
