@@ -168,6 +168,7 @@ class _Routes:
                 body = await self._body(request)
                 with self._room.held(len(body)):
                     future, write = await self._threads.run(lambda: begin(body))
+                    body.clear()
                     result = await result_of(future, request)
                     return _response(await self._threads.run(lambda: write(result)))
             except Exception as error:
