@@ -13,6 +13,7 @@ class Limits:
     pixels: of one picture, by what its file says of its size, before it is decoded
     all_pixels: of all pictures of a request
     characters: of one text
+    marks: commas and brackets of a request, each of which may begin a value that takes many times its own bytes
     bodies: bytes of all requests that are computed, or wait for that, at once
     """
 
@@ -21,4 +22,5 @@ class Limits:
     pixels: int = 40_000_000
     all_pixels: int = 160_000_000
     characters: int = 200_000
+    marks: int = 2_000_000
     bodies: int = 256 << 20

@@ -19,6 +19,7 @@ EMBEDDINGS = ("model", "input", "encoding_format", *WISHES)
 SIMILARITY = ("model", "a", "b", *WISHES)
 FORMATS = ("float", "base64")
 LONGEST_NAME = 500  # characters
+MARKS = (b",", b"[", b"{")
 LARGEST = 1 << 20  # for a number of dimensions
 NEEDED = (
     "give a text, a picture as data:image/...;base64,..., a list of these, or for vision-language models also objects "
@@ -46,7 +47,7 @@ class SimilarityAsked:
 
 def embeddings_asked(body: bytes | bytearray, limits: Limits) -> EmbeddingsAsked:
     """Raises a Refused if this cannot be asked, which names the field and what is expected."""
-    given = _fields(body, EMBEDDINGS)
+    given = _fields(body, EMBEDDINGS, limits)
     read = _Inputs(limits)
     chosen = given.get("encoding_format")
     if chosen is not None and chosen not in FORMATS:
@@ -56,7 +57,7 @@ def embeddings_asked(body: bytes | bytearray, limits: Limits) -> EmbeddingsAsked
 
 def similarity_asked(body: bytes | bytearray, limits: Limits) -> SimilarityAsked:
     """Raises a Refused if this cannot be asked, which names the field and what is expected."""
-    given = _fields(body, SIMILARITY)
+    given = _fields(body, SIMILARITY, limits)
     read = _Inputs(limits)
     return SimilarityAsked(_model(given), read.of(given, "a"), read.of(given, "b"), _wish(given, limits))
 
@@ -72,7 +73,9 @@ def described(value: object) -> str:
     return f"a list of {len(cast('list[Any]', value))}" if isinstance(value, list) else "an object"
 
 
-def _fields(body: bytes | bytearray, known: Sequence[str]) -> dict[str, Any]:
+def _fields(body: bytes | bytearray, known: Sequence[str], limits: Limits) -> dict[str, Any]:
+    if (marks := sum(map(body.count, MARKS))) > limits.marks:
+        raise Refused(400, f"{marks:,} commas and brackets are too many: one request has at most {limits.marks:,}.")
     given = _json(body)
     if not isinstance(given, dict):
         raise Refused(400, f"The JSON is {described(given)}: send an object with {', '.join(known[:2])}.")

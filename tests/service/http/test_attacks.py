@@ -120,6 +120,13 @@ def test_json_that_is_none_is_a_bad_request(server, body):
     assert status == 400 and answer["error"]["type"] == "invalid_request_error"
 
 
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"[{}]"])
+def test_small_json_that_takes_much_memory_is_not_read(server, value):
+    body = b'{"model": "colours", "input": [' + (value + b",") * (20_000_000 // 5) + b"0]}"
+    status, answer, _ = server.ask("POST", body=body, headers=JSON)
+    assert status == 400 and "commas and brackets are too many: one request has at most 2,000,000" in str(answer)
+
+
 def test_sixty_four_pictures_of_the_largest_size_are_too_many_pixels(server):
     large = as_url(bomb(6_000))
     status, answer, _ = server.ask("POST", model="colours", input=[large] * 64)
