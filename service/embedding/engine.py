@@ -139,7 +139,7 @@ class Engine:
         try:
             with self.activity.timed("load"):
                 model = self._models.models.load(name)
-        except Exception as error:
+        except BaseException as error:
             with self._lock:
                 failed = [request for request in self._waiting if request.name == name]
             for request in failed:
@@ -156,7 +156,7 @@ class Engine:
             with self.activity.timed("compute"):
                 vectors = model.compute([piece.prepared for piece in batch])
             found = list(zip(batch, vectors, strict=True))
-        except Exception as error:
+        except BaseException as error:
             for request in dict.fromkeys(piece.request for piece in batch):
                 self._fail(request, error)
             return
@@ -196,7 +196,7 @@ class Engine:
         try:
             with self._alone(given.image), self.activity.timed("prepare"):
                 prepared = model.prepare(given, request.wish)
-        except Exception as error:
+        except BaseException as error:
             is_of_input = isinstance(error, ValueError) and not isinstance(error, Busy)
             self._fail(request, ValueError(f"{request.labels[number]}: {error}") if is_of_input else error)
         else:
@@ -244,10 +244,10 @@ class Engine:
             if self._leave(request) and request.future.set_running_or_notify_cancel():
                 request.future.set_result(result)
 
-    def _fail(self, request: Request, error: Exception) -> None:
+    def _fail(self, request: Request, error: BaseException) -> None:
         if self._leave(request) and request.future.set_running_or_notify_cancel():
             self.activity.count("requests failed")
-            request.future.set_exception(error)
+            request.future.set_exception(_for_others(error))
 
     def _leave(self, request: Request) -> bool:
         """End with a request: it is computed no further. False if that was done before."""
@@ -263,6 +263,15 @@ class Engine:
             request.let_go()
             self._to_compute.notify()
             return True
+
+
+def _for_others(error: BaseException) -> Exception:
+    """An error that may be raised in another thread. Panics of Rust, and ComfyUI's Cancel, are none that end one."""
+    if isinstance(error, Exception):
+        return error
+    found = RuntimeError(f"{type(error).__name__}: {error}")
+    found.__cause__ = error
+    return found
 
 
 def _report(outcomes: Sequence[Callable[[], object]]) -> None:

@@ -208,6 +208,23 @@ def test_a_model_that_is_busy_says_so_when_it_prepares(service):
     assert raised.value.seconds == 9
 
 
+class Cancel(BaseException):
+    """As ComfyUI's, and as what tokenizers in Rust raise that panic."""
+
+
+@pytest.mark.parametrize("at", ["load", "prepare", "compute"])
+def test_what_would_end_a_thread_ends_its_request_alone(service, models, monkeypatch, at):
+    def cancelled(*_):
+        raise Cancel("It was cancelled.")
+
+    with monkeypatch.context() as once:
+        once.setattr(FakeModels if at == "load" else FakeModel, at, cancelled)
+        for _ in range(3):  # there are two workers
+            with pytest.raises(RuntimeError, match=r"^Cancel: It was cancelled\.$"):
+                service.submit("a", texts(1)).result(LONG)
+    assert len(service.submit("a", texts(1)).result(LONG).embedding) == 1
+
+
 def test_an_error_of_loading_reaches_those_that_wait_and_the_next_load_anew(service, models):
     models.load_error = Busy("A prompt runs.")
     with pytest.raises(Busy, match="A prompt runs"):
