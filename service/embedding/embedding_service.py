@@ -142,7 +142,7 @@ class EmbeddingService:
         activity = self._engine.activity
         activity.count("requests")
         for of in ("text", "image"):
-            if count := sum(each.of == of for each in inputs):
+            if count := request.of.count(of):
                 activity.count({"text": "texts", "image": "pictures"}[of], count)
         return request.future
 
@@ -156,9 +156,8 @@ def _result(future: Future[Any]) -> Any:
 
 def _embedded(request: Request) -> Embedded:
     """The vectors of a request that is computed."""
-    model, wish, count = request.model.model, request.wish, len(request.inputs)
-    of = tuple(given.of for given in request.inputs)
-    vectors = torch.stack([request.vectors[number] for number in range(count)])
+    model, wish, of = request.model.model, request.wish, request.of
+    vectors = torch.stack([request.vectors[number] for number in range(len(of))])
     whole = model.space_of(replace(wish, dimensions=None))
     embedding = Embedding.of_vectors(vectors, whole, "image" if "image" in of else "text", model.logit)
     return Embedded(

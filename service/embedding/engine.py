@@ -162,6 +162,7 @@ class Engine:
             return
         with self._lock:
             self._line.computed(batch)
+            self._to_prepare.notify_all()  # another request is the first
             self._sizes[len(batch)] += 1
             left = [(piece, vector) for piece, vector in found if not piece.request.is_over]
             for piece, vector in left:
@@ -183,8 +184,8 @@ class Engine:
                 self._to_prepare.wait()
             if found is None or self._closed:
                 return False
-            request, number = found
-            given, loaded = request.inputs[number], request.model
+            request, number, given = found
+            loaded = request.model
             self._models.take(loaded)  # the request may be cancelled meanwhile
         self._prepare(request, number, given, loaded.model)
         with self._lock:
@@ -262,6 +263,7 @@ class Engine:
                 self._models.release(request.loaded)
             request.let_go()
             self._to_compute.notify()
+            self._to_prepare.notify_all()
             return True
 
 

@@ -14,12 +14,15 @@ from ...references.inputs import Input
 from .loaded_models import Loaded
 from .model import Prepared, Wish
 
+AHEAD = 2  # batches
+
 
 class Request:
     """What was asked for at once, and how far it is.
 
     labels: how each input is called in sentences, such as "Input 3"
     finish: makes the result when all vectors are there
+    of: of each input, as `Input.of` says it
     loaded: the model, from when it is there
     tokens, vectors, warnings: of the inputs that are prepared and computed so far
     is_over: it has its result, failed, or was cancelled
@@ -33,30 +36,37 @@ class Request:
         labels: Sequence[str],
         finish: Callable[[Request], object],
     ) -> None:
-        self.name, self.inputs, self.wish, self.labels, self.finish = name, inputs, wish, labels, finish
+        self.name, self.wish, self.labels, self.finish = name, wish, labels, finish
+        self.of = tuple(given.of for given in inputs)
         self.future: Future[Any] = Future()
         self.loaded: Loaded | None = None
         self.is_over = False
         self.tokens, self.vectors, self.warnings = 0, dict[int, Tensor](), dict[int, str]()
         self._prepared: dict[int, Prepared] = {}
-        self._unread, self._ready, self._reading = deque(range(len(inputs))), deque[int](), 0
+        self._unread, self._ready, self._reading = deque(enumerate(inputs)), deque[int](), 0
 
     @property
     def is_computed(self) -> bool:
-        return len(self.vectors) == len(self.inputs)
+        return len(self.vectors) == len(self.of)
 
     @property
     def inputs_ready(self) -> int:
         return len(self._ready)
 
     @property
+    def inputs_ahead(self) -> int:
+        """How many inputs are prepared or being so, ahead of the computation."""
+        return self._reading + len(self._ready)
+
+    @property
     def model(self) -> Loaded:
         assert self.loaded is not None
         return self.loaded
 
-    def next_to_prepare(self, ahead: int) -> int | None:
-        """The next input to prepare, at most so many ahead of the computation."""
-        if not self._unread or self._reading + len(self._ready) >= ahead:
+    def next_to_prepare(self, ahead: int) -> tuple[int, Input] | None:
+        """The next input to prepare and its number, at most so many ahead. It is not held any more: a picture that is
+        decoded is larger than what is prepared of it."""
+        if not self._unread or self.inputs_ahead >= ahead:
             return None
         self._reading += 1
         return self._unread.popleft()
@@ -85,7 +95,6 @@ class Request:
 
     def let_go(self) -> None:
         """Forget what it holds: who has its future may keep it."""
-        self.inputs = ()
         for kept in (self._unread, self._ready, self._prepared, self.vectors, self.warnings):
             kept.clear()
 
@@ -105,7 +114,8 @@ class Piece:
 class Line:
     """Requests take turns: one that had inputs in a batch goes behind those that had none.
 
-    So a request of many inputs holds up one of few for a batch, and none waits for ever.
+    So a request of many inputs holds up one of few for a batch, and none waits for ever. However many there are, no
+    more than about two batches are prepared ahead.
     """
 
     def __init__(self, batch_size: int) -> None:
@@ -130,10 +140,11 @@ class Line:
         if request in self._requests:
             self._requests.remove(request)
 
-    def next_to_prepare(self) -> tuple[Request, int] | None:
-        for request in self._requests:
-            if (number := request.next_to_prepare(self._batch_size)) is not None:
-                return request, number
+    def next_to_prepare(self) -> tuple[Request, int, Input] | None:
+        is_much = sum(request.inputs_ahead for request in self._requests) >= AHEAD * self._batch_size
+        for request in self._requests[:1] if is_much else self._requests:  # the first gets on, whatever others hold
+            if (found := request.next_to_prepare(self._batch_size)) is not None:
+                return request, *found
         return None
 
     def next_batch(self) -> list[Piece]:

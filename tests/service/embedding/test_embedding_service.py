@@ -285,6 +285,33 @@ def test_a_future_holds_no_input_when_it_is_done(service):
         gc.enable()
 
 
+def test_a_picture_is_held_until_it_is_prepared_and_no_longer(service, models):
+    first = held_up(service, models)
+    given = [Input(f"text {number}", Value("picture")) for number in range(6)]
+    pictures = [weakref.ref(each.image) for each in given]
+    waits = service.submit("a", given)
+    del given
+    gc.disable()
+    try:
+        wait_until(lambda: [picture() is None for picture in pictures] == [True] * 4 + [False] * 2)
+    finally:
+        gc.enable()
+        models.gate.set()
+    assert len(waits.result(LONG).embedding) == 6 and first.done()
+
+
+def test_however_many_wait_two_batches_are_prepared_ahead_and_all_are_computed(service, models):
+    first = held_up(service, models)
+    sizes = (3, 7, 1, 9, 3, 2, 5, 6, 3, 3)
+    waiting = [service.submit("a", texts(*range(size), kind=f"kind{size}")) for size in sizes]
+    wait_until_prepared(service, 8)
+    time.sleep(0.05)  # in which more would be
+    assert service.info()["inputs_ready"] == 8
+    models.gate.set()
+    assert [len(future.result(LONG).embedding) for future in waiting] == list(sizes)
+    assert first.done()
+
+
 def test_one_loaded_model_serves_all_and_the_longest_unused_gives_way(service, models):
     for name in "abacb":
         service.embed(name, texts(1))
