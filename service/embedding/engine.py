@@ -51,7 +51,8 @@ class Engine:
                     thread.start()
             self._waiting.append(request)
             outcomes = self._admit()
-            self._to_compute.notify()
+            if self._waiting:
+                self._to_compute.notify()
         _report(outcomes)
 
     def unload(self) -> None:
@@ -116,7 +117,7 @@ class Engine:
                 if self._waiting and not self._models.is_full:
                     return partial(self._load, self._waiting[0].name)
                 if batch := self._line.next_batch():
-                    self._to_prepare.notify_all()
+                    self._wake_worker()
                     return partial(self._compute, batch)
                 self._to_compute.wait(self._models.seconds_left())
         return None
@@ -162,7 +163,7 @@ class Engine:
             return
         with self._lock:
             self._line.computed(batch)
-            self._to_prepare.notify_all()  # another request is the first
+            self._wake_worker()  # another request is the first
             self._sizes[len(batch)] += 1
             left = [(piece, vector) for piece, vector in found if not piece.request.is_over]
             for piece, vector in left:
@@ -184,6 +185,7 @@ class Engine:
                 self._to_prepare.wait()
             if found is None or self._closed:
                 return False
+            self._wake_worker()  # one wakes the next: there may be less to do than there are workers
             request, number, given = found
             loaded = request.model
             self._models.take(loaded)  # the request may be cancelled meanwhile
@@ -204,6 +206,10 @@ class Engine:
             with self._lock:
                 if not request.is_over:
                     request.put(number, prepared)
+
+    def _wake_worker(self) -> None:
+        if self._line.is_unread:
+            self._to_prepare.notify()
 
     def _alone(self, image: object) -> AbstractContextManager[Any]:
         """One thread reads a picture at a time: PIL may have opened it and not read it, and it may be given twice."""
@@ -233,7 +239,7 @@ class Engine:
                 if request.is_computed:  # nothing is asked of it
                     outcomes.append(partial(self._finish, request))
             self._waiting.popleft()
-        self._to_prepare.notify_all()
+        self._wake_worker()
         return outcomes
 
     def _finish(self, request: Request) -> None:
@@ -263,7 +269,7 @@ class Engine:
                 self._models.release(request.loaded)
             request.let_go()
             self._to_compute.notify()
-            self._to_prepare.notify_all()
+            self._wake_worker()
             return True
 
 

@@ -59,6 +59,11 @@ class Request:
         return self._reading + len(self._ready)
 
     @property
+    def is_unread(self) -> bool:
+        """Whether inputs of it are still to be prepared."""
+        return bool(self._unread)
+
+    @property
     def model(self) -> Loaded:
         assert self.loaded is not None
         return self.loaded
@@ -132,6 +137,11 @@ class Line:
     def inputs_ready(self) -> int:
         """How many inputs are prepared and wait for the computation."""
         return sum(request.inputs_ready for request in self._requests)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether inputs are still to be prepared, perhaps not yet."""
+        return any(request.is_unread for request in self._requests)
 
     def add(self, request: Request) -> None:
         self._requests.append(request)
