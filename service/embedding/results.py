@@ -24,6 +24,10 @@ class Embedded:
     tokens: int
     warnings: tuple[str, ...] = ()
 
+    @property
+    def numbers(self) -> int:
+        return self.embedding.vectors.numel()
+
 
 @dataclass(frozen=True, eq=False)
 class Compared:
@@ -38,3 +42,7 @@ class Compared:
     probabilities: Tensor | None
     tokens: int
     warnings: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> int:
+        return self.cosines.numel()

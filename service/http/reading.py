@@ -74,7 +74,7 @@ def described(value: object) -> str:
 
 
 def _fields(body: bytes | bytearray, known: Sequence[str], limits: Limits) -> dict[str, Any]:
-    if (marks := sum(map(body.count, MARKS))) > limits.marks:
+    if len(body) > limits.marks and (marks := sum(map(body.count, MARKS))) > limits.marks:
         raise Refused(400, f"{marks:,} commas and brackets are too many: one request has at most {limits.marks:,}.")
     given = _json(body)
     if not isinstance(given, dict):
