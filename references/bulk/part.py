@@ -42,9 +42,10 @@ class Row:
         return not self.error and not self.touched
 
     def as_json(self) -> dict[str, Any]:
-        if self.error:
-            return {"error": self.error}
-        return {"touched": True} if self.touched else {name: value for name, value in vars(self).items() if value}
+        return {name: value for name, value in vars(self).items() if value != getattr(NOTHING, name)}
+
+
+NOTHING = Row()
 
 
 def pack(rows: Sequence[Row], vectors: Vectors) -> bytes:

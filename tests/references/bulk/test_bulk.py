@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
 from image_prompt.clip_vision import VisionFeatures, save_features
 from image_prompt.references.bulk import Maker, Place, begin, collect, embed_share, place, sha256_of
+from image_prompt.references.bulk.part import Row, pack, unpack
 from image_prompt.references.filling import fill
 from image_prompt.references.library import Library, NotWritten, Writer, check, durable
 from image_prompt.references.space import Space
@@ -253,6 +255,13 @@ def test_a_damaged_part_is_made_anew(here, photos, tmp_path):
         embed(here, plan)
     collect(here, plan)
     assert everything(here.library) == everything(tmp_path / "whole")
+
+
+def test_a_part_keeps_what_is_zero_apart_from_what_is_not_there():
+    """The hash of a picture of one colour is 0; that of saved features is none."""
+    rows = [Row(sha256="a", width=9, height=9, hash64=0), Row(sha256="b", kind="features"), Row(touched=True)]
+    data = pack(rows, np.ones((2, 8), np.float16))
+    assert unpack(data, 3, 8)[0] == rows
 
 
 def test_a_full_disk_leaves_the_parts_that_there_are(here, photos, tmp_path, monkeypatch):
