@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
-from image_prompt.references.bulk import Maker, Place, Plan, begin, embed_share, sha256_of
+from image_prompt.references.bulk import Maker, Place, Plan, begin, embed_share
 from image_prompt.references.bulk.on_ray import Cluster, embed_on_ray
 from image_prompt.references.embedder import Embedder
 
@@ -28,7 +28,7 @@ def measure(folder: Path, encoder: Path, pictures: Path, turns: int) -> None:
     """Print a row for each number of actors. folder: for the parts; pictures: the folder with a multiple of SHARD"""
     paces: dict[int, list[float]] = {0: [], **{actors: [] for actors in AIMS}}  # 0: without Ray
     with Embedder(encoder, "cpu") as embedder:
-        maker = Maker(embedder.space, sha256_of(encoder))
+        maker = Maker.of(embedder, encoder)
         for turn in range(turns):
             for actors, found in paces.items():
                 place = Place(pictures, folder / f"parts {turn} {actors}", folder / f"bulk library {turn} {actors}")

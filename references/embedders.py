@@ -40,11 +40,18 @@ class AnyEmbedder(Protocol):
 
 
 def open_embedder(
-    path: str | os.PathLike[str], device: torch.device | str = "auto", dtype: torch.dtype | str | None = "auto"
+    path: str | os.PathLike[str],
+    device: torch.device | str = "auto",
+    dtype: torch.dtype | str | None = "auto",
+    *,
+    space: Space | None = None,
+    max_pixels: int | None = None,
 ) -> Embedder | VisionLanguageEncoder:
     """The encoder at a path: an `Embedder` of a file, which loads later, or the vision-language model in a folder.
 
     device, dtype: as both take them
+    space: in which a vision-language model is to embed, if it can
+    max_pixels: as a vision-language model takes it; None is its own limit. A CLIP has a size of its own
 
     Raises:
         ValueError: there is nothing, something else, or a part of an encoder; or as `load_vision_language`.
@@ -54,7 +61,9 @@ def open_embedder(
         _check_folder(found)
         from .vision_language.loading import load_vision_language
 
-        return load_vision_language(found, device, dtype)
+        limit = {} if max_pixels is None else {"max_pixels": max_pixels}
+        encoder = load_vision_language(found, device, dtype, **limit)
+        return encoder if space is None else encoder.in_space(space)
     if not found.exists():
         raise ValueError(f"There is no encoder {printable(str(found))!r}: give a file, or a folder of a Qwen3-VL.")
     _check_file(found)

@@ -60,6 +60,7 @@ def add_commands(
     embed.add_argument("source", metavar="FOLDER|LIST.json", help="a folder with pictures, or a list of them, in JSON")
     embed.add_argument("--library", metavar="NAME", required=True, dest="name", help="made if there is none yet")
     embed.add_argument("--prune", action="store_true", help="remove entries whose files are not there any more")
+    _add_max_pixels(embed)
     _add_machines(embed)
     for each in (search, advise, rate):
         each.add_argument("name", metavar="NAME", help="the name of the library")
@@ -122,6 +123,10 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         default="a photo of {}",
         help="the query of a label, with {} for it (default: a photo of {})",
     )
+    _add_max_pixels(parser)
+
+
+def _add_max_pixels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-pixels",
         type=int,

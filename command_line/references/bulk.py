@@ -6,18 +6,19 @@ import argparse
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...model_files.folders import Installation
 from ...references.library import Library, check_name
 from ...tensor_files import printable
 from ..terminal import Answer, ProgressLine, wrapped
 from .embed import FAILED, check_source, data_of, known_library, lines_of
-from .encoders import find
+from .encoders import batch_of, check_max_pixels, find, folder_of, open_encoder
 from .places import bulk_folder, new_library_folder
 
 if TYPE_CHECKING:
-    from ...references.bulk import Begun, Collected, Maker, Place, Plan
+    from ...references.bulk import Begun, Collected, Place, Plan
+    from ...references.embedders import AnyEmbedder
     from ...references.filling import Filled
     from ...references.space import Space
 
@@ -26,8 +27,7 @@ def answer(options: argparse.Namespace, where: Installation) -> Answer:
     _check(options)
     place, line = _place(options, where), ProgressLine()
     try:
-        path = _encoder(options, where, place)
-        begun, made = _embed(options, place, path, line)
+        begun, made = _embed(options, place, _encoder(options, where, place), line)
         collected = _collect(place, begun, line)
     finally:
         line.clear()
@@ -69,47 +69,71 @@ class _Made:
     name: str
     space: Space
     encoder_sha256: str
+    encoder_path: str
 
 
-def _encoder(options: argparse.Namespace, where: Installation, place: Place) -> Path:
-    plan = place.read_plan()
-    made = plan and _Made(options.name, plan.maker.space, plan.maker.sha256)
-    return find(options.encoder, where, made or (known_library(place.library) if place.library else None))
+@dataclass(frozen=True)
+class _Encoder:
+    """Which encoder computes, and how.
+
+    made: in whose space it embeds; None if there is neither a plan nor a library
+    max_pixels: as it was given, or else that of the plan
+    """
+
+    path: Path
+    made: _Made | Library | None
+    max_pixels: int | None
 
 
-def _embed(options: argparse.Namespace, place: Place, path: Path, line: ProgressLine) -> tuple[Begun, int]:
+def _encoder(options: argparse.Namespace, where: Installation, place: Place) -> _Encoder:
+    plan, library = place.read_plan(), known_library(place.library) if place.library else None
+    made = library
+    if plan:  # which does not know where a folder is on this machine
+        is_same = library is not None and library.encoder_sha256 == plan.maker.sha256
+        folder = library.encoder_path if library is not None and is_same else ""
+        made = _Made(options.name, plan.maker.space, plan.maker.sha256, folder)
+    path = find(options.encoder, where, made)
+    check_max_pixels(options.max_pixels, [path])
+    limit = plan.maker.max_pixels if plan and options.max_pixels is None else options.max_pixels
+    return _Encoder(path, made, limit)
+
+
+def _embed(options: argparse.Namespace, place: Place, encoder: _Encoder, line: ProgressLine) -> tuple[Begun, int]:
     """The plan, and how many parts were made here."""
-    from ...references.bulk import begin, embed_share
-    from ...references.embedder import Embedder
+    from ...references.bulk import embed_share, on_ray
 
     def progress(done: int, total: int) -> None:
         line.show(f"{done:,} of {total:,} pictures")
 
-    def begun_with(maker: Maker) -> Begun:
-        waiting = "Waiting for another program that writes the library"
-        return begin(place, maker, shard=options.shard_size, on_wait=lambda: line.show(waiting))
-
+    if options.ray:
+        on_ray.check_installed()
     line.show("Loading the encoder", now=True)
-    with Embedder(path, "cpu" if options.ray else "auto") as embedder:
-        begun = begun_with(_maker(embedder, path))
+    with open_encoder(encoder.path, encoder.made, encoder.max_pixels, "cpu" if options.ray else "auto") as embedder:
+        begun = _begun(options, place, encoder.path, embedder, line)
         if begun.plan is None:
             return begun, 0
         if not options.ray:
             with _Stopped(place, begun.plan):
                 return begun, embed_share(place, begun.plan, embedder, options.shard, on_progress=progress)
-    from ...references.bulk.on_ray import Cluster, embed_on_ray
-
-    cluster = Cluster(options.actors, options.address)
+    path, cluster = encoder.path, on_ray.Cluster(options.actors, options.address)
     with _Stopped(place, begun.plan):
         starting = "Starting Ray, which takes some seconds"
         on_start = lambda: line.show(starting, now=True)  # noqa: E731
-        return begun, embed_on_ray(place, begun.plan, path, cluster, on_progress=progress, on_start=on_start)
+        return begun, on_ray.embed_on_ray(place, begun.plan, path, cluster, on_progress=progress, on_start=on_start)
 
 
-def _maker(embedder: Any, path: Path) -> Maker:
-    from ...references.bulk import Maker, sha256_of
+def _begun(options: argparse.Namespace, place: Place, path: Path, embedder: AnyEmbedder, line: ProgressLine) -> Begun:
+    from ...references.bulk import Maker, begin
 
-    return Maker(embedder.space, sha256_of(path))
+    waiting = "Waiting for another program that writes the library"
+    return begin(
+        place,
+        Maker.of(embedder, path),
+        shard=options.shard_size,
+        batch=batch_of(path),
+        encoder_path=folder_of(path),
+        on_wait=lambda: line.show(waiting),
+    )
 
 
 class _Stopped:
@@ -140,10 +164,8 @@ def _collect(place: Place, begun: Begun, line: ProgressLine) -> Collected:
 def _answer(name: str, place: Place, begun: Begun, made: int, collected: Collected) -> Answer:
     filled = _together(begun, collected)
     shards = begun.plan.shards if begun.plan else 0
-    count = None
-    if collected.state == "collected" and place.library and known_library(place.library):
-        with Library.open(place.library) as library:
-            count = library.count
+    library = known_library(place.library) if place.library and collected.state == "collected" else None
+    count = None if library is None else library.count
     data = {
         "library": name,
         "pictures": count,

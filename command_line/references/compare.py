@@ -12,7 +12,7 @@ from ...model_files.folders import Installation
 from ...tensor_files import printable
 from ..terminal import Answer, ProgressLine, wrapped
 from .embed import FAILED, failed_lines
-from .encoders import find, open_encoder
+from .encoders import check_max_pixels, find, open_encoder
 
 if TYPE_CHECKING:
     from ...references.comparison import Comparison, Labels, Way
@@ -34,6 +34,7 @@ def answer(options: argparse.Namespace, where: Installation) -> Answer:
     if not os.path.exists(options.source):
         raise ValueError(f"There is no folder or list {printable(options.source)!r}.")
     paths = _encoders(options, where)
+    check_max_pixels(options.max_pixels, paths)
     labels = find_labels(options.source, labels=options.labels, pattern=options.pattern)
     line = ProgressLine()
 

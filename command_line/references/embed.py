@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...model_files.folders import Installation
+from ...references.digests import sha256_of
 from ...references.library import Library
 from ...tensor_files import printable
 from ..terminal import Answer, ProgressLine, described, section, wrapped
-from .encoders import batch_of, find, open_encoder, record_of
+from .encoders import batch_of, check_max_pixels, find, folder_of, open_encoder
 from .places import new_library_folder
 from .queries import PICTURES
 
@@ -32,17 +33,25 @@ def answer(options: argparse.Namespace, where: Installation) -> Answer:
     if given := next((f"--{name}" for name in TOGETHER if getattr(options, name.replace("-", "_")) is not None), None):
         raise ValueError(f"{given} is for machines that share the work: give --shard 1/2 and --shard 2/2, or --ray.")
     folder = new_library_folder(where, options.name)
-    filled = fill_from(options.source, folder, options.encoder, where, options.prune)
+    filled = fill_from(options.source, folder, options.encoder, where, options.prune, options.max_pixels)
     with Library.open(folder) as library:
         count = library.count
     data = {"library": options.name, "pictures": count, **data_of(filled)}
     return Answer(data, lines_of(filled, options.name, count), FAILED if filled.failed else 0)
 
 
-def fill_from(source: str, folder: Path, encoder: str | None, where: Installation, prune: bool = False) -> Filled:
+def fill_from(
+    source: str,
+    folder: Path,
+    encoder: str | None,
+    where: Installation,
+    prune: bool = False,
+    max_pixels: int | None = None,
+) -> Filled:
     """Fill the library in a folder with the pictures of a folder or of a list, and show on stderr how far that is.
 
     encoder: as it was given; otherwise the library's own
+    max_pixels: as `open_encoder` takes it
 
     Raises:
         ValueError: there is no such source or encoder, or the library is of another encoder.
@@ -52,14 +61,14 @@ def fill_from(source: str, folder: Path, encoder: str | None, where: Installatio
     check_source(source)
     library = known_library(folder)
     path = find(encoder, where, library)
+    check_max_pixels(max_pixels, [path])
     line = ProgressLine()
 
     def progress(done: int, total: int) -> None:
         line.show(f"{done:,} of {total:,} pictures")
 
     try:
-        with open_encoder(path, library) as embedder:
-            digest, place = ("", "") if library else record_of(path)
+        with open_encoder(path, library, max_pixels) as embedder:
             return fill(
                 folder,
                 source,
@@ -67,8 +76,8 @@ def fill_from(source: str, folder: Path, encoder: str | None, where: Installatio
                 on_progress=progress,
                 batch=batch_of(path),
                 prune=prune,
-                encoder_sha256=digest,
-                encoder_path=place,
+                encoder_sha256="" if library else sha256_of(path),
+                encoder_path=folder_of(path),
             )
     finally:
         line.clear()

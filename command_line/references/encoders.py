@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,16 +11,16 @@ from ...model_files import read_header
 from ...model_files.find import Finder
 from ...model_files.folders import Installation
 from ...model_files.index import IndexedFile
+from ...references.digests import sha256_of
 from ...references.space import Space
 from ...tensor_files import UnusableFile, printable
-from .vision_language import folder_of_library, folders_in, is_of_vision_language, open_folder
+from .vision_language import folder_of_library, folders_in, is_of_vision_language
 
 if TYPE_CHECKING:
     from ...references.embedders import AnyEmbedder
 
 TYPES = ("clip_vision", "text_encoders")  # folders where full CLIP files are
 BATCH, FEW = 32, 4  # pictures between two looks at the clock: a vision-language model takes long for each
-PARTS = (".json", ".safetensors", ".txt")  # files of a vision-language model; merges.txt belongs to its tokenizer
 TEXT = "token_embedding.weight"  # a tensor that the text half has in every layout
 FULL = "A full CLIP file holds the encoders of pictures and of texts, such as OpenAI's or LAION's model.safetensors."
 
@@ -117,21 +116,33 @@ def _of_library(library: Any, encoders: Sequence[IndexedFile], text: bool) -> Pa
     )
 
 
-def open_encoder(path: Path, library: Any = None, max_pixels: int | None = None) -> AnyEmbedder:
+def open_encoder(path: Path, library: Any = None, max_pixels: int | None = None, device: str = "auto") -> AnyEmbedder:
     """The encoder of a file, or of a folder with a vision-language model, which `with` closes.
 
-    library: in whose space it is to embed
+    library: in whose space it is to embed; of it only the `space` is asked for
     max_pixels: of pictures for a vision-language model; None is its own limit
 
     Raises:
         ValueError: it is no encoder, or cannot be loaded.
     """
     from ...references.embedders import open_embedder
-    from ...references.vision_language import is_vision_language
 
-    if not is_vision_language(path):
-        return open_embedder(path)
-    return open_folder(path, None if library is None else library.space, max_pixels)
+    return open_embedder(path, device, space=None if library is None else library.space, max_pixels=max_pixels)
+
+
+def check_max_pixels(max_pixels: int | None, paths: Sequence[Path]) -> None:
+    """Refuse a limit that no model has, or for encoders of which none is a vision-language model. By a ValueError."""
+    from ...references.vision_language import is_vision_language
+    from ...references.vision_language.pictures import check_pixels
+
+    if max_pixels is None:
+        return
+    check_pixels(max_pixels)
+    if not any(map(is_vision_language, paths)):
+        raise ValueError(
+            f"--max-pixels is for vision-language models. {printable(str(paths[0]))} is another encoder, which has a "
+            "size of its own for all pictures: leave --max-pixels out."
+        )
 
 
 def batch_of(path: Path) -> int:
@@ -139,18 +150,6 @@ def batch_of(path: Path) -> int:
     return FEW if path.is_dir() else BATCH
 
 
-def record_of(path: Path) -> tuple[str, str]:
-    """What a library keeps of its encoder, to find it again: the encoder_sha256 and encoder_path of `fill`."""
-    return sha256_of(path), str(path.resolve()) if path.is_dir() else ""
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex; of a folder that of the names and the SHA-256 of its files."""
-    if path.is_dir():
-        files = sorted(each for each in path.iterdir() if each.suffix in PARTS and each.is_file())
-        return hashlib.sha256("".join(f"{each.name} {sha256_of(each)}\n" for each in files).encode()).hexdigest()
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
+def folder_of(path: Path) -> str:
+    """Where a folder is; empty for a file, which is found among the model files. The encoder_path of a library."""
+    return str(path.resolve()) if path.is_dir() else ""

@@ -1,18 +1,16 @@
-"""Find and open folders of vision-language models, as they are published: config.json, weights and a tokenizer."""
+"""Find folders of vision-language models, as they are published: config.json, weights and a tokenizer."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...model_files.folders import Installation
 from ...model_files.folders.hugging_face import hub_folder
+from ...references.digests import sha256_of
 from ...references.space import Space
-
-if TYPE_CHECKING:
-    from ...references.vision_language import VisionLanguageEncoder
 
 TYPES = ("text_encoders", "clip_vision", "LLM", "VLM")  # of models, among which such folders are
 DEPTH = 2  # how far below, as text_encoders/Qwen/Qwen3-VL-Embedding-2B
@@ -21,7 +19,9 @@ CACHED = "models--*/snapshots/*"  # in the cache of Hugging Face
 
 def is_of_vision_language(space: Space) -> bool:
     """Whether the vectors of a space are those of a vision-language model."""
-    return space.feature in _poolings()
+    from ...references.vision_language.pooling import pooling_of
+
+    return pooling_of(space.feature) is not None
 
 
 def folders_in(where: Installation) -> Iterator[tuple[str, Path]]:
@@ -44,7 +44,6 @@ def folder_of_library(library: Any, where: Installation) -> Path:
         ValueError: there is none.
     """
     from ...references.vision_language import is_vision_language
-    from .encoders import sha256_of
 
     own = getattr(library, "library", library)
     path, digest = getattr(own, "encoder_path", ""), getattr(own, "encoder_sha256", "")
@@ -60,27 +59,6 @@ def folder_of_library(library: Any, where: Installation) -> Path:
         f"The library {library.name!r} was made with {library.space.title}, and no folder of a vision-language model "
         "was found. Give it with --encoder FOLDER."
     )
-
-
-def open_folder(path: Path, space: Space | None, max_pixels: int | None) -> VisionLanguageEncoder:
-    """Load the model in a folder. space: in which it is to embed, if it can; another one is refused later."""
-    from ...references.vision_language import LARGEST, VisionLanguageEncoder, load_vision_language
-
-    encoder = load_vision_language(path, max_pixels=LARGEST if max_pixels is None else max_pixels)
-    if space is None or space.feature not in _poolings():
-        return encoder
-    shorter = space.dimension if space.dimension < encoder.space.dimension else None
-    return VisionLanguageEncoder(
-        encoder.backend, pooling=_poolings()[space.feature], dimensions=shorter, max_pixels=encoder.max_pixels
-    )
-
-
-def _poolings() -> dict[str, str]:
-    """{`Space.feature`: what makes it}"""
-    from ...references.vision_language import POOLINGS
-    from ...references.vision_language.pooling import feature_of
-
-    return {feature_of(pooling): pooling for pooling in POOLINGS}
 
 
 def _below(folder: Path, pattern: str) -> list[Path]:

@@ -1,7 +1,7 @@
 """Embed many pictures on several machines with one shared folder, and collect their vectors into a library.
 
 place = Place(source="photos", parts="bulk/holiday", library="libraries/holiday")
-begun = begin(place, Maker(embedder.space, sha256_of("clip.safetensors")))       # the plan, of whoever is first
+begun = begin(place, Maker.of(embedder, Path("clip.safetensors")))               # the plan, of whoever is first
 if begun.plan:
     embed_share(place, begun.plan, embedder, share=(1, 3))                       # on each of three machines
     done = collect(place, begun.plan)                                            # who finds all parts there
@@ -17,7 +17,7 @@ group ends early for having `groups.PIXELS` pixels.
 
 from .begin import Begun, begin
 from .collecting import Collected, collect
-from .maker import Maker, sha256_of
+from .maker import Maker
 from .place import Place
 from .plan import SHARD, Plan
 from .share import embed_share
@@ -32,5 +32,4 @@ __all__ = [
     "begin",
     "collect",
     "embed_share",
-    "sha256_of",
 ]

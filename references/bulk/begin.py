@@ -42,12 +42,14 @@ def begin(
     *,
     shard: int | None = None,
     batch: int = BATCH,
+    encoder_path: str = "",
     on_wait: Callable[[], object] = lambda: None,
 ) -> Begun:
     """The plan of a folder. The first machine makes it, of what its library lacks; the others take it up.
 
     shard: how many files a shard has, by default SHARD; only of use to who makes the plan
     batch: how many pictures are embedded at once; the same
+    encoder_path: as `library.about.About` has it, kept when the library is made
     on_wait: called while another process makes the plan
 
     Raises:
@@ -60,7 +62,7 @@ def begin(
             _check(place, plan, maker, shard)
             return Begun(plan, None)
         try:
-            if begun := _made(place, maker, shard or SHARD, batch):
+            if begun := _made(place, maker, shard or SHARD, batch, encoder_path):
                 return begun
         except BeingWritten:  # perhaps by another machine, which makes the plan
             if time.monotonic() - waited_from > PATIENCE:
@@ -69,7 +71,7 @@ def begin(
             time.sleep(LOOK_AGAIN)
 
 
-def _made(place: Place, maker: Maker, shard: int, batch: int) -> Begun | None:
+def _made(place: Place, maker: Maker, shard: int, batch: int, encoder_path: str) -> Begun | None:
     """None if somebody else was first."""
     if place.library is None:
         raise ValueError(
@@ -77,7 +79,7 @@ def _made(place: Place, maker: Maker, shard: int, batch: int) -> Begun | None:
             "machine that has the library, or give the folder of its ComfyUI with --comfyui PATH."
         )
     check_any(place.library, place.source)
-    with Writer.open(place.library, maker.space, maker.sha256) as writer:
+    with Writer.open(place.library, maker.space, maker.sha256, encoder_path) as writer:
         if place.has_plan:
             return None
         looked = look(writer, place.source, None, lambda: False)

@@ -1,14 +1,17 @@
-"""What makes the vectors of a plan. Standard library only."""
+"""What makes the vectors of a plan."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ..digests import sha256_of
 from ..space import Space
 
-BLOCK = 1 << 22  # bytes that are read at once
+if TYPE_CHECKING:
+    from ..embedders import AnyEmbedder
+
 SHOWN = 12  # digits of a SHA-256
 
 
@@ -19,11 +22,21 @@ class Maker:
     space: of the encoder
     sha256: of its file, or of the files of its folder
     crop: as `clip_vision.encode` takes it
+    max_pixels: as a vision-language model takes it; None for encoders with a size of their own
     """
 
     space: Space
     sha256: str
     crop: str = "center"
+    max_pixels: int | None = None
+
+    @classmethod
+    def of(cls, embedder: AnyEmbedder, path: Path) -> Maker:
+        """The maker that an encoder is. path: of its file, or of its folder"""
+        from ..vision_language import VisionLanguageEncoder
+
+        limit = embedder.max_pixels if isinstance(embedder, VisionLanguageEncoder) else None
+        return cls(embedder.space, sha256_of(path), max_pixels=limit)
 
     def difference(self, other: Maker) -> str:
         """How the maker of a plan (self) and that of this machine (other) differ; an empty text if they do not."""
@@ -34,22 +47,8 @@ class Maker:
                 f"it was made with another file of {self.space.encoder} (its SHA-256 begins with "
                 f"{self.sha256[:SHOWN]}, that of this one with {other.sha256[:SHOWN]})"
             )
-        return "" if self.crop == other.crop else f'it crops pictures by "{self.crop}", and this by "{other.crop}"'
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex; of a folder that of the names and the contents of its files, but hidden ones."""
-    if not path.is_dir():
-        return _sha256(path)
-    files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
-    shown = sorted(name for name in files if not any(part.startswith(".") for part in name.split("/")))
-    lines = "".join(f"{_sha256(files[name])}  {name}\n" for name in shown)
-    return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    whole = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK):
-            whole.update(block)
-    return whole.hexdigest()
+        if self.crop != other.crop:
+            return f'it crops pictures by "{self.crop}", and this by "{other.crop}"'
+        if self.max_pixels != other.max_pixels:
+            return f"its pictures have {self.max_pixels} pixels at most, and {other.max_pixels} are asked for"
+        return ""

@@ -60,6 +60,13 @@ class Share:
     gpus: int
 
 
+def check_installed() -> None:
+    """ValueError if Ray is not installed, or cannot be imported: before anything is made for it."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), _environment():
+        load("ray", WHAT)
+        load("ray.data", WHAT)
+
+
 def embed_on_ray(
     place: Place,
     plan: Plan,
@@ -71,7 +78,7 @@ def embed_on_ray(
 ) -> int:
     """Make the parts that are not there, and return how many were made.
 
-    encoder: the path of its file, on all machines
+    encoder: the path of its file or folder, on all machines
     on_progress: called with how many files are done, and how many there are
     on_start: called before Ray starts, which takes seconds
 

@@ -89,6 +89,7 @@ class Plan:
             "encoder": self.maker.space.as_json(),
             "encoder_sha256": self.maker.sha256,
             "crop": self.maker.crop,
+            "max_pixels": self.maker.max_pixels,
             "batch": self.batch,
             "shard": self.shard,
             "roots": {str(number): folder for number, folder in self.roots.items()},
@@ -110,7 +111,8 @@ class Plan:
                 "Image Prompt on all machines"
             )
         try:
-            maker = Maker(Space.from_json(head["encoder"]), _text(head["encoder_sha256"]), _text(head["crop"]))
+            encoder, limit = Space.from_json(head["encoder"]), head["max_pixels"]
+            maker = Maker(encoder, _text(head["encoder_sha256"]), _text(head["crop"]), limit and int(limit))
             roots = {int(number): _text(folder) for number, folder in head["roots"].items()}
             plan = cls(maker, int(head["batch"]), int(head["shard"]), roots, [_entry(row) for row in head["files"]])
         except (KeyError, TypeError, AttributeError, ValueError) as error:

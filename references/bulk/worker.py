@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..embedder import Embedder
-from .maker import Maker, sha256_of
+from ..embedders import open_embedder
+from .maker import Maker
 from .place import Place
 from .shard import embed_shard
 
@@ -15,8 +15,8 @@ from .shard import embed_shard
 class Work:
     """What a worker has to know; it reads the plan itself. Paths are the same on all machines.
 
-    encoder: its file
-    device: as `references.embedder.Embedder` takes it
+    encoder: its file, or its folder
+    device: as `references.embedders.open_embedder` takes it
     threads: that compute with it on the CPU
     """
 
@@ -41,8 +41,9 @@ class Worker:
                 f"There is no plan in {work.parts} on a machine of the cluster: it has to see that folder."
             )
         self.plan = plan
-        self.embedder = Embedder(work.encoder, work.device)
-        if why := plan.maker.difference(Maker(self.embedder.space, sha256_of(Path(work.encoder)))):
+        maker = plan.maker
+        self.embedder = open_embedder(work.encoder, work.device, space=maker.space, max_pixels=maker.max_pixels)
+        if why := maker.difference(Maker.of(self.embedder, Path(work.encoder))):
             raise ValueError(
                 f"The plan in {work.parts} does not fit {work.encoder} on a machine of the cluster: {why}."
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
@@ -11,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...tensor_files import printable
+from ..digests import sha256_of
 from ..library.picture import is_text
 from ..library.rows import Key, Rows
 from .listing import Listed
 from .reading import is_features
 from .walk import FEATURES, Entry, Walked, root_above
 
-CHUNK = 1 << 20
 ODD = "Its name is not text (UTF-8), so that it cannot be kept: give it another one."
 
 
@@ -154,7 +153,7 @@ def _find_moved(rows: Rows, fresh: Iterable[File], made: Plan, should_stop: Call
         if should_stop():
             return
         with suppress(OSError):
-            keys = lost[file.size].get(_sha256(file.whole))
+            keys = lost[file.size].get(sha256_of(file.whole))
             if keys:
                 made.moved.append((keys.pop(0), file))
     taken = {key for key, _ in made.moved}
@@ -169,11 +168,3 @@ def _lost(rows: Rows, sizes: Collection[int], gone: Collection[Key]) -> dict[int
         if size in sizes and root in roots and ((root, path) in gone or not os.path.lexists(roots[root] / path)):
             lost[size].setdefault(sha256, []).append((root, path))
     return lost
-
-
-def _sha256(path: Path) -> str:
-    whole = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            whole.update(chunk)
-    return whole.hexdigest()

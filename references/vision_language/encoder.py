@@ -16,7 +16,7 @@ from ..space import Space
 from .backend import Backend
 from .chat import Conversation, conversation
 from .pictures import LARGEST, WHITE, check_pixels, fitted
-from .pooling import feature_of, pooled
+from .pooling import feature_of, pooled, pooling_of
 
 if TYPE_CHECKING:
     from ...clip_vision import Crop
@@ -64,6 +64,20 @@ class VisionLanguageEncoder:
         about = self.backend.about
         feature = feature_of(self.pooling if pooling is None else pooling)
         return Space(about.name, _dimension(dimensions, about.width), about.weights, feature)
+
+    def in_space(self, space: Space) -> VisionLanguageEncoder:
+        """The same model, with the pooling and the dimension of a space if it has them; otherwise as it is."""
+        pooling = pooling_of(space.feature)
+        if pooling is None:
+            return self
+        shorter = space.dimension if space.dimension < self.backend.about.width else None
+        return VisionLanguageEncoder(
+            self.backend,
+            instruction=self.instruction,
+            pooling=pooling,
+            dimensions=shorter,
+            max_pixels=self.max_pixels,
+        )
 
     def read(self, given: Input, instruction: str | None = None) -> Conversation:
         """An input as the model reads it, cut to its context.

@@ -29,6 +29,11 @@ def feature_of(pooling: str) -> str:
     return _POOLS[_known(pooling)][0]
 
 
+def pooling_of(feature: str) -> str | None:
+    """The pooling that a `Space.feature` is of; None if it is of another encoder."""
+    return next((pooling for pooling, (name, _) in _POOLS.items() if name == feature), None)
+
+
 def pooled(states: Tensor, pooling: str) -> Tensor:
     """(L, W) -> (W,). ValueError if the pooling is unknown."""
     return _POOLS[_known(pooling)][1](states)

@@ -93,6 +93,14 @@ def test_what_does_not_go_together_is_refused(call, many, folder, options, code,
     assert not folder.exists()
 
 
+def test_where_no_picture_can_be_read_the_library_has_none(told, call, tmp_path):
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "broken.png").write_text("no picture")
+    done = told("embed", tmp_path / "some", "--library", "squares", "--shard", "1/1", code=3)
+    assert (done["state"], done["pictures"], len(done["failed"])) == ("collected", 0, 1)
+    assert "Not read (1)" in call("embed", tmp_path / "some", "--library", "squares", "--shard", "1/1")[1]
+
+
 def test_a_list_is_for_one_machine(call, many, folder, tmp_path):
     (tmp_path / "list.json").write_text(json.dumps(["many/00.png"]))
     for how in (["--shard", "1/2"], ["--ray"]):
@@ -127,7 +135,35 @@ def test_ctrl_c_says_how_far_it_is_and_the_same_command_goes_on(call, told, many
     assert told("embed", many, "--library", "squares", "--shard", "1/1", code=3)["parts"]["made"] == 1
 
 
-def test_without_ray_it_is_said_how_to_install_it(call, many, monkeypatch):
+def test_machines_make_the_library_of_one_with_a_vision_language_model_too(told, call, folder, qwen3_vl, tmp_path):
+    """Also where none of them is told where the model is again, nor how large the pictures are."""
+    for number in range(8):
+        draw(tmp_path / "some" / f"{number}.png", COLOURS[number % 6], size=200 + number)
+    asked, limit = ("embed", tmp_path / "some", "--library"), ("--max-pixels", 4096)
+    told(*asked, "plain", "--encoder", qwen3_vl, *limit)
+    told(*asked, "large", "--encoder", qwen3_vl)
+    first = told(*asked, "squares", "--encoder", qwen3_vl, *limit, "--shard", "1/2", "--shard-size", 4)
+    assert first["parts"] == {"all": 2, "made": 1, "missing": 1}
+    code, _, said = call(*asked, "squares", "--shard", "2/2", "--max-pixels", 8192)
+    assert code == 1 and "its pictures have 4096 pixels at most, and 8192 are asked for" in " ".join(said.split())
+    assert told(*asked, "squares", "--shard", "2/2")["added"] == 8
+    assert contents(folder / "squares") == contents(folder / "plain") != contents(folder / "large")
+    abouts = [(folder / name / "library.json").read_bytes() for name in ("squares", "plain")]
+    assert abouts[0] == abouts[1] and json.loads(abouts[0])["encoder_path"] == str(qwen3_vl)
+
+
+@pytest.mark.parametrize("how", [[], ["--shard", "1/1"], ["--ray"]])
+def test_a_limit_of_pixels_is_for_vision_language_models(call, many, folder, qwen3_vl, encoders, how):
+    clip = encoders / "tiny.safetensors"
+    code, _, said = call("embed", many, "--library", "squares", "--encoder", clip, "--max-pixels", 4096, *how)
+    assert code == 1 and "--max-pixels is for vision-language models." in said and "tiny.safetensors is another" in said
+    code, _, said = call("embed", many, "--library", "squares", "--encoder", qwen3_vl, "--max-pixels", 5, *how)
+    assert code == 1 and "max_pixels is 5: give a number from 4,096 to 1,843,200." in said
+    assert not folder.exists()
+
+
+def test_without_ray_it_is_said_how_to_install_it(call, many, folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     code, _, said = call("embed", many, "--library", "squares", "--ray")
     assert code == 1 and "`embed --ray` needs ray, which is not installed" in said
+    assert not folder.exists()

@@ -11,9 +11,10 @@ import pytest
 from squares import picture_of
 from tiny_qwen3_vl import CONFIG, write_json
 
-from image_prompt.command_line.references.encoders import find, sha256_of
+from image_prompt.command_line.references.encoders import find
 from image_prompt.command_line.references.vision_language import folder_of_library
 from image_prompt.model_files.folders import Installation
+from image_prompt.references.digests import sha256_of
 from image_prompt.references.inputs import Input
 from image_prompt.references.library import Library, Writer, libraries_folder
 from image_prompt.references.space import Space

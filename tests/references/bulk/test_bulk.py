@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -11,8 +12,9 @@ import pytest
 import torch
 
 from image_prompt.clip_vision import VisionFeatures, save_features
-from image_prompt.references.bulk import Maker, Place, begin, collect, embed_share, place, sha256_of
+from image_prompt.references.bulk import Maker, Place, begin, collect, embed_share, place
 from image_prompt.references.bulk.part import Row, pack, unpack
+from image_prompt.references.digests import sha256_of
 from image_prompt.references.filling import fill
 from image_prompt.references.library import Library, NotWritten, Writer, check, durable
 from image_prompt.references.space import Space
@@ -122,6 +124,7 @@ def test_where_nothing_is_new_there_is_no_plan(here, photos):
         ({"space": Space("CLIP ViT-H/14", 8)}, {}, r"made with CLIP ViT-B/32 \(8 numbers\), and this is CLIP ViT-H/14"),
         ({"sha256": "e" * 64}, {}, "another file of CLIP ViT-B/32 .*begins with ffffffffffff, .* with eeeeeeeeeeee"),
         ({"crop": "none"}, {}, 'it crops pictures by "center", and this by "none"'),
+        ({"max_pixels": 4096}, {}, "its pictures have None pixels at most, and 4096 are asked for"),
         ({}, {"shard": 16}, "it has 8 pictures a shard, and 16 are asked for"),
     ],
 )
@@ -307,12 +310,12 @@ def test_saved_features_and_pictures_below_known_folders_are_parts_too(here, pho
 
 def test_the_files_of_a_folder_tell_encoders_apart(tmp_path):
     folder = tmp_path / "encoder"
-    (folder / "below").mkdir(parents=True)
-    (folder / "a.json").write_text("a")
-    (folder / "below" / "b").write_text("b")
+    (folder / ".cache").mkdir(parents=True)
+    (folder / "config.json").write_text("a")
+    (folder / "model.safetensors").write_text("b")
     before = sha256_of(folder)
-    (folder / ".cache").mkdir()
-    (folder / ".cache" / "x").write_text("x")
-    assert sha256_of(folder) == before and sha256_of(folder / "a.json") != before
-    (folder / "below" / "b").rename(folder / "b")
+    for name in (".cache/x.json", "README.md", ".gitattributes"):
+        (folder / name).write_text("x")
+    assert sha256_of(folder) == before and sha256_of(folder / "config.json") == hashlib.sha256(b"a").hexdigest()
+    (folder / "model.safetensors").rename(folder / "other.safetensors")
     assert sha256_of(folder) != before
