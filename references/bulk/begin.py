@@ -92,6 +92,7 @@ def _made(place: Place, maker: Maker, shard: int, batch: int, encoder_path: str)
         plan = Plan(maker, max(1, batch), shard, *_listed(writer, looked, place.source))
         place.mark(plan)
         if not place.write_plan(plan):
+            place.unmark()
             return None
         place.remove_others(plan)
     return Begun(plan, filled)

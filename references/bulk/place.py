@@ -101,8 +101,7 @@ class Place:
         with self._explained():
             self._remove(PART)
             self._remove(DRAFTS)
-            if self.library:
-                (self.library / MARK).unlink(missing_ok=True)
+            self.unmark()
             with suppress(OSError):  # somebody keeps something else in it
                 self.parts.rmdir()
 
@@ -124,6 +123,10 @@ class Place:
         """Keep in the library that it waits for the parts of a plan, which has only what this library lacks."""
         if self.library:
             write_whole(self.library / MARK, [plan.digest.encode()])
+
+    def unmark(self) -> None:
+        if self.library:
+            (self.library / MARK).unlink(missing_ok=True)
 
     def waits_for(self, plan: Plan) -> bool:
         """Whether the library of this machine is the one that the plan was made for."""

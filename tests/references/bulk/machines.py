@@ -33,6 +33,8 @@ from image_prompt.references.library import Library, check, part_writer, reader,
 from image_prompt.references.library.rows import Rows  # noqa: E402
 
 ROWS, BATCH, SHARD, MACHINES = 48, 4, 16, 3
+TRIES = 100  # of one machine to finish, and of three to be killed once
+DIED = 7  # the exit code of a machine that was stopped at a step
 MAKER = Maker(fakes.SPACE, "f" * 64)
 os.fsync = lambda file: None  # what a killed process has written stays: only a power cut asks for more
 begin.__globals__["LOOK_AGAIN"] = 0.001
@@ -99,9 +101,12 @@ def ended(child: int) -> int:
 
 
 def finish(library: Path, photos: Path) -> None:
-    """Go on until the parts are collected."""
-    while machine(library, photos, (1, 1)) != "collected":
+    """Go on until the parts are collected. RuntimeError if that does not come."""
+    for _ in range(TRIES):
+        if (state := machine(library, photos, (1, 1))) == "collected":
+            return
         time.sleep(0.001)
+    raise RuntimeError(f"The parts are {state} after {TRIES} tries.")
 
 
 def whole(library: Path) -> bool:
@@ -140,7 +145,7 @@ def died(library: Path, photos: Path, step: int) -> bool:
                 if function is not Rows.do or arguments[1] == "COMMIT":
                     left[0] -= 1
                     if left[0] < 0:
-                        os._exit(1)
+                        os._exit(DIED)
                 return function(*arguments)
 
             return counting
@@ -150,7 +155,10 @@ def died(library: Path, photos: Path, step: int) -> bool:
             setattr(owner, name, lambda *arguments, counting=counted(function), **_: counting(*arguments))
         finish(library, photos)
 
-    return ended(started(stepped)) != 0
+    code = ended(started(stepped))
+    if code not in (0, DIED):
+        raise RuntimeError(f"A machine failed at its step {step}.")
+    return code == DIED
 
 
 def each_step(folder: Path) -> dict:
@@ -192,7 +200,7 @@ def main() -> dict:
     draw = random.Random(seed)
     found = {"kills": 0, "errors": 0, "clean": True, "same": True, "races": 0}
     duration = 0.0
-    while found["kills"] < kills:
+    while found["kills"] < kills and found["races"] < kills * TRIES:
         library, is_new = folder / f"library {found['races']}", found["races"] % 2
         if not is_new:
             shutil.copytree(begun, library)

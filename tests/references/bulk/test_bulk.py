@@ -221,6 +221,22 @@ def test_the_parts_are_collected_where_the_library_is(here, photos, tmp_path):
         begun(others[0])
 
 
+def test_of_two_libraries_the_one_whose_machine_wrote_the_plan_gets_the_parts(here, tmp_path, monkeypatch):
+    """Both lack the same pictures, so that they would make the same plan at once."""
+    other, write_plan = dataclasses.replace(here, library=tmp_path / "mine"), Place.write_plan
+
+    def second(place, plan):
+        monkeypatch.undo()
+        assert write_plan(here, begun(here).plan) is False
+        return write_plan(place, plan)
+
+    monkeypatch.setattr(Place, "write_plan", second)
+    plan = begun(other).plan
+    embed(other, plan)
+    assert [collect(place, plan).state for place in (other, here)] == ["elsewhere", "collected"]
+    assert Library.open(here.library).count == 30
+
+
 def test_somebody_else_who_writes_the_library_is_waited_for_with_the_plan_and_not_with_the_parts(
     here, photos, monkeypatch
 ):
