@@ -21,6 +21,7 @@ from ...tensor_files import without_folders
 from ..embeddings.text_half import TextHalf
 from ..folders import all_shared, prompt_server
 from ..panels.references import NotListed
+from ..serving.idle import unless_moved
 from .libraries import looked_at, names, opened
 from .thumbnails import thumbnail
 
@@ -60,8 +61,8 @@ def embedded(library: Searchable, text: str, _: str = "") -> Embedding:
         )
     try:
         with torch.inference_mode():
-            return embed_text(half.model, [text])
-    except RuntimeError as error:  # moved meanwhile, or the device is full
+            return unless_moved(lambda: embed_text(half.model, [text]))
+    except (Busy, RuntimeError) as error:  # moved or cancelled meanwhile, or the device is full
         raise NotReady("The text encoder is in use by a workflow: search again in a moment.") from error
 
 

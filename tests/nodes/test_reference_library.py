@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import comfy.model_management
 import comfy.utils
 import folder_paths
 import nodes
@@ -33,6 +34,7 @@ from image_prompt.nodes.reference_library.libraries import folder, names, opened
 from image_prompt.nodes.reference_library.nearest import NearestReference
 from image_prompt.nodes.reference_library.rate import RateInLibrary
 from image_prompt.nodes.reference_library.thumbnails import thumbnail
+from image_prompt.nodes.serving import idle
 from image_prompt.references.exports import export_lance
 from image_prompt.references.lance import connect
 from image_prompt.references.library import Library, NewPicture, Writer, check
@@ -311,6 +313,30 @@ def test_no_text_is_searched_beside_a_workflow(encoder, images, monkeypatch):
     assert first() == paths[5]
     queue.task_done(number, {}, None)
     assert first(text="a cat") == paths[4]
+
+
+def test_a_search_by_text_takes_no_cancel_away_from_a_prompt(encoder, images, monkeypatch):
+    add(encoder, images=images)
+    queue, half = PromptQueue(SimpleNamespace(queue_updated=lambda: None)), TextHalf.__new__(TextHalf)
+    half.space, half.model = embed_pictures(encoder, images[:1]).space, None
+    for module in (answers, idle):
+        monkeypatch.setattr(module, "prompt_server", lambda: SimpleNamespace(prompt_queue=queue))
+    monkeypatch.setattr(answers, "all_shared", lambda: [("half", half)])
+
+    def embed(*_):
+        """A prompt has begun, and is cancelled, before the first of core's layers is computed."""
+        queue.put((0, "1", {}, {}, []))
+        queue.get()
+        comfy.model_management.interrupt_current_processing()
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+    monkeypatch.setattr(answers, "embed_text", embed)
+    try:
+        with pytest.raises(answers.NotReady, match="in use by a workflow"):
+            search_answer({"library": "cats", "text": "a cat"})
+        assert comfy.model_management.processing_interrupted()
+    finally:
+        comfy.model_management.interrupt_current_processing(False)
 
 
 def test_saved_features_of_a_library_go_on_without_an_encoder(encoder, images, folders):
