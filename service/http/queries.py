@@ -12,7 +12,7 @@ from ...references.space import Space
 from ...references.vision_language import POOLINGS, QUERY_INSTRUCTION
 from ...references.vision_language.pooling import feature_of
 from ...tensor_files import printable
-from ..embedding.model import Wish
+from ..embedding.model import Busy, Wish
 
 if TYPE_CHECKING:
     from ..embedding import EmbeddingService
@@ -34,7 +34,7 @@ def embedded_by(service: EmbeddingService) -> Callable[[Searchable, str, str], E
 class _Queries:
     def __init__(self, service: EmbeddingService) -> None:
         self._service = service
-        self._spaces: dict[str, Space] = {}  # of the models that were asked, which are loaded to know it
+        self._spaces: dict[str, Space] = {}  # of the models, which are loaded to know it
 
     def embed(self, library: Searchable, text: str, model: str) -> Embedding:
         name = model or self._model_of(library)
@@ -48,16 +48,24 @@ class _Queries:
         return self._service.embed(name, [Input(text)], wish).embedding
 
     def _model_of(self, library: Searchable) -> str:
-        for name in self._service.names():
-            space = self._spaces.get(name) or self._service.space_of(name)
-            self._spaces[name] = space
-            if _is_of(space, library.space):
-                return name
-        known = ", ".join(self._service.names())
+        names, problems = self._service.names(), list[str]()
+        for name in names:
+            try:
+                if _is_of(self._space_of(name), library.space):
+                    return name
+            except Busy:
+                raise
+            except ValueError as error:  # of one of several files
+                problems.append(f"{name} cannot be used: {error}")
         raise ValueError(
             f"The library {library.name!r} was made with {library.space.title}, and none of the encoders here has "
-            f"its space: {known}."
+            f"its space: {', '.join(names)}. {' '.join(problems)}"
         )
+
+    def _space_of(self, name: str) -> Space:
+        if name not in self._spaces:
+            self._spaces[name] = self._service.space_of(name)
+        return self._spaces[name]
 
 
 def _is_of(whole: Space, wanted: Space) -> bool:

@@ -20,6 +20,11 @@ COLORS = {"red.png": (250, 20, 20), "pink.png": (250, 120, 130), "blue/deep.png"
 OTHER = Space("another", 8)
 
 
+class Damaged(Colours):
+    def space_of(self, wish):
+        raise ValueError("It is a web page.")
+
+
 def write_library(folder, root, space, rows):
     with Writer.open(folder, space) as writer:
         for path, vector in rows:
@@ -39,7 +44,7 @@ def server(tmp_path_factory):
     (base / "libraries" / "broken").mkdir()
     (base / "libraries" / "broken" / "library.json").write_text('{"format": 99}')
     kept = KeptLibraries(lambda: base / "libraries")
-    models = Given(else_=Colours(), colours=Colours(), busy=Failing(Busy("A prompt runs.")))
+    models = Given(damaged=Damaged(), else_=Colours(), colours=Colours(), busy=Failing(Busy("A prompt runs.")))
     models.models["else_"].space = Space("something else", 3)
 
     def libraries(service):
@@ -94,10 +99,19 @@ def test_number_minimum_and_folder_choose(server):
         ({"name": "none", "text": "red"}, 404, "no library 'none'"),
         ({"name": "..", "text": "red"}, 404, ""),
         ({"id": 4711}, 404, "no picture 4711"),
-        ({"text": "red", "model": "none"}, 404, "No encoder is called 'none'. There are: else_, colours, busy"),
+        (
+            {"text": "red", "model": "none"},
+            404,
+            "is called 'none'. There are: damaged, else_, colours, busy",
+        ),
         ({"text": "red", "model": "else_"}, 400, "colours (3 numbers), and else_ gives vectors of something else"),
         ({"text": "red", "model": "busy"}, 503, "A prompt runs."),
-        ({"name": "other", "text": "red"}, 400, "none of the encoders here has its space: else_, colours, busy"),
+        (
+            {"name": "other", "text": "red"},
+            400,
+            "here has its space: damaged, else_, colours, busy. damaged cannot be used: It is a web page.",
+        ),
+        ({"text": "red", "model": "damaged"}, 400, "It is a web page."),
         ({"text": "red", "k": 0}, 400, "k is the text '0': it must be a whole number from 1 to 200"),
         ({"text": "red", "minimum": "nan"}, 400, "minimum is"),
         ({"text": "red", "folder": "/etc"}, 400, "no whole path"),
