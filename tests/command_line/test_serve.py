@@ -19,6 +19,7 @@ import numpy as np
 import openai
 import pytest
 from PIL import Image
+from tiny_qwen3_vl import shared
 
 from image_prompt.command_line import main
 from image_prompt.demo.full_clip import FILE, write_full_clip
@@ -26,7 +27,9 @@ from image_prompt.demo.sheet import to_image
 from image_prompt.demo.world import Scene, draw
 from image_prompt.devtools.stages import ROOT
 from image_prompt.references.embedder import Embedder
+from image_prompt.references.inputs import Input
 from image_prompt.references.similarity import cosines
+from image_prompt.references.vision_language import QUERY_INSTRUCTION, VisionLanguageEncoder, load_vision_language
 
 TEXTS = ["a large red ring in the middle", "a large green ring in the middle"]
 NAME = "demo clip.safetensors"
@@ -37,7 +40,7 @@ LINE = re.compile(r"^(.+) at (http://\S+)/v1 for clients of OpenAI\. Ctrl-C ends
 class Served:
     process: subprocess.Popen
     base: Path
-    names: str
+    names: list[str]
     address: str
     warned: str
 
@@ -107,9 +110,21 @@ def pictures(comfyui):
 
 
 @pytest.fixture(scope="module")
-def served(comfyui, pictures):
-    process, found = start("--encoder", NAME, "--comfyui", comfyui, "--dtype", "fp32")
-    yield Served(process, comfyui.parent, *found.groups())
+def qwen3_vl(tmp_path_factory):
+    return shared(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def encoder(qwen3_vl):
+    with load_vision_language(qwen3_vl, "cpu", "fp32") as encoder:
+        yield encoder
+
+
+@pytest.fixture(scope="module")
+def served(comfyui, pictures, qwen3_vl):
+    process, found = start("--encoder", NAME, "--encoder", qwen3_vl, "--comfyui", comfyui, "--dtype", "fp32")
+    names, address, warned = found.groups()
+    yield Served(process, comfyui.parent, names.split(", "), address, warned)
     process.kill()
     process.communicate()
 
@@ -156,9 +171,37 @@ def test_curl_searches_the_libraries_of_the_comfyui(served, witness):
     np.testing.assert_allclose([each["score"] for each in answer["found"]], expected, atol=1e-3)
 
 
-def test_it_tells_of_its_encoder(served):
-    assert served.names == NAME and served.warned == ""
-    assert [each.id for each in served.client.models.list()] == [NAME]
+def test_a_vision_language_model_is_served(served, pictures, encoder):
+    url, given = as_url(pictures[0]), [Input("a ring"), Input(image=pictures[0]), Input("its colour", pictures[0])]
+    wish = {"instruction": "Find it.", "pooling": "mean", "dimensions": 64}
+    asked = {"model": served.names[1], "input": ["a ring", url, {"text": "its colour", "image": url}]}
+    status, answer = served.curl("/v1/embeddings", **asked, **wish)
+    assert status == 200, answer
+    expected = VisionLanguageEncoder(encoder.backend, **wish).embed(given).vectors
+    np.testing.assert_allclose([each["embedding"] for each in answer["data"]], expected, atol=1e-5)
+    status, answer = served.curl("/v1/embeddings", **asked, dimensions=8)
+    assert status == 400 and "gives 64 to 80 numbers" in answer["error"]["message"]
+
+
+def test_a_library_of_a_vision_language_model_is_searched_as_by_the_command(
+    served, pictures, comfyui, encoder, qwen3_vl, capsys
+):
+    words = ["--comfyui", str(comfyui), "--encoder", str(qwen3_vl)]
+    assert main(["embed", str(comfyui / "pictures"), "--library", "spoken", *words]) == 0
+    capsys.readouterr()
+    assert main(["search", "spoken", "--text", "a red ring", "--json", *words]) == 0
+    by_command = {each["path"]: each["score"] for each in json.loads(capsys.readouterr().out)["hits"]}
+    status, answer = served.curl("/image-prompt/libraries/spoken/search", "-G", "-d", "text=a+red+ring")
+    by_http = {each["path"]: each["score"] for each in answer["found"]}
+    query = encoder.embed([Input("a red ring")], instruction=QUERY_INSTRUCTION)
+    expected = cosines(query, encoder.embed_images(pictures))[0].tolist()
+    assert status == 200 and by_http == pytest.approx(by_command, abs=2e-3)
+    assert by_http == pytest.approx(dict(zip(("red.png", "green.png"), expected, strict=True)), abs=2e-3)
+
+
+def test_it_tells_of_its_encoders(served, qwen3_vl):
+    assert served.names == [NAME, qwen3_vl.name] and served.warned == ""
+    assert [each.id for each in served.client.models.list()] == served.names
     status, answer = served.curl("/image-prompt/embeddings")
     assert status == 200 and answer["models"][0]["device"] == "cpu"
 
@@ -206,7 +249,7 @@ def test_what_a_client_waits_for_is_answered_before_it_ends(comfyui):
     """It is told to end while it loads the encoder for a request."""
     process, found = start("--encoder", comfyui / "models" / "clip_vision" / NAME)
     body = json.dumps({"model": NAME, "input": ["a ring"] * 64}).encode()
-    with socket.create_connection(("127.0.0.1", int(found[2].rsplit(":", 1)[1]))) as connection:
+    with socket.create_connection(("127.0.0.1", int(found[2].rsplit(":", 1)[1])), timeout=60) as connection:
         head = "POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         time.sleep(0.1)
