@@ -95,7 +95,7 @@ class _Routes:
             *self._row("/v1/models", get=self._models),
             *self._row("/v1/models/{name:.+}", get=self._one_model),
             *self._row(f"{ROOT}/libraries", get=self._listed),
-            ("*", "/{tail:.*}", self._answering(self._unknown)),
+            ("*", r"/{tail:[\s\S]*}", self._answering(self._unknown)),
         ]
 
     def _row(self, path: str, *, get: _Compute | None = None, post: _Begin | None = None) -> Rows:

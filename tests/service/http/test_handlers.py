@@ -142,7 +142,7 @@ def test_other_methods_are_refused(server, method, path, allowed):
 
 
 def test_other_paths_are_not_found(server):
-    for path in ("/", "/v1", "/v1/chat/completions", "/image-prompt/nothing", "/../../etc/passwd"):
+    for path in ("/", "/v1", "/v1/chat/completions", "/image-prompt/nothing", "/../../etc/passwd", "/v1/models/a%0Ab"):
         status, answer, _ = server.ask(path=path)
         assert status == 404 and "/v1/embeddings, /v1/models, /image-prompt/" in answer["error"]["message"]
 
