@@ -153,14 +153,14 @@ def running(models, libraries=None, hosts=(), **limits):
     with EmbeddingService(models) as service:
         found = libraries(service) if libraries else None
         rows = standalone_handlers(service, hosts=lambda: hosts, libraries=found, **limits)
-        thread = threading.Thread(target=lambda: asyncio.run(run(rows)))
+        thread = threading.Thread(target=lambda: asyncio.run(run(rows)), daemon=True)
         thread.start()
         address, loop, end = started.result(20)
         try:
             yield Running(address, service)
         finally:
             loop.call_soon_threadsafe(end.set)
-            thread.join()
+            thread.join(20)
 
 
 @pytest.fixture(scope="session")
