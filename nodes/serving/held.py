@@ -17,7 +17,7 @@ from .idle import is_moving_here, note_unloaded, while_idle
 PAUSE = 1.0  # seconds until letting go is tried again
 T = TypeVar("T")
 _all: "weakref.WeakSet[Held[Any]]" = weakref.WeakSet()
-_adding = threading.Lock()
+_changing = threading.Lock()
 
 
 class Held(Generic[T]):
@@ -31,8 +31,9 @@ class Held(Generic[T]):
         self._what: T | None = what
         self._patchers: list[ModelPatcher] = []
         self._using = threading.Lock()
+        self._going = set[bool]()  # the ways in which a thread waits to let go of it
         self._key = f"image_prompt.serving.{id(self)}"  # of its callbacks
-        with _adding:
+        with _changing:
             _all.add(self)
 
     @property
@@ -59,16 +60,26 @@ class Held(Generic[T]):
 
     def let_go(self) -> None:
         """Let go of it as soon as nothing uses it. Returns at once."""
-        threading.Thread(target=self._let_go, args=(False,), daemon=True).start()
+        self._begin_to_let_go(False)
 
     def let_go_if_unloaded(self) -> None:
         """As `let_go`, unless it is loaded again by then. Returns at once."""
-        threading.Thread(target=self._let_go, args=(True,), daemon=True).start()
+        self._begin_to_let_go(True)
+
+    def _begin_to_let_go(self, unless_loaded: bool) -> None:
+        """One thread waits, however often a prompt after another unloads it."""
+        with _changing:
+            if unless_loaded in self._going:
+                return
+            self._going.add(unless_loaded)
+        threading.Thread(target=self._let_go, args=(unless_loaded,), daemon=True).start()
 
     def _let_go(self, unless_loaded: bool) -> None:
         while True:
             try:
                 with self._using, while_idle():
+                    with _changing:
+                        self._going.discard(unless_loaded)  # what is unloaded later begins another
                     if not (unless_loaded and self._is_loaded()):
                         self._drop()
                     return
@@ -90,7 +101,7 @@ def _when_detached(patcher: ModelPatcher, unpatch_all: bool) -> None:
     """Let go of all that is unloaded, unless the service itself needs the memory, for another encoder."""
     if unpatch_all and not is_moving_here():  # not all: it stays loaded, as loading it again detaches it first
         note_unloaded()
-        with _adding:
+        with _changing:
             there = [held for held in _all if held.is_there]
         for held in there:
             held.let_go_if_unloaded()

@@ -433,6 +433,21 @@ def test_it_is_not_let_go_in_the_middle_of_unloading(whole, worker):
     until(lambda: not all_shared())
 
 
+def test_one_thread_waits_to_let_go_however_often_prompts_unload_it(whole, worker):
+    model = EncoderModel(NAME)
+    vectors(model, Input("a red bicycle"))
+    worker.put()
+    worker.wait()
+    before = threading.active_count()
+    for _ in range(9):
+        model._held.let_go_if_unloaded()
+    assert threading.active_count() <= before + 1
+    worker.stop()
+    until(lambda: not worker.queue.currently_running)
+    comfy.model_management.unload_all_models()
+    until(lambda: not all_shared())
+
+
 def test_it_is_another_when_its_file_changes_or_it_is_closed(whole, folders):
     model, path = EncoderModel(NAME), folders / "clip_vision" / NAME
     assert model.is_current()
