@@ -56,6 +56,7 @@ def answer(options: argparse.Namespace, where: Installation) -> Answer:
     from ..service.http.server import run
 
     _check_port(options.port)
+    _check_names(options.allow_host)
     models = FileModels(_named(options.encoder, where), options.device, options.dtype)
     with EmbeddingService(
         models, batch_size=options.batch_size, workers=options.workers, unload_after=options.unload_after
@@ -119,6 +120,16 @@ def _libraries(where: Installation, service: EmbeddingService) -> LibraryAnswers
 def _check_port(port: int) -> None:
     if not 0 <= port <= 65535:
         raise ValueError(f"There is no port {port}: give one from 1 to 65535, or 0 for any that is free.")
+
+
+def _check_names(hosts: Sequence[str]) -> None:
+    from ..service.http.guard import is_name
+
+    if wrong := [each for each in hosts if not is_name(each)]:
+        raise ValueError(
+            f"--allow-host is {printable(wrong[0])!r}: give a name alone, such as box.lan, without http:// and without "
+            "a port."
+        )
 
 
 def _tell(address: str, host: str, names: Sequence[str]) -> None:

@@ -5,7 +5,6 @@ Settings and files of users can be written over HTTP by any page that reaches th
 
 import json
 import os
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +12,13 @@ from typing import Any
 import folder_paths
 
 from ...model_files.folders import SYSTEM_USER
+from ...service.http.guard import is_name
 from .. import input_checks
 
 FILE = "service.json"
 PLACE = f"{FILE} in the folder __{SYSTEM_USER} of ComfyUI's user folder"
 ADVICE = f'write {{"serve": true}} into {PLACE}'
 LARGEST = 64 << 10  # bytes
-HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def _setting(said: dict[str, Any]) -> Setting:
     if not isinstance(hosts, list):
         raise ValueError(f'hosts is {input_checks.described(hosts)}, and must be a list such as ["my.machine"]')
     for host in hosts:
-        if not isinstance(host, str) or not HOST.fullmatch(host):
+        if not isinstance(host, str) or not is_name(host):
             raise ValueError(
                 f"hosts holds {input_checks.described(host)}, and must hold names alone, such as my.machine, "
                 "without http:// and without a port"

@@ -8,6 +8,7 @@ DNS ("rebinding") gives itself away by the Host.
 from __future__ import annotations
 
 import ipaddress
+import re
 import urllib.parse
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from .errors import Refused
 
 JSON = "application/json"
 OWN_SITE = ("same-origin", "none")  # "none" is a person who typed the address
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?", re.IGNORECASE)
 LONGEST = 100  # characters of a header that a message quotes
 
 
@@ -65,6 +67,11 @@ def check_content(heads: Heads) -> None:
         raise Refused(415, f"Send JSON, with the Content-Type {JSON}. Pictures go in it as data:image/...;base64,...")
     if heads.content_encoding.lower() not in ("", "identity"):
         raise Refused(415, "Send the JSON as it is, without a Content-Encoding.")
+
+
+def is_name(host: str) -> bool:
+    """Whether this may be one of the names that are allowed, as browsers write them and without a port."""
+    return NAME.fullmatch(host) is not None
 
 
 def _is_known(host: str, hosts: Collection[str]) -> bool:

@@ -265,6 +265,11 @@ def test_what_a_client_waits_for_is_answered_before_it_ends(comfyui):
         (["--encoder", "none.safetensors"], "There is no file 'none.safetensors'"),
         (["--encoder", "{file}", "--port", "{port}"], "is in use, perhaps by another `serve`: give another --port"),
         (["--encoder", "{file}", "--port", "70000"], "There is no port 70000"),
+        (
+            ["--encoder", "{file}", "--allow-host", "box.lan", "--allow-host", "*"],
+            "'*': give a name alone, such as box.lan",
+        ),
+        (["--encoder", "{file}", "--allow-host", "box.lan:8199"], "'box.lan:8199': give a name alone"),
         (["--encoder", "{file}", "--host", "192.0.2.1"], "This computer has no address 192.0.2.1"),
         (["--encoder", "{file}", "--batch-size", "0"], "batch_size is 0"),
         (["--encoder", "{file}", "--encoder", "{copy}"], f"Two of the encoders are called {NAME}"),
