@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 import tempfile
 import warnings
@@ -27,7 +28,7 @@ from .worker import Work
 WHAT = "`embed --ray`"
 STORE = 100 << 20  # bytes of the object store, through which only counts go
 RETRIES = 3  # of an actor that was killed
-PATIENCE = 10.0  # seconds for Ray's processes to end
+PATIENCE = 10.0  # seconds for Ray's processes to end, and for a cluster to answer
 QUIET = {  # read by Ray when it starts: it sends nothing to its makers, and writes no log to the terminal
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -184,12 +185,20 @@ def _start(ray: Any, address: str | None, folder: str) -> None:
         ray.init(address="local", **local, **quiet)
         return
     try:
+        _knock(address)
         ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         why = " ".join(str(error).split())[:200]
         raise ValueError(
             f"No cluster of Ray answers at {address!r} ({why}). `ray start --head` starts one and says its address."
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Connect once to HOST:PORT: where nothing answers, Ray tries for minutes. OSError says why none does."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
 
 
 def _end(ray: Any, others: set[int]) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from squares import COLOURS, draw
 
 from image_prompt.devtools.stages import ROOT
@@ -29,6 +30,14 @@ def processes_of_ray() -> set[int]:
         if is_there and (command.startswith(b"ray::") or b"/ray/" in command):
             found.add(int(pid))
     return found
+
+
+@pytest.mark.parametrize("address, why", [("127.0.0.1:1", "refused"), ("nowhere", "Invalid address")])
+def test_where_no_cluster_answers_it_is_said_at_once(call, drawn, address, why):
+    code, _, said = call("embed", drawn, "--library", "squares", "--ray", "--address", address)
+    said = " ".join(said.split())
+    assert code == 1 and f"No cluster of Ray answers at '{address}' (" in said and why in said
+    assert "`ray start --head` starts one" in said
 
 
 def test_ray_makes_the_library_of_one_machine_and_says_nothing(comfyui, tmp_path, encoders):
