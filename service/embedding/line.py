@@ -87,7 +87,10 @@ class Request:
 
     def is_ready(self, batch_size: int) -> bool:
         """Whether nothing more of it would be in its batch if that began later."""
-        return bool(self._ready) and not self._reading and (not self._unread or len(self._ready) >= batch_size)
+        if not self._ready:
+            return False
+        is_alone = self._prepared[self._ready[0]].batch is None
+        return is_alone or not self._reading and (not self._unread or len(self._ready) >= batch_size)
 
     def next_key(self) -> Hashable:
         return self._key(self._ready[0])
@@ -104,7 +107,8 @@ class Request:
             kept.clear()
 
     def _key(self, number: int) -> Hashable:
-        return self.model, self._prepared[number].batch
+        prepared = self._prepared[number]
+        return self.model, prepared if prepared.batch is None else prepared.batch
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,7 @@ class Wish:
 class Prepared:
     """An input as the encoder reads it.
 
-    batch: only inputs whose `batch` is equal are computed at once
+    batch: only inputs whose `batch` is equal are computed at once; None: it is computed alone
     value: what `compute` takes, such as pixel values or the ids of tokens
     tokens: how many the encoder reads: of the text, and of the patches of the picture
     warning: a sentence where a part of the input is not seen; otherwise empty

@@ -34,8 +34,7 @@ class VisionLanguageModel:
     def prepare(self, given: Input, wish: Wish) -> Prepared:
         with self._reading:
             read = self._encoder.read(given, wish.instruction)
-        alone = object()  # a batch for itself, so that nothing waits for others' inputs
-        return Prepared(alone, (read, wish.pooling), read.tokens, read.warning)
+        return Prepared(None, (read, wish.pooling), read.tokens, read.warning)
 
     def compute(self, prepared: Sequence[Prepared]) -> Tensor:
         return torch.stack([self._encoder.vector(*each.value) for each in prepared])

@@ -159,6 +159,21 @@ def test_a_request_alone_waits_for_nobody_and_is_cut_into_batches(service, model
     assert [len(batch) for _, batch in models.batches] == [1, 4, 4, 3]
 
 
+def test_what_is_computed_alone_waits_for_no_other_input(service, models, monkeypatch):
+    may_go_on = threading.Event()
+
+    def prepare(self, given, wish):
+        assert given.text == "text 0" or may_go_on.wait(LONG)
+        return Prepared(None, given.text, 1)
+
+    monkeypatch.setattr(FakeModel, "prepare", prepare)
+    both = service.submit("a", texts(0, 1, 2))
+    assert models.computing.acquire(timeout=LONG)
+    may_go_on.set()
+    assert len(both.result(LONG).embedding) == 3
+    assert sorted(batch for _, batch in models.batches) == [["text 0"], ["text 1"], ["text 2"]]
+
+
 def test_many_inputs_hold_up_few_for_one_batch(service, models):
     many = held_up(service, models, *texts(*range(12)))
     few = service.submit("a", texts(50, 51, kind="other"))
