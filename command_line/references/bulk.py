@@ -204,7 +204,8 @@ def _said(name: str, place: Place, shards: int, made: int, collected: Collected)
         "missing": f"{done}, and {left:,} {'is' if left == 1 else 'are'} missing in {place.parts}. The machine that "
         f"makes the last one collects all; `--shard 1/1` makes those of machines that were stopped.",
         "elsewhere": f"{done}, and none is missing in {place.parts}. Run the same once more on the machine that has "
-        f"the library {name}, and it collects them.",
+        f"the library {name}, and it collects them. If that library is gone, delete the folder of the parts and start "
+        "again.",
         "busy": f"{done}, and none is missing. Another program writes the library {name}: if it does not collect them, "
         "run the same again.",
     }[collected.state]
