@@ -22,6 +22,7 @@ Pictures = Union[Picture, Sequence[Picture]]
 CHANNELS = (1, 2, 3, 4)  # grey, grey + alpha, RGB, RGBA
 LONGEST = 300  # characters of a path in a message: a picture as text may be given for one
 LOOKS_LIKE_BYTES = 8.0  # a float picture this bright is not in 0..1
+STRIP = 1 << 20  # pixels that are laid on a background at once
 
 
 def to_rgb(images: Pictures, background: Rgb) -> list[Tensor]:
@@ -217,6 +218,11 @@ def on_background(pixels: Tensor, background: Rgb) -> Tensor:
     color = color.expand(-1, 3, -1, -1)
     if not has_alpha:
         return color
-    alpha = pixels[:, -1:].float() / 255
     behind = torch.tensor(background).view(3, 1, 1) * 255
-    return (color * alpha + behind * (1 - alpha)).round().to(torch.uint8)
+    blended = torch.empty(color.shape, dtype=torch.uint8)
+    rows = max(1, STRIP // max(1, color.shape[0] * color.shape[3]))
+    for top in range(0, color.shape[2], rows):  # as floats, a large picture would take many times its bytes
+        strip = slice(top, top + rows)
+        alpha = pixels[:, -1:, strip].float() / 255
+        blended[:, :, strip] = (color[:, :, strip] * alpha + behind * (1 - alpha)).round().to(torch.uint8)
+    return blended

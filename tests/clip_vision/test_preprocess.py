@@ -10,6 +10,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from image_prompt.clip_vision import CROPS, fit, preprocess
+from image_prompt.clip_vision.pictures import images
 from image_prompt.clip_vision.pictures.resample import resize
 
 SIZES = [
@@ -182,6 +183,13 @@ def test_transparent_pictures_lie_on_the_background_as_in_pil(background, form):
     behind = Image.new("RGBA", (40, 40), tuple(round(255 * value) for value in background) + (255,))
     theirs = Image.alpha_composite(behind, Image.fromarray(pixels)).convert("RGB")
     assert difference(fit(form(pixels), 40, background=background)[0], as_floats(theirs)) <= LEVEL
+
+
+def test_large_transparent_pictures_are_blended_in_strips_with_the_same_bits(monkeypatch):
+    picture = torch.randint(256, (2, 4, 37, 20), dtype=torch.uint8)
+    at_once = images.on_background(picture, (0.2, 0.5, 1.0))
+    monkeypatch.setattr(images, "STRIP", 100)
+    assert torch.equal(images.on_background(picture, (0.2, 0.5, 1.0)), at_once)
 
 
 def test_grey_with_alpha_and_a_transparent_palette_lie_on_the_background():
