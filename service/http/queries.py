@@ -9,15 +9,13 @@ from ...references.embedding import Embedding
 from ...references.inputs import Input
 from ...references.search import Searchable
 from ...references.space import Space
-from ...references.vision_language import POOLINGS, QUERY_INSTRUCTION
-from ...references.vision_language.pooling import feature_of
+from ...references.vision_language import QUERY_INSTRUCTION
+from ...references.vision_language.pooling import pooling_of
 from ...tensor_files import printable
 from ..embedding.model import Busy, Wish
 
 if TYPE_CHECKING:
     from ..embedding import EmbeddingService
-
-POOLED = {feature_of(each): each for each in POOLINGS}  # Space.feature of vision-language models -> Wish.pooling
 
 
 def embedded_by(service: EmbeddingService) -> Callable[[Searchable, str, str], Embedding]:
@@ -76,7 +74,8 @@ def _is_of(whole: Space, wanted: Space) -> bool:
 
 def _wish(whole: Space, wanted: Space) -> Wish:
     """How a model of this space is asked for vectors of a wanted one."""
-    if wanted.feature not in POOLED or whole.feature not in POOLED or whole.encoder != wanted.encoder:
+    pooling = pooling_of(wanted.feature)
+    if pooling is None or pooling_of(whole.feature) is None or whole.encoder != wanted.encoder:
         return Wish()
     dimensions = wanted.dimension if wanted.dimension < whole.dimension else None
-    return Wish(dimensions, QUERY_INSTRUCTION, POOLED[wanted.feature])
+    return Wish(dimensions, QUERY_INSTRUCTION, pooling)
