@@ -40,9 +40,9 @@ def test_carried_by_the_positive_prompt_it_leaves_the_negative_alone(model, base
     patched, carrying, _ = attach(model, adapter, positive, features)
     with_it, without = _predicted(patched, base, carrying, negative), _predicted(model, base, positive, negative)
     applied = _predicted(apply(model, adapter, features), base, positive, negative)
-    assert torch.equal(with_it["cond_denoised"], applied["cond_denoised"])
+    torch.testing.assert_close(with_it["cond_denoised"], applied["cond_denoised"], rtol=1e-4, atol=1e-4)
     assert torch.equal(with_it["uncond_denoised"], without["uncond_denoised"])
-    assert not torch.equal(with_it["cond_denoised"], without["cond_denoised"])
+    assert (with_it["cond_denoised"] - without["cond_denoised"]).abs().max() > 1e-3
     expected = without["uncond_denoised"] + 3 * (applied["cond_denoised"] - without["uncond_denoised"])
     torch.testing.assert_close(with_it["denoised"], expected, rtol=1e-4, atol=1e-4)
 
@@ -78,7 +78,10 @@ def test_the_copy_of_an_area_in_the_negative_prompt_sees_the_negative_image(mode
     patched, carrying, _ = attach(model, adapter, area(positive, 0), features)
     found = _predicted(patched, base, carrying, area(negative, 4))
     expected = _predicted(apply(model, adapter, features), base, area(positive, 0), area(negative, 4))
-    assert torch.equal(found["cond_denoised"][..., :4], expected["cond_denoised"][..., :4])
+    left = slice(0, 4)
+    torch.testing.assert_close(
+        found["cond_denoised"][..., left], expected["cond_denoised"][..., left], rtol=1e-4, atol=1e-4
+    )
 
 
 def test_inside_an_area_the_negative_prompt_keeps_its_own_references(model, base, adapter, features, other_features):
