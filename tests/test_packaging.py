@@ -136,13 +136,12 @@ print([name for name in {ABSENT} if util.find_spec(name)])
     assert python("-c", code).stdout == "[]\n"
 
 
-TESTS = [  # those of what programs call, but for those that compare with transformers, diffusers or ComfyUI
+TESTS = [  # those of what programs import that need neither transformers, diffusers nor ComfyUI
     "clip_vision/test_features.py",
     "clip_vision/test_load.py",
     "ip_adapter/test_containers.py",
     "ip_adapter/test_load.py",
     "ip_adapter/test_refusals.py",
-    "command_line/test_command.py",
     "model_files/environment",
     "model_files/pictures/test_made_with.py",
     "model_files/test_find.py",
