@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="such as cpu or cuda:1 (default: a GPU with room, or the CPU)")
     parser.add_argument("--dtype", default="auto", help="fp32, fp16 or bf16 (default: what suits the device)")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="inputs at once (default: 32)")
-    parser.add_argument("--workers", type=int, default=4, metavar="N", help="threads that read pictures (default: 4)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="threads that read pictures (default: one for each core, 4 at most)"
+    )
     parser.add_argument(
         "--unload-after", type=float, metavar="SECONDS", help="let go of an encoder that nobody has asked for so long"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -22,6 +23,7 @@ from .model import Models, UnknownModel, Wish
 from .results import Compared, Embedded
 
 ALL = Wish()
+MOST_WORKERS = 4
 
 
 class EmbeddingService:
@@ -35,7 +37,8 @@ class EmbeddingService:
 
     models: that may be asked for, by name
     batch_size: inputs that are computed at once, at most
-    workers: threads that decode pictures and tokenise texts, ahead of the computation
+    workers: threads that decode pictures and tokenise texts, ahead of the computation; None: one for each core, four
+        at most, as more get into each other's way
     most_loaded: models that are loaded at once, at most; the one that was not used for the longest time gives way
     unload_after: seconds without use after which a model is let go; None: never for that reason
     """
@@ -45,10 +48,11 @@ class EmbeddingService:
         models: Models,
         *,
         batch_size: int = 32,
-        workers: int = 4,
+        workers: int | None = None,
         most_loaded: int = 2,
         unload_after: float | None = None,
     ) -> None:
+        workers = min(MOST_WORKERS, os.cpu_count() or 1) if workers is None else workers
         for what, number in (("batch_size", batch_size), ("workers", workers), ("most_loaded", most_loaded)):
             _check_count(what, number)
         if unload_after is not None and not unload_after > 0:
