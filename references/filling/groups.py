@@ -168,5 +168,7 @@ class Groups:
 
 
 def _is_full(error: Exception) -> bool:
-    """Whether memory is full, of the machine or, as torch says it, of a device."""
-    return isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate" in str(error)
+    """Whether memory is full, of the machine or of a device."""
+    from ...tensor_files.placement import is_out_of_memory
+
+    return isinstance(error, MemoryError) or is_out_of_memory(error)
