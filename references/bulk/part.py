@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ...tensor_files import UnusableFile
 from ...tensor_files.safetensors_header import read_safetensors
+from ..library.parts import packed
 
 Vectors = npt.NDArray[np.float16]  # (n, D), as the library keeps them
 
@@ -52,18 +53,7 @@ def pack(rows: Sequence[Row], vectors: Vectors) -> bytes:
     """The bytes of a part, which are equal for equal rows and vectors (n, D)."""
     text = json.dumps([row.as_json() for row in rows], sort_keys=True, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # so that the numbers are aligned
-    numbers = np.ascontiguousarray(vectors, "<f2").tobytes()
-    header = {
-        "rows": {"dtype": "U8", "shape": [len(text)], "data_offsets": [0, len(text)]},
-        "vectors": {
-            "dtype": "F16",
-            "shape": list(vectors.shape),
-            "data_offsets": [len(text), len(text) + len(numbers)],
-        },
-    }
-    head = json.dumps(header, separators=(",", ":")).encode()
-    head += b" " * (-len(head) % 8)
-    return b"".join([len(head).to_bytes(8, "little"), head, text, numbers])
+    return b"".join(packed({"rows": np.frombuffer(text, np.uint8), "vectors": vectors}))
 
 
 def unpack(data: bytes, files: int, dimension: int) -> tuple[list[Row], Vectors]:

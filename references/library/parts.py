@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,6 +21,8 @@ from .durable import write_whole
 ROWS = 4096
 FOLDER = "vectors"
 PATTERN = "part-*.safetensors"
+
+STORED = {"int64": ("I64", "<i8"), "float16": ("F16", "<f2"), "uint8": ("U8", "|u1")}  # safetensors' word, byte order
 
 Vectors = npt.NDArray[np.float16]
 Ids = npt.NDArray[np.int64]
@@ -51,16 +53,23 @@ def write_part(folder: Path, number: int, part: Part) -> None:
     The file is a safetensors file of the tensors `ids`, which come first so that all numbers are aligned, and
     `vectors`.
     """
-    count, ends = len(part.ids), part.ids.nbytes + part.vectors.nbytes
-    header = {
-        "ids": {"dtype": "I64", "shape": [count], "data_offsets": [0, part.ids.nbytes]},
-        "vectors": {"dtype": "F16", "shape": list(part.vectors.shape), "data_offsets": [part.ids.nbytes, ends]},
-    }
+    write_whole(part_path(folder, number), packed({"ids": part.ids, "vectors": part.vectors}))
+
+
+def packed(arrays: Mapping[str, Any]) -> list[bytes | memoryview]:
+    """The pieces of a safetensors file of arrays of numpy, in this order, equal for equal ones.
+
+    arrays: of the types in STORED. Numbers are aligned if each but the last has a multiple of 8 bytes
+    """
+    header, data, end = dict[str, Any](), list[bytes | memoryview](), 0
+    for name, array in arrays.items():
+        word, order = STORED[array.dtype.name]
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": word, "shape": list(array.shape), "data_offsets": [begin, end]}
+        data.append(np.ascontiguousarray(array, order).data)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    pieces = [len(text).to_bytes(8, "little"), text]
-    arrays = (np.ascontiguousarray(part.ids, "<i8"), np.ascontiguousarray(part.vectors, "<f2"))
-    write_whole(part_path(folder, number), [*pieces, *(array.data for array in arrays)])
+    return [len(text).to_bytes(8, "little"), text, *data]
 
 
 def read_part(folder: Path, number: int, mapped: bool) -> Part:
