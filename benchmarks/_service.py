@@ -146,8 +146,7 @@ def serving(service: EmbeddingService) -> Generator[int]:
     from aiohttp import web
 
     application = web.Application()
-    for method, path, handler in handlers(service, hosts=lambda: (), libraries=None):
-        application.router.add_route(method, path, handler)
+    application.add_routes([web.route(*row) for row in handlers(service, hosts=lambda: (), libraries=None)])
     runner, loop = web.AppRunner(application, access_log=None), asyncio.new_event_loop()
 
     async def start() -> int:

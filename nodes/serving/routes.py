@@ -22,20 +22,8 @@ PATIENCE = 3.0  # seconds until files are read by which it is known which encode
 def served() -> Rows:
     """(method, path, handler) of each route. Nothing is loaded, and no thread runs, before the first request."""
     switch, service = Switch(), EmbeddingService(ComfyModels(), batch_size=BATCH, unload_after=UNUSED)
-
-    def open_and_idle() -> str:
-        closed = switch.closed()
-        if not closed:
-            check_idle()
-        return closed
-
     libraries = replace(LIBRARIES, embed=_Queries(service).embed)
-    reading, computing = (
-        handlers(service, hosts=switch.hosts, is_open=is_open, libraries=libraries)
-        for is_open in (switch.closed, open_and_idle)
-    )
-    rows = [asks if asks[0] == "POST" else tells for tells, asks in zip(reading, computing, strict=True)]
-    return [row for row in rows if row[0] != "HEAD"]  # which a table of routes adds to each GET
+    return handlers(service, hosts=switch.hosts, is_open=switch.closed, check_ready=check_idle, libraries=libraries)
 
 
 class _Queries:

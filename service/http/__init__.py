@@ -1,7 +1,6 @@
 """Embeddings over HTTP, in the shape of OpenAI's API: what is asked, what is refused, what is answered.
 
-for method, path, handler in handlers(service, hosts=lambda: (), libraries=None):
-    application.router.add_route(method, path, handler)
+application.add_routes([web.route(*row) for row in handlers(service, hosts=lambda: (), libraries=None)])
 """
 
 from .errors import NotListed, Refused

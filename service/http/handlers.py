@@ -45,15 +45,19 @@ def handlers(
     limits: Limits = Limits(),
     hosts: Callable[[], Collection[str]],
     is_open: Callable[[], str] = lambda: "",
+    check_ready: Callable[[], object] = lambda: None,
     libraries: LibraryAnswers | None,
 ) -> Rows:
-    """The routes, as (method, path, handler). They are registered in this order: "*" refuses all other methods.
+    """The routes, as (method, path, handler), for aiohttp's tables of routes, which add HEAD to each GET.
+
+    They are registered in this order: "*" refuses all other methods.
 
     hosts: names that the server may be called by, beside localhost and plain IP addresses
     is_open: why nothing is answered now; an empty text if it is
+    check_ready: raises a Busy where nothing can be computed now; called before the body of a request is read
     libraries: those that are searched; None for none
     """
-    return _Routes(service, limits, hosts, is_open, libraries).rows()
+    return _Routes(service, limits, hosts, is_open, check_ready, libraries).rows()
 
 
 def standalone_handlers(
@@ -64,7 +68,7 @@ def standalone_handlers(
     libraries: LibraryAnswers | None,
 ) -> Rows:
     """As `handlers`, with the paths of OpenAI, and the list of libraries, which ComfyUI has besides."""
-    return _Routes(service, limits, hosts, lambda: "", libraries).standalone_rows()
+    return _Routes(service, limits, hosts, lambda: "", lambda: None, libraries).standalone_rows()
 
 
 class _Routes:
@@ -74,10 +78,11 @@ class _Routes:
         limits: Limits,
         hosts: Callable[[], Collection[str]],
         is_open: Callable[[], str],
+        check_ready: Callable[[], object],
         libraries: LibraryAnswers | None,
     ) -> None:
         self._service, self._limits, self._libraries = service, limits, libraries
-        self._hosts, self._is_open = hosts, is_open
+        self._hosts, self._is_open, self._check_ready = hosts, is_open, check_ready
         self._threads, self._room = Threads(), Room(limits.bodies)
         self._logged = ""  # the last error that was logged
 
@@ -101,10 +106,10 @@ class _Routes:
     def _row(self, path: str, *, get: _Compute | None = None, post: _Begin | None = None) -> Rows:
         found: Rows = []
         if get is not None:
-            found += [(method, path, self._answering(get)) for method in ("GET", "HEAD")]
+            found.append(("GET", path, self._answering(get)))
         if post is not None:
             found.append(("POST", path, self._answering_post(post)))
-        allowed = ", ".join(method for method, _, _ in found)
+        allowed = ", ".join("GET, HEAD" if method == "GET" else method for method, _, _ in found)
 
         def refuse(*_: Any) -> bytes:
             raise Refused(405, f"This takes {allowed} alone.", headers={"Allow": allowed})
@@ -166,6 +171,7 @@ class _Routes:
         async def handle(request: Any) -> Any:
             try:
                 check_content(self._check(request))
+                self._check_ready()
                 body = await self._body(request)
                 with self._room.held(len(body)):
                     future, write = await self._threads.run(lambda: begin(body))

@@ -42,8 +42,7 @@ async def _run(
     from aiohttp import web
 
     application = web.Application()
-    for method, path, handler in rows:
-        application.router.add_route(method, path, handler)
+    application.add_routes([web.route(*row) for row in rows])
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=PATIENCE)
     with _told_to_end() as end:
         await runner.setup()

@@ -141,8 +141,7 @@ def running(models, libraries=None, hosts=(), **limits):
 
     async def run(rows):
         application, end = web.Application(), asyncio.Event()
-        for method, path, handler in rows:
-            application.router.add_route(method, path, handler)
+        application.add_routes([web.route(*row) for row in rows])
         runner = web.AppRunner(application, shutdown_timeout=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
