@@ -26,6 +26,7 @@ from .plan import Plan
 from .worker import Work
 
 WHAT = "`embed --ray`"
+PACKAGES = '"ray[data]" pyarrow'
 STORE = 100 << 20  # bytes of the object store, through which only counts go
 RETRIES = 3  # of an actor that was killed
 PATIENCE = 10.0  # seconds for Ray's processes to end, and for a cluster to answer
@@ -64,8 +65,7 @@ class Share:
 def check_installed() -> None:
     """ValueError if Ray is not installed, or cannot be imported: before anything is made for it."""
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), _environment():
-        load("ray", WHAT)
-        load("ray.data", WHAT)
+        _import()
 
 
 def embed_on_ray(
@@ -110,7 +110,7 @@ def embed_on_ray(
 
 def _rows(ray: Any, place: Place, plan: Plan, encoder: Path, share: Share, missing: list[int]) -> Any:
     """{"files": how many, "error": a sentence} of each shard, in the order in which they are done."""
-    data = load("ray.data", WHAT)
+    _, data = _import()
     ray.cloudpickle.register_pickle_by_value(actor)
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -130,6 +130,11 @@ def _rows(ray: Any, place: Place, plan: Plan, encoder: Path, share: Share, missi
             num_gpus=share.gpus,
             **_retries(shards.map_batches),
         ).iter_rows()
+
+
+def _import() -> tuple[Any, Any]:
+    """ray and ray.data. ValueError if one is missing, or cannot be imported."""
+    return load("ray", WHAT, PACKAGES), load("ray.data", WHAT, PACKAGES)
 
 
 def _retries(map_batches: Callable[..., Any]) -> dict[str, int]:
@@ -168,8 +173,7 @@ def _ray(address: str | None) -> Generator[Any]:
         nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
         stack.enter_context(redirect_stdout(nowhere))  # of this process, to which Ray writes of those that it lost
         stack.enter_context(_environment())
-        ray = load("ray", WHAT)
-        load("ray.data", WHAT)
+        ray, _ = _import()
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True))
         others = {each.pid for each in load("psutil", WHAT).Process().children(recursive=True)}
         stack.callback(_end, ray, others)
