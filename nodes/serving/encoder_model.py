@@ -14,7 +14,7 @@ from ...references.embedder import logit_of
 from ...references.embedding import Embedding, Logit
 from ...references.inputs import Input
 from ...references.space import Space
-from ...service.embedding.clip_model import check_alone, check_wish
+from ...service.embedding.clip_model import batch_of_texts, check_alone, check_wish, prepared_text
 from ...service.embedding.model import Prepared, Wish
 from ..embeddings.pictures import picture_space
 from ..embeddings.text_half import TextHalf, text_half
@@ -61,7 +61,7 @@ class EncoderModel:
     def prepare(self, given: Input, wish: Wish) -> Prepared:
         check_idle()
         check_alone(self.space, given)
-        return self._picture(given.image) if given.image is not None else self._text(given.text.strip())
+        return self._picture(given.image) if given.image is not None else self._text(given.text)
 
     def compute(self, prepared: Sequence[Prepared]) -> torch.Tensor:
         check_idle()
@@ -92,11 +92,7 @@ class EncoderModel:
 
     def _text(self, text: str) -> Prepared:
         reads = self._reads or self._load_text()
-        numbers, context = reads.tokenizer.numbers(text), reads.config.context
-        is_cut = len(numbers) > reads.tokenizer.room(context)
-        warning = f"The text is longer than {context} tokens; the rest is not seen." if is_cut else ""
-        row = reads.tokenizer.row(numbers, context)
-        return Prepared("text", row, len(row), warning)
+        return prepared_text(text, reads.tokenizer, reads.config)
 
     def _load_text(self) -> Reads:
         with self._held.used() as encoder:
@@ -120,10 +116,10 @@ def _of_texts(encoder: ImageEncoder, rows: Sequence[Sequence[int]]) -> torch.Ten
     """The tokens of each text -> (n, D)."""
     half: TextHalf = text_half(encoder)
     module = half.model
-    length = max(map(len, rows)) if module.config.traits.causal else module.config.context
+    tokens = batch_of_texts(rows, module.tokenizer, module.config)
     with torch.inference_mode():
         half.load(while_idle)
-        return module(module.tokenizer.filled(rows, length).to(module.weight_device)).float()
+        return module(tokens.to(module.weight_device)).float()
 
 
 WAYS: dict[str, Callable[[ImageEncoder, Sequence[Any]], torch.Tensor]] = {"image": _of_pictures, "text": _of_texts}

@@ -11,7 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...clip_vision import TextEncoder, VisionEncoder, encode_pixels, load, load_text, pack_weights, preprocess
+from ...clip_vision import (
+    TextConfig,
+    TextEncoder,
+    Tokenizer,
+    VisionEncoder,
+    encode_pixels,
+    load,
+    load_text,
+    pack_weights,
+    preprocess,
+)
 from ...clip_vision.dtypes import best_dtype
 from ...references.embedder import logit_of, roomy_device, space_of
 from ...references.embedding import Logit
@@ -48,6 +58,20 @@ def check_alone(space: Space, given: Input) -> None:
             f"A text and a picture in one input: {space.encoder} embeds each alone, and only vision-language models "
             "embed both at once. Give two inputs, or choose such a model."
         )
+
+
+def prepared_text(text: str, tokenizer: Tokenizer, config: TextConfig) -> Prepared:
+    """A text as a CLIP or SigLIP reads it, cut to its context."""
+    numbers, context = tokenizer.numbers(text.strip()), config.context
+    row = tokenizer.row(numbers, context)
+    is_cut = len(numbers) > tokenizer.room(context)
+    warning = f"The text is longer than {context} tokens; the rest is not seen." if is_cut else ""
+    return Prepared("text", row, len(row), warning)
+
+
+def batch_of_texts(rows: Sequence[Sequence[int]], tokenizer: Tokenizer, config: TextConfig) -> Tensor:
+    """The tokens of texts as one batch (n, tokens), as long as the longest where the rest changes nothing."""
+    return tokenizer.filled(rows, max(map(len, rows)) if config.traits.causal else config.context)
 
 
 class ClipModel:
@@ -94,19 +118,14 @@ class ClipModel:
         pixel_values = preprocess(given.image, config.image_size, config.mean, config.std)
         if len(pixel_values) != 1:
             raise ValueError(f"An input is one picture, and {len(pixel_values)} were given: make an input of each.")
-        return Prepared("pictures", pixel_values[0], config.tokens)
+        return Prepared("image", pixel_values[0], config.tokens)
 
     def _text(self, text: str) -> Prepared:
         encoder = self._text_encoder()
-        tokenizer, context = encoder.tokenizer, encoder.config.context
-        numbers = tokenizer.numbers(text.strip())
-        row = tokenizer.row(numbers, context)
-        is_cut = len(numbers) > tokenizer.room(context)
-        warning = f"The text is longer than {context} tokens; the rest is not seen." if is_cut else ""
-        return Prepared("texts", row, len(row), warning)
+        return prepared_text(text, encoder.tokenizer, encoder.config)
 
     def compute(self, prepared: Sequence[Prepared]) -> Tensor:
-        is_text = prepared[0].batch == "texts"
+        is_text = prepared[0].batch == "text"
         encoder = self._text_encoder() if is_text else self._images
         of = self._of_texts if is_text else self._of_pictures
         values = [each.value for each in prepared]
@@ -129,8 +148,7 @@ class ClipModel:
     def _of_texts(self, rows: Sequence[Sequence[int]], chunk: int) -> Tensor:
         """Tokens of each text -> vectors."""
         encoder = self._text_encoder()
-        length = max(map(len, rows)) if encoder.config.traits.causal else encoder.config.context
-        tokens = encoder.tokenizer.filled(rows, length)
+        tokens = batch_of_texts(rows, encoder.tokenizer, encoder.config)
         with torch.no_grad():
             parts = [
                 encoder(tokens[at : at + chunk].to(encoder.weight_device)).float().to(CPU)
