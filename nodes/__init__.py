@@ -24,9 +24,9 @@ from .embeddings.similarity import SimilarityOfEmbeddings
 from .embeddings.unique import KeepUniquePictures
 from .encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from .encoding.encode_character import EncodeCharacterPrompt
-from .encoding.encode_face import EncodeFacePrompt
+from .encoding.faces.encode_face import EncodeFacePrompt
 from .encoding.folder import EncodeFolder
-from .encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
+from .encoding.saving.library import LoadImagePromptFeatures, SaveImagePromptFeatures
 from .folders import register_folders
 from .help_pages import register_help_pages
 from .influence.influence_map import InfluenceMap

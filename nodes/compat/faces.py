@@ -13,8 +13,8 @@ import torch
 from ...faces import Face, FaceAnalyser, choose
 from ...ip_adapter import IPAdapter
 from .. import input_checks
-from ..encoding.face_finder import as_finder
-from ..encoding.faces_in_pictures import Looked, aligned_faces, without_face
+from ..encoding.faces.face_finder import as_finder
+from ..encoding.faces.faces_in_pictures import Looked, aligned_faces, without_face
 from ..loading.face_analyser import AUTO, CPU, load_face_analyser
 from .formulas.pictures import checked, eight_bits
 

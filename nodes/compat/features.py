@@ -14,7 +14,7 @@ from ...ip_adapter import Features, IPAdapter
 from .. import input_checks
 from ..encoding.adapter_features import checked_features
 from ..encoding.encoder import Encoder
-from ..encoding.faces_in_pictures import Looked
+from ..encoding.faces.faces_in_pictures import Looked
 from ..encoding.sources import SOURCES, Given
 from .faces import Faces
 from .formulas.combining import combined, held

@@ -12,8 +12,8 @@ import folder_paths
 from ...clip_vision.saving.saved import Described, describe_features
 from ...service.http.errors import NotListed
 from ...tensor_files import printable
-from ..encoding.library import made_by
-from ..encoding.saved_features import OLD, listed_names, path_of
+from ..encoding.saving.library import made_by
+from ..encoding.saving.saved_features import OLD, listed_names, path_of
 from ..folders import FEATURES_FOLDER, file_state, model_names
 
 KEPT = 512  # descriptions that are kept in memory

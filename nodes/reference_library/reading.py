@@ -21,7 +21,7 @@ from ..activity import count
 from ..encoding.encode import encode_for
 from ..encoding.encoder import Encoder
 from ..encoding.features import ImageFeatures, join
-from ..encoding.saved_features import image_features
+from ..encoding.saving.saved_features import image_features
 from ..encoding.squares import squares
 from .letterbox import canvas_of, letterboxed
 

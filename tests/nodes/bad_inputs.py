@@ -36,9 +36,9 @@ from image_prompt.nodes.controls.step_weights import ImagePromptStepWeights
 from image_prompt.nodes.embeddings.embed_vlm import EmbedByVisionLanguageModel
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.encode_character import EncodeCharacterPrompt
-from image_prompt.nodes.encoding.encode_face import EncodeFacePrompt
+from image_prompt.nodes.encoding.faces.encode_face import EncodeFacePrompt
 from image_prompt.nodes.encoding.folder import EncodeFolder
-from image_prompt.nodes.encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
+from image_prompt.nodes.encoding.saving.library import LoadImagePromptFeatures, SaveImagePromptFeatures
 from image_prompt.nodes.influence.influence import Choice, Influence, Record
 from image_prompt.nodes.influence.influence_map import InfluenceMap
 from image_prompt.nodes.influence.record_influence import RecordInfluence

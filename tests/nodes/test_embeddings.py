@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from image_prompt.nodes.embeddings.pictures import embed_features, embed_pictures
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
-from image_prompt.nodes.encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
+from image_prompt.nodes.encoding.saving.library import LoadImagePromptFeatures, SaveImagePromptFeatures
 from image_prompt.references.similarity import cosines
 
 

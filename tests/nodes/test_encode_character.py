@@ -14,11 +14,11 @@ from image_prompt.ip_adapter import FAMILIES
 from image_prompt.ip_adapter.adapter import IPAdapter
 from image_prompt.ip_adapter.containers import projection_keys
 from image_prompt.ip_adapter.families.base_models import BASE_MODELS
-from image_prompt.nodes.encoding import saved_features
 from image_prompt.nodes.encoding.adapter_features import negative_features, reference_features
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.encode_character import EncodeCharacterPrompt
 from image_prompt.nodes.encoding.features import OF_CHARACTERS
+from image_prompt.nodes.encoding.saving import saved_features
 from image_prompt.nodes.loading.adapter import ImagePromptAdapter
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

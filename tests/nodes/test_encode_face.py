@@ -16,10 +16,10 @@ from image_prompt.clip_vision import load_encoder
 from image_prompt.demo import face_packs
 from image_prompt.faces import FaceAnalyser, align, crop_box, draw_faces, draw_key_points
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
-from image_prompt.nodes.encoding import face_finder
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
-from image_prompt.nodes.encoding.encode_face import EncodeFacePrompt
 from image_prompt.nodes.encoding.encoder import ImageEncoder
+from image_prompt.nodes.encoding.faces import face_finder
+from image_prompt.nodes.encoding.faces.encode_face import EncodeFacePrompt
 
 SIZES = (640, 576, 512, 448, 384, 320, 256)
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from image_prompt.demo import face_packs
 from image_prompt.faces import FaceAnalyser
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
-from image_prompt.nodes.encoding.encode_face import EncodeFacePrompt
+from image_prompt.nodes.encoding.faces.encode_face import EncodeFacePrompt
 from image_prompt.nodes.loading import face_analyser
 from image_prompt.nodes.loading.face_analyser import LoadFaceAnalyser
 from image_prompt.nodes.loading.face_options import FaceAdapterOptions

@@ -11,7 +11,7 @@ from image_prompt.clip_vision import encode, fit
 from image_prompt.ip_adapter import Reads
 from image_prompt.nodes.compat import encoders
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
-from image_prompt.nodes.encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
+from image_prompt.nodes.encoding.saving.library import LoadImagePromptFeatures, SaveImagePromptFeatures
 from image_prompt.nodes.loading import load
 from image_prompt.nodes.loading.load import LoadImageEncoder
 

@@ -7,7 +7,7 @@ import tiny
 import torch
 
 from image_prompt.nodes.applying.controlnet import ApplyInstantIDControlNet
-from image_prompt.nodes.encoding.encode_face import EncodeFacePrompt
+from image_prompt.nodes.encoding.faces.encode_face import EncodeFacePrompt
 
 
 @pytest.fixture

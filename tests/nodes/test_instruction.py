@@ -11,7 +11,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from image_prompt.nodes.applying.apply import ApplyImagePrompt
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
-from image_prompt.nodes.encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
+from image_prompt.nodes.encoding.saving.library import LoadImagePromptFeatures, SaveImagePromptFeatures
 
 TEXT, PROMPT = "Use the (style:1.3) of the image", "a cat on a mat"
 CONFIG = {

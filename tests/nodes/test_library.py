@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 
 from image_prompt.clip_vision import VisionFeatures, save_features
-from image_prompt.nodes.encoding import saved_features
 from image_prompt.nodes.encoding.encode import CombineImagePrompts, EncodeImagePrompt
 from image_prompt.nodes.encoding.encoder import known_features
 from image_prompt.nodes.encoding.features import ENCODED, ImageFeatures
-from image_prompt.nodes.encoding.library import LoadImagePromptFeatures, SaveImagePromptFeatures
+from image_prompt.nodes.encoding.saving import saved_features
+from image_prompt.nodes.encoding.saving.library import LoadImagePromptFeatures, SaveImagePromptFeatures
 from image_prompt.nodes.folders import register_folders
 from image_prompt.nodes.loading.files_used import with_files_used
 

@@ -23,7 +23,7 @@ from image_prompt.model_files.pictures import read_text
 from image_prompt.nodes.embeddings.pictures import embed_pictures, embed_squares
 from image_prompt.nodes.embeddings.text_half import TextHalf
 from image_prompt.nodes.encoding.encode import EncodeImagePrompt
-from image_prompt.nodes.encoding.library import SaveImagePromptFeatures
+from image_prompt.nodes.encoding.saving.library import SaveImagePromptFeatures
 from image_prompt.nodes.panels.references import NotListed
 from image_prompt.nodes.reference_library import adding, answers
 from image_prompt.nodes.reference_library.add import AddToLibrary

@@ -11,7 +11,7 @@ from ....clip_vision import VisionFeatures
 from ....clip_vision.saving.old_embeds import is_pair
 from ....tensor_files.writing import NameTaken, new_file
 from ... import input_checks
-from ...encoding import saved_features
+from ...encoding.saving import saved_features
 from ..formulas.combining import COMBINING, combined
 from ..inputs import Input, choice, optional, socket, text
 from ..node import CompatNode, Node, Output, called

@@ -16,7 +16,7 @@ from ....model_files.matching import Need
 from ... import input_checks
 from ...applying.attach import attach, matching_sites
 from ...encoding.encoder import Encoder, as_encoder
-from ...encoding.face_features import GivenFaces, face_features
+from ...encoding.faces.face_features import GivenFaces, face_features
 from ...folders import ENCODER_FOLDER, fingerprint, model_names
 from ...loading.adapter import ImagePromptAdapter
 from ...loading.load import load_adapter, load_encoder

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from ...encoding.faces_in_pictures import Looked
+from ...encoding.faces.faces_in_pictures import Looked
 from ...loading.adapter import ImagePromptAdapter
 from ...loading.wires import as_adapter
 from ..faces import Faces, load_faces

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...clip_vision.pictures.images import to_rgb
-from ...clip_vision.pictures.preprocessing import BLACK
-from ...faces import SIZES, Face, align, crop_box
+from ....clip_vision.pictures.images import to_rgb
+from ....clip_vision.pictures.preprocessing import BLACK
+from ....faces import SIZES, Face, align, crop_box
 from .face_finder import FaceFinder, Picture
 
 LOOK = 512  # side of the face whose look PuLID reads

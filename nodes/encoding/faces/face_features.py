@@ -11,11 +11,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...clip_vision import fit
-from ...faces import Face
-from .encoder import SOME_LAYERS, Encoder, encode_pixel_values, pixel_values
+from ....clip_vision import fit
+from ....faces import Face
+from ..encoder import SOME_LAYERS, Encoder, encode_pixel_values, pixel_values
+from ..features import ENCODED
 from .faces_in_pictures import Looked, aligned_faces, boxed_faces, faces_in_grey
-from .features import ENCODED
 
 ALIGNED = 224  # side of the aligned face, whatever the side that the encoder reads
 EMBEDS, PENULTIMATE = ENCODED["image_embeds"], ENCODED["penultimate"]

@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from comfy_api.latest import io
 
-from ...faces import CHOICES, FaceAnalyser, choose, draw_faces, draw_key_points
-from ...ip_adapter import FAMILIES
-from .. import input_checks
-from ..activity import count, timed
-from ..display import said
-from ..loading.adapter import ImagePromptAdapter
-from ..loading.wires import ADVICE, as_adapter
-from ..sockets import CATEGORY, AdapterInput, FaceAnalyserInput
-from .encoder import Encoder, as_encoder, empty_picture
+from ....faces import CHOICES, FaceAnalyser, choose, draw_faces, draw_key_points
+from ....ip_adapter import FAMILIES
+from ... import input_checks
+from ...activity import count, timed
+from ...display import said
+from ...loading.adapter import ImagePromptAdapter
+from ...loading.wires import ADVICE, as_adapter
+from ...sockets import CATEGORY, AdapterInput, FaceAnalyserInput
+from ..encoder import Encoder, as_encoder, empty_picture
+from ..features import MAKERS, NEGATIVES, OF_FACES, OF_TEXTS, ImageFeatures
+from ..squares import fitting_mask
 from .face_features import ALIGNED, GivenFaces, averaged, face_features
 from .face_finder import Picture, as_finder
 from .faces_in_pictures import Looked, aligned_faces, look_through
-from .features import MAKERS, NEGATIVES, OF_FACES, OF_TEXTS, ImageFeatures
-from .squares import fitting_mask
 
 EACH, AVERAGE = COMBINES = ("each", "average")
 LARGEST, BY_INDEX = "largest", "by index"

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...faces import Face, FaceAnalyser
-from .. import input_checks
+from ....faces import Face, FaceAnalyser
+from ... import input_checks
 
 SIZES: Mapping[str, Callable[[int], Any]] = {  # attributes of insightface's detectors -> their value for a square
     "input_size": lambda size: (size, size),

@@ -10,13 +10,13 @@ import folder_paths
 import torch
 from comfy.clip_vision import Output
 
-from ...clip_vision import SavedFeatures, VisionFeatures, load_features, save_features
-from ...clip_vision.saving.saved import SUFFIX
-from ...model_files.folders import numbered_names
-from ...tensor_files.writing import NameTaken
-from ..folders import FEATURES_FOLDER, digest, file_state, model_names, names_below
-from .encoder import EVERY_LAYER, Encoder, as_encoder, empty_picture
-from .features import ENCODED, FIELDS, NEGATIVES, OF_CHARACTERS, OF_FACES, OF_TEXTS, ImageFeatures
+from ....clip_vision import SavedFeatures, VisionFeatures, load_features, save_features
+from ....clip_vision.saving.saved import SUFFIX
+from ....model_files.folders import numbered_names
+from ....tensor_files.writing import NameTaken
+from ...folders import FEATURES_FOLDER, digest, file_state, model_names, names_below
+from ..encoder import EVERY_LAYER, Encoder, as_encoder, empty_picture
+from ..features import ENCODED, FIELDS, NEGATIVES, OF_CHARACTERS, OF_FACES, OF_TEXTS, ImageFeatures
 
 EMPTY = {name.removeprefix("negative_"): name for name in NEGATIVES.values()}  # feature -> field of an empty picture
 NOT_OF_PICTURES = (*OF_FACES, *OF_TEXTS, *OF_CHARACTERS)

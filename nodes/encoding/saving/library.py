@@ -7,11 +7,11 @@ import torch
 from comfy.clip_vision import Output
 from comfy_api.latest import io, ui
 
-from ...clip_vision import SavedFeatures
-from .. import input_checks
-from ..display import said
-from ..loading.files_used import features_file, note_files
-from ..sockets import CATEGORY
+from ....clip_vision import SavedFeatures
+from ... import input_checks
+from ...display import said
+from ...loading.files_used import features_file, note_files
+from ...sockets import CATEGORY
 from .saved_features import fingerprint, image_features, listed_names, negative_features, read, save
 
 NAME = "image_prompt"

@@ -1,0 +1,1 @@
+"""Faces in pictures, and the features of them that adapters read."""

@@ -1,0 +1,1 @@
+"""Features that are saved, and loaded again."""
