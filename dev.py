@@ -15,6 +15,8 @@
     python dev.py locales              write the English words of the nodes again, from their schemas
     python dev.py pictures [names]     take the pictures of the README, the help and the templates again, in a browser
     python dev.py blueprints           write the blueprints again, from the table in devtools/blueprints.py
+    python dev.py release              build the archive for the registry, the wheel and the notes of the last commit,
+                                       and try them; with patch, minor, major or X.Y.Z, first commit that version
 
 Everything is made in .dev/, or where IMAGE_PROMPT_DEV says (delete it to start over): a virtual environment, the
 packages of tests/requirements.txt, and ComfyUI. With --comfyui PATH, or COMFYUI_PATH, an existing ComfyUI is used
@@ -172,6 +174,24 @@ def blueprints(options: argparse.Namespace, rest: list[str]) -> int:
     return write_again("blueprints.py", options, rest)
 
 
+def release(options: argparse.Namespace, rest: list[str]) -> int:
+    from demo.demo import draw_references, sample
+    from devtools.release.release import raise_version, release
+
+    if len(rest) > 1:
+        raise StageError("release", f"takes one version or nothing, and got {' '.join(rest)}.")
+    for wish in rest:
+        raise_version(wish)
+    python, comfyui = set_up(options)
+
+    def pictures(server: Server) -> dict[str, bytes]:
+        draw_references(server, python)
+        return dict(sample(server))
+
+    release(python, comfyui, pictures)
+    return 0
+
+
 def write_again(script: str, options: argparse.Namespace, rest: list[str]) -> int:
     if rest:
         raise StageError(options.command, f"takes no arguments, and got {' '.join(rest)}.")
@@ -204,6 +224,7 @@ COMMANDS = {
     "locales": locales,
     "pictures": pictures,
     "blueprints": blueprints,
+    "release": release,
 }
 
 

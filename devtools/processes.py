@@ -14,9 +14,9 @@ from .stages import ROOT
 STOP_SECONDS = 30  # what two test processes need to stop their ComfyUI
 
 
-def call(command: Sequence[str | Path], environment: Mapping[str, str]) -> int:
+def call(command: Sequence[str | Path], environment: Mapping[str, str], folder: Path = ROOT) -> int:
     """Run a command on this terminal. When this process is stopped, the command has time to stop what it started."""
-    process = subprocess.Popen([str(part) for part in command], cwd=ROOT, env={**os.environ, **environment})
+    process = subprocess.Popen([str(part) for part in command], cwd=folder, env={**os.environ, **environment})
     try:
         return process.wait()
     except KeyboardInterrupt:  # Ctrl-C reached it too
