@@ -58,7 +58,10 @@ def anima(seed: int) -> comfy.sd.CLIP:
 
 def qwen3_vl(seed: int) -> comfy.sd.CLIP:
     """A narrow Qwen3-VL of few layers, which reads texts and sees pictures."""
-    from comfy.text_encoders import llama, qwen3vl  # not in the oldest ComfyUI that the pack supports
+    try:
+        from comfy.text_encoders import llama, qwen3vl
+    except ImportError as error:  # in the oldest ComfyUI that the pack supports
+        raise ValueError("This ComfyUI has no Qwen3-VL: update it to 0.27 or newer.") from error
 
     class Narrow(llama.Qwen3VL_8BConfig):
         def __init__(self, **given):

@@ -115,7 +115,7 @@ def core_backend(clip: Any, moving: Moving = nullcontext) -> CoreVisionLanguage:
         ValueError: it holds none whose vectors are those of Qwen3-VL-Embedding, and what to load instead.
     """
     input_checks.expect(clip, comfy.sd.CLIP, "clip", LOAD[0].lower() + LOAD[1:].removesuffix("."))
-    network, model = _network(), clip.cond_stage_model
+    network, model = _network()[0], clip.cond_stage_model
     for name, tower in model.named_children():
         transformer = getattr(tower, "transformer", None)
         if isinstance(transformer, network):
@@ -138,11 +138,9 @@ def why_not_loaded(header: Header) -> str | None:
     """
     if not _is_qwen3_vl(header):
         return None
-    _network()
-    from comfy.text_encoders.qwen3vl import QWEN3VL_CONFIGS
-
+    configs = _network()[1]
     names = {name.removeprefix("model."): info for name, info in header.tensors.items()}
-    widths = [QWEN3VL_CONFIGS[kind]().hidden_size for kind in KINDS]
+    widths = [configs[kind]().hidden_size for kind in KINDS]
     if WIDTH in names and (width := names[WIDTH].shape[0]) not in widths:
         return (
             f"is a Qwen3-VL of {width} numbers, and ComfyUI loads only those of {widths[0]} (4B) and {widths[1]} (8B)"
@@ -160,16 +158,16 @@ def last_matrix(transformer: Any) -> tuple[str, torch.Tensor]:
     return f"model.layers.{last}.mlp.down_proj.weight", transformer.model.layers[last].mlp.down_proj.weight
 
 
-def _network() -> type:
-    """Core's class. Raises a ValueError if it has none."""
+def _network() -> tuple[type, dict[str, Any]]:
+    """Core's class, and its sizes by kind. Raises a ValueError if it has none."""
     try:
-        from comfy.text_encoders.qwen3vl import Qwen3VL
+        from comfy.text_encoders.qwen3vl import QWEN3VL_CONFIGS, Qwen3VL
     except ImportError as error:
         raise ValueError(
             f"This ComfyUI has no Qwen3-VL: update it to {SINCE} or newer. Embed Text and Embed Image Features work "
             "without."
         ) from error
-    return Qwen3VL
+    return Qwen3VL, QWEN3VL_CONFIGS
 
 
 def _own(tokenizer: Any) -> Any:
