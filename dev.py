@@ -10,7 +10,9 @@
     python dev.py bench [names] [args] run the scripts of benchmarks/ with these names, or all; the arguments, which
                                        begin with "-", go to them. With --compare COMMIT, measure the nodes in
                                        turns with those of that commit
-    python dev.py matrix               the demo on every ComfyUI that the pack supports, and on an older one
+    python dev.py matrix [versions]    the demo and the tests of the nodes on every ComfyUI that the pack supports, and
+                                       how older ones refuse it. With --names, only see in seconds whether they have
+                                       the names that the pack takes from them
     python dev.py help                 write the help pages of the nodes of other packs again, from their rows
     python dev.py locales              write the English words of the nodes again, from their schemas
     python dev.py pictures [names]     take the pictures of the README, the help and the templates again, in a browser
@@ -41,7 +43,7 @@ from demo import playground
 from devtools.comfyui import DEMO_NODES, PACK, Server, ServerError, add_world, is_taken, prepare_base
 from devtools.processes import call, catch_signals
 from devtools.setup import has_accelerator, set_up
-from devtools.sources import frontend
+from devtools.sources import chosen, frontend
 from devtools.stages import DEV, ROOT, Progress, StageError, log_file, tail
 
 LOG_LINES = 25
@@ -141,18 +143,23 @@ def bench(options: argparse.Namespace, rest: list[str]) -> int:
 
 def matrix(options: argparse.Namespace, rest: list[str]) -> int:
     from demo.demo import draw_references, sample
-    from devtools.matrix import run_matrix
+    from devtools.matrix import run_matrix, run_names
 
-    if rest:
-        raise StageError("matrix", f"takes no arguments, and got {' '.join(rest)}.")
+    parser = options_of("matrix")
+    parser.add_argument("versions", nargs="*")
+    parser.add_argument("--names", action="store_true")
+    given = parser.parse_args(rest)
+    releases = chosen(given.versions)
     options.comfyui = None
     python, _ = set_up(options)
+    if given.names:
+        return run_names(python, releases)
 
     def pictures(server: Server) -> dict[str, bytes]:
         draw_references(server, python)
         return dict(sample(server))
 
-    return run_matrix(python, pictures)
+    return run_matrix(python, pictures, releases)
 
 
 def help(options: argparse.Namespace, rest: list[str]) -> int:

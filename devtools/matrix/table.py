@@ -1,0 +1,54 @@
+"""The table of what works on which ComfyUI: kept beside this file, and shown in the README. Standard library only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..stages import ROOT
+
+KEPT = Path(__file__).with_name("results.json")
+README = ROOT / "README.md"
+BEGIN, END = "<!-- matrix: written by `python dev.py matrix` -->", "<!-- end of the matrix -->"
+HEAD = ("ComfyUI", "the demo", "tests of the nodes", "what it does not have")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found on a version.
+
+    demo: how its pictures compare with those of the newest version, or the sentence by which it is refused
+    tests: how many ran without a failure; 0 on versions that are refused
+    lacks: what does not work there, and from which version on
+    """
+
+    comfyui: str
+    demo: str
+    tests: int = 0
+    lacks: str = ""
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    cells = [(row.comfyui, row.demo, f"{row.tests:,} pass" if row.tests else "", row.lacks) for row in rows]
+    lines = [HEAD, ("---",) * len(HEAD), *cells]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def keep(rows: Sequence[Row]) -> None:
+    """Keep the rows of a whole matrix, and show them in the README, where it has the two marks."""
+    KEPT.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
+    if BEGIN in text and END in text:
+        README.write_text(with_table(text, rows), encoding="utf-8")
+
+
+def kept() -> list[Row]:
+    return [Row(**row) for row in json.loads(KEPT.read_text(encoding="utf-8"))]
+
+
+def with_table(text: str, rows: Sequence[Row]) -> str:
+    """A text whose part between the two marks is the table."""
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n{markdown(rows)}\n{END}{rest.partition(END)[2]}"
