@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..migration import LARGEST, MIDDLE, STILL, Base, Change, Kept, Migration, migrate
 from ..model_files.pictures import picture_format, read_text
 from ..tensor_files import printable
+from ..tensor_files.whole_files import NameTaken, new_file, write_whole
 from .terminal import Answer, described, section, size_text, wrapped
 
 ENDING = ".image-prompt.json"
@@ -37,10 +37,10 @@ def answer(wish: Wish) -> Answer:
     """
     target = wish.file.with_name(wish.file.stem + ENDING)
     if not wish.force and os.path.lexists(target):
-        raise ValueError(f"{target} is there already. Give --force to overwrite it, or move it away.")
+        raise _taken(target)
     done = _migrated(wish)
     if done.changes:
-        write_whole(target, done.text, wish.force)
+        write(target, done.text, wish.force)
     data = {
         "format": done.format,
         "file": str(target) if done.changes else None,
@@ -75,40 +75,27 @@ def _text(file: Path) -> str:
         raise ValueError("It is not text in UTF-8, as workflows are: save it again in ComfyUI.") from error
 
 
-def write_whole(path: Path, text: str, force: bool) -> None:
+def write(path: Path, text: str, force: bool) -> None:
     """Write the text of a JSON file whole or not at all.
 
     Raises:
-        ValueError: it is there already, and is not to be overwritten.
+        ValueError: it is there already, and is not to be overwritten; or it cannot be written.
+        OSError: it cannot be written over the old one, which is as it was.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    # half of a character, which damaged titles have, is written as JSON writes it: \ud800
+    content = text.encode("utf-8", "backslashreplace")
+    if force:
+        write_whole(path, [content])
+        return
     try:
-        # half of a character, which damaged titles have, is written as JSON writes it: \ud800
-        with open(part, "x", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if force:
-            os.replace(part, path)
-        else:
-            _take_name(part, path)
-    except FileExistsError:
-        raise ValueError(f"{path} is there already. Give --force to overwrite it, or move it away.") from None
-    finally:
-        with suppress(OSError):
-            os.unlink(part)
+        with new_file(path) as file:
+            file.write(content)
+    except NameTaken:
+        raise _taken(path) from None
 
 
-def _take_name(part: Path, path: Path) -> None:
-    """Give a file its name, but never that of another file."""
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        raise
-    except OSError:  # the file system has no links
-        if os.path.lexists(path):
-            raise FileExistsError from None
-        os.rename(part, path)
+def _taken(path: Path) -> ValueError:
+    return ValueError(f"{path} is there already. Give --force to overwrite it, or move it away.")
 
 
 def _lines(done: Migration, target: Path) -> list[str]:

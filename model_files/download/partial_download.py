@@ -10,12 +10,11 @@ import contextlib
 import hashlib
 import os
 import stat
-import sys
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from ...tensor_files.locking import Locked, NoLocks, lock
+from ...tensor_files.locking import Locked, NoLocks, is_at, lock, remove_locked
 
 CHUNK = 1 << 20
 INFO_BYTES = 8192
@@ -63,7 +62,7 @@ class Part:
             with contextlib.suppress(OSError):
                 self.path.unlink()
         if not (self.size and self.version.url):
-            _remove_locked(self._info)
+            remove_locked(self._info, self._info.name)
         self._info.close()
 
     @property
@@ -124,27 +123,12 @@ def _open_locked(path: Path) -> BinaryIO:
         file = open(path, "a+b")
         try:
             _lock(file)
-            if _is_at(file, path):
+            if is_at(file, path):
                 return file
         except BaseException:
             file.close()
             raise
         file.close()  # its last owner removed it after we opened it and before we locked it
-
-
-def _is_at(file: BinaryIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _remove_locked(file: BinaryIO) -> None:
-    """Remove a file while it is locked, so that nobody else's lock can be removed."""
-    if sys.platform == "win32":
-        file.close()  # Windows removes no open file, so not one that somebody else has opened either
-    with contextlib.suppress(OSError):
-        os.unlink(file.name)
 
 
 def _lock(file: BinaryIO) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 
+from ...tensor_files.whole_files import UNFINISHED
 from .scan import entries
 
 LONGEST = 120  # characters of one part: file systems allow 255 bytes, and a letter may take several
@@ -24,7 +25,8 @@ def numbered_names(folder: str, name: str, suffix: str) -> Iterator[str]:
     *folders, last = check_name(name.removesuffix(suffix)).split("/")
     home = os.path.join(folder, *folders)
     number = re.compile(rf"{re.escape(last)}_(\d+)(_|\.)", re.IGNORECASE)
-    taken = [int(found[1]) for entry in entries(home) if (found := number.match(entry.name))]
+    names = [entry.name for entry in entries(home) if not entry.name.endswith(UNFINISHED)]  # the next writer removes it
+    taken = [int(found[1]) for name in names if (found := number.match(name))]
     first = max(taken, default=0) + 1
     return (os.path.join(home, f"{last}_{count:05}_{suffix}") for count in range(first, first + 1_000_000))
 

@@ -29,7 +29,7 @@ from ...references.search import open_library
 from ...references.search.finding import named, names_of
 from ...references.space import Space
 from ...tensor_files import printable, without_folders
-from ...tensor_files.writing import NameTaken, new_file
+from ...tensor_files.whole_files import NameTaken, new_file
 from .. import input_checks
 from ..embeddings.pictures import embed_squares, picture_space
 from ..encoding.encoder import Encoder

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..library.durable import sync_folder, write_whole
+from ...tensor_files.whole_files import UNFINISHED, sync_folder, write_whole
 from ..library.writer_lock import NotWritten
 from .plan import DIGITS, Plan
 
@@ -18,7 +18,7 @@ PLAN = "plan.json"
 MARK = "bulk.txt"  # in a library: the digest of the plan whose parts it is waiting for
 DRAFT = "draft-"  # before the name of a file that is being written
 PART = re.compile(rf"part-[0-9a-f]{{{DIGITS}}}-\d{{5,}}\.safetensors")
-DRAFTS = re.compile(rf"{DRAFT}.+-(?:{PART.pattern}|{re.escape(PLAN)})(?:\.part)?")
+DRAFTS = re.compile(rf"{DRAFT}.+-(?:{PART.pattern}|{re.escape(PLAN)})(?:{re.escape(UNFINISHED)})?")
 
 
 @dataclass(frozen=True)

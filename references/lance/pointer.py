@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from ...tensor_files import printable
+from ...tensor_files.whole_files import write_whole
 from ..exports.store import check_options, check_table, check_uri, open_table
 from ..library.about import ABOUT, FORMAT, LARGEST, shown
-from ..library.durable import write_whole
 from ..library.names import check_name
 from ..space import Space
 from .about import About, read_about

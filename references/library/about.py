@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from ...tensor_files import printable
+from ...tensor_files.whole_files import write_whole
 from ..space import Space
-from .durable import write_whole
 
 ABOUT = "library.json"
 FORMAT = 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .durable import PART
+from ...tensor_files.whole_files import UNFINISHED
 from .parts import FOLDER, PATTERN, ROWS, Ids, Part, Vectors, part_path, read_part, write_part
 from .rows import Place, Rows
 
@@ -117,5 +117,6 @@ class PartWriter:
 
 def left_over(folder: Path, known: set[str]) -> list[Path]:
     """Files of vectors that are not known, and those that were not written to their end."""
-    found = [*(folder / FOLDER).glob(PATTERN), *(folder / FOLDER).glob(f"*{PART}"), *folder.glob(f"*{PART}")]
+    parts = folder / FOLDER
+    found = [*parts.glob(PATTERN), *parts.glob(f"*{UNFINISHED}"), *folder.glob(f"*{UNFINISHED}")]
     return sorted(path for path in dict.fromkeys(found) if path.name not in known)

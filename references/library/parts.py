@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ...tensor_files import UnusableFile
 from ...tensor_files.safetensors_header import read_safetensors
-from .durable import write_whole
+from ...tensor_files.whole_files import write_whole
 
 ROWS = 4096
 FOLDER = "vectors"

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from image_prompt.clip_vision import VisionFeatures, load_features, save_features
 from image_prompt.clip_vision.saving.saved import FORMAT
 from image_prompt.clip_vision.saving.saved_checks import by_name
-from image_prompt.tensor_files.writing import NameTaken
+from image_prompt.tensor_files.whole_files import NameTaken
 
 G = torch.Generator().manual_seed(5)
 PICTURE = (torch.rand(90, 200, 3, generator=G) * 255).to(torch.uint8).numpy()

@@ -9,7 +9,7 @@ import torch
 
 from ....clip_vision import VisionFeatures
 from ....clip_vision.saving.old_embeds import is_pair
-from ....tensor_files.writing import NameTaken, new_file
+from ....tensor_files.whole_files import NameTaken, new_file
 from ... import input_checks
 from ...encoding.saving import saved_features
 from ..formulas.combining import COMBINING, combined

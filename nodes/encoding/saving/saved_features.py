@@ -13,7 +13,7 @@ from comfy.clip_vision import Output
 from ....clip_vision import SavedFeatures, VisionFeatures, load_features, save_features
 from ....clip_vision.saving.saved import SUFFIX
 from ....model_files.folders import numbered_names
-from ....tensor_files.writing import NameTaken
+from ....tensor_files.whole_files import NameTaken
 from ...folders import FEATURES_FOLDER, digest, file_state, model_names, names_below
 from ..encoder import EVERY_LAYER, Encoder, as_encoder, empty_picture
 from ..features import ENCODED, FIELDS, NEGATIVES, OF_CHARACTERS, OF_FACES, OF_TEXTS, ImageFeatures

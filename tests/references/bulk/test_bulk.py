@@ -16,8 +16,9 @@ from image_prompt.references.bulk import Maker, Place, begin, collect, embed_sha
 from image_prompt.references.bulk.part import Row, pack, unpack
 from image_prompt.references.digests import sha256_of
 from image_prompt.references.filling import fill
-from image_prompt.references.library import Library, NotWritten, Writer, check, durable
+from image_prompt.references.library import Library, NotWritten, Writer, check
 from image_prompt.references.space import Space
+from image_prompt.tensor_files import whole_files
 
 from ..filling.fakes import SPACE, FakeEncoder, everything, read, write
 
@@ -287,7 +288,9 @@ def test_a_full_disk_leaves_the_parts_that_there_are(here, photos, tmp_path, mon
     plan = begun(here).plan
     embed(here, plan, (1, 2))
     with monkeypatch.context() as patched:
-        patched.setattr(durable.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+        patched.setattr(
+            whole_files.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left"))
+        )
         with pytest.raises(NotWritten, match="bulk could not be written: No space left. What is in it stays."):
             embed(here, plan)
     assert len(os.listdir(here.parts)) == 3 and here.missing(plan) == [1, 3]

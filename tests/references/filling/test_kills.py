@@ -13,7 +13,8 @@ import pytest
 
 from image_prompt.devtools.stages import ROOT
 from image_prompt.references.filling import fill, filler
-from image_prompt.references.library import NotWritten, check, durable, part_writer
+from image_prompt.references.library import NotWritten, check, part_writer
+from image_prompt.tensor_files import whole_files
 
 from .fakes import FakeEncoder, everything, read, write
 
@@ -81,9 +82,9 @@ def test_a_full_disk_at_any_write_loses_nothing(tmp_path, monkeypatch):
     for number in range(100):
         library, disk = tmp_path / f"library {number}", FullDisk(number)
         with monkeypatch.context() as patched:
-            patched.setattr(durable, "open", disk.open, raising=False)
-            patched.setattr(durable.os, "fsync", disk.wrap(lambda _: None))
-            patched.setattr(durable.os, "replace", disk.wrap(os.replace))
+            patched.setattr(whole_files, "open", disk.open, raising=False)
+            patched.setattr(whole_files.os, "fsync", disk.wrap(lambda _: None))
+            patched.setattr(whole_files.os, "replace", disk.wrap(os.replace))
             try:
                 run(library)
             except NotWritten as error:

@@ -137,10 +137,10 @@ def what_of(report):
 
 
 def test_what_a_killed_writer_left_is_no_damage_and_is_removed(library):
-    for name in ("part-00003.safetensors", "part-00002.safetensors.part"):
+    for name in ("part-00003.safetensors", "part-00002.safetensors.unfinished"):
         (library / "vectors" / name).write_bytes(b"half")
     found = check(library)
-    assert found.clean and found.left_over == ("part-00002.safetensors.part", "part-00003.safetensors")
+    assert found.clean and found.left_over == ("part-00002.safetensors.unfinished", "part-00003.safetensors")
     assert check(library, repair=True).left_over == ()
     assert what_of(check(library, repair=True)) == []
 
