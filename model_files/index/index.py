@@ -109,7 +109,7 @@ class Index:
         self._slowest = 0.0
         # only the thread that reads uses these
         self._known: dict[str, Known] | None = None
-        self._unsaved, self._saved_at = False, time.monotonic()
+        self._unsaved, self._saved_at = set[str](), time.monotonic()
 
     def files(
         self,
@@ -272,7 +272,7 @@ class Index:
                 return None
             if known.mtime_ns != AGAIN:
                 self._known[str(file.path)] = known
-                self._unsaved = True
+                self._unsaved.add(str(file.path))
         return IndexedFile(file, known.identity, known.problem or (known.identity.problem if known.identity else ""))
 
     def _look_into(self, file: ModelFile) -> Known | None:
@@ -299,12 +299,14 @@ class Index:
         self._saved_at = time.monotonic()
         if not (self._unsaved and self._known and self._cache_file):
             return
+        gone = set[str]()
         if len(self._views) == len(self.types):
             here = {str(indexed.file.path) for view in self._views.values() for indexed in view.files}
-            if len(self._known) > 2 * len(here) + 1000:
-                self._known = {path: known for path, known in self._known.items() if path in here}
-        save(self._cache_file, self._known)
-        self._unsaved = False
+            if len(self._known) > 2 * len(here) + 1000:  # what is there belongs to another ComfyUI of this user
+                gone = {path for path in self._known.keys() - here if not os.path.lexists(path)}
+        self._known = {path: known for path, known in self._known.items() if path not in gone}
+        if save(self._cache_file, self._known, self._unsaved, gone):
+            self._unsaved = set()
 
 
 def _why_not(file: ModelFile, error: Exception) -> str:

@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-import re
-import secrets
 import threading
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from ...tensor_files.whole_files import remove_left_over, replaced_file
 from .identity import Identity
 
 FORMAT = 1
 MAX_BYTES = 256 << 20
-PART = re.compile(r"\.[0-9a-f]{8}\.part")
-LEFT_OVER_SECONDS = 3600.0
+PATIENCE = 5.0  # seconds to wait for another process that writes it
 DECIDING = ("model_files", "tensor_files", "ip_adapter", "clip_vision")  # the packages that decide what a file is
 
 
@@ -41,7 +39,8 @@ def digest(files: Iterable[Path]) -> str:
 
 
 RULES = digest(sources())  # taken once, because an update may replace the files under a running ComfyUI
-_writing = threading.Lock()  # what one part of a process keeps, another must not overwrite
+_writing = threading.Lock()  # parts of one process wait for each other without looking again and again
+_told: set[Path] = set()  # caches that cannot be written, which the log says once
 
 
 @dataclass(frozen=True)
@@ -65,31 +64,42 @@ class ImportTrial:
 
 def load(path: Path) -> dict[str, Known]:
     """{path of a model file: what is known about it}. Empty if the cache is absent, damaged, or of other rules."""
-    try:
-        return {str(file): _known(*row) for file, row in _read(path)["files"].items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return {}
+    return _files(_read(path))
 
 
-def save(path: Path, known: Mapping[str, Known]) -> None:
-    """Write what is known about model files into the cache. A full disk is not an error."""
-    with _writing:
-        _write(path, {file: _row(each) for file, each in known.items()}, load_imports(path))
+def save(
+    path: Path, known: Mapping[str, Known], fresh: Collection[str] | None = None, gone: Collection[str] = ()
+) -> bool:
+    """Write what is known about model files into the cache, beside what other processes have written meanwhile.
+
+    fresh: paths of those that were read since the last save, which replace what others know of them; by default all
+    gone: paths to forget
+
+    Returns whether it was written. A full disk is no error, but told in the log.
+    """
+
+    def merged(table: dict[str, Any]) -> dict[str, Any]:
+        there = table["files"] if _files(table) else dict[str, Any]()
+        wanted = [file for file in known if fresh is None or file in fresh or file not in there]
+        files = {**there, **{file: _row(known[file]) for file in wanted}}
+        return {**table, "files": {file: row for file, row in files.items() if file not in gone}}
+
+    return _change(path, merged)
 
 
 def load_imports(path: Path) -> dict[str, ImportTrial]:
     """{module: whether it could be imported}. Empty if the cache is absent, damaged, or of other rules."""
-    try:
-        return {str(module): _trial(*row) for module, row in _read(path)["imports"].items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return {}
+    return _trials(_read(path))
 
 
 def save_import(path: Path, module: str, trial: ImportTrial) -> None:
-    """Write into the cache whether a module could be imported. A full disk is not an error."""
-    with _writing:
-        files = _read(take_over(path)).get("files", {})
-        _write(path, files, {**load_imports(path), module: trial})
+    """Write into the cache whether a module could be imported. A full disk is no error, but told in the log."""
+
+    def merged(table: dict[str, Any]) -> dict[str, Any]:
+        others = {name: astuple(other) for name, other in _trials(table).items()}
+        return {"files": {}, **table, "imports": {**others, module: astuple(trial)}}
+
+    _change(take_over(path), merged)
 
 
 def count(path: Path) -> int | None:
@@ -109,39 +119,57 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _write(path: Path, files: object, imports: Mapping[str, ImportTrial]) -> None:
-    """Write the cache all at once: other processes only ever see a complete file."""
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    trials = {module: astuple(trial) for module, trial in imports.items()}
+def _trials(table: Mapping[str, Any]) -> dict[str, ImportTrial]:
     try:
-        table = {"rules": RULES, "files": files, **({"imports": trials} if trials else {})}
+        return {str(module): _trial(*row) for module, row in table["imports"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def _change(path: Path, merged: Callable[[dict[str, Any]], dict[str, Any]]) -> bool:
+    """Replace the cache by what is made of it. Other processes only ever see a complete file, and change it in turn."""
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_left_over(path)
-        part.write_text(json.dumps(table, separators=(",", ":")), encoding="utf-8")
-        os.replace(part, path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+        with _writing, replaced_file(path, PATIENCE) as file:
+            table = {"rules": RULES, **merged(_read(path))}
+            file.write(json.dumps(table, separators=(",", ":")).encode())
+    except OSError as error:
+        _tell_once(path, error)
+        return False
+    _told.discard(path)
+    return True
+
+
+def _files(table: Mapping[str, Any]) -> dict[str, Known]:
+    """None if any is damaged."""
+    try:
+        return {str(file): _known(*row) for file, row in table["files"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def _tell_once(path: Path, error: OSError) -> None:
+    if path not in _told:
+        _told.add(path)
+        logging.getLogger(__name__).warning(
+            "What is known of the model files could not be kept in %s: %s. They are found all the same, but the next "
+            "start reads them again. Check that the folder may be written to and that the disk has room.",
+            path,
+            error.strerror or error,
+        )
 
 
 def take_over(path: Path) -> Path:
-    """Move the cache that an earlier version kept one folder above to this path, and return the path."""
+    """Move the cache that an earlier version kept one folder above to this path, remove what a killed process has
+    left of it, and return the path."""
     old = path.parent.parent / path.name
+    with suppress(OSError):
+        remove_left_over(path)
     with suppress(OSError):
         if old.is_file() and not path.exists():
             path.parent.mkdir(exist_ok=True)
             os.replace(old, path)
-        _remove_left_over(old)
     return path
-
-
-def _remove_left_over(path: Path) -> None:
-    """Remove what killed processes had half written. A process that is writing now takes only seconds."""
-    for part in path.parent.iterdir():
-        if PART.fullmatch(part.name.removeprefix(path.name)):
-            with suppress(OSError):  # another process has finished or removed it
-                if time.time() - part.stat().st_mtime > LEFT_OVER_SECONDS:
-                    part.unlink()
 
 
 def _row(known: Known) -> list[object]:

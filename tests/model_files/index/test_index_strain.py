@@ -3,7 +3,6 @@
 import errno
 import logging
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -109,19 +108,6 @@ def test_other_code_that_decides_what_a_file_is_makes_other_rules(tmp_path):
     file.write_text("b")
     assert index_cache.digest([file]) != before
     assert {"identification.py", "family.py", "presets.py"} <= {path.name for path in index_cache.sources()}
-
-
-def test_what_a_killed_process_left_half_written_is_removed_and_what_is_being_written_is_not(tmp_path):
-    cache = tmp_path / "index.json"
-    names = ("index.json.00000000.part", "index.json.11111111.part", "other.json.00000000.part")
-    old, young, foreign = (tmp_path / name for name in names)
-    for path in (old, young, foreign):
-        path.touch()
-    yesterday = time.time() - 24 * 3600
-    for path in (old, foreign):
-        os.utime(path, (yesterday, yesterday))
-    index_cache.save(cache, {})
-    assert sorted(tmp_path.iterdir()) == sorted([cache, young, foreign])
 
 
 def test_a_report_has_one_deadline_for_all_it_waits_for(open_index, monkeypatch):
