@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...tensor_files import printable
 
-PART, OLD = ".part", ".old"  # after the name of a folder that is being written, and of one that is being replaced
+PART, OLD = ".part", ".replaced"  # after the name of a folder that is being written, and of one that is replaced
 
 
 def fill_folder(
@@ -21,10 +21,21 @@ def fill_folder(
     force: whether to replace an earlier export
 
     Raises:
-        ValueError: the folder is there already, or holds something else than these files.
-        OSError: it cannot be written; what was there before is kept.
+        ValueError: the folder is there already, or holds something else than these files, or cannot be written; what
+            was there before is kept.
     """
     folder = Path(os.path.abspath(folder))
+    try:
+        return _filled(folder, files, fill, force)
+    except OSError as error:
+        raise ValueError(
+            f"The export {printable(str(folder))} could not be written: {error.strerror or error}. What was there "
+            "before is kept. Check that its folder may be written to and that the disk has room."
+        ) from error
+
+
+def _filled(folder: Path, files: tuple[str, ...], fill: Callable[[Path], None], force: bool) -> Path:
+    _put_back(folder, files)
     _check(folder, files, force)
     part = folder.with_name(f"{folder.name}{PART}")
     try:
@@ -32,7 +43,7 @@ def fill_folder(
         _remove(part, files)  # a killed export left it
         part.mkdir()
     except OSError as error:
-        raise OSError(
+        raise ValueError(
             f"The folder {printable(str(folder))} cannot be made: {error.strerror or error}. Give another one, in a "
             "folder that may be written to."
         ) from error
@@ -76,6 +87,15 @@ def _put(part: Path, folder: Path, files: tuple[str, ...]) -> None:
         os.rename(old, folder)
         raise
     _remove(old, files)
+
+
+def _put_back(folder: Path, files: tuple[str, ...]) -> None:
+    """Finish what a killed export has begun with the one that it was to replace."""
+    old = folder.with_name(f"{folder.name}{OLD}")
+    if folder.exists():
+        _remove(old, files)
+    elif old.exists():
+        os.rename(old, folder)
 
 
 def _remove(folder: Path, files: tuple[str, ...]) -> None:
