@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ...tensor_files.locking import Locked, NoLocks, is_at, lock, remove_locked
+from ...tensor_files.whole_files import sync_folder
 
 CHUNK = 1 << 20
 INFO_BYTES = 8192
@@ -39,13 +40,13 @@ class Part:
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        self.path = target.with_name(target.name + ".part")
+        self.path = _part_path(target)
         self.size = 0
         self.version = Version("", "")
         self._digest = hashlib.sha256()
 
     def __enter__(self) -> Part:
-        self._info = _open_locked(self.target.with_name(self.target.name + ".part.info"))
+        self._info = _open_locked(_info_path(self.target))
         try:
             self._file = _open_plain(self.path)
         except BaseException:
@@ -98,7 +99,24 @@ class Part:
         if os.path.lexists(self.target):
             raise FileExistsError(f"{self.target} has appeared in the meantime")
         os.replace(self.path, self.target)
+        sync_folder(self.target.parent)
         self.size = 0
+
+
+def remove_left_over(target: Path) -> None:
+    """Remove what was known about a download that was killed when it was complete."""
+    path = _info_path(target)
+    if path.exists() and not os.path.lexists(_part_path(target)):
+        with contextlib.suppress(BusyError, OSError), _open_locked(path) as info:
+            remove_locked(info, path)
+
+
+def _part_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.part")
+
+
+def _info_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.part.info")
 
 
 def _open_plain(path: Path) -> FileIO:

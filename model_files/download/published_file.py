@@ -10,7 +10,7 @@ from pathlib import Path
 from ..catalogue import Entry
 from .addresses import DownloadError, check_address
 from .fetch import Downloaded, Fetch, Manner
-from .partial_download import CHUNK, BusyError, Part
+from .partial_download import CHUNK, BusyError, Part, remove_left_over
 
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 
@@ -32,6 +32,7 @@ def download(
     """
     target = Path(folder) / file_name(entry)
     if os.path.lexists(target):
+        remove_left_over(target)
         return _already_there(entry, target)
     check_request(entry, target, allow_unverified, offline)
     try:
@@ -43,7 +44,10 @@ def download(
     except BusyError:
         raise DownloadError(f"Another process is downloading {target} right now: wait until it has finished.") from None
     except OSError as error:
-        raise DownloadError(f"{target} cannot be written: {error.strerror or error}.") from error
+        raise DownloadError(
+            f"{target} cannot be written: {error.strerror or error}. Check that its folder may be written to and that "
+            "the disk has room, then run the same command again."
+        ) from error
 
 
 def file_name(entry: Entry) -> str:

@@ -536,13 +536,13 @@ def test_a_folder_that_cannot_be_made_is_said(server, tmp_path):
         get(make_entry(server), tmp_path / "ipadapter")
 
 
-def test_the_file_is_safe_on_the_disk_before_it_has_its_name(server, folder, monkeypatch):
+def test_the_file_is_safe_on_the_disk_before_it_has_its_name_and_then_the_name(server, folder, monkeypatch):
     steps = []
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda number: (steps.append("fsync"), fsync(number)))
     monkeypatch.setattr(os, "replace", lambda *paths: (steps.append("replace"), replace(*paths)))
     get(make_entry(server), folder)
-    assert steps == ["fsync", "replace"]
+    assert steps == ["fsync", "replace", "fsync"]
 
 
 # --------------------------------------------------------------------------------------------------- what is there
