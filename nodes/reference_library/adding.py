@@ -6,6 +6,7 @@ Letters: B pictures, D numbers of a vector.
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from ...clip_vision.pictures.images import to_rgb
 from ...clip_vision.pictures.preprocessing import BLACK
 from ...model_files.folders import numbered_names
 from ...references.duplicates import dhash
-from ...references.library import NewPicture, Picture, Writer, check_name
+from ...references.library import BeingWritten, NewPicture, Picture, Writer, check_name
 from ...references.metadata import generation
 from ...references.search import open_library
 from ...references.search.finding import named, names_of
@@ -37,6 +38,8 @@ from ..encoding.squares import squares
 from .libraries import folder, names, opened
 
 PICTURES = "pictures"  # a library's own folder of pictures
+PATIENCE = 60.0  # seconds to wait for another program that writes to the library
+AGAIN = 0.1  # seconds between two looks whether it is done
 AT_ONCE = 16  # pictures between two writes: Cancel keeps what was written
 ENDINGS = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 PLACES = {" [input]": folder_paths.get_input_directory, " [output]": folder_paths.get_output_directory}
@@ -54,6 +57,19 @@ class File:
         return self.root / self.path
 
 
+def open_writer(folder: Path, space: Space | None = None) -> Writer:
+    """Open a library for writing, and wait for another ComfyUI that writes to it. Raises as `Writer.open`."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return Writer.open(folder, space)
+        except BeingWritten:
+            if time.monotonic() >= end:
+                raise
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        time.sleep(AGAIN)
+
+
 class Adding:
     """Writes to a library. One that is not there yet is made with its first picture: empty, it would be bound to the
     encoder for nothing."""
@@ -66,7 +82,7 @@ class Adding:
 
     def open(self) -> Writer:
         if self._writer is None:
-            self._writer = self._stack.enter_context(Writer.open(self.folder, self._space))
+            self._writer = self._stack.enter_context(open_writer(self.folder, self._space))
             for failed in self._failed:
                 self._writer.fail(*failed)
         return self._writer
@@ -117,7 +133,7 @@ def existing_writer(library: Any, paths: Sequence[str]) -> Iterator[tuple[Writer
     """
     known = opened(library)
     pictures = {picture.id: picture for picture in (named(known, path) for path in paths)}
-    with Writer.open(folder() / library) as writer:
+    with open_writer(folder() / library) as writer:
         yield writer, [*pictures.values()]
 
 

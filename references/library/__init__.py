@@ -15,9 +15,10 @@ from .names import check_name, libraries_folder, library_names
 from .picture import Failure, NewPicture, Picture
 from .reader import Library
 from .writer import WORTH_COMPACTING, Writer
-from .writer_lock import NotWritten
+from .writer_lock import BeingWritten, NotWritten
 
 __all__ = [
+    "BeingWritten",
     "Failure",
     "Library",
     "NewPicture",

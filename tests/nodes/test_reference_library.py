@@ -393,11 +393,26 @@ def test_cancel_keeps_what_was_added_and_no_more(encoder, images, monkeypatch):
     assert library.count == 2 and saved == {library.picture(id).path for id in library.newest(9)}
 
 
-def test_one_writer_at_a_time(encoder, images):
+def test_one_writer_at_a_time(encoder, images, monkeypatch):
+    monkeypatch.setattr(adding, "PATIENCE", 0.0)
     add(encoder, images=images[:1])
     with Writer.open(folder() / "cats"), pytest.raises(ValueError, match="is being written by another program"):
         add(encoder, images=images[1:])
     assert opened("cats").count == 1 and len([*(folder() / "cats" / "pictures").iterdir()]) == 1
+
+
+@pytest.mark.parametrize("waiting", ["until the other is done", "until Cancel"])
+def test_a_node_waits_for_another_program_that_writes_to_the_library(encoder, images, monkeypatch, waiting):
+    add(encoder, images=images[:1])
+    other = Writer.open(folder() / "cats")
+    if waiting == "until Cancel":
+        monkeypatch.setattr(adding.time, "sleep", lambda _: comfy.model_management.interrupt_current_processing())
+        with other, pytest.raises(InterruptProcessingException):
+            add(encoder, images=images[1:])
+    else:
+        monkeypatch.setattr(adding.time, "sleep", lambda _: other.close())
+        add(encoder, images=images[1:])
+    assert opened("cats").count == (1 if waiting == "until Cancel" else len(images))
 
 
 def test_another_encoder_is_refused_with_both_names(encoder, images):
