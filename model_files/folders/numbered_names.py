@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
-from ...tensor_files.whole_files import UNFINISHED
+from ...tensor_files.whole_files import UNFINISHED, remove_left_over
 from .scan import entries
 
 LONGEST = 120  # characters of one part: file systems allow 255 bytes, and a letter may take several
@@ -17,6 +18,8 @@ RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  #
 def numbered_names(folder: str, name: str, suffix: str) -> Iterator[str]:
     """NAME_00001_.suffix and those after it, below the folder, from the first number that no file there has.
 
+    What killed processes have left of such files is removed.
+
     name: of any system's file, with "/" between sub-folders. Its suffix is left out if it has it already
 
     Raises:
@@ -25,8 +28,15 @@ def numbered_names(folder: str, name: str, suffix: str) -> Iterator[str]:
     *folders, last = check_name(name.removesuffix(suffix)).split("/")
     home = os.path.join(folder, *folders)
     number = re.compile(rf"{re.escape(last)}_(\d+)(_|\.)", re.IGNORECASE)
-    names = [entry.name for entry in entries(home) if not entry.name.endswith(UNFINISHED)]  # the next writer removes it
-    taken = [int(found[1]) for name in names if (found := number.match(name))]
+    taken = list[int]()
+    for entry in entries(home):
+        if not (found := number.match(entry.name)):
+            continue
+        if entry.name.endswith(UNFINISHED):
+            with suppress(OSError):  # somebody writes it
+                remove_left_over(entry.path.removesuffix(UNFINISHED))
+        else:
+            taken.append(int(found[1]))
     first = max(taken, default=0) + 1
     return (os.path.join(home, f"{last}_{count:05}_{suffix}") for count in range(first, first + 1_000_000))
 
