@@ -9,7 +9,7 @@ from pathlib import Path
 from ..migration import LARGEST, MIDDLE, STILL, Base, Change, Kept, Migration, migrate
 from ..model_files.pictures import picture_format, read_text
 from ..tensor_files import printable
-from ..tensor_files.whole_files import NameTaken, new_file, write_whole
+from ..tensor_files.whole_files import NameTaken, new_file, not_written, replaced_file
 from .terminal import Answer, described, section, size_text, wrapped
 
 ENDING = ".image-prompt.json"
@@ -79,19 +79,18 @@ def write(path: Path, text: str, force: bool) -> None:
     """Write the text of a JSON file whole or not at all.
 
     Raises:
-        ValueError: it is there already, and is not to be overwritten; or it cannot be written.
-        OSError: it cannot be written over the old one, which is as it was.
+        ValueError: it is there already, and is not to be overwritten; or it cannot be written, and an old one is as it
+            was.
     """
     # half of a character, which damaged titles have, is written as JSON writes it: \ud800
     content = text.encode("utf-8", "backslashreplace")
-    if force:
-        write_whole(path, [content])
-        return
     try:
-        with new_file(path) as file:
+        with replaced_file(path) if force else new_file(path) as file:
             file.write(content)
     except NameTaken:
         raise _taken(path) from None
+    except OSError as error:
+        raise not_written(path, error) from error
 
 
 def _taken(path: Path) -> ValueError:

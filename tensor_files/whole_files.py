@@ -57,10 +57,7 @@ def new_file(path: Path) -> Generator[BinaryIO]:
     except FileExistsError:
         raise _taken(name) from None
     except OSError as error:
-        raise ValueError(
-            f"{name} could not be written: {error.strerror or error}. Check that its folder is there and may be "
-            "written to, and that the disk has room."
-        ) from error
+        raise not_written(path, error) from error
 
 
 @contextmanager
@@ -89,6 +86,14 @@ def write_whole(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     with replaced_file(path) as file:
         for piece in pieces:
             file.write(piece)
+
+
+def not_written(path: Path, error: OSError) -> ValueError:
+    """What to say where a file could not be written."""
+    return ValueError(
+        f"{printable(os.path.basename(path))} could not be written: {error.strerror or error}. Check that its folder "
+        "is there and may be written to, and that the disk has room."
+    )
 
 
 def unfinished(path: Path) -> str:
