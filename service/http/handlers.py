@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,9 @@ from ...tensor_files import printable
 from ..embedding.model import UnknownModel
 from .answers import embeddings_answer, model_answer, models_answer, similarity_answer
 from .errors import NotListed, Refused, answer_to
+from .given import parameters
 from .guard import JSON, Heads, check_content, check_sender
+from .libraries import SEARCH
 from .limits import Limits
 from .reading import embeddings_asked, similarity_asked
 from .running import Abandoned, Room, Threads, result_of
@@ -33,6 +35,8 @@ STANDALONE = (
     *("/v1/embeddings", "/v1/models", f"{ROOT}/embeddings", f"{ROOT}/similarity"),
     *(f"{ROOT}/libraries", f"{ROOT}/libraries/NAME/search"),
 )
+
+PARAMETERS: Mapping[str, tuple[str, ...]] = {f"{ROOT}/libraries/{{name}}/search": (*SEARCH, "model")}  # others: none
 
 Handler = Callable[[Any], Awaitable[Any]]  # of a request of aiohttp
 Begun = tuple[Future[Any], Callable[[Any], bytes]]  # what is computed, and how that is written
@@ -105,10 +109,11 @@ class _Routes:
 
     def _row(self, path: str, *, get: _Compute | None = None, post: _Begin | None = None) -> Rows:
         found: Rows = []
+        known = PARAMETERS.get(path, ())
         if get is not None:
-            found.append(("GET", path, self._answering(get)))
+            found.append(("GET", path, self._answering(get, known)))
         if post is not None:
-            found.append(("POST", path, self._answering_post(post)))
+            found.append(("POST", path, self._answering_post(post, known)))
         allowed = ", ".join("GET, HEAD" if method == "GET" else method for method, _, _ in found)
 
         def refuse(*_: Any) -> bytes:
@@ -157,20 +162,25 @@ class _Routes:
 
     # ---------------------------------------------------------------------------------------------------- answering
 
-    def _answering(self, compute: _Compute) -> Handler:
+    def _answering(self, compute: _Compute, known: Sequence[str] | None = None) -> Handler:
+        """known: the parameters that the address may have; None where they do not matter"""
+
         async def handle(request: Any) -> Any:
             try:
                 self._check(request)
+                if known is not None:
+                    parameters(request.query.items(), known)
                 return _response(await self._threads.run(lambda: compute(request)))
             except Exception as error:
                 return self._failed(error)
 
         return handle
 
-    def _answering_post(self, begin: _Begin) -> Handler:
+    def _answering_post(self, begin: _Begin, known: Sequence[str]) -> Handler:
         async def handle(request: Any) -> Any:
             try:
                 check_content(self._check(request))
+                parameters(request.query.items(), known)
                 self._check_ready()
                 body = await self._body(request)
                 with self._room.held(len(body)):

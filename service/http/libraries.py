@@ -16,8 +16,9 @@ from ...references.search import Searchable
 from ...references.search.finding import Changed, found_like, names_of, newest, pictures_of, search
 from ...tensor_files import printable, without_folders
 from .errors import NotListed
-from .reading import described
+from .given import described
 
+SEARCH = ("text", "id", "k", "minimum", "folder")  # what every search may say
 MOST = 200  # pictures in one answer
 USUAL = 40
 LONGEST_TEXT = 1000  # characters that are searched

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from ...references.inputs import Input
 from ...tensor_files import printable
 from ..embedding.model import Wish
 from .errors import Refused
+from .given import described, fields, read_json
 from .limits import Limits
 from .pictures import WANTED, is_data_url, picture_in
 
 WISHES = ("dimensions", "instruction", "pooling", "user")
 EMBEDDINGS = ("model", "input", "encoding_format", *WISHES)
 SIMILARITY = ("model", "a", "b", *WISHES)
+INPUT = ("text", "image")  # fields of an input that is an object
 FORMATS = ("float", "base64")
 LONGEST_NAME = 500  # characters
 MARKS = (b",", b"[", b"{")
@@ -62,50 +63,10 @@ def similarity_asked(body: bytes | bytearray, limits: Limits) -> SimilarityAsked
     return SimilarityAsked(_model(given), read.of(given, "a"), read.of(given, "b"), _wish(given, limits))
 
 
-def described(value: object) -> str:
-    """A value of JSON in a few words."""
-    if isinstance(value, str):
-        return f"the text {printable(value, 40)!r}"
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    if isinstance(value, (int, float)):
-        return "a large number" if abs(value) >= 1e15 else f"{value}"
-    return f"a list of {len(cast('list[Any]', value))}" if isinstance(value, list) else "an object"
-
-
 def _fields(body: bytes | bytearray, known: Sequence[str], limits: Limits) -> dict[str, Any]:
     if len(body) > limits.marks and (marks := sum(map(body.count, MARKS))) > limits.marks:
         raise Refused(400, f"{marks:,} commas and brackets are too many: one request has at most {limits.marks:,}.")
-    given = _json(body)
-    if not isinstance(given, dict):
-        raise Refused(400, f"The JSON is {described(given)}: send an object with {', '.join(known[:2])}.")
-    fields = cast("dict[str, Any]", given)
-    if unknown := next((name for name in fields if name not in known), None):
-        raise Refused(
-            400,
-            f"There is no field {printable(unknown, 100)!r}. There are {', '.join(known)}.",
-            param=printable(unknown, 100),
-        )
-    return fields
-
-
-def _json(body: bytes | bytearray) -> object:
-    try:
-        return json.loads(body, parse_constant=_no_number)
-    except (json.JSONDecodeError, UnicodeDecodeError, _NoNumber) as error:
-        raise Refused(400, f"This is not JSON that can be read: {error}.") from error
-    except RecursionError as error:
-        raise Refused(400, "This JSON is nested too deeply: no field holds more than a list of objects.") from error
-    except ValueError as error:  # Python reads no number of thousands of digits
-        raise Refused(400, "This JSON holds a number of too many digits.") from error
-
-
-class _NoNumber(ValueError):
-    pass
-
-
-def _no_number(name: str) -> NoReturn:
-    raise _NoNumber(f"{name} is no number in JSON")
+    return fields(read_json(body), known)
 
 
 def _model(given: dict[str, Any]) -> str:
@@ -118,6 +79,7 @@ def _model(given: dict[str, Any]) -> str:
 
 
 def _wish(given: dict[str, Any], limits: Limits) -> Wish:
+    _text(given, "user", limits)  # clients of OpenAI send who asks, and nobody reads it
     dimensions = given.get("dimensions")
     if dimensions is not None and (type(dimensions) is not int or not 1 <= dimensions <= LARGEST):
         raise Refused(
@@ -181,10 +143,10 @@ class _Inputs:
             return Input(image=self._picture(item)) if is_data_url(item) else Input(_checked(item, self._limits))
         if not isinstance(item, dict):
             raise ValueError(f"it is {described(item)}: {NEEDED}.")
-        fields = cast("dict[str, object]", item)
-        text, image = fields.get("text"), fields.get("image")
-        if unknown := next((each for each in fields if each not in ("text", "image")), None):
-            raise ValueError(f"there is no field {printable(unknown, 100)!r} in it, only text and image.")
+        given = cast("dict[str, object]", item)
+        text, image = given.get("text"), given.get("image")
+        if unknown := next((each for each in given if each not in INPUT), None):
+            raise ValueError(f"there is no field {printable(unknown, 100)!r} in it, only {' and '.join(INPUT)}.")
         if text is not None and not isinstance(text, str):
             raise ValueError(f"its text is {described(text)}: give a text.")
         return Input(

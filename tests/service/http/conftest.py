@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import http.client
 import io
 import json
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
+import numpy as np
 import openai
 import pytest
 import torch
@@ -22,11 +24,16 @@ from PIL import Image
 
 from image_prompt.clip_vision.pictures.images import to_rgb
 from image_prompt.references.embedding import Logit
+from image_prompt.references.library import NewPicture, Writer
+from image_prompt.references.search.kept import KeptLibraries
 from image_prompt.references.space import Space
 from image_prompt.service.embedding import Busy, EmbeddingService, Prepared
-from image_prompt.service.http import standalone_handlers
+from image_prompt.service.http import LibraryAnswers, standalone_handlers
+from image_prompt.service.http.queries import embedded_by
 
 RED, BLUE = (200, 30, 60), (20, 40, 220)
+COLORS = {"red.png": (250, 20, 20), "pink.png": (250, 120, 130), "blue/deep.png": (10, 10, 240)}
+OTHER = Space("another", 8)
 WORDS = 20  # that the model reads of a text
 
 
@@ -123,7 +130,7 @@ class Running:
 
     def ask(self, method="GET", path="/v1/embeddings", body=None, headers=(), **more):
         """(status, content, headers) of one request. more: of the JSON, if no body is given"""
-        data = json.dumps(more).encode() if body is None and more else body
+        data = json.dumps(more if body is None else body).encode() if more or isinstance(body, dict) else body
         usual = {"Content-Type": "application/json"} if data is not None else {}
         connection = http.client.HTTPConnection(self.host, timeout=30)
         try:
@@ -170,6 +177,42 @@ def server():
         busy=Failing(Busy("A prompt runs.", 7)),
     )
     with running(models, hosts=("pictures.local",)) as found:
+        yield found
+
+
+class Damaged(Colours):
+    def space_of(self, wish):
+        raise ValueError("It is a web page.")
+
+
+def write_library(folder, root, space, rows):
+    with Writer.open(folder, space) as writer:
+        for path, vector in rows:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 6)).save(root / path)
+            sha256 = hashlib.sha256(path.encode()).hexdigest()
+            picture = NewPicture(root, path, 10, 1, sha256, width=8, height=6, text=f"about {path}")
+            writer.add([picture], np.array([vector], np.float32))
+
+
+@pytest.fixture(scope="session")
+def libraries_server(tmp_path_factory):
+    """Libraries of colours, of another space and a broken one, and models of which two cannot be used."""
+    base = tmp_path_factory.mktemp("libraries")
+    vectors = [(path, np.array(color) / np.linalg.norm(color)) for path, color in COLORS.items()]
+    write_library(base / "libraries" / "colours of mine", base / "pictures", Colours.space, vectors)
+    write_library(base / "libraries" / "other", base / "pictures", OTHER, [("red.png", np.eye(8)[0])])
+    (base / "libraries" / "broken").mkdir()
+    (base / "libraries" / "broken" / "library.json").write_text('{"format": 99}')
+    kept = KeptLibraries(lambda: base / "libraries")
+    models = Given(damaged=Damaged(), else_=Colours(), colours=Colours(), busy=Failing(Busy("A prompt runs.")))
+    models.models["else_"].space = Space("something else", 3)
+
+    def libraries(service):
+        return LibraryAnswers(kept.names, lambda name: kept.look(name)[1], kept.open, embedded_by(service))
+
+    with running(models, libraries) as found:
+        found.base = base
         yield found
 
 
