@@ -12,6 +12,7 @@ from .loading.model_library import missing_file
 from .remedies import explained_remedies
 
 EVENT = "image-prompt.notices"
+LONGEST = 4096  # characters of the name of a file with its folders
 PLACES: Mapping[str, tuple[str, Callable[[str], tuple[str, str]]]] = {  # input -> kind of its files, folder and name
     "adapter_name": ("adapter", adapter_place),
     "ipadapter_file": ("adapter", lambda name: (ADAPTER_FOLDER, name)),
@@ -54,8 +55,15 @@ def missing(input: str, name: str) -> dict[str, Any]:
     """What to do about a file that is not there; nothing where the input is none of those that list such files.
 
     name: as the input lists files
+
+    Raises:
+        ValueError: none of them is given, or the name is longer than that of a file.
     """
-    if input not in PLACES or not name:
+    if not input or not name:
+        raise ValueError("Say which input of a node lists the file, and its name: input=...&name=...")
+    if len(name) > LONGEST:
+        raise ValueError(f"The name has {len(name):,} characters, and no file has more than {LONGEST}.")
+    if input not in PLACES:
         return {}
     kind, place = PLACES[input]
     return explained_remedies(missing_file(kind, *place(name)))

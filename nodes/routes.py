@@ -16,9 +16,13 @@ import logging
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..model_files.environment import pack_version
+from ..service.http.errors import Refused
+from ..service.http.given import parameters, read_json
+from ..service.http.libraries import SEARCH
 from ..tensor_files import printable, without_folders
 from .controls.blocks import published_table
 from .folders import prompt_server
@@ -84,13 +88,23 @@ ANSWERS: dict[str, Callable[[], Any]] = {
     f"{ROOT}/references": references,
     f"{ROOT}/libraries": listed_libraries,
 }
-LOOKUPS: dict[str, Callable[[Mapping[str, str]], Any]] = {  # by what the address asks
-    f"{ROOT}/missing": lambda asked: missing(asked.get("input", ""), asked.get("name", "")),
-    f"{ROOT}/libraries/search": search_answer,
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """What is found by what the address says, and which parameters it may have."""
+
+    find: Callable[[Mapping[str, str]], Any]
+    parameters: tuple[str, ...]
+
+
+LOOKUPS: dict[str, Lookup] = {
+    f"{ROOT}/missing": Lookup(lambda asked: missing(asked.get("input", ""), asked.get("name", "")), ("input", "name")),
+    f"{ROOT}/libraries/search": Lookup(search_answer, ("library", *SEARCH)),
 }
-PICTURES: dict[str, Callable[[Mapping[str, str]], bytes]] = {  # PNG, by what the address asks
-    f"{ROOT}/references/thumbnail": lambda asked: thumbnail(asked.get("name", "")),
-    f"{ROOT}/libraries/picture": small_picture,
+PICTURES: dict[str, Lookup] = {  # PNG; with `state`, the address of another state of the file is another one
+    f"{ROOT}/references/thumbnail": Lookup(lambda asked: thumbnail(asked.get("name", "")), ("name", "state")),
+    f"{ROOT}/libraries/picture": Lookup(small_picture, ("library", "id", "state")),
 }
 QUESTIONS: dict[str, Callable[[Any], Any]] = {f"{ROOT}/needed": lambda given: needed(Graph.of(given))}
 CHANGES: dict[str, Callable[[Any], Any]] = {f"{ROOT}/references/delete": delete}
@@ -124,30 +138,34 @@ def register_routes() -> None:
 def _answering(answer: Answer) -> Handler:
     from aiohttp import web
 
-    async def handle(_: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            parameters(request.query.items(), ())
+        except ValueError as error:
+            return web.json_response(text=_error(_in_one_line(error)), status=400, headers=HEADERS)
         status, text = await answer()
         return web.json_response(text=text, status=status, headers=HEADERS)
 
     return handle
 
 
-def _looking_up(find: Callable[[Mapping[str, str]], Any]) -> Handler:
+def _looking_up(lookup: Lookup) -> Handler:
     from aiohttp import web
 
     async def handle(request: web.Request) -> web.Response:
-        status, text = await _computed(find, dict(request.query))
+        status, text = await _computed(lambda query: lookup.find(parameters(query, lookup.parameters)), _query(request))
         headers = HEADERS | ({"Retry-After": RETRY_AFTER} if status == 503 else {})
         return web.json_response(text=text, status=status, headers=headers)
 
     return handle
 
 
-def _picturing(find: Callable[[Mapping[str, str]], bytes]) -> Handler:
+def _picturing(lookup: Lookup) -> Handler:
     from aiohttp import web
 
     async def handle(request: web.Request) -> web.Response:
         try:
-            png = await asyncio.to_thread(find, dict(request.query))
+            png = await asyncio.to_thread(lookup.find, parameters(_query(request), lookup.parameters))
         except ValueError as error:
             status = 404 if isinstance(error, NotListed) else 400
             return web.json_response(text=_error(_in_one_line(error)), status=status, headers=HEADERS)
@@ -156,27 +174,36 @@ def _picturing(find: Callable[[Mapping[str, str]], bytes]) -> Handler:
     return handle
 
 
+def _query(request: Any) -> list[tuple[str, str]]:
+    return list(request.query.items())
+
+
 def _obeying(compute: Callable[[Any], Any], only_own_page: bool) -> Handler:
     """Answer a POST of JSON. only_own_page: whether it must come from a page that this server has sent"""
     from aiohttp import web
 
     async def handle(request: web.Request) -> web.Response:
-        status, text = _refusal(request, only_own_page)
-        if not text:
-            given, unreadable = await _question(request)
-            status, text = (400, unreadable) if unreadable else await _computed(compute, given)
+        try:
+            _check_head(request, only_own_page)
+            given = read_json(await _body(request))
+        except Refused as refused:
+            status, text = refused.status, _error(_in_one_line(refused))
+        else:
+            status, text = await _computed(compute, given)
         return web.json_response(text=text, status=status, headers=HEADERS)
 
     return handle
 
 
-def _refusal(request: Any, only_own_page: bool) -> tuple[int, str]:
-    """(status, JSON) if a POST is not obeyed, whatever it asks for; the text is empty if it is."""
+def _check_head(request: Any, only_own_page: bool) -> None:
+    """Raises a Refused if a POST is not obeyed, whatever its body says."""
     if only_own_page and not _is_of_own_page(request):
-        return 403, _error("This is obeyed only when a page of this server asks for it: its Origin has to be the Host.")
+        raise Refused(403, "This is obeyed only when a page of this server asks for it: its Origin has to be the Host.")
     if request.content_type != "application/json":  # a form of another site can send anything else
-        return 415, _error("Send JSON, with the Content-Type application/json.")
-    return 200, ""
+        raise Refused(415, "Send JSON, with the Content-Type application/json.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Refused(415, "Send the JSON as it is, without a Content-Encoding.")
+    parameters(_query(request), ())
 
 
 def _is_of_own_page(request: Any) -> bool:
@@ -184,14 +211,6 @@ def _is_of_own_page(request: Any) -> bool:
     host = request.headers.get("Host", "").lower()
     is_same = origin.scheme in ("http", "https") and host != "" and origin.netloc.lower() == host
     return is_same and request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
-
-
-async def _question(request: Any) -> tuple[Any, str]:
-    """(what a request gives as JSON, why it cannot be read)"""
-    try:
-        return json.loads(await _body(request)), ""
-    except (ValueError, RecursionError) as error:
-        return None, _error(f"This is not JSON that can be read: {_in_one_line(error)}")
 
 
 async def _computed(compute: Callable[[Any], Any], given: Any) -> tuple[int, str]:
@@ -209,12 +228,17 @@ async def _computed(compute: Callable[[Any], Any], given: Any) -> tuple[int, str
 
 
 async def _body(request: Any) -> bytes:
-    """The body of a request. ValueError: it is too large."""
+    """The body of a request. Raises a Refused if it is too large, or does not arrive."""
+    from aiohttp.web import RequestPayloadError
+
     found = bytearray()
-    async for part in request.content.iter_chunked(1 << 16):
-        found += part
-        if len(found) > LARGEST:
-            raise ValueError(f"it is larger than {LARGEST:,} bytes.")
+    try:
+        async for part in request.content.iter_chunked(1 << 16):
+            found += part
+            if len(found) > LARGEST:
+                raise Refused(413, f"The request is larger than {LARGEST:,} bytes: send less at once.")
+    except (OSError, RequestPayloadError) as error:
+        raise Refused(400, "The body of the request did not arrive whole.") from error
     return bytes(found)
 
 

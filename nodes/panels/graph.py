@@ -4,9 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from ...service.http.given import check_fields, described, fields
+from ...tensor_files import printable
+
+GRAPH = ("nodes", "models")  # fields of what the browser sends, of each of its nodes, and of each of its models
+NODE = ("id", "type", "values", "before")
+MODEL = ("name", "directory", "url")
 MOST_NODES = 20_000
 MOST_MODELS = 200
-LONGEST = 500  # characters of a value; longer ones name no file
+LONGEST = 500  # characters of a text; the browser sends no longer ones, as these name no file
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,7 @@ class Graph:
         Raises:
             ValueError: it is none, or too large.
         """
-        if not isinstance(given, dict):
-            raise ValueError(f"A graph is a JSON object, and this is {type(given).__name__}.")
-        table = cast("dict[str, Any]", given)
+        table = fields(given, GRAPH)
         nodes = (_node(each) for each in _objects(table, "nodes", MOST_NODES))
         models = [_model(each) for each in _objects(table, "models", MOST_MODELS)]
         return cls({node.id: node for node in nodes}, models)
@@ -68,22 +72,37 @@ def _objects(table: Mapping[str, Any], key: str, most: int) -> list[dict[str, An
 
 
 def _node(given: Mapping[str, Any]) -> GraphNode:
+    check_fields(given, NODE)
     values, before = given.get("values", {}), given.get("before", [])
     if not isinstance(values, dict) or not isinstance(before, list):
         raise ValueError("A node of a graph has its 'values' by name, and a list 'before' of the ids before it.")
-    texts = {str(name): value for name, value in cast("dict[Any, Any]", values).items() if _is_short_text(value)}
-    return GraphNode(_text(given, "id"), _text(given, "type"), texts, [str(each) for each in cast("list[Any]", before)])
+    texts = cast("dict[str, Any]", values)
+    return GraphNode(
+        _text(given, "id"),
+        _text(given, "type"),
+        {name: _checked(value, f"The value {printable(name, 100)!r}") for name, value in texts.items()},
+        [_checked(each, "An id in 'before'") for each in cast("list[Any]", before)],
+    )
 
 
 def _model(given: Mapping[str, Any]) -> PublishedModel:
+    check_fields(given, MODEL)
     link = _text(given, "url")
     return PublishedModel(_text(given, "name"), _text(given, "directory"), link if link.startswith("https://") else "")
 
 
 def _text(given: Mapping[str, Any], key: str) -> str:
-    value = given.get(key, "")
-    return str(value) if isinstance(value, int) else value if _is_short_text(value) else ""
+    """A text of an object; an empty one where there is none."""
+    value = given.get(key)
+    return "" if value is None else _checked(value, repr(key))
 
 
-def _is_short_text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= LONGEST
+def _checked(value: object, what: str) -> str:
+    """A text, or a number as ids are; ValueError for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise ValueError(f"{what} of a node or model of a graph is {described(value)}: give a text.")
+    if len(value) > LONGEST:
+        raise ValueError(f"{what} of a node or model of a graph has {len(value):,} characters: give {LONGEST} at most.")
+    return value

@@ -11,11 +11,13 @@ import folder_paths
 
 from ...clip_vision.saving.saved import Described, describe_features
 from ...service.http.errors import NotListed
+from ...service.http.given import fields
 from ...tensor_files import printable
 from ..encoding.saving.library import made_by
 from ..encoding.saving.saved_features import OLD, listed_names, path_of
 from ..folders import FEATURES_FOLDER, file_state, model_names
 
+DELETION = ("name",)  # fields of what asks for one
 KEPT = 512  # descriptions that are kept in memory
 LONGEST = 500  # characters of what is wrong with a file
 
@@ -64,7 +66,7 @@ def delete(given: Any) -> dict[str, Any]:
         NotListed: no such file is listed.
         ValueError: this is not a name, or the file is not deleted here.
     """
-    name = given.get("name") if isinstance(given, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    name = fields(given, DELETION).get("name")
     if not isinstance(name, str):
         raise ValueError('Say which file to delete, as {"name": "..."}.')
     shown = printable(name, 100)

@@ -130,23 +130,6 @@ def test_what_a_workflow_says_of_its_files_fills_what_no_catalogue_knows(folders
     assert links == {"rare.safetensors": given["url"], "other.safetensors": ""}
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        None,
-        [],
-        {"nodes": {}},
-        {"nodes": [1]},
-        {"nodes": [{"values": []}]},
-        {"nodes": [{"before": 1}]},
-        {"models": [{}] * 201},
-    ],
-)
-def test_what_is_no_graph_is_refused(given):
-    with pytest.raises(ValueError, match="graph"):
-        Graph.of(given)
-
-
 def test_a_circle_of_links_ends(folders):
     assert ask(node(1, "ImagePromptLoadModels", 2), node(2, "Reroute", 1))["items"] == []
 
