@@ -2,7 +2,7 @@
 """Set up, demo, test, serve and measure the pack. Standard library only; Linux, macOS and Windows.
 
     python dev.py demo                 reference pictures steer a small trained model in a real, headless ComfyUI
-    python dev.py test                 every test, in two processes
+    python dev.py test                 every test, in three processes, and which ten took longest
     python dev.py test --fast [args]   the quick tests of every module, for every small change
     python dev.py test [pytest args]   the tests that the arguments select, in one process
     python dev.py serve [ComfyUI args] ComfyUI with the pack, for the browser, at port 8200, or --port N
@@ -49,7 +49,8 @@ from devtools.stages import DEV, ROOT, Progress, StageError, log_file, tail
 LOG_LINES = 25
 THREADS = "1"  # of tiny models: more only wait for each other
 PORT = 8200  # ComfyUI's own is 8188
-TOGETHER = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]  # tests/conftest.py says who shares a process
+PROCESSES = "3"  # of tests: one more than small machines have cores, because tests of a browser often wait
+TOGETHER = ["-n", PROCESSES, "--dist", "loadgroup", "--no-loadscope-reorder", "--durations=10"]  # see tests/conftest.py
 FAST = ["-m", "not slow and not browser and not gpu and not nightly"]
 
 
@@ -78,6 +79,8 @@ def test(options: argparse.Namespace, rest: list[str]) -> int:
     given, rest = parser.parse_known_args(rest)
     python, comfyui = set_up(options)
     environment = {"COMFYUI_PATH": str(comfyui), "OMP_NUM_THREADS": "1"}
+    if not options.comfyui:  # else nothing is written into it
+        environment["PYTHONDONTWRITEBYTECODE"] = ""  # or each of many processes would compile all of it again
     if given.frontend:
         environment["IMAGE_PROMPT_FRONTEND"] = str(frontend(python, given.frontend))
     if given.fast:

@@ -142,7 +142,7 @@ def test_a_comparison_is_one_script_for_all_benchmarks(tools, called):
     assert called == [["python", ROOT / "benchmarks" / "_compare.py", "encode", "apply", "--compare", "HEAD~1"]]
 
 
-TOGETHER = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+TOGETHER = ["-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder", "--durations=10"]
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,19 @@ TOGETHER = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
         (["tests/nodes", "-k", "weight"], ["tests/nodes", "-k", "weight"]),
     ],
 )
-def test_tests_run_in_two_processes_unless_some_are_chosen(tools, called, given, arguments):
-    tools.dev.test(None, given)
+def test_tests_run_in_three_processes_unless_some_are_chosen(tools, called, given, arguments):
+    tools.dev.test(SimpleNamespace(comfyui=None), given)
     assert called == [["python", "-m", "pytest", *arguments]]
+
+
+@pytest.mark.parametrize(("given", "said"), [(None, ""), ("somebody's", "1")])
+def test_bytecode_is_kept_but_not_in_a_comfyui_that_is_given(tools, monkeypatch, given, said):
+    environments = []
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(tools.dev, "set_up", lambda _: ("python", "comfyui"))
+    monkeypatch.setattr(tools.dev, "call", lambda _, environment: environments.append(os.environ | environment))
+    tools.dev.test(SimpleNamespace(comfyui=given), [])
+    assert [environment["PYTHONDONTWRITEBYTECODE"] for environment in environments] == [said]
 
 
 def test_another_frontend_is_downloaded_once(tools, monkeypatch):
@@ -169,7 +179,7 @@ def test_another_frontend_is_downloaded_once(tools, monkeypatch):
     monkeypatch.setattr(tools.dev, "set_up", lambda _: ("python", "comfyui"))
     monkeypatch.setattr(tools.dev, "call", lambda _, environment: environments.append(environment) or 0)
     for _ in range(2):
-        tools.dev.test(None, ["--frontend", "1.2.3", "tests/server/browser"])
+        tools.dev.test(SimpleNamespace(comfyui=None), ["--frontend", "1.2.3", "tests/server/browser"])
     assert [command[-1] for command in commands] == ["comfyui_frontend_package==1.2.3"]
     place = tools.stages.DEV / "frontend-1.2.3" / "comfyui_frontend_package" / "static"
     assert [each["IMAGE_PROMPT_FRONTEND"] for each in environments] == [str(place)] * 2
