@@ -14,7 +14,7 @@ from .sources import given, released
 from .stages import DEV, ROOT, StageError, is_done, mark_done, run, stamp
 
 VENV = DEV / "venv"
-PINS = ROOT / "tests" / "requirements.txt"
+TORCH, PINS = (ROOT / "tests" / name for name in ("torch_requirements.txt", "requirements.txt"))
 
 
 def set_up(options: argparse.Namespace) -> tuple[Path, Path]:
@@ -42,14 +42,21 @@ def virtual_environment() -> Path:
 
 
 def packages(python: Path, comfyui: Path | None) -> None:
-    """Install every package at its pinned version. pip's own configuration (index, proxy, certificates) is yours."""
-    lists = [PINS, *([comfyui / "requirements.txt"] if comfyui else [])]
+    """Install every package at its pinned version. pip's own configuration (index, proxy, certificates) is yours.
+
+    torch is as large as all others, and pip works on one core: a second one installs these, without what they ask for,
+    which is in the lists. A third looks whether that is so, and adds what they ask for on one platform alone.
+    """
+    lists = [TORCH, PINS, *([comfyui / "requirements.txt"] if comfyui else [])]
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in lists)).hexdigest()
     if is_done("packages", digest):
         return
     stamp("packages").unlink(missing_ok=True)  # a failure leaves neither the old packages nor the new
-    for file in lists:
-        run("packages", [python, "-m", "pip", "install", "--disable-pip-version-check", "-r", file])
+    install = [python, "-m", "pip", "install", "--disable-pip-version-check"]
+    run("packages", [*install, "-r", TORCH], [*install, "--no-deps", "-r", PINS])
+    run("what packages need", [*install, *(f"-r{file}" for file in lists[:2])])
+    for file in lists[2:]:
+        run("packages of ComfyUI", [*install, "-r", file])
     mark_done("packages", digest)
 
 

@@ -80,27 +80,43 @@ def tail(log: Path | None, count: int) -> list[str]:
     return [line for line in lines if line][-count:]
 
 
-def run(stage: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
-    """Run a command with its output in a log, and with `environment` beside what is set already."""
-    log = log_file(stage)
-    progress = Progress(stage, log)
+def run(stage: str, *commands: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
+    """Run one or several commands at the same time, each with its output in a log.
+
+    environment: beside what is set already
+
+    Raises:
+        StageError: one failed, with its log. The others are ended.
+    """
+    logs = [log_file(" ".join([stage, *([str(number)] if number else [])])) for number in range(len(commands))]
+    progress = Progress(stage, logs[0])
+    processes: list[subprocess.Popen[bytes]] = []
+    codes: list[int | None] = [None]
+    try:
+        for command, log in zip(commands, logs, strict=True):
+            processes.append(start(command, log, environment or {}))
+        while None in codes and not any(codes):
+            progress()
+            time.sleep(0.1)
+            codes = [process.poll() for process in processes]
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+    for code, log in zip(codes, logs, strict=True):
+        if code:
+            raise StageError(stage, f"exit code {code}", log)
+    progress.done()
+
+
+def start(command: Sequence[str | Path], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     with open(log, "wb") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [str(part) for part in command],
             cwd=ROOT,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-        try:
-            while process.poll() is None:
-                progress()
-                time.sleep(0.1)
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
-    if process.returncode:
-        raise StageError(stage, f"exit code {process.returncode}", log)
-    progress.done()

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import io
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -217,6 +218,19 @@ def test_packages_that_failed_are_installed_again(tools, monkeypatch):
     with pytest.raises(tools.stages.StageError):
         tools.setup.packages(Path("python"), None)
     assert not tools.stages.stamp("packages").exists()
+
+
+def test_torch_is_installed_beside_the_others_and_what_they_ask_for_is_looked_up(tools, monkeypatch, tmp_path):
+    """No package is in both lists, because two pips would write the same files."""
+    stages = []
+    (tmp_path / "requirements.txt").touch()
+    monkeypatch.setattr(tools.setup, "run", lambda *given: stages.append(given[1:]))
+    tools.setup.packages(Path("python"), tmp_path)
+    assert [[command.count("--no-deps") for command in commands] for commands in stages] == [[0, 1], [0], [0]]
+    lists = (tools.setup.TORCH.read_text(), tools.setup.PINS.read_text())
+    first, second = (set(re.findall(r"^([\w.-]+)", text.lower(), re.MULTILINE)) for text in lists)
+    assert "torch" in first and "torchvision" in second and not first & second
+    assert str(stages[2][0][-1]) == str(tmp_path / "requirements.txt")
 
 
 def test_an_environment_whose_python_is_gone_is_made_anew(tools, monkeypatch):
@@ -462,6 +476,24 @@ def test_a_failing_stage_keeps_its_log(monkeypatch, tmp_path):
     monkeypatch.setattr(stages, "DEV", tmp_path)
     with contextlib.redirect_stdout(io.StringIO()), pytest.raises(stages.StageError) as error:
         stages.run("some stage", [sys.executable, "-c", "print('why'); raise SystemExit(3)"])
+    assert error.value.reason == "exit code 3"
+    assert stages.tail(error.value.log, 1) == ["why"]
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_commands_of_a_stage_run_at_the_same_time_and_end_with_the_first_that_fails(monkeypatch, tmp_path, failing):
+    monkeypatch.setattr(stages, "DEV", tmp_path)
+    here, there = tmp_path / "here", tmp_path / "there"
+    meets = "import pathlib, sys, time\npathlib.Path(sys.argv[1]).touch()\n"
+    meets += "while not pathlib.Path(sys.argv[2]).exists(): time.sleep(0.01)\n"
+    ends = ["time.sleep(600)"] * 2
+    ends[failing] = "print('why'); raise SystemExit(3)"
+    commands = [
+        [sys.executable, "-c", meets + end, *places]
+        for end, places in zip(ends, [(here, there), (there, here)], strict=True)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()), pytest.raises(stages.StageError) as error:
+        stages.run("some stage", *commands)
     assert error.value.reason == "exit code 3"
     assert stages.tail(error.value.log, 1) == ["why"]
 
