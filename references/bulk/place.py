@@ -122,7 +122,8 @@ class Place:
     def mark(self, plan: Plan) -> None:
         """Keep in the library that it waits for the parts of a plan, which has only what this library lacks."""
         if self.library:
-            write_whole(self.library / MARK, [plan.digest.encode()])
+            with self._explained(self.library):
+                write_whole(self.library / MARK, [plan.digest.encode()])
 
     def unmark(self) -> None:
         if self.library:
@@ -140,13 +141,14 @@ class Place:
         return self.parts / f"{DRAFT}{socket.gethostname()}-{os.getpid()}-{name}"
 
     @contextmanager
-    def _explained(self) -> Generator[None]:
+    def _explained(self, folder: Path | None = None) -> Generator[None]:
+        """folder: that is written to; by default that of the parts"""
         try:
             yield
         except OSError as error:
             raise NotWritten(
-                f"{self.parts} could not be written: {error.strerror or error}. What is in it stays. Check that it may "
-                "be written to and that the disk has room, then do the same again: it goes on from here."
+                f"{folder or self.parts} could not be written: {error.strerror or error}. What is in it stays. Check "
+                "that it may be written to and that the disk has room, then do the same again: it goes on from here."
             ) from error
 
 
