@@ -6,7 +6,7 @@ import re
 
 WEIGHT_LIMIT = 5.0  # in both directions, typed in or linked; in half precision, models fail at little more
 QUOTED = 40  # characters that a message quotes of a text
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 def number(word: str, low: float, high: float, what: str) -> float:

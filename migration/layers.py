@@ -119,7 +119,7 @@ LISTS: Mapping[str, Callable[[Base, object], Mapping[int, float]]] = {  # all ot
     "strong style transfer": lambda base, _: dict.fromkeys(STRONG[base], 1.0),
     "style and composition": _both,
 }
-ENTRY = re.compile(r"\s*([+-]?\d+)\s*:\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*", re.ASCII | re.IGNORECASE)
+ENTRY = re.compile(r"\s*([+-]?\d{1,9})\s*:\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)\s*", re.ASCII | re.IGNORECASE)
 
 
 def listed_layers(text: str, base: Base | None) -> Layers:

@@ -21,7 +21,7 @@ FITS = (
     "give left, top and side, such as 0.25, 0.1, 0.5: parts of the width, the height and the shorter side of the "
     f"picture. The side is more than 0 and at most {LARGEST}, and the square shows something of the picture."
 )
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 LONGEST = 80  # characters of what was given, in a message
 
 

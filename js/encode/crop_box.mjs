@@ -11,7 +11,7 @@
 
 export const LARGEST = 4 // side of a square that is placed by hand
 const MOST_TILES = 64
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i
+const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i
 const DECIMALS = 4 // so that a pixel of a picture of 5000 is exact
 
 /** @type {Record<string, (height: number, width: number) => Edges>} */

@@ -2,7 +2,7 @@
 // Read and write weights as text, as Python's ip_adapter/weight_text.py does.
 
 export const WEIGHT_LIMIT = 5
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i
+const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i
 const QUOTED = 40 // characters that a message quotes of a text
 
 /** What is wrong with a text: the key of a sentence, and what it says of the text.
