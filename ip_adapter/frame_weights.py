@@ -7,7 +7,7 @@ import re
 from .weight_text import quoted, weight
 
 FRAMES = 100_000  # more pictures than any film has
-FRAME = re.compile(r"(\d+)\s*:(.*)", re.ASCII)
+FRAME = re.compile(r"(\d{1,9})\s*:(.*)", re.ASCII)
 
 
 def parse_frame_weights(text: str) -> tuple[float, ...]:
