@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -11,6 +10,7 @@ from ..config import Rgb
 from ..network.layers import ACTIVATIONS
 
 DESCRIPTION, TEXT_DESCRIPTION = "vision_config", "text_config"  # keys of the file's metadata
+LARGEST = 1 << 16  # heads of an encoder, pixels along a side, or numbers of a mean
 
 
 def described(metadata: Mapping[str, str] | None, of: str = DESCRIPTION) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def described(metadata: Mapping[str, str] | None, of: str = DESCRIPTION) -> dict
         return {}
     try:
         described = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"The file's metadata {of} is no JSON: {error}.") from None
     if not isinstance(described, dict):
         raise ValueError(f"The file's metadata {of} is no JSON object: {text[:80]!r}.")
@@ -34,8 +34,8 @@ def _name(value: Any) -> str:
 
 
 def _positive(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError("a positive whole number")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
+        raise ValueError(f"a positive whole number up to {LARGEST:,}")
     return value
 
 
@@ -47,8 +47,8 @@ def _activation(value: Any) -> str:
 
 def _rgb(value: Any) -> Rgb:
     parts = cast("list[Any]", value) if isinstance(value, list) else []
-    numbers = [float(part) for part in parts if isinstance(part, (int, float)) and not isinstance(part, bool)]
-    if len(parts) != 3 or len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+    numbers = [float(part) for part in parts if type(part) in (int, float) and -LARGEST <= part <= LARGEST]
+    if len(parts) != 3 or len(numbers) != 3:
         raise ValueError("a list of three numbers")
     return numbers[0], numbers[1], numbers[2]
 
@@ -75,8 +75,8 @@ DESCRIBED: dict[str, dict[str, Callable[[Any], Any]]] = {
 
 def _checked(of: str, key: str, value: Any) -> Any:
     if key not in DESCRIBED[of]:
-        raise ValueError(f"The file's metadata {of} has {key!r}; it may have {', '.join(DESCRIBED[of])}.")
+        raise ValueError(f"The file's metadata {of} has {key!r:.80}; it may have {', '.join(DESCRIBED[of])}.")
     try:
         return DESCRIBED[of][key](value)
     except ValueError as error:
-        raise ValueError(f"The file's metadata {of} has {key} = {value!r}; it has to be {error}.") from None
+        raise ValueError(f"The file's metadata {of} has {key} = {value!r:.80}; it has to be {error}.") from None
