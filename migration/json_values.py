@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 Json = dict[str, Any]
+FARTHEST = 1e9  # pixels from where a workflow begins
 
 
 def members(value: object) -> Json:
@@ -20,3 +21,10 @@ def entries(value: object) -> list[Any]:
 def objects(value: object) -> list[Json]:
     """The JSON objects in a list."""
     return [cast(Json, each) for each in entries(value) if isinstance(each, dict)]
+
+
+def places(value: object) -> list[float]:
+    """The numbers in a JSON list; an empty list if not all are numbers that a place or a size can have."""
+    found = entries(value)
+    good = all(isinstance(each, int | float) and -FARTHEST <= each <= FARTHEST for each in found)
+    return found if good else []

@@ -87,7 +87,7 @@ def migrate(text: str, base: Base | None = None) -> Migration:
                 "It is neither a workflow, which has nodes and links, nor a prompt of the API, which has a class_type "
                 "and inputs for each node: save it again with Export or Export (API)."
             )
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
         raise ValueError(f"The workflow is damaged ({error!r:.80}): save it again in ComfyUI.") from error
     except RecursionError as error:
         raise ValueError("Its nodes hang together in a longer row than can be followed.") from error

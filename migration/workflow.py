@@ -9,7 +9,7 @@ from typing import Any
 
 from .graph import PRIMITIVE, Graph, Mode, Node, Source
 from .ids import free_numbers
-from .json_values import Json, entries, members, objects
+from .json_values import Json, entries, members, objects, places
 from .layout import WIDTH, Box, free_place, height_of, node_box
 from .links import ID, Link, read_links, written
 from .old_nodes import OLD_NODES, old_node
@@ -313,7 +313,7 @@ class _Writer:
         return node_box(near.x, near.y + node_box(0, 0, 0, 0).height, width, height_of(kind, len(kind.sockets)))
 
     def _groups(self) -> list[Json]:
-        return [each for each in objects(self.scope.get("groups")) if len(entries(each.get("bounding"))) == 4]
+        return [each for each in objects(self.scope.get("groups")) if len(places(each.get("bounding"))) == 4]
 
     def _grow(self, group: Json, box: Box, taken: Iterable[Box]) -> None:
         """Let a group hold a box, unless it would then hold nodes that it did not."""
@@ -331,10 +331,8 @@ def _box(node: Json) -> Box:
 
 def _pair(value: Any, usual: tuple[float, float]) -> tuple[float, float]:
     """Two numbers, which older files write as {"0": ..., "1": ...}."""
-    numbers = [*members(value).values()] or entries(value)
-    if len(numbers) < 2 or not all(isinstance(each, int | float) for each in numbers[:2]):
-        return usual
-    return numbers[0], numbers[1]
+    numbers = places([*members(value).values()][:2] or entries(value)[:2])
+    return (numbers[0], numbers[1]) if len(numbers) == 2 else usual
 
 
 def _bounds(group: Json) -> Box:
