@@ -12,6 +12,7 @@ from pathlib import Path
 GRAPH, NODE, NAME = 7, 1, 3
 VARINT, EIGHT_BYTES, LENGTH, FOUR_BYTES = 0, 1, 2, 5  # types of fields
 SIZES = {EIGHT_BYTES: 8, FOUR_BYTES: 4}
+LONGEST = 10  # bytes of a number
 
 
 def first_node_names(path: Path, count: int) -> list[str]:
@@ -55,10 +56,10 @@ def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
     """A number, and where the next thing begins."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
+    value = 0
+    for place in range(LONGEST):
+        byte = data[at + place]
+        value |= (byte & 0x7F) << 7 * place
         if byte < 0x80:
-            return value, at
+            return value, at + place + 1
+    raise ValueError("a number without an end")
