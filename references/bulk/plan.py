@@ -115,7 +115,7 @@ class Plan:
             maker = Maker(encoder, _text(head["encoder_sha256"]), _text(head["crop"]), limit and int(limit))
             roots = {int(number): _text(folder) for number, folder in head["roots"].items()}
             plan = cls(maker, int(head["batch"]), int(head["shard"]), roots, [_entry(row) for row in head["files"]])
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise ValueError(f"is damaged ({type(error).__name__}: {printable(str(error), 100)})") from error
         if min(plan.batch, plan.shard) < 1 or not {entry.root for entry in plan.entries} <= roots.keys():
             raise ValueError("is damaged (its numbers do not fit together)")
@@ -134,4 +134,5 @@ def _entry(row: Any) -> Entry:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r:.40} is no text")
+    value.encode()  # a UnicodeEncodeError, which is a ValueError, if half of a pair of surrogates is in it
     return value
