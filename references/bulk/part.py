@@ -47,6 +47,10 @@ class Row:
 
 
 NOTHING = Row()
+TYPES: dict[str, Any] = {
+    **{name: type(value) for name, value in vars(NOTHING).items()},
+    "hash64": int | None,
+}
 
 
 def pack(rows: Sequence[Row], vectors: Vectors) -> bytes:
@@ -69,11 +73,19 @@ def unpack(data: bytes, files: int, dimension: int) -> tuple[list[Row], Vectors]
     begin, count = starts["rows"], tensors["rows"].shape[0]
     try:
         listed = cast("list[dict[str, Any]]", json.loads(data[begin : begin + count]))
-        rows = [Row(**row) for row in listed]
+        rows = [_row(each) for each in listed]
     except (ValueError, TypeError, RecursionError) as error:
         raise UnusableFile(f"is damaged: its rows are not what they should be ({error}).") from error
-    numbers: Any = np.frombuffer(data, "<f2", offset=starts["vectors"])
-    vectors: Vectors = numbers.reshape(tensors["vectors"].shape)
-    if (len(rows), sum(row.has_vector for row in rows), dimension) != (files, *vectors.shape):
-        raise UnusableFile(f"is damaged: {len(rows)} rows and {vectors.shape} numbers do not fit to {files} files.")
-    return rows, vectors
+    shape = tensors["vectors"].shape
+    if (len(rows), sum(row.has_vector for row in rows), dimension) != (files, *shape):
+        raise UnusableFile(f"is damaged: {len(rows)} rows and {shape} numbers do not fit to {files} files.")
+    numbers: Any = np.frombuffer(data, "<f2", shape[0] * dimension, starts["vectors"])
+    return rows, numbers.reshape(shape)
+
+
+def _row(given: dict[str, Any]) -> Row:
+    """A row as `Row.as_json` wrote it. TypeError if it is another."""
+    row = Row(**given)
+    if wrong := [name for name, value in vars(row).items() if not isinstance(value, TYPES[name])]:
+        raise TypeError(f"{wrong[0]} is {given[wrong[0]]!r:.40}")
+    return row
