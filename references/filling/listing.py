@@ -119,5 +119,9 @@ def _said(path: Path, number: int, given: Any) -> tuple[str, Said]:
         or not isinstance(metadata, dict)
     ):
         raise ValueError(f"Entry {number} of {printable(path.name)} does not say which picture it is of. {EXPECTED}")
-    others = {key: value for key, value in table.items() if key not in ("path", "text", "metadata")}
-    return name, Said(as_text(text), json.loads(packed({**others, **cast("dict[str, Any]", metadata)})))
+    more = {key: value for key, value in table.items() if key not in ("path", "text", "metadata")}
+    try:
+        kept = json.loads(packed({**more, **cast("dict[str, Any]", metadata)}))
+    except RecursionError as error:
+        raise ValueError(f"The metadata of entry {number} of {printable(path.name)} nest too deep.") from error
+    return name, Said(as_text(text), kept)
