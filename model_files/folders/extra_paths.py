@@ -9,6 +9,10 @@ from typing import Any, NamedTuple, cast
 # Even a long file of this kind has only 10 KB. PyYAML takes minutes for deep nesting, and a few dozen aliases that
 # repeat one another make a config of any size.
 MAX_BYTES, MAX_DEPTH, MAX_ALIASES = 32 * 1024, 8, 32
+MAX_DIGITS = 1000  # Python writes no number of more than 4,300, which may be the name of a folder
+
+
+NUMBERS = tuple("+-0123456789")  # as they begin
 
 
 class Addition(NamedTuple):
@@ -107,6 +111,8 @@ def _parse(text: str) -> object:
         aliases += isinstance(event, yaml.AliasEvent)
         if depth > MAX_DEPTH or aliases > MAX_ALIASES:
             raise ValueError(f"it is nested more than {MAX_DEPTH} deep, or has more than {MAX_ALIASES} aliases")
+        if isinstance(event, yaml.ScalarEvent) and event.value[:1] in NUMBERS and len(event.value) > MAX_DIGITS:
+            raise ValueError(f"it holds a number of more than {MAX_DIGITS:,} digits")
     return yaml.safe_load(text)
 
 
