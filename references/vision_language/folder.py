@@ -144,7 +144,9 @@ def _weight_files(folder: Path) -> list[str]:
     if outside := [name for name in names if os.path.basename(str(name)) != name]:
         raise ValueError(f"{INDEX} names a file outside of {shown(folder)}: {printable(str(outside[0]), 200)!r}.")
     if missing := [name for name in names if not (folder / name).is_file()]:
-        raise ValueError(f"Of the weights in {shown(folder)}, {', '.join(missing[:3])} is missing. {GET}.")
+        raise ValueError(
+            f"Of the weights in {shown(folder)}, {printable(', '.join(missing[:3]), 200)} is missing. {GET}."
+        )
     return names
 
 
