@@ -10,6 +10,7 @@
     python dev.py bench [names] [args] run the scripts of benchmarks/ with these names, or all; the arguments, which
                                        begin with "-", go to them. With --compare COMMIT, measure the nodes in
                                        turns with those of that commit
+    python dev.py fuzz [readers] [args] give the readers of foreign files inputs that a fuzzer makes; --help says more
     python dev.py matrix [versions]    the demo and the tests of the nodes on every ComfyUI that the pack supports, and
                                        how older ones refuse it. With --names, only see in seconds whether they have
                                        the names that the pack takes from them
@@ -42,7 +43,7 @@ if sys.version_info < (3, 11):  # the pack itself runs on 3.10; the pinned packa
 from demo import playground
 from devtools.comfyui import DEMO_NODES, PACK, Server, ServerError, add_world, is_taken, prepare_base
 from devtools.processes import call, catch_signals
-from devtools.setup import has_accelerator, set_up
+from devtools.setup import has_accelerator, more_packages, set_up
 from devtools.sources import chosen, frontend
 from devtools.stages import DEV, ROOT, Progress, StageError, log_file, tail
 
@@ -165,6 +166,18 @@ def matrix(options: argparse.Namespace, rest: list[str]) -> int:
     return run_matrix(python, pictures, releases)
 
 
+def fuzz(options: argparse.Namespace, rest: list[str]) -> int:
+    python, comfyui = set_up(options)
+    fuzzer = more_packages(python, "fuzz", ROOT / "tests" / "fuzz" / "requirements.txt")
+    environment = {
+        "COMFYUI_PATH": str(comfyui),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(fuzzer),
+        "PYTHONHASHSEED": "0",
+    }
+    return call([python, ROOT / "tests" / "fuzz" / "run.py", "--keep", DEV / "fuzz" / "findings", *rest], environment)
+
+
 def help(options: argparse.Namespace, rest: list[str]) -> int:
     return write_again("help_pages.py", options, rest)
 
@@ -229,6 +242,7 @@ COMMANDS = {
     "test": test,
     "serve": serve,
     "bench": bench,
+    "fuzz": fuzz,
     "matrix": matrix,
     "help": help,
     "locales": locales,

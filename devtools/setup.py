@@ -60,6 +60,16 @@ def packages(python: Path, comfyui: Path | None) -> None:
     mark_done("packages", digest)
 
 
+def more_packages(python: Path, name: str, pins: Path) -> Path:
+    """A folder below .dev with the packages of a list, which are there for those who put it on Python's path."""
+    folder, digest = DEV / name / "packages", hashlib.sha256(pins.read_bytes()).hexdigest()
+    if not (folder.is_dir() and is_done(name, digest)):
+        pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--upgrade", "--target", folder]
+        run(f"packages of {name}", [*pip, "-r", pins])
+        mark_done(name, digest)
+    return folder
+
+
 def existing_python(given: str) -> Path:
     python = os.path.abspath(shutil.which(given) or given)  # commands run in other folders; links stay, for venvs
     if not os.path.isfile(python):
