@@ -8,16 +8,30 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, BinaryIO, cast
 
-from .tensor_info import DTYPE_BITS, MAX_TENSORS, TensorInfo, cut_short, damaged, is_shape, quoted, too_large
+from .tensor_info import (
+    DTYPE_BITS,
+    MAX_TENSORS,
+    TensorInfo,
+    UnusableFile,
+    cut_short,
+    damaged,
+    is_shape,
+    quoted,
+    too_large,
+)
+from .usual_entries import usual_entries
 
 # The format allows 100 MB; published headers stay below 2 MB. Long texts parse fast, many small values slowly.
 MAX_HEADER = 16 << 20
 MAX_VALUES = 7 * MAX_TENSORS  # a tensor is a name, a dtype, a shape of about two, and two offsets
+METADATA = "__metadata__"
 MAX_NESTING = 4  # the table, a tensor and its shape, and one level to spare
+CONTROL = bytes(range(32))
 NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 Table = dict[str, Any]
 Found = tuple[dict[str, TensorInfo], dict[str, int], dict[str, str]]
+Content = tuple[dict[str, TensorInfo], dict[str, int], dict[str, str], int]  # and where the data end
 
 
 def looks_like_safetensors(head: bytes) -> bool:
@@ -33,15 +47,44 @@ def read_safetensors(file: BinaryIO, size: int) -> Found:
     raw = file.read(length)
     if len(raw) < length:
         raise cut_short(size, 8 + length)
-    header = _parse(raw)
-    metadata = _metadata(header.pop("__metadata__", None))
-    tensors, starts, end = _tensors(header)
-    _check_letters([*tensors, *metadata, *metadata.values()])
+    tensors, starts, metadata, end = _usual(raw) or _any(raw)
     if size < 8 + length + end:
         raise cut_short(size, 8 + length + end)
     if size > 8 + length + end:
         raise damaged(f"{size - 8 - length - end:,} bytes follow after its last tensor")
     return tensors, {name: 8 + length + start for name, start in starts.items()}, metadata
+
+
+def _usual(raw: bytes) -> Content | None:
+    """What `_any` says of a header, if it is written in the usual way and nothing is wrong with it; else None."""
+    if _has_many(raw) or len(raw.translate(None, CONTROL)) < len(raw):
+        return None
+    try:
+        entries = usual_entries(raw.decode())
+        if entries is None or METADATA in entries.tensors:
+            return None
+        before, _, metadata, _ = _any(_table(entries.head.rstrip(" ")).encode())
+    except (UnicodeDecodeError, UnusableFile):
+        return None
+    return None if before else (entries.tensors, entries.starts, metadata, entries.end)
+
+
+def _has_many(raw: bytes) -> bool:
+    """Whether there may be more values than `_any` reads."""
+    return len(raw) > MAX_VALUES and (raw.count(b",") > MAX_VALUES or raw.count(b'"') > 2 * MAX_VALUES)
+
+
+def _table(head: str) -> str:
+    """What comes before the tensors, as a whole table, which is damaged unless it is metadata or nothing."""
+    return "{}" if head == "{" else f"{head[:-1]}}}" if head.endswith("},") else ""
+
+
+def _any(raw: bytes) -> Content:
+    header = _parse(raw)
+    metadata = _metadata(header.pop(METADATA, None))
+    tensors, starts, end = _tensors(header)
+    _check_letters([*tensors, *metadata, *metadata.values()])
+    return tensors, starts, metadata, end
 
 
 def _parse(raw: bytes) -> dict[str, Any]:
