@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from ..tensor_files.plan_layers import PlanLayers
 from .adapter import IPAdapter
 from .containers import LAYER_KEY, AdapterParts, normalise
 from .families import FAMILIES, Family, Hints, alike, hint_of, told_apart
@@ -71,6 +72,37 @@ def load_adapter(
         ValueError: as `identify`; or files of `family` have other shapes; or `metadata` says that it is used in another
             way; or tensors are missing, left over, of the wrong shape, quantised, NaN or infinite.
     """
+    plan = _planned(sd, name, path, family, metadata)
+    parts = plan.parts
+    loaded = normalise(sd, read) if read else parts
+    weights, lora = (
+        {key: tensor.to(device=device, dtype=dtype) for key, tensor in tensors.items()}
+        for tensors in (loaded.state_dict(), loaded.lora)
+    )
+    _check_values({**weights, **lora})
+    return _filled(plan.build(ops, dtype), weights, lora)
+
+
+def describe(sd: object, *, path: str = "", metadata: Mapping[str, str] | None = None) -> IPAdapter:
+    """The adapter that `load_adapter` would make, without weights: meta tensors are enough. Raises as that."""
+    return _planned(sd, "", path, "", metadata).adapter
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a file makes.
+
+    adapter: shows what the adapter will be, and can do nothing
+    build: makes it, on the meta device
+    """
+
+    parts: AdapterParts
+    adapter: IPAdapter
+    build: Callable[[Ops, torch.dtype | None], IPAdapter]
+
+
+def _planned(sd: object, name: str, path: str, family: str, metadata: Mapping[str, str] | None) -> Plan:
+    """What `load_adapter` will make of a file. Raises as that, as far as it needs no values."""
     parts = normalise(sd)
     layers = _measure_layers(parts.ip_adapter, parts.family)
     chosen = _chosen_family(parts, layers.base, path or name, family)
@@ -89,7 +121,7 @@ def load_adapter(
             dtype=dtype,
         )
 
-    plan = build(nn, None)
+    plan = build(PlanLayers(), None)
     if not chosen.through_model and plan.token_width != plan.context_width:
         raise ValueError(
             f"The adapter file is damaged: its projection gives tokens {plan.token_width} wide, its layers take "
@@ -99,13 +131,7 @@ def load_adapter(
     if parts.lora:
         check_lora(parts.lora, plan.layer_widths, layers.base.context_width)
     _check_dtypes({**parts.state_dict(), **parts.lora})
-    loaded = normalise(sd, read) if read else parts
-    weights, lora = (
-        {key: tensor.to(device=device, dtype=dtype) for key, tensor in tensors.items()}
-        for tensors in (loaded.state_dict(), loaded.lora)
-    )
-    _check_values({**weights, **lora})
-    return _filled(build(ops, dtype), weights, lora)
+    return Plan(parts, plan, build)
 
 
 def copy_adapter(adapter: IPAdapter, *, ops: Ops = nn) -> IPAdapter:

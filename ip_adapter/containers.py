@@ -194,9 +194,9 @@ def _unify(keys: Iterable[str]) -> dict[str, str]:
         part = next((part for part, prefixes in PREFIXES.items() if key.startswith(prefixes)), None)
         if part is None:
             if not (chosen["ip_adapter"] and BAGGAGE.match(key)):
-                found[_respell(key, SPELLINGS)] = source
+                found[FILE_SPELLINGS(key)] = source
         elif key.startswith(chosen[part]):
-            found[_respell(f"{part}.{key.removeprefix(chosen[part])}", SPELLINGS)] = source
+            found[FILE_SPELLINGS(f"{part}.{key.removeprefix(chosen[part])}")] = source
     return found
 
 
@@ -220,14 +220,25 @@ def projection_keys(image_proj: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _rename(key: str) -> str:
-    return _respell(key, PROJECTION_KEYS)
+    return PROJECTION_SPELLINGS(key)
 
 
-def _respell(key: str, spellings: Iterable[tuple[str, str]]) -> str:
-    for pattern, replacement in spellings:
-        if re.match(pattern, key):
-            return re.sub(pattern, replacement, key, count=1)
-    return key
+class Spellings:
+    """Renames keys by the first of these patterns that fits the start of a key."""
+
+    def __init__(self, table: Iterable[tuple[str, str]]) -> None:
+        self._rules = [(re.compile(pattern), replacement) for pattern, replacement in table]
+        self._fits = re.compile("|".join(f"(?:{pattern.pattern})" for pattern, _ in self._rules)).match
+
+    def __call__(self, key: str) -> str:
+        if self._fits(key):  # most keys are ours already, and one look shows that
+            for pattern, replacement in self._rules:
+                if pattern.match(key):
+                    return pattern.sub(replacement, key, count=1)
+        return key
+
+
+FILE_SPELLINGS, PROJECTION_SPELLINGS = Spellings(SPELLINGS), Spellings(PROJECTION_KEYS)
 
 
 def _fuse_key_value(sd: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -248,7 +259,7 @@ def _are_halves(key: Tensor, value: Tensor) -> bool:
 
 def _stacked(key: Tensor, value: Tensor) -> Tensor:
     if key.is_meta:  # to concatenate these torch would import its compiler, which takes a second
-        return key.new_empty(len(key) + len(value), *key.shape[1:])
+        return torch.empty((len(key) + len(value), *key.shape[1:]), dtype=key.dtype, device="meta")
     return torch.cat((key, value))
 
 

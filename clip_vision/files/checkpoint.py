@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ...tensor_files.plan_layers import PlanLayers
 from ..config import TRAITS, Kind, VisionConfig
 from ..network.layers import Ops
 from ..network.model import VisionEncoder
@@ -107,7 +108,7 @@ def _examine(
 ) -> VisionConfig:
     said = described(metadata)
     config = _configure(_measure(ours, layout.kind), variant, said, name, openai)
-    wanted = VisionEncoder(config, device="meta")  # a host's layers may have no weights before loading
+    wanted = VisionEncoder(config, PlanLayers(), device="meta")
     check_shapes(wanted, config.name, ours)
     return config if "image_size" in said else at_size(config, _reads(config))
 

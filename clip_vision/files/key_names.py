@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from ..config import Kind
 
@@ -352,10 +353,15 @@ def _described(keys: Iterable[str], pattern: str) -> bool:
 
 def apply(rules: Rules, key: str) -> str:
     """Our name of a key, by the first rule that knows it; empty if none does."""
-    for pattern, replacement in rules:
-        if match := re.fullmatch(pattern, key):
-            return match.expand(replacement)
+    for pattern, replacement in _compiled(rules):
+        if pattern.fullmatch(key):
+            return pattern.sub(replacement, key, count=1)
     return ""
+
+
+@cache
+def _compiled(rules: Rules) -> list[tuple[re.Pattern[str], str]]:
+    return [(re.compile(rf"(?:{pattern})\Z"), replacement) for pattern, replacement in rules]
 
 
 def first_keys(keys: list[str], count: int = 4) -> str:

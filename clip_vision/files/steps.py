@@ -20,6 +20,7 @@ RANKS = (  # our name of a weight -> its dimensions
     (r"class_embedding|.*bias|.*norm[12]?\.weight|.*\.scale[12]", (1,)),
     (r".*", (2,)),
 )
+_RANKS = tuple((re.compile(pattern).fullmatch, rank) for pattern, rank in RANKS)
 
 
 def check_tensors(names: Mapping[str, str], sd: Mapping[str, Tensor]) -> None:
@@ -30,7 +31,7 @@ def check_tensors(names: Mapping[str, str], sd: Mapping[str, Tensor]) -> None:
 
 def _rank(name: str) -> tuple[int, ...]:
     """How many dimensions a weight may have."""
-    return next(rank for pattern, rank in RANKS if re.fullmatch(pattern, name))
+    return next(rank for fits, rank in _RANKS if fits(name))
 
 
 def _check_tensor(key: str, tensor: Any, rank: tuple[int, ...]) -> None:
@@ -63,7 +64,7 @@ class Step:
 def _stacked(*parts: Tensor) -> tuple[Tensor]:
     first, length = parts[0], sum(map(len, parts))
     if first.is_meta:  # to concatenate these torch would import its compiler, which takes a second
-        return (first.new_empty(length, *first.shape[1:]),)
+        return (torch.empty((length, *first.shape[1:]), dtype=first.dtype, device="meta"),)  # `new_empty` is slow there
     return (torch.cat(parts),)
 
 
@@ -109,6 +110,9 @@ FUSED = (
     (r"projection\.transposed_alone", (), ("projection.weight", "projection.bias"), _without_bias),
 )
 
+_FUSED = tuple((re.compile(rf"(?:{pattern})\Z"), beside, names, make) for pattern, beside, names, make in FUSED)
+_IS_FUSED = re.compile("|".join(f"(?:{pattern})" for pattern, *_ in FUSED)).fullmatch
+
 
 def steps_of(keys: Mapping[str, str], what: str = IMAGE) -> list[Step]:
     """How our weights are made of those in the file, by {our name: key} and in its order: one qkv per layer, the head's
@@ -116,11 +120,11 @@ def steps_of(keys: Mapping[str, str], what: str = IMAGE) -> list[Step]:
     """
     left, steps = dict(keys), list[Step]()
     for name in keys:
-        for pattern, beside, names, make in FUSED:
-            if match := re.fullmatch(pattern, name):
-                parts = (name, *(match.expand(each) for each in beside))
+        for pattern, beside, names, make in _FUSED if _IS_FUSED(name) else ():
+            if pattern.fullmatch(name):
+                parts = (name, *(pattern.sub(each, name) for each in beside))
                 found = tuple(_there(left.pop(part, None), part, name, what) for part in parts)
-                steps.append(Step(found, tuple(match.expand(each) for each in names), make))
+                steps.append(Step(found, tuple(pattern.sub(each, name) for each in names), make))
     steps += (Step((key,), (name,), _unchanged) for name, key in left.items())
     place = {key: number for number, key in enumerate(keys.values())}
     return sorted(steps, key=lambda step: min(place[key] for key in step.keys))

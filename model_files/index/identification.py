@@ -9,7 +9,8 @@ from dataclasses import replace
 from ...clip_vision import PRESETS, VisionConfig, describe
 from ...clip_vision.files.key_names import LAYOUTS
 from ...clip_vision.network.model import lack
-from ...ip_adapter import BASE_MODELS, ENCODERS, ForeignFile, encoder_name, load_adapter
+from ...ip_adapter import BASE_MODELS, ENCODERS, ForeignFile, encoder_name
+from ...ip_adapter.checkpoint import describe as describe_adapter
 from ...ip_adapter.containers import PREFIXES
 from ...ip_adapter.families import Family
 from ...ip_adapter.families.foreign import FACE_LORA, FACE_LORA_RANK, Foreign
@@ -24,7 +25,7 @@ MAX_TENSORS = 100_000  # more than any model has; it would take seconds to look 
 
 PROJECTIONS = (*PREFIXES["image_proj"], "content_image_proj.", "style_image_proj.")  # keys of adapters begin so
 WITHOUT_PROJECTION = re.compile(r"blocks\.\d+\.ip_[kv]_proj\.")  # keys of an adapter that has none: Anima
-NUMBER = re.compile(r"\d+")
+DIGITS = str.maketrans("123456789", "0" * 9)
 LORAS = ("faceid-lora", "lora")
 FACE_REFUSALS = ("no InfuseNet",)  # of families that read faces
 # The LoRA that belongs to a FaceID adapter changes every attention of the UNet.
@@ -74,10 +75,19 @@ def _shown(identity: Identity) -> Identity:
 
 def _one_of_each_row(tensors: Tensors) -> Tensors:
     """The first of all keys that differ only in their numbers: about a hundred identify a checkpoint of thousands."""
-    rows: dict[str, str] = {}
-    for key in tensors:
-        rows.setdefault(NUMBER.sub("#", key), key)
-    return {key: tensors[key] for key in rows.values()}
+    first: dict[str, str] = {}
+    for row, key in zip(_rows(list(tensors)), tensors, strict=True):
+        first.setdefault(row, key)
+    return {key: tensors[key] for key in first.values()}
+
+
+def _rows(keys: list[str]) -> list[str]:
+    """The keys with one digit in place of each number."""
+    text = "\n".join(keys).translate(DIGITS)
+    while "00" in text:
+        text = text.replace("00", "0")
+    rows = text.split("\n")
+    return rows if len(rows) == len(keys) else keys  # a key with a line break is in no model
 
 
 def _adapter(
@@ -88,14 +98,14 @@ def _adapter(
     whole: Tensors | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Identity:
-    """What `load_adapter` says of the tensors.
+    """What `ip_adapter` says of the tensors.
 
     kind, family: what a file is called that it does not recognise
     whole: all tensors, if `tensors` is a sample
     metadata: of the file
     """
     try:
-        adapter = load_adapter(on_meta(tensors), path=path, metadata=metadata)
+        adapter = describe_adapter(on_meta(tensors), path=path, metadata=metadata)
     except ForeignFile as error:
         return _foreign(error.row, str(error), whole or tensors)
     except ValueError as error:

@@ -12,6 +12,7 @@ from published import LAYOUTS, VIT_H, VIT_L, bigger, header_of, headless, shapes
 from image_prompt.clip_vision import load_encoder
 from image_prompt.devtools.published import linear, norm
 from image_prompt.ip_adapter import APPLIED, ENCODERS, load_adapter
+from image_prompt.ip_adapter.checkpoint import describe
 from image_prompt.model_files.catalogue import word_of
 from image_prompt.model_files.index import Identity, identify
 from image_prompt.model_files.index.identification import MAX_TENSORS
@@ -367,8 +368,8 @@ def test_a_checkpoint_of_very_many_tensors_is_decided_by_one_of_each_row(monkeyp
     tensors = {f"model.diffusion_model.input_blocks.{n}.0.weight": (4, 4) for n in range(20_000)}
     made = []
     monkeypatch.setattr(
-        "image_prompt.model_files.index.identification.load_adapter",
-        lambda sd, **options: made.append(len(sd)) or load_adapter(sd, **options),
+        "image_prompt.model_files.index.identification.describe_adapter",
+        lambda sd, **options: made.append(len(sd)) or describe(sd, **options),
     )
     assert identify(header_of(tensors)).family == "diffusion-model"
     assert made == [1]
