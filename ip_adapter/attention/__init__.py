@@ -19,11 +19,12 @@ from torch import Tensor
 
 from ..families import Combine
 from .attended import NOTHING, Attended, Beside, ReadingStep, Step, Weights, scale_key
-from .few_tokens import FEW_TOKENS, SCORES, few_token_steps
+from .few_tokens import few_token_steps
 from .fused import Fused
 from .gated import Gated
-from .heads_apart import MOST, apart_steps
+from .heads_apart import apart_steps
 from .joint_softmax import JointSoftmax
+from .measured import most_tokens
 from .orthogonal import Orthogonal
 from .own_norm import OwnNorm
 from .own_query import OwnQuery
@@ -104,17 +105,10 @@ def plan_attention(q: Tensor, attended: Sequence[Attended], heads: int) -> Plan:
             )
     reading = [COMBINED[each.combine](each, heads) for each in attended if each.combine != "add"]
     adding = [each for each in attended if each.combine == "add"]
-    few = [each for each in adding if each.key.shape[1] <= _most_tokens(q)]
+    few = [each for each in adding if each.key.shape[1] <= most_tokens(q)]
     products = few_token_steps if q.ndim == 3 else apart_steps
     steps = [*products(q, few, heads), *(Fused(each, heads) for each in adding if each not in few)]
     return Plan(steps, reading)
-
-
-def _most_tokens(q: Tensor) -> int:
-    """Prompts of up to this many tokens are computed by matrix products, those of more by the fused kernel."""
-    if q.device.type != "cpu" or q.dtype not in SCORES:
-        return 0
-    return FEW_TOKENS if q.ndim == 3 else MOST[q.dtype]
 
 
 def image_attention(

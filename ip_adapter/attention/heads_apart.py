@@ -16,11 +16,10 @@ from .few_tokens import SCORES, SequenceKeys, Weighted, sequence_keys, softmax_b
 
 PART = 512  # latent tokens
 JOINED = {torch.float32: 15, torch.bfloat16: 32}  # prompts of up to this many image tokens are computed as one
-MOST = {torch.float32: 128, torch.bfloat16: 32}  # for prompts of more, the fused kernel is faster
 
 
 def apart_steps(q: Tensor, attended: Sequence[Attended], heads: int) -> list[Step]:
-    """The steps for image prompts of up to `MOST` tokens: for each row, one that joins the short ones, and others."""
+    """The steps for image prompts of few tokens: for each row, one that joins the short ones, and others."""
     few = [each for each in attended if each.key.shape[1] <= JOINED[q.dtype]]
     groups = [few, *([each] for each in attended if each not in few)]
     return [OneRow(each, heads) for group in groups for each in sequence_keys(q.shape[1], group, heads, apart=True)]

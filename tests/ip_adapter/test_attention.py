@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from image_prompt.ip_adapter import Attended, Beside, Constant, Picked, Plan, image_attention, plan_attention, scale_key
 from image_prompt.ip_adapter.attention import heads_apart
 from image_prompt.ip_adapter.attention.few_tokens import FEW_TOKENS
+from image_prompt.ip_adapter.attention.fused import Fused
 
 HEADS, WIDTH = 4, 32
 
@@ -314,3 +315,20 @@ def test_pictures_with_references_of_their_own_are_orthogonal_too():
     Plan([], [*plan_attention(q, both[1:], HEADS).reading, picked])(q, out, (0.7, 0.5))
     image_attention(q, both, HEADS, together, (0.7, 0.5))
     torch.testing.assert_close(out, together, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 20, WIDTH), (3, 20, HEADS, WIDTH // HEADS)])
+@pytest.mark.parametrize(
+    ("device", "dtype", "fused"),
+    [
+        ("cpu", torch.float32, False),
+        ("cpu", torch.float16, True),
+        ("cpu", torch.float64, True),
+        ("meta", torch.float32, True),
+        ("meta", torch.bfloat16, True),
+    ],
+)
+def test_a_device_and_a_dtype_that_were_never_measured_keep_the_fused_kernel(shape, device, dtype, fused):
+    key, value = torch.empty(2, 1, 4, WIDTH, device=device, dtype=dtype)
+    plan = plan_attention(torch.empty(shape, device=device, dtype=dtype), [all_rows(key, value)], HEADS)
+    assert {isinstance(step, Fused) for step in plan.steps} == {fused}
