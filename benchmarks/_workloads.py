@@ -8,6 +8,8 @@ import functools
 import inspect
 import math
 import sys
+import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,13 +140,40 @@ def steered(model: ModelPatcher, adapter: str, count: int, **inputs: Any) -> Mod
     return model
 
 
+def index(what: str, files: int, delay: float = 0.0, clock: str = "perf_counter") -> Work:
+    """A first look at the model files in a folder.
+
+    what: "needed" or "all"; delay: of the disk, in seconds; clock: "process_time" counts the processor's alone
+    """
+    from _model_folders import fill, first_look
+
+    root, now = Path(folder_paths.base_path) / f"{files} files" / "models", getattr(time, clock)
+    if not root.exists():
+        fill(root, files)
+    with tempfile.NamedTemporaryFile(dir=root.parent) as file:
+        name = file.name  # each process keeps an index of its own
+
+    def work() -> float:
+        begin = now()
+        first_look(root, Path(f"{name}.json"), what, delay)
+        return now() - begin
+
+    return work
+
+
 def check_effect(bare: torch.Tensor, steered: torch.Tensor) -> None:
     """RuntimeError if the adapter has no effect: its time would mean nothing."""
     if not (math.isfinite(steered.sum()) and (steered - bare).abs().max() > 0):
         raise RuntimeError("The applied adapter changes nothing, or not to numbers: its time would mean nothing.")
 
 
-WORKLOADS: dict[str, Callable[..., Work]] = {"encode": encode, "apply": apply, "sampling": sampling, "unet": unet}
+WORKLOADS: dict[str, Callable[..., Work]] = {
+    "encode": encode,
+    "apply": apply,
+    "sampling": sampling,
+    "unet": unet,
+    "index": index,
+}
 
 
 def prepare(name: str, **row: Any) -> Work:

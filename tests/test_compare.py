@@ -10,7 +10,9 @@ import folder_paths
 import pytest
 import torch
 
+from image_prompt.devtools import published
 from image_prompt.devtools.stages import ROOT
+from image_prompt.model_files.index import Index
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -158,3 +160,16 @@ def test_a_workload_drives_the_nodes_and_sees_that_the_adapter_acts(monkeypatch,
         latent = torch.zeros(1)
         with pytest.raises(RuntimeError, match="changes nothing"):
             workloads.check_effect(latent, latent)
+
+
+def test_the_workload_of_the_index_reads_every_file_anew(monkeypatch, tmp_path):
+    monkeypatch.setattr(folder_paths, "base_path", str(tmp_path))
+    workloads, folders = (importlib.import_module(name) for name in ("_workloads", "_model_folders"))
+    monkeypatch.setattr(
+        folders, "fill", lambda root, count: published.write_header(root / "loras" / "a.safetensors", {})
+    )
+    seen = []
+    monkeypatch.setattr(folders, "Index", lambda *args: seen.append(Index(*args)) or seen[-1])
+    work = workloads.prepare("index", what="all", files=1, delay=0.001)
+    assert all(work() > 0 for _ in range(2))
+    assert [each.stats()["headers_read"] for each in seen] == [1, 1]
