@@ -29,7 +29,8 @@ from torch.nn import functional as F
 
 HEADS, CHANNELS, TEXT = 24, 128, 512  # of Flux.1-dev
 WIDTH = HEADS * CHANNELS
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+IN_TABLE = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def cases(options: argparse.Namespace):
     pictures, batches = ((1024,), (1,)) if options.quick else ((1024, 4096), (1, 2))
     on_gpu = options.device != "cpu"
     for place, picture, dtype, batch, tokens in itertools.product(
-        PLACES, (4096,) if on_gpu and options.quick else pictures, DTYPES, batches, options.tokens or (4, 16, 128)
+        PLACES, (4096,) if on_gpu and options.quick else pictures, IN_TABLE, batches, options.tokens or (4, 16, 128)
     ):
         layers = options.layers or (place.blocks if on_gpu else 4)
         yield Case(place, picture, dtype, batch, tokens, layers, options.device)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: ComfyUI and the pack imported on the CPU, and interleaved timing."""
+"""What the benchmarks share: ComfyUI and the pack imported, and interleaved timing."""
 
 import argparse
 import importlib.util
@@ -22,13 +22,13 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 
 def start(options: argparse.Namespace, **more: object) -> None:
-    """Import ComfyUI for the CPU, and the pack as `image_prompt`."""
+    """Import ComfyUI, and the pack as `image_prompt`."""
     import_comfyui(options, **more)
     import_pack(ROOT)
 
 
 def import_comfyui(options: argparse.Namespace, **more: object) -> None:
-    """Import ComfyUI for the CPU. `more`: other arguments of its command line."""
+    """Import ComfyUI for the device in the options, or the CPU. `more`: other arguments of its command line."""
     if not (Path(options.comfyui) / "main.py").is_file():
         sys.exit(f"No ComfyUI at {options.comfyui}: give --comfyui PATH or set COMFYUI_PATH.")
     sys.path.insert(0, options.comfyui)
@@ -37,7 +37,7 @@ def import_comfyui(options: argparse.Namespace, **more: object) -> None:
     comfy.options.enable_args_parsing(False)
     from comfy.cli_args import args
 
-    vars(args).update(more, cpu=True)
+    vars(args).update(more, cpu=getattr(options, "device", "cpu") == "cpu")
     import torch
 
     torch.set_num_threads(options.threads)

@@ -39,156 +39,15 @@ _unets.shorten_text_attention()
 host.import_pack(host.ROOT)
 
 import itertools  # noqa: E402
-import math  # noqa: E402
-from collections.abc import Callable, Iterator, Sequence  # noqa: E402
 from dataclasses import replace  # noqa: E402
-from typing import Any  # noqa: E402
 
 import torch  # noqa: E402
 from _compat import Compared  # noqa: E402
-from comfy.model_sampling import ModelSamplingDiscrete  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
+from _evaluations import DTYPES, LAYERS, Case, on_flux, ours, random_weights  # noqa: E402
 
-from image_prompt.ip_adapter import Block, Constant, Course, Keyframe, Share, Strength, scale_key  # noqa: E402
-from image_prompt.nodes.applying.image_prompt import ImagePrompt, Site  # noqa: E402
-from image_prompt.nodes.applying.joint import Joint  # noqa: E402
-from image_prompt.nodes.applying.masks import Grid, Place  # noqa: E402
-from image_prompt.nodes.applying.sampling import KEY, Evaluation, Run  # noqa: E402
+from image_prompt.ip_adapter import Course, Keyframe, Share, Strength  # noqa: E402
 
-LAYERS = {  # side of the latent: (grid side, inner width, heads): count
-    "SD1.5": {64: {(64, 320, 8): 5, (32, 640, 8): 5, (16, 1280, 8): 5, (8, 1280, 8): 1}},
-    "SDXL": {128: {(64, 640, 10): 10, (32, 1280, 20): 60}, 32: {(16, 640, 10): 10, (8, 1280, 20): 60}},
-}
-STEPS = 20  # of a schedule
-CONTEXT = {"SD1.5": 768, "SDXL": 2048}
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-class Case:
-    def __init__(self, base, size, dtype, tokens, batch, masked, adapters):
-        shapes = LAYERS[base][size]
-        self.layers = [shape for shape, count in shapes.items() for _ in range(count)]
-        self.size, self.batch, self.rows, self.adapters = size, batch, 2 * batch, adapters
-        self.queries = {shape: torch.randn(self.rows, shape[0] ** 2, shape[1]).to(dtype) for shape in shapes}
-        self.outs = {shape: torch.zeros_like(query) for shape, query in self.queries.items()}
-        self.mask = torch.rand(1, 512, 512) if masked else None
-        self.image_tokens = torch.randn(2, tokens, CONTEXT[base]).to(dtype)
-        self.key_values = [
-            [tuple(torch.randn(1, tokens, width).to(dtype) for _ in "kv") for _, width, _ in self.layers]
-            for _ in range(2 * adapters)
-        ]
-
-    def sdpa(self):
-        for number, (_, _, heads) in enumerate(self.layers):
-            query = self.queries[self.layers[number]].unflatten(-1, (heads, -1)).transpose(1, 2)
-            for adapter in range(self.adapters):
-                sides = self.key_values[2 * adapter : 2 * adapter + 2]
-                for rows, (key, value) in zip(query.chunk(2), (side[number] for side in sides)):
-                    key, value = (
-                        t.unflatten(-1, (heads, -1)).transpose(1, 2).expand(len(rows), -1, -1, -1) for t in (key, value)
-                    )
-                    F.scaled_dot_product_attention(rows, key, value)
-
-    def naive(self, weights):
-        pictures = self.rows // 2
-        for number, shape in enumerate(self.layers):
-            query, out, heads = self.queries[shape], self.outs[shape], shape[2]
-            for _ in range(self.adapters):
-                key, value = (
-                    torch.cat(
-                        [F.linear(self.image_tokens[side : side + 1], weight).repeat(pictures, 1, 1) for side in (1, 0)]
-                    )
-                    for weight in weights[number]
-                )
-                q, key, value = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (query, key, value))
-                image = F.scaled_dot_product_attention(q, key, value).transpose(1, 2).flatten(2)
-                if self.mask is not None:
-                    mask = F.interpolate(self.mask[None], (shape[0],) * 2, mode="bicubic").to(image)
-                    image = image * mask.view(1, -1, 1).repeat(self.rows, 1, shape[1])
-                out = out + image
-
-
-def ours(case: Case, strengths: Sequence[Strength] = (), masks: Sequence[torch.Tensor] = ()) -> Callable[[], None]:
-    """One evaluation of our patches: all that this file knows of them.
-
-    strengths, masks: those of each adapter; without them all act in full, under the mask of the case
-    """
-    sites = [Site(Block("input", number, 0, shape[1]), shape[2]) for number, shape in enumerate(case.layers)]
-    layers = {site: number for number, site in enumerate(sites)}
-    parts = [
-        ImagePrompt(kept(case, adapter), layers, strength, Place(mask)).parts()
-        for adapter, strength, mask in zip(
-            range(case.adapters),
-            strengths or [Strength()] * case.adapters,
-            masks or [case.mask] * case.adapters,
-        )
-    ]
-    joints = [Joint(site, [each[site] for each in parts]) for site in sites]
-    latent = (case.size, case.size)
-    steps = evaluations(latent, case.batch, (False, True))
-
-    def evaluate() -> None:
-        options = next(steps)
-        for shape, joint in zip(case.layers, joints):
-            joint.add(case.queries[shape], case.outs[shape], options, Grid(shape[0], shape[0]), (case.rows, 4, *latent))
-
-    return evaluate
-
-
-def on_flux(case: flux_width.Case) -> Callable[[], None]:
-    """One evaluation of our patches at the width of Flux."""
-    heads, width, side = flux_width.HEADS, flux_width.WIDTH, math.isqrt(case.picture)
-    layers = {Site(Block("double", number, 0, width), heads): number for number in range(len(case.key_values))}
-    parts = ImagePrompt(Kept({"cond": case.key_values}, [heads] * len(layers)), layers, Strength(0.5)).parts()
-    joints = [Joint(site, [part]) for site, part in parts.items()]
-    latent = (2 * side, 2 * side)
-    steps = evaluations(latent, case.batch, (False,))
-
-    def evaluate() -> None:
-        options = next(steps)
-        for joint in joints:
-            joint.add(case.query, case.out, options, Grid(side, side), (case.batch, 16, *latent))
-
-    return evaluate
-
-
-def evaluations(latent: tuple[int, int], batch: int, negative: tuple[bool, ...]) -> Iterator[dict[str, Any]]:
-    """What patches are told in each evaluation, run after run. negative: whether each condition is negative."""
-    sampling, order = ModelSamplingDiscrete(), list(reversed(range(len(negative))))
-    sigmas = [torch.full((batch,), sampling.percent_to_sigma(step / STEPS)) for step in range(STEPS)]
-    for run in (Run() for _ in itertools.count()):
-        for sigma in sigmas:
-            evaluation = Evaluation(run, negative, {}, latent, sigma, sampling)
-            yield {KEY: evaluation, "cond_or_uncond": order, "uuids": order}
-
-
-def kept(case: Case, adapter: int) -> "Kept":
-    """The keys and values of one adapter."""
-    sides = dict(zip(("cond", "uncond"), case.key_values[2 * adapter : 2 * adapter + 2]))
-    return Kept(sides, [heads for _, _, heads in case.layers])
-
-
-class Kept:
-    """Keys and values of each layer for each side, as those that Apply prepares. heads: of each layer."""
-
-    stepwise = False
-
-    def __init__(self, sides: dict[str, list[Any]], heads: Sequence[int]):
-        self.sides = {}
-        for name, pairs in sides.items():
-            key = pairs[0][0]
-            self.sides[name] = Constant(
-                1, [key.shape[1]] * len(pairs), [key.shape[2] for key, _ in pairs], dtype=key.dtype
-            )
-            for number, ((key, value), count) in enumerate(zip(pairs, heads)):
-                for room, given in zip(self.sides[name].layer(number), (scale_key(key, count), value)):
-                    room.copy_(given)
-
-    def side(self, name: str) -> Constant:
-        return self.sides[name]
-
-    def sampling_layer(self, number: int) -> None:
-        """Nothing of a layer has to be there while the model runs."""
+CPU_DTYPES = ("fp32", "bf16")
 
 
 def cases():
@@ -197,13 +56,7 @@ def cases():
     counts = (1, 3)
     for base, size in (("SD1.5", 64), ("SDXL", 128)):
         yield from itertools.product([base], [size], ["fp32"], OPTIONS.tokens or tokens, batches, masks, counts)
-    yield from itertools.product(["SDXL"], [32], DTYPES, OPTIONS.tokens or (4, 16), [1], [False], counts)
-
-
-def random_weights(base):
-    """Of a layer's keys and values, for a patch that projects at every step."""
-    widths = [width for (_, width, _), count in next(iter(LAYERS[base].values())).items() for _ in range(count)]
-    return [[torch.randn(width, CONTEXT[base]) / 45 for _ in "kv"] for width in widths]
+    yield from itertools.product(["SDXL"], [32], CPU_DTYPES, OPTIONS.tokens or (4, 16), [1], [False], counts)
 
 
 def by_adapters(budget):
@@ -230,7 +83,7 @@ def controls(budget):
         "| base | latent | dtype | one, ms | three, ms | three of one | one with a schedule | three with a schedule |"
     )
     print("|---|---:|---|---:|---:|---:|---:|---:|")
-    for (base, size), dtype in itertools.product([("SD1.5", 64), ("SDXL", 128)], DTYPES):
+    for (base, size), dtype in itertools.product([("SD1.5", 64), ("SDXL", 128)], CPU_DTYPES):
         one = Case(base, size, DTYPES[dtype], 48, 1, False, 1)
         three = Case(base, size, DTYPES[dtype], 16, 1, False, 3)
         count = len(three.layers)
