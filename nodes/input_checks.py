@@ -63,6 +63,18 @@ def number(value: Any, low: float, high: float, name: str) -> float:
     return float(value)
 
 
+def whole(value: Any, low: int, high: int, name: str) -> int:
+    """Check that a value is a whole number from low to high; it may be of a type that has fractions."""
+    if not number(value, low, high, name).is_integer():
+        raise ValueError(f"The {name} is {described(value)}: it must be a whole number.")
+    return int(value)
+
+
+def switch(value: Any, name: str) -> bool:
+    """Check that a value is true or false."""
+    return expect(value, bool, name, "give true or false")
+
+
 def numbers(value: Any, name: str) -> list[float]:
     """Check that a value is a text of numbers separated by commas, and read them; an empty text has none."""
     wrong = f"The input {name} is {described(value)}: write numbers separated by commas, such as 2, 1, 1."

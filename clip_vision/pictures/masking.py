@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -47,6 +46,14 @@ def crop_to_mask(images: Pictures, mask: Pictures, margin: float = MARGIN, backg
     ]
 
 
+def check_margin(margin: object) -> None:
+    """Raise a ValueError if a margin around a mask is no finite number of at least 0."""
+    if not isinstance(margin, (int, float)) or not 0 <= margin < math.inf:
+        raise ValueError(
+            f"The margin around the mask is {margin!r:.80}: give a number of at least 0, such as {MARGIN}."
+        )
+
+
 def mask_box(mask: Tensor, margin: float = MARGIN) -> Box:
     """The square around the white part of a mask (H, W) uint8.
 
@@ -57,10 +64,7 @@ def mask_box(mask: Tensor, margin: float = MARGIN) -> Box:
     Raises:
         ValueError: the margin is no number of at least 0, or no pixel of the mask is at least half white.
     """
-    if not isinstance(cast(object, margin), (int, float)) or not 0 <= margin < math.inf:
-        raise ValueError(
-            f"The margin around the mask is {margin!r:.80}: give a number of at least 0, such as {MARGIN}."
-        )
+    check_margin(margin)
     inside = mask >= INSIDE
     if not inside.any():
         raise ValueError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor
 
@@ -40,10 +38,7 @@ def tile_boxes(height: int, width: int, along: int = ALONG) -> list[Box]:
     Raises:
         ValueError: `along` is no whole number from 1 to 8, or the picture is so narrow that it has more than 64 tiles.
     """
-    if not isinstance(cast(object, along), int) or not 1 <= along <= MOST_ALONG:
-        raise ValueError(
-            f"The number of tiles along the short side is {along!r:.80}: give a whole number from 1 to {MOST_ALONG}."
-        )
+    check_along(along)
     side = -(-min(height, width) // along)
     tops, lefts = _starts(height, side), _starts(width, side)
     if len(tops) * len(lefts) > MOST_TILES:
@@ -52,6 +47,14 @@ def tile_boxes(height: int, width: int, along: int = ALONG) -> list[Box]:
             f'side, and at most {MOST_TILES} are made: ask for fewer, cut the picture first, or use the crop "pad".'
         )
     return [Box(top, left, side) for top in tops for left in lefts]
+
+
+def check_along(along: object) -> None:
+    """Raise a ValueError if a number of tiles along the short side is no whole number from 1 to 8."""
+    if not isinstance(along, int) or not 1 <= along <= MOST_ALONG:
+        raise ValueError(
+            f"The number of tiles along the short side is {along!r:.80}: give a whole number from 1 to {MOST_ALONG}."
+        )
 
 
 def _starts(length: int, side: int) -> list[int]:

@@ -10,6 +10,7 @@ import comfy.model_management
 import torch
 from comfy.clip_vision import Output
 from comfy.controlnet import ControlBase
+from comfy.sd import VAE
 from comfy_api.latest import io
 
 from ...ip_adapter import Features, Tokens, image_tokens, working_memory
@@ -120,6 +121,8 @@ class ApplyInstantIDControlNet(io.ComfyNode):
         input_checks.image(key_points, "key_points")
         strength = input_checks.number(strength, 0.0, LIMIT, "strength")
         percent = input_checks.part_of_sampling(start, end)
+        if vae is not None:
+            input_checks.expect(vae, VAE, "vae", "connect the VAE of Load Checkpoint, or nothing")
         area = {} if mask is None else {"mask": input_checks.mask(mask), "set_area_to_bounds": False}
         tokens = face_tokens(_instantid(adapter), features)
         if not strength:

@@ -135,6 +135,8 @@ def negative_features(adapter: IPAdapter, encoder: MakeEncoder, like: Features, 
 
     like: the features of the references
     """
+    if image is not None:
+        checked(input_checks.image(image, "image_negative"), "image_negative")
     if adapter.family.reads_faces:
         return _faceless(encoder, like, image)
     if image is not None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from .. import input_checks
 from ..loading.wires import with_middle
 from .node import FIRST_PACK, subcategory
 
@@ -35,4 +36,4 @@ class IPAdapterMiddleBlock(io.ComfyNode):
 
     @classmethod
     def execute(cls, ipadapter: Any, on: bool = True) -> io.NodeOutput:
-        return io.NodeOutput(with_middle(ipadapter, on))
+        return io.NodeOutput(with_middle(ipadapter, input_checks.switch(on, "on")))

@@ -15,6 +15,7 @@ from .execute import Weights
 from .inputs import SCALING_NAMES, WEIGHT_TYPE_NAMES, today
 
 EXPANDED = "strong style and composition"  # a weight type that no combo box offers
+MOST_AT_ONCE = 1_000_000  # pictures
 BETWEEN = re.compile(r",|\n(?=\s*-?\d+\s*:)")  # the weights of two blocks
 
 
@@ -88,6 +89,11 @@ def read_switch(value: Any, name: str) -> bool:
     if input_checks.as_float(value) not in (0.0, 1.0):
         raise ValueError(f"The {name} is {input_checks.described(value)}: it must be true or false.")
     return bool(value)
+
+
+def check_batch_size(value: Any) -> None:
+    """Check how many pictures are to be encoded at a time, which changes nothing here."""
+    input_checks.whole(value, 0, MOST_AT_ONCE, "encode_batch_size")
 
 
 def read_layer_weights(text: Any) -> dict[int, float] | None:

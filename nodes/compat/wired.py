@@ -11,6 +11,7 @@ from .. import input_checks
 from ..applying.attach import matching_sites
 from ..applying.image_prompt import ImagePrompt
 from ..applying.masks import Resizing
+from ..encoding.encoder import as_encoder
 from ..loading.adapter import ImagePromptAdapter
 from ..loading.wires import IPADAPTER_ADVICE, acts_in_middle, as_adapter, encoder_of, insightface_of
 from .encoders import encoder_for
@@ -31,6 +32,7 @@ class Wires:
     The LoRA in a file of an adapter is left out: with these nodes it comes from a loader.
 
     shortcut: how much of the look of a face counts beside its identity; None: twice the weight, False: nothing
+    shortcut_name: of the input with it, for messages
     text_scale: factor on the model's own projection of text, where the tokens go through it
     faces: how they are looked for and cut out, for adapters that read them
     family: of the adapter, where the shapes of its file leave a choice; "" as its name says
@@ -48,6 +50,7 @@ class Wires:
         insightface: Any = None,
         *,
         shortcut: Any = None,
+        shortcut_name: str = "weight_faceidv2",
         text_scale: Any = 1.0,
         faces: Faces | None = None,
         family: str = "",
@@ -63,7 +66,9 @@ class Wires:
         self.mask_resizing: Resizing = mask_resizing
         self._finder = insightface if insightface is not None else insightface_of(ipadapter)
         self._faces = faces or Faces()
-        self._shortcut, self._text_scale = shortcut, text_scale
+        self._shortcut, self._text_scale = (shortcut, shortcut_name), text_scale
+        if clip_vision is not None:
+            as_encoder(clip_vision)  # also where the adapter reads nothing of it
         wired = clip_vision if clip_vision is not None else encoder_of(ipadapter)
         self.encoder = cache(partial(encoder_for, self.adapter, wired))
 
@@ -100,7 +105,8 @@ class Wires:
 
     def _chosen(self, weight: float) -> ImagePromptAdapter:
         """The adapter with what the node says about it. weight: how strongly it acts"""
-        shortcut = 2 * weight if self._shortcut is None else read_weights(self._shortcut, False, "weight_faceidv2")[0]
+        given, name = self._shortcut
+        shortcut = 2 * weight if given is None else read_weights(given, False, name)[0]
         text_scale = input_checks.number(self._text_scale, -LARGEST, LARGEST, "weight_kolors")
         options = replace(self.adapter.options, lora_strength=0.0, text_scale=text_scale)
         return self.adapter.with_options(
@@ -130,7 +136,7 @@ def picture_prompts(
     tiles, ratio: as `picture_features` takes them
     """
     module = wires.adapter.module
-    tiles = int(input_checks.number(tiles, 1, 4096, "enhance_tiles"))
+    tiles = input_checks.whole(tiles, 1, 4096, "enhance_tiles")
     ratio = input_checks.number(ratio, -10, 10, "enhance_ratio")
     method = input_checks.choice(combine, COMBINES, "combine_embeds")
 

@@ -256,7 +256,7 @@ class MakeReference(io.ComfyNode):
         if negative is not None:
             input_checks.image_features(negative, "negative")
         for value, what in ((on, "on"), (invert_mask, "invert_mask")):
-            input_checks.expect(value, bool, what, "give true or false")
+            input_checks.switch(value, what)
         weight = input_checks.number(weight, -WEIGHT_LIMIT, WEIGHT_LIMIT, "weight")
         input_checks.choice(combining, list(COMBININGS), "combining")
         input_checks.choice(layers, list(PRESETS), "layers")

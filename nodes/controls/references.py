@@ -275,6 +275,7 @@ def _same(one: object, two: object) -> bool:
 
 def _in_order(given: Mapping[str, object]) -> list[tuple[int, object]]:
     """What is connected, with the numbers of the sockets, counted from 1."""
+    input_checks.expect(given, Mapping, "references", "connect the outputs of Image Prompt Reference")
     check_sockets({name: each for name, each in given.items() if not SOCKET.fullmatch(name)})
     numbered = [(int(name.removeprefix(PREFIX)) + 1, each) for name, each in given.items()]
     return sorted(numbered, key=lambda pair: pair[0])

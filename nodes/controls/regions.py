@@ -121,7 +121,7 @@ def _side(name: str, which: str) -> io.Int.Input:
 
 def _size(width: Any, height: Any) -> tuple[int, int]:
     """The height and width of masks for a picture of this shape."""
-    sides = (input_checks.number(side, 1, LARGEST, name) for side, name in ((height, "height"), (width, "width")))
+    sides = (input_checks.whole(side, 1, LARGEST, name) for side, name in ((height, "height"), (width, "width")))
     high, wide = (math.ceil(side / LATENT_PIXEL) for side in sides)
     return high, wide
 

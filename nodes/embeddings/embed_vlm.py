@@ -133,8 +133,8 @@ class EmbedByVisionLanguageModel(io.ComfyNode):
             backend,
             instruction=instruction if instruction.strip() else None,
             pooling=pooling,
-            dimensions=int(input_checks.number(dimensions, 0, MOST_DIMENSIONS, "input dimensions")) or None,
-            max_pixels=int(input_checks.number(max_pixels, SMALLEST, LARGEST, "input max_pixels")),
+            dimensions=input_checks.whole(dimensions, 0, MOST_DIMENSIONS, "input dimensions") or None,
+            max_pixels=input_checks.whole(max_pixels, SMALLEST, LARGEST, "input max_pixels"),
         )
         with timed("embed by a vision-language model"):
             embedding, warnings = _embed(encoder, given)

@@ -122,7 +122,7 @@ class RankPictures(io.ComfyNode):
         references: str = "average",
         crop: Crop = "center",
     ) -> io.NodeOutput:
-        keep = int(input_checks.number(keep, 1, MOST_KEPT, "input keep"))
+        keep = input_checks.whole(keep, 1, MOST_KEPT, "input keep")
         minimum = input_checks.number(minimum, -1.0, 1.0, "minimum")
         input_checks.choice(order, ORDERS, "order")
         input_checks.choice(references, list(SEVERAL), "references")

@@ -8,8 +8,8 @@ from comfy.clip_vision import Output
 from comfy_api.latest import io
 
 from ...clip_vision import COMBINE_METHODS, COMBINE_ROWS
-from ...clip_vision.pictures.masking import MARGIN
-from ...clip_vision.pictures.tiling import ALONG
+from ...clip_vision.pictures.masking import MARGIN, check_margin
+from ...clip_vision.pictures.tiling import ALONG, check_along
 from .. import input_checks
 from ..activity import count, timed
 from ..display import is_watched
@@ -181,6 +181,9 @@ class EncodeImagePrompt(io.ComfyNode):
         input_checks.choice(background, list(BACKGROUNDS), "background")
         input_checks.choice(outside, OUTSIDE, "outside")
         input_checks.image(image)
+        check_margin(margin)
+        check_along(tiles)
+        input_checks.expect(box, str, "input box", "type a text, or connect a STRING")
         if crop == AROUND_MASK and mask is None:
             raise ValueError("The crop is 'mask', and no mask is connected: connect one, or choose another crop.")
         cut = placed_by_hand(box) if crop == BY_HAND else crop

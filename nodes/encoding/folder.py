@@ -14,7 +14,7 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ...clip_vision.pictures.tiling import ALONG
+from ...clip_vision.pictures.tiling import ALONG, check_along
 from .. import activity, input_checks
 from ..folders import digest, file_state
 from ..sockets import CATEGORY, AdapterInput
@@ -161,6 +161,7 @@ class EncodeFolder(io.ComfyNode):
         input_checks.choice(pictures, list(CHOICES), "pictures")
         input_checks.choice(crop, CROPS_AND_TILES, "crop")
         input_checks.choice(background, list(BACKGROUNDS), "background")
+        check_along(tiles)
         names = CHOICES[pictures](_some(folder), _whole(count, 1, "count"), _whole(number, 0, "number"))
         with activity.timed("encode folder"):
             seen = _read(encoder, [_path(folder, name) for name in names], crop, background, tiles)

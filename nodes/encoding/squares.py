@@ -3,8 +3,6 @@
 Letters: B pictures, S the side of the square that an encoder reads, T tiles of a picture.
 """
 
-from typing import Any
-
 import torch
 from comfy_api.latest import io
 
@@ -54,9 +52,9 @@ def one_by_one(image: torch.Tensor) -> list[torch.Tensor]:
     return list(image.split(1))
 
 
-def placed_by_hand(box: Any) -> Crop:
+def placed_by_hand(box: str) -> Crop:
     """The crop that the text in an input box names; the middle if it is blank. Raises a ValueError for another text."""
-    return read_box(input_checks.expect(box, str, "input box", "type a text, or connect a STRING")) or "center"
+    return read_box(box) or "center"
 
 
 def squares(encoder: Encoder, pictures: Pictures, crop: Crop, background: str, tiles: int = ALONG) -> torch.Tensor:

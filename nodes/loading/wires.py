@@ -84,8 +84,20 @@ def with_middle(value: Any, on: bool = True) -> dict[str, Any]:
     """A copy of what a wire carries, of the same kind, that says whether to act in the middle block."""
     if isinstance(value, ImagePromptAdapter):
         return {"ipadapter": {"file": value.name, "model": value}, MIDDLE: on}
+    return {**checked_parts(value), MIDDLE: on}
+
+
+def checked_parts(value: Any) -> Mapping[str, Any]:
+    """Check that a wire carries a pipe or a raw dict with something in it, without looking at what that is.
+
+    Raises:
+        ValueError: it does not.
+    """
     input_checks.expect(value, Mapping, "ipadapter", IPADAPTER_ADVICE)
-    return {**value, MIDDLE: on}
+    parts = (_part(value, part, "model") for part in ("ipadapter", "clipvision", "insightface"))
+    if all(part is None for part in parts) and OURS not in value and not _tensors(value):
+        raise ValueError(f"The ipadapter is {input_checks.described(value)}: {IPADAPTER_ADVICE}.")
+    return value
 
 
 def remember(raw: Mapping[str, Any], adapter: ImagePromptAdapter) -> None:

@@ -70,7 +70,7 @@ class AdviseFromLibrary(io.ComfyNode):
     @classmethod
     def execute(cls, library: str, query: Any = None, k: int = 20) -> io.NodeOutput:
         known = opened(library)
-        k = int(input_checks.number(k, 1, MOST, "k"))
+        k = input_checks.whole(k, 1, MOST, "k")
         text = advice_text(advise(pictures_of(known, _counted(known, query, k))))
         return io.NodeOutput(text, ui=said(text, cls.hidden))
 

@@ -169,9 +169,10 @@ class NearestReference(io.ComfyNode):
         encoder = None if clip_vision is None else as_encoder(clip_vision)
         input_checks.choice(crop, list(CROPS), "crop")
         known = opened(library)
-        k = int(input_checks.number(k, 1, MOST, "k"))
-        longest = int(input_checks.number(longest, SHORTEST, MOST_PIXELS, "longest"))
+        k = input_checks.whole(k, 1, MOST, "k")
+        longest = input_checks.whole(longest, SHORTEST, MOST_PIXELS, "longest")
         lowest = input_checks.number(minimum, -1.0, 1.0, "minimum")
+        input_checks.switch(prefer_rated, "prefer_rated")
         input_checks.expect(folder, str, "folder", "give the path of a folder in the library, or nothing")
         with timed("nearest references"):
             asked = _query(known, query, picture)

@@ -33,7 +33,7 @@ from ..inputs import (
     whole,
 )
 from ..node import CompatNode, Node, Output
-from ..reading import EXPANDED, read_acting, read_switch
+from ..reading import EXPANDED, check_batch_size, read_acting, read_switch
 from ..wired import Wires, picture_prompts
 from .regions import PARAMS, read_params
 
@@ -76,6 +76,7 @@ def apply_ipadapter(
     `weight_faceidv2` and `weight_kolors` are for adapters that read faces, and `encode_batch_size` changes no value:
     the encoder takes as many pictures at a time as fit.
     """
+    check_batch_size(encode_batch_size)
     wires = Wires(self, model, ipadapter, clip_vision, insightface, shortcut=weight_faceidv2, text_scale=weight_kolors)
     entry = {"image": image, "attn_mask": attn_mask, "weight": weight, "weight_type": weight_type}
     entry |= {"start_at": start_at, "end_at": end_at}

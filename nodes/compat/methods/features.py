@@ -72,15 +72,19 @@ def apply_ipadapter(
     return attach(wires.model, wires.prompts(cond, uncond, acting, attn_mask)), None
 
 
-def embeds_pair(wires: Wires, pos_embed: Any, neg_embed: Any = None) -> tuple[Features, Features]:
+def embeds_pair(
+    wires: Wires, pos_embed: Any, neg_embed: Any = None, *, name: str = "pos_embed"
+) -> tuple[Features, Features]:
     """The features that EMBEDS wires carry. Files from before March 2024 hold the negative ones as well.
+
+    name: of the first input, for messages
 
     Raises:
         ValueError: they are no features, or those of another encoder.
     """
     feature, module = _only_feature(wires.adapter), wires.adapter.module
-    pos, kept = _divided(pos_embed, module.reads[0].rank, "pos_embed")
-    cond = checked_features(module, {feature: pos}, "pos_embed")
+    pos, kept = _divided(pos_embed, module.reads[0].rank, name)
+    cond = checked_features(module, {feature: pos}, name)
     if neg_embed is not None:
         alone, stacked = _divided(neg_embed, module.reads[0].rank, "neg_embed")
         kept = alone if stacked is None else stacked

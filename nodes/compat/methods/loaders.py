@@ -14,7 +14,7 @@ from ...folders import ADAPTER_FOLDER, ENCODER_FOLDER, fingerprint, model_names,
 from ...loading.adapter import ImagePromptAdapter
 from ...loading.load import load_encoder
 from ...loading.models import with_lora
-from ...loading.wires import MIDDLE, OURS, acts_in_middle, as_adapter, file_of
+from ...loading.wires import MIDDLE, OURS, acts_in_middle, as_adapter, checked_parts, file_of
 from .. import presets
 from ..faces import PACKS, load_faces
 from ..inputs import IPADAPTER, MODEL, PROVIDERS, Input, choice, number, optional
@@ -39,6 +39,8 @@ def load_models(
     ipadapter: Any = None,
 ) -> tuple[Any, dict[str, Any]]:
     base = base_model(input_checks.diffusion_model(model))
+    if ipadapter is not None and not isinstance(ipadapter, ImagePromptAdapter):
+        checked_parts(ipadapter)
     row = presets.preset_named(preset)
     presets.check_base(row, base)
     adapter_file = presets.adapter_of(row, base)

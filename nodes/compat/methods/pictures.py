@@ -66,7 +66,7 @@ def make_noise(
             None if image_optional is None else input_checks.image(image_optional, "image_optional"),
             input_checks.choice(type, [*KINDS], "type"),
             input_checks.number(strength, 0.0, 1.0, "strength"),
-            int(input_checks.number(blur, 0, MOST_BLUR, "blur")),
+            input_checks.whole(blur, 0, MOST_BLUR, "blur"),
         ),
     )
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import node_helpers
+import torch
 
 from ... import input_checks
 from ..formulas.pictures import checked
@@ -42,7 +43,8 @@ def conditioning(
     }
     strength = input_checks.number(prompt_weight, 0.0, STRONGEST_PROMPT, "prompt_weight")
     prompts = {"positive": positive, "negative": negative}
-    masked = [_masked(prompt, name, mask, strength) for name, prompt in prompts.items()]
+    within = read_mask(mask, "mask")
+    masked = [_masked(prompt, name, within, strength) for name, prompt in prompts.items()]
     return {name: [value] for name, value in region.items()}, masked[0], masked[1]
 
 
@@ -71,12 +73,15 @@ def read_params(value: Any, name: str) -> Params:
     return value
 
 
-def _masked(prompt: Any, name: str, mask: Any, strength: float) -> list[Any] | None:
+def _masked(prompt: Any, name: str, mask: torch.Tensor | None, strength: float) -> list[Any] | None:
     """A prompt that acts within a mask, as a copy."""
-    if prompt is None or mask is None:
+    if prompt is None:
+        return None
+    input_checks.conditioning(prompt, name)
+    if mask is None:
         return prompt
-    values = {"mask": read_mask(mask, "mask"), "mask_strength": strength, "set_area_to_bounds": False}
-    return node_helpers.conditioning_set_values(input_checks.conditioning(prompt, name), values)
+    values = {"mask": mask, "mask_strength": strength, "set_area_to_bounds": False}
+    return node_helpers.conditioning_set_values(prompt, values)
 
 
 _PARAMS = Output("IPADAPTER_PARAMS", "IPADAPTER_PARAMS")

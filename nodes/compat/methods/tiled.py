@@ -25,7 +25,7 @@ from ..inputs import (
     WEIGHT_TYPE,
 )
 from ..node import CompatNode, Node, Output
-from ..reading import read_acting, read_mask
+from ..reading import check_batch_size, read_acting, read_mask
 from ..wired import Wires, picture_prompts
 
 
@@ -50,6 +50,7 @@ def apply_tiled(
 
     What tiles add up to where they overlap is not divided by their number.
     """
+    check_batch_size(encode_batch_size)
     wires = Wires(self, model, ipadapter, clip_vision)
     acting = read_acting(weight, weight_type, start_at, end_at, embeds_scaling, by_picture=self.unfold_batch)
     sharpening = input_checks.number(sharpening, 0.0, 1.0, "sharpening")

@@ -71,13 +71,15 @@ def apply_ipadapter(
         clip_vision,
         insightface,
         shortcut=weight_v2,
+        shortcut_name="weight_v2",
         faces=Faces(sizes=MORE_SIZES, side=CROP),
         family="faceid-plus-v2" if read_switch(faceid_v2, "faceid_v2") else "faceid-plus",
         middle=True,
         mask_resizing="bicubic",
     )
     scaling = SCALINGS[input_checks.choice(weight_type, list(SCALINGS), "weight_type")]
-    cond, uncond = _features(wires, image, noise) if embeds is None else embeds_pair(wires, embeds)
+    reads_embeds = embeds is not None or any(each.name == "embeds" for each in self.row.inputs)
+    cond, uncond = embeds_pair(wires, embeds, name="embeds") if reads_embeds else _features(wires, image, noise)
     by_picture = read_switch(unfold_batch, "unfold_batch") and len(next(iter(cond.values()))) > 1
     cond, uncond = combined_pair(cond, uncond, "concat", by_picture)
     acting = read_acting(weight, "linear", start_at, end_at, scaling, by_picture=by_picture)

@@ -1,6 +1,6 @@
 """The nodes that weigh the frames of a film, and schedule its prompts."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -87,14 +87,14 @@ def combine(self: CompatNode, weights_1: Any = 0.0, weights_2: Any = 0.0) -> tup
 def read_strategy(value: Any) -> Strategy:
     """Check how frames are weighed, as WEIGHTS_STRATEGY carries it."""
     advice = "connect the weights_strategy of IPAdapter Weights"
-    strategy = Strategy.of(input_checks.expect(value, dict, "weights_strategy", advice))
+    if not any(each.name in input_checks.expect(value, dict, "weights_strategy", advice) for each in fields(Strategy)):
+        raise ValueError(f"The weights_strategy is {input_checks.described(value)}: {advice}.")
+    strategy = Strategy.of(value)
     input_checks.expect(strategy.weights, str, "input weights", "write numbers, separated by commas")
     input_checks.choice(strategy.timing, ALL_TIMINGS, "timing")
     input_checks.choice(strategy.method, METHODS, "method")
-    counts = {
-        name: input_checks.number(getattr(strategy, name), low, MOST_FRAMES, name) for name, low in COUNTS.items()
-    }
-    return replace(strategy, **{name: int(count) for name, count in counts.items()})
+    counts = {name: input_checks.whole(getattr(strategy, name), low, MOST_FRAMES, name) for name, low in COUNTS.items()}
+    return replace(strategy, **counts)
 
 
 def _weighed(given: Any, image: Any) -> Weighed:

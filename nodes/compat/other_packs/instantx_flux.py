@@ -84,7 +84,7 @@ def apply_ipadapter_flux_advanced(
     adapter, cond = _given(model, ipadapter_flux, image)
     first = input_checks.number(weight_start, WEAKEST, STRONGEST, "weight_start")
     last = input_checks.number(weight_end, WEAKEST, STRONGEST, "weight_end")
-    count = int(input_checks.number(steps, 1, MOST_STEPS, "steps"))
+    count = input_checks.whole(steps, 1, MOST_STEPS, "steps")
     weights = tuple(first + (last - first) * step / (count - 1) for step in range(count)) if count > 1 else (last,)
     return (_steered(self, model, adapter, cond, 1.0, _course(start_percent, end_percent, weights)),)
 

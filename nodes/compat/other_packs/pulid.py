@@ -88,6 +88,7 @@ def apply_pulid(
     adapter = adapter_of(pulid, "pulid", FAMILY, LOADER)
     matching_sites(model, adapter)
     acting = read_acting(weight, "linear", start_at, end_at, "V only", by_picture=False)
+    mask = read_mask(attn_mask)
     adapter = _as_chosen(adapter, method, projection, fidelity, input_checks.number(noise, -1.0, 1.0, "noise"))
     finder = checked_finder(face_analysis, "face_analysis", ANALYSER)
     cond = _faces(adapter, _encoder(eva_clip), finder, image)
@@ -100,7 +101,7 @@ def apply_pulid(
         composition=None,
         **acting,
         layer_weights=None,
-        mask=read_mask(attn_mask),
+        mask=mask,
         mask_resizing="bilinear",
         middle=acts_in_middle(pulid),
     )
@@ -115,7 +116,7 @@ def _as_chosen(
         chosen = METHODS[input_checks.choice("neutral" if method is None else method, list(METHODS), "method")]
     else:
         chosen = PROJECTIONS[input_checks.choice(projection, list(PROJECTIONS), "projection")]
-    zero_tokens = chosen.zero_tokens if fidelity is None else int(input_checks.number(fidelity, 0, 1024, "fidelity"))
+    zero_tokens = chosen.zero_tokens if fidelity is None else input_checks.whole(fidelity, 0, 1024, "fidelity")
     options = replace(adapter.options, combine=chosen.combine, zero_tokens=zero_tokens, noise=noise, averaged=True)
     return adapter.with_options(options)
 

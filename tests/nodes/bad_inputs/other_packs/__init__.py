@@ -1,0 +1,1 @@
+"""The tables of the nodes that other packs have as well, by the packs."""
