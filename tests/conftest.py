@@ -43,10 +43,21 @@ def share_devtools() -> None:
         sys.modules[f"devtools{name}"] = importlib.import_module(f"image_prompt.devtools{name}")
 
 
+def choose_examples() -> None:
+    """Let hypothesis try the same few examples every time, as quick as machines are."""
+    from hypothesis import settings
+
+    settings.register_profile(
+        "pack", derandomize=True, database=None, deadline=None, max_examples=60, stateful_step_count=25
+    )
+    settings.load_profile("pack")
+
+
 if "IMAGE_PROMPT_INSTALLED" not in os.environ:  # with it, test_packaging.py tests an installed wheel, without ComfyUI
     put_comfyui_on_the_path()
     load_pack()
     share_devtools()
+    choose_examples()
 os.environ["COMFYUI_PATH"] = str(COMFYUI)  # for tests that start a process
 os.environ["HF_HUB_CACHE"] = str(ROOT / ".dev" / "no hugging face cache")  # what a developer has there changes no test
 torch.set_num_threads(1)  # tiny tensors: a second OpenMP thread only waits
