@@ -43,6 +43,7 @@ MANY_SCENES, MANY_OTHERS = held_out(seed=101, count=64), held_out(seed=202, coun
 ATTRIBUTES = ("colour", "shape", "texture", "background", "position", "size")
 CHANCE = {"colour": 1 / 6, "shape": 1 / 6, "texture": 1 / 4, "background": 1 / 4, "position": 1 / 5, "size": 1 / 2}
 PAIR = "a shape and a shape"
+FIFTHS = 10  # steps, of which the first two are a fifth
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +166,7 @@ def with_other_shapes(how: str) -> list[dict[str, str]]:
         model = apply_references("plus", reference(SCENES, "0:1 hold, 0.2:0"))
     else:
         model = apply("plus", SCENES, layers=how)
-    return measure(generate(model, [f"a {shape}" for shape in other_shapes()]))
+    return measure(generate(model, [f"a {shape}" for shape in other_shapes()], steps=FIFTHS))
 
 
 def obeyed(readings: Sequence[dict[str, str]]) -> float:
