@@ -1,5 +1,6 @@
 """Load the pack under the name `image_prompt` and put ComfyUI on the path, for every test."""
 
+import gc
 import importlib
 import importlib.util
 import os
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+gc.disable()  # until everything is imported and collected
 ROOT = Path(__file__).resolve().parents[1]
 COMFYUI = Path(os.environ.get("COMFYUI_PATH") or ROOT / ".dev" / "comfyui").resolve()
 
@@ -27,6 +29,7 @@ def put_comfyui_on_the_path() -> None:
     from comfy.cli_args import args
 
     args.cpu = True  # read once, when comfy.model_management is imported
+    args.use_pytorch_cross_attention = True  # as on a GPU; the ComfyUI of tests/server takes what it takes on a CPU
 
 
 def load_pack(name: str = "image_prompt") -> None:
@@ -83,13 +86,18 @@ SLOW = (  # not in `dev.py test --fast`
     "test_packaging.py",
 )
 LONG = (  # groups that start first
-    "server",
     "browser",
-    "command_line/references/test_embed_on_ray.py",
+    "server",
     "demo/test_meaning.py",
     "demo/test_train.py",
-    "nodes/test_apply.py",
     "test_packaging.py",
+    "command_line/references/test_embed_on_ray.py",
+    "nodes/test_diffusers.py",
+    "nodes/compat/test_layers.py",
+    "nodes/test_family_formulas.py",
+    "nodes/test_company.py",
+    "nodes/test_properties.py",
+    "nodes/test_apply.py",
 )
 
 
@@ -123,6 +131,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
     groups = {item: process_group(file_of(item.nodeid)) for item in items}
     items.sort(key=lambda item: LONG.index(groups[item]) if groups[item] in LONG else len(LONG))
+
+
+def pytest_collection_finish() -> None:
+    """Spare collections of garbage what was imported and what was collected of tests: to look at it takes a second."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """Small random models of the true topologies, adapters and encoders: seeded, and built without files."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 from unittest import mock
 
@@ -48,14 +49,21 @@ UNETS: dict[str, tuple[type, dict[str, Any], dict[str, int]]] = {
 
 def fill(module: torch.nn.Module, seed: int) -> torch.nn.Module:
     """Fill ComfyUI's layers, which have no values yet: norms 1, biases 0, weights scaled by their fan-in."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in module.named_parameters():
-        if parameter.ndim > 1:
-            value = torch.randn(parameter.shape, generator=generator) * 0.7 / parameter[0].numel() ** 0.5
-            parameter.data = value.to(parameter.dtype)
-        else:
-            parameter.data.fill_(float(name.endswith("weight")))
+    parameters = dict(module.named_parameters())
+    matrices = {name: parameter for name, parameter in parameters.items() if parameter.ndim > 1}
+    values = weights(seed, *(parameter.shape for parameter in matrices.values()))
+    for parameter, value in zip(matrices.values(), values, strict=True):
+        parameter.data = value.to(parameter.dtype, copy=True)
+    for name in parameters.keys() - matrices.keys():
+        parameters[name].data.fill_(float(name.endswith("weight")))
     return module
+
+
+@cache
+def weights(seed: int, *shapes: torch.Size) -> list[torch.Tensor]:
+    """Random weights, scaled by their fan-in. Models of a test module share them; each has a copy."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator) * 0.7 / shape[1:].numel() ** 0.5 for shape in shapes]
 
 
 def unet(
