@@ -19,9 +19,10 @@ from pathlib import Path
 from ..model_files.catalogue import Catalogue
 from ..model_files.folders import Installation
 from ..tensor_files import printable
+from .parser import Parser
 from .references import add_commands
 from .serve import add_arguments
-from .terminal import Answer
+from .terminal import Answer, said_of
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 YES = {"1", "on", "yes", "true"}
@@ -35,7 +36,9 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m image
     try:
         answer: Answer = options.run(options)
         _print(answer, options.json)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        return _fail(printable(said_of(error)), 1, options.json)
+    except ValueError as error:
         return _fail(printable(" ".join(str(error).split())), 1, options.json)
     except ImportError as error:
         return _fail(f"{error}. Start this with the Python of your ComfyUI, or install it there.", 1, options.json)
@@ -155,7 +158,7 @@ def _where(options: argparse.Namespace, needed: bool = True) -> Installation:
 
 def _parser(program: str) -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog=program, description=__doc__, formatter_class=raw)
+    parser = Parser(prog=program, description=__doc__, formatter_class=raw)
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version of the pack and exit")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
@@ -28,6 +29,14 @@ class Answer:
 
 def width() -> int:
     return max(40, shutil.get_terminal_size((WIDTH, 24)).columns - 1)
+
+
+def said_of(error: OSError) -> str:
+    """What the system says of a file, as a sentence without its number."""
+    if error.strerror is None:
+        return " ".join(str(error).split())
+    where = "" if error.filename is None else f" {printable(os.fsdecode(error.filename))!r}"
+    return f"{error.strerror}{':' if where else ''}{where}."
 
 
 def wrapped(text: str, indent: str = "", further: str | None = None) -> list[str]:
