@@ -35,6 +35,7 @@ def answer(wish: Wish) -> Answer:
     Raises:
         ValueError: the file cannot be read, or the new one is there already.
     """
+    _check(wish.file)
     target = wish.file.with_name(wish.file.stem + ENDING)
     if not wish.force and os.path.lexists(target):
         raise _taken(target)
@@ -49,6 +50,17 @@ def answer(wish: Wish) -> Answer:
         "middle_block": MIDDLE if done.in_middle else None,
     }
     return Answer(data, _lines(done, target), 0 if done.changes else 1)
+
+
+def _check(file: Path) -> None:
+    """ValueError if there is no such file."""
+    shown = printable(str(file))
+    if os.path.isdir(file):
+        raise ValueError(f"{shown!r} is a folder: give the JSON file of a workflow, or a picture that ComfyUI saved.")
+    if not os.path.lexists(file):
+        raise ValueError(
+            f"There is no file {shown!r}. Give the JSON file of a workflow, or a picture that ComfyUI saved."
+        )
 
 
 def _migrated(wish: Wish) -> Migration:
