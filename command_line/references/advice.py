@@ -10,7 +10,7 @@ from ...references.metadata import Advice, Topic, Value, advise
 from ..terminal import Answer, section, wrapped
 from .hits import RATED
 from .places import opened
-from .queries import query_in
+from .queries import query_in, usual
 
 SHOWN = 5  # values of a topic, and sources of a value; --json has all
 
@@ -19,16 +19,23 @@ def answer(options: argparse.Namespace, where: Installation) -> Answer:
     is_query = options.text is not None or options.image is not None
     if options.minimum is not None and not is_query:
         raise ValueError("--minimum is a score, and without --text or --image there is none: give one of them.")
+    if not is_query and (given := _of_a_query(options)):
+        raise ValueError(f"{given} is for what is near to something: give --text or --image as well.")
     asked, pictures = _nearest(options, where) if is_query else ({}, _best(options, where))
     advice = advise(pictures)
     return Answer({"library": options.name, "query": asked, **advice.as_json()}, _lines(advice, is_query))
+
+
+def _of_a_query(options: argparse.Namespace) -> str:
+    """An option that was given and does nothing without a query."""
+    return "-k" if options.k is not None else "--encoder" if options.encoder is not None else ""
 
 
 def _nearest(options: argparse.Namespace, where: Installation) -> tuple[dict[str, str], list[Any]]:
     """What was asked for, and the k nearest of the pictures that are not rated bad."""
     library = opened(where, options.name)
     asked, query = query_in(library, options, where, options.encoder)
-    (found,) = library.search(query, options.k, minimum=options.minimum, folder=options.folder, rating=0)
+    (found,) = library.search(query, usual(options.k), minimum=options.minimum, folder=options.folder, rating=0)
     return asked, library.pictures([hit.id for hit in found])
 
 

@@ -146,13 +146,22 @@ def _add_machines(embed: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--ray", action="store_true", help="share the work on a cluster of Ray, or on this machine")
     group.add_argument(
-        "--parts", metavar="FOLDER", help="for the plan and the parts (default: beside the libraries of the ComfyUI)"
+        "--parts",
+        metavar="FOLDER",
+        type=_folder,
+        help="for the plan and the parts (default: beside the libraries of the ComfyUI)",
     )
     group.add_argument("--shard-size", type=_count, metavar="N", help="how many pictures a part has (default: 256)")
     group.add_argument(
         "--actors", type=_count, metavar="N", help="with --ray: how many load the encoder (default: one, or one a GPU)"
     )
     group.add_argument("--address", help="with --ray: of a cluster that runs, such as auto or 10.0.0.1:6379")
+
+
+def _folder(text: str) -> str:
+    if text:
+        return text
+    raise argparse.ArgumentTypeError("it is empty: give the path of a folder")
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -172,7 +181,7 @@ def _add_query(parser: argparse.ArgumentParser, needed: bool) -> None:
     query = parser.add_mutually_exclusive_group(required=needed)
     query.add_argument("--text", metavar="T", help="what they should show")
     query.add_argument("--image", metavar="F", help="a picture that they should be like")
-    parser.add_argument("-k", type=int, default=10, metavar="K", help="at most so many pictures (default: 10)")
+    parser.add_argument("-k", type=int, metavar="K", help="at most so many pictures (default: 10)")
     parser.add_argument("--minimum", type=float, metavar="S", help="no picture with a lower score, a cosine in -1..1")
     parser.add_argument("--folder", metavar="PATH", help="only pictures below this folder, as the library has it")
 

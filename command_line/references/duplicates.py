@@ -37,6 +37,8 @@ def answer(options: argparse.Namespace, where: Installation) -> Answer:
     if not -1 <= options.threshold <= 1:
         raise ValueError(f"--threshold is a cosine in -1..1, not {options.threshold:g}.")
     if not _is_folder(options.name, where):
+        if options.encoder is not None:
+            raise ValueError("--encoder is for a folder: the pictures of a library are embedded already.")
         with Library.open(library_folder(where, options.name)) as library:
             return _answer(library, options)
     with tempfile.TemporaryDirectory(prefix="image-prompt-") as place:

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from ...references.space import Space
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+MANY = 10  # pictures that are found, where no other number is given
 AS_TEXT = "text:"  # before what is a text though it looks like a path
+
+
+def usual(k: int | None) -> int:
+    """How many pictures are found at most."""
+    return MANY if k is None else k
 
 
 def query_of(text: str | None, image: str | None) -> tuple[str, str]:
@@ -88,7 +94,7 @@ def query_in(
         ValueError: it is empty, no encoder fits, or the encoder given is not the library's.
     """
     kind, value = query_of(options.text, options.image)
-    if options.k < 1:
+    if usual(options.k) < 1:
         raise ValueError(f"-k {options.k} finds nothing: ask for 1 picture or more.")
     if options.minimum is not None and not -1 <= options.minimum <= 1:
         raise ValueError(f"--minimum is a cosine in -1..1, not {options.minimum:g}.")

@@ -10,7 +10,7 @@ from ...tensor_files import printable
 from ..terminal import Answer, wrapped
 from . import hits
 from .places import opened
-from .queries import query_in
+from .queries import query_in, usual
 
 if TYPE_CHECKING:
     from ...references.search import FusedHit, Searchable
@@ -32,7 +32,7 @@ def answer(options: argparse.Namespace, where: Installation) -> Answer:
 def _alone(options: argparse.Namespace, where: Installation) -> Answer:
     library = opened(where, options.name)
     asked, query = query_in(library, options, where, *options.encoder)
-    (found,) = library.search(query, options.k, minimum=options.minimum, folder=options.folder)
+    (found,) = library.search(query, usual(options.k), minimum=options.minimum, folder=options.folder)
     rows = hits.rows(library, found)
     data = {"library": library.name, "space": library.space.as_json(), "query": asked, "hits": rows}
     return Answer(data, hits.lines(library, rows) or wrapped(_nothing(library.count, options)))
@@ -46,7 +46,7 @@ def _fused(names: list[str], options: argparse.Namespace, where: Installation) -
     given = [*options.encoder, *([None] * (len(names) - len(options.encoder)))]
     asked = [query_in(each, options, where, encoder) for each, encoder in zip(libraries, given, strict=True)]
     queries = [query for _, query in asked]
-    found = search_fused(libraries, queries, options.k, minimum=options.minimum, folder=options.folder)
+    found = search_fused(libraries, queries, usual(options.k), minimum=options.minimum, folder=options.folder)
     rows = [_row(libraries, each) for each in found]
     data = {
         "libraries": [{"library": each.name, "space": each.space.as_json()} for each in libraries],
