@@ -36,4 +36,7 @@ def _roots(typed: list[str]) -> dict[int, Path]:
     pairs = [each.partition("=") for each in typed]
     if wrong := next((each for each, (a, _, b) in zip(typed, pairs, strict=True) if not (a.isdecimal() and b)), None):
         raise ValueError(f"{printable(wrong)!r} is no root: write NUMBER=FOLDER, such as 1=/mnt/pictures.")
-    return {int(number): Path(folder) for number, _, folder in pairs}
+    found = {int(number): Path(folder) for number, _, folder in pairs}
+    if len(found) < len(pairs):
+        raise ValueError("--root gives the folder of a root twice: give each root once.")
+    return found

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def answer(options: argparse.Namespace, where: Installation) -> Answer:
-    if options.format != "lance" and (options.table or options.storage_option):
+    if options.format != "lance" and (options.table is not None or options.storage_option):
         raise ValueError(f"--table and --storage-option are of LanceDB, and {options.format} is written into a folder.")
     storage, line = storage_options(options.storage_option), ProgressLine()
 
@@ -38,7 +38,7 @@ def _write(library: Library, options: argparse.Namespace, storage: Mapping[str, 
     """Where it is now."""
     from ...references.exports import export_lance, export_numpy, export_parquet
 
-    target, table = options.target, options.table or options.name
+    target, table = options.target, options.name if options.table is None else options.table
     if options.format == "lance":
         export_lance(library, target, table, force=options.force, storage_options=storage, on_progress=progress)
         return f"{target}, table {table}"
@@ -58,4 +58,7 @@ def storage_options(typed: list[str]) -> dict[str, str]:
             "A storage option is KEY=VARIABLE, such as aws_secret_access_key=TEAM_KEY, where the environment variable "
             "TEAM_KEY holds the value. The value itself is never given here."
         )
-    return {key: name for key, _, name in pairs}
+    found = {key: name for key, _, name in pairs}
+    if len(found) < len(pairs):
+        raise ValueError("A storage option is given twice: give each once.")
+    return found

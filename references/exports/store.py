@@ -164,5 +164,5 @@ def explained(what: str) -> Generator[None]:
 def reason(error: Exception) -> str:
     if isinstance(error, FutureTimeout):
         return f"it did not answer within {OPENING:g} seconds"
-    said = str(error)
+    said = (isinstance(error, OSError) and error.strerror) or str(error)
     return next((text for pattern, text in REASONS if re.search(pattern, said)), printable(said, 300).rstrip("."))
