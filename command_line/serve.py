@@ -57,8 +57,11 @@ def answer(options: argparse.Namespace, where: Installation) -> Answer:
     from ..service.http import Limits, standalone_handlers
     from ..service.http.server import run
 
+    if not options.host.strip():
+        raise ValueError("--host is empty: give an address of this computer, such as 127.0.0.1.")
     _check_port(options.port)
     _check_names(options.allow_host)
+    _check_place(options.device, options.dtype)
     models = FileModels(_named(options.encoder, where), options.device, options.dtype)
     with EmbeddingService(
         models, batch_size=options.batch_size, workers=options.workers, unload_after=options.unload_after
@@ -122,6 +125,15 @@ def _libraries(where: Installation, service: EmbeddingService) -> LibraryAnswers
 def _check_port(port: int) -> None:
     if not 0 <= port <= 65535:
         raise ValueError(f"There is no port {port}: give one from 1 to 65535, or 0 for any that is free.")
+
+
+def _check_place(device: str, dtype: str) -> None:
+    """Say at once what would be said when an encoder is loaded for the first request."""
+    from ..clip_vision.dtypes import best_dtype
+    from ..tensor_files.placement import find_device, find_dtype
+
+    found = find_device(device)
+    find_dtype(dtype, best_dtype(found))
 
 
 def _check_names(hosts: Sequence[str]) -> None:

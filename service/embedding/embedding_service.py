@@ -23,6 +23,8 @@ from .model import Models, UnknownModel, Wish
 from .results import Compared, Embedded
 
 ALL = Wish()
+LARGEST_WORKERS = 256  # threads
+LONGEST = 365 * 24 * 3600  # seconds: threads cannot wait for ever so long
 MOST_WORKERS = 4
 
 
@@ -55,8 +57,13 @@ class EmbeddingService:
         workers = min(MOST_WORKERS, os.cpu_count() or 1) if workers is None else workers
         for what, number in (("batch_size", batch_size), ("workers", workers), ("most_loaded", most_loaded)):
             _check_count(what, number)
-        if unload_after is not None and not unload_after > 0:
-            raise ValueError(f"unload_after is {unload_after!r}: give seconds above 0, or None to keep models loaded.")
+        if workers > LARGEST_WORKERS:
+            raise ValueError(f"workers is {workers:,}: each is a thread, and {LARGEST_WORKERS} are the most.")
+        if unload_after is not None and not 0 < unload_after <= LONGEST:
+            raise ValueError(
+                f"unload_after is {unload_after!r}: give seconds above 0, {LONGEST:,} at most, or None to keep models "
+                "loaded."
+            )
         self._models = models
         self._settings = {
             "batch_size": batch_size,
