@@ -306,7 +306,7 @@ class Index:
                 gone = {path for path in self._known.keys() - here if not os.path.lexists(path)}
         self._known = {path: known for path, known in self._known.items() if path not in gone}
         if save(self._cache_file, self._known, self._unsaved, gone):
-            self._unsaved = set()
+            self._unsaved = set[str]()
 
 
 def _why_not(file: ModelFile, error: Exception) -> str:
