@@ -101,8 +101,8 @@ def read_labels(path: Path) -> dict[str, str]:
     if not isinstance(data, dict):
         raise ValueError(f"{printable(path.name)} holds no labels. {EXPECTED}")
     table = cast("Mapping[str, Any]", data)
-    if wrong := next((key for key, label in table.items() if not isinstance(label, str) or not label.strip()), None):
-        raise ValueError(f"The label of {printable(wrong, 200)!r} in {printable(path.name)} is no text. {EXPECTED}")
+    if wrong := [key for key, label in table.items() if not isinstance(label, str) or not label.strip()]:
+        raise ValueError(f"The label of {printable(wrong[0], 200)!r} in {printable(path.name)} is no text. {EXPECTED}")
     return {Path(os.path.normpath(key)).as_posix(): str(label).strip() for key, label in table.items()}
 
 
