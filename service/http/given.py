@@ -36,8 +36,8 @@ def fields(given: object, known: Sequence[str]) -> dict[str, Any]:
 
 def check_fields(given: Mapping[str, Any], known: Sequence[str]) -> None:
     """Raises a Refused if an object of JSON has a field that is not known."""
-    if unknown := next((name for name in given if name not in known), None):
-        shown = printable(unknown, LONGEST)
+    if unknown := [name for name in given if name not in known]:
+        shown = printable(unknown[0], LONGEST)
         raise Refused(400, f"There is no field {shown!r}. {_there_are(known)}", param=shown)
 
 

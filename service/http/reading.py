@@ -145,8 +145,8 @@ class _Inputs:
             raise ValueError(f"it is {described(item)}: {NEEDED}.")
         given = cast("dict[str, object]", item)
         text, image = given.get("text"), given.get("image")
-        if unknown := next((each for each in given if each not in INPUT), None):
-            raise ValueError(f"there is no field {printable(unknown, 100)!r} in it, only {' and '.join(INPUT)}.")
+        if unknown := [each for each in given if each not in INPUT]:
+            raise ValueError(f"there is no field {printable(unknown[0], 100)!r} in it, only {' and '.join(INPUT)}.")
         if text is not None and not isinstance(text, str):
             raise ValueError(f"its text is {described(text)}: give a text.")
         return Input(

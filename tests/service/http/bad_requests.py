@@ -62,6 +62,7 @@ NO_INPUTS = (
     ({}, "Input 1.*: The text is empty"),
     ({"text": 3, "image": None}, "Input 1.*: its text is 3"),
     ({"text": "x", "url": "y"}, "no field 'url' in it, only text and image"),
+    ({"text": "x", "": 1}, "no field '' in it, only text and image"),
     ({"image": 3}, "its image is 3, and no URL is fetched"),
     (
         {"image": "https://example.com/cat.png"},
