@@ -262,18 +262,8 @@ def test_what_a_client_waits_for_is_answered_before_it_ends(comfyui):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--encoder", "none.safetensors"], "There is no file 'none.safetensors'"),
         (["--encoder", "{file}", "--port", "{port}"], "is in use, perhaps by another `serve`: give another --port"),
-        (["--encoder", "{file}", "--port", "70000"], "There is no port 70000"),
-        (
-            ["--encoder", "{file}", "--allow-host", "box.lan", "--allow-host", "*"],
-            "'*': give a name alone, such as box.lan",
-        ),
-        (["--encoder", "{file}", "--allow-host", "box.lan:8199"], "'box.lan:8199': give a name alone"),
-        (["--encoder", "{file}", "--host", "192.0.2.1"], "This computer has no address 192.0.2.1"),
-        (["--encoder", "{file}", "--batch-size", "0"], "batch_size is 0"),
         (["--encoder", "{file}", "--encoder", "{copy}"], f"Two of the encoders are called {NAME}"),
-        (["--encoder", "{empty}"], "empty is no folder of a Qwen3-VL"),
         (["--encoder", "{adapter}"], "ip-adapter_demo_world.safetensors is no encoder that can be served"),
         (["--encoder", "{text}"], "x.safetensors is no encoder that can be served"),
     ],
@@ -281,9 +271,8 @@ def test_what_a_client_waits_for_is_answered_before_it_ends(comfyui):
 def test_what_cannot_be_served_is_said(comfyui, tmp_path, capsys, words, said):
     file = comfyui / "models" / "clip_vision" / NAME
     shutil.copy(file, tmp_path / NAME)
-    (tmp_path / "empty").mkdir()
     (tmp_path / "x.safetensors").write_text("no tensors")
-    given = {"file": file, "copy": tmp_path / NAME, "empty": tmp_path / "empty", "text": tmp_path / "x.safetensors"}
+    given = {"file": file, "copy": tmp_path / NAME, "text": tmp_path / "x.safetensors"}
     given["adapter"] = ROOT / "demo" / "models" / "ipadapter" / "ip-adapter_demo_world.safetensors"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         given["port"] = taken.getsockname()[1]

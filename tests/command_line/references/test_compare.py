@@ -148,29 +148,6 @@ def test_broken_pictures_are_left_out_and_told(told, call, pictures):
     assert code == 3 and "Not read (1)" in out and "Pictures without a label, which are left out: 1." in out
 
 
-@pytest.mark.parametrize(
-    "arguments, expected",
-    [
-        (["nowhere"], "There is no folder or list 'nowhere'"),
-        (["{pictures}"], "All labelled pictures have the same label, 'more'"),
-        (["{pictures}/more"], "has a label. Put the pictures of each label"),
-        (["{empty}"], "No picture was found in"),
-        (["{pictures}", "--pattern", "(.)", "--encoder", "no.safetensors"], "There is no file 'no.safetensors'"),
-        (["{pictures}", "--pattern", "(.)", "--encoder", "{half}"], "encodes pictures only, so no text compares"),
-        (["{pictures}", "--pattern", "(.)", "--encoder", "{empty}"], "is a folder without the config.json of a model"),
-        (["{pictures}", "--pattern", "(.)", "--encoder", "tiny", "--encoder", "tiny"], "is given twice"),
-        (["{pictures}", "--pattern", "(.)", "--template", "a photo"], "write {} where the text goes"),
-        (["{pictures}", "--labels", "no.json"], "The labels no.json cannot be read"),
-    ],
-)
-def test_what_cannot_be_compared_is_refused_in_words(call, pictures, tmp_path, encoders, arguments, expected):
-    places = {"pictures": pictures, "empty": tmp_path / "empty", "half": encoders / "image half.safetensors"}
-    places["empty"].mkdir()
-    given = [each if each == "a photo" else each.format(**places) for each in arguments]
-    code, out, said = call("compare", *given)
-    assert (code, out) == (1, "") and expected in " ".join(said.split())
-
-
 def test_the_limit_of_pixels_is_that_of_the_vision_language_model(call, pictures, qwen3_vl):
     code, _, said = call("compare", pictures, "--pattern", "(.)", "--encoder", qwen3_vl, "--max-pixels", 10)
     assert code == 1 and said.strip() == "max_pixels is 10: give a number from 4,096 to 1,843,200."

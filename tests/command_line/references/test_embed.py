@@ -91,41 +91,6 @@ def test_broken_pictures_are_rows_and_the_exit_code_is_3(told, call, pictures):
     assert (pictures / "text.jpg").exists()
 
 
-@pytest.mark.parametrize(
-    "text, expected",
-    [
-        ("{", "list.json is no list of pictures"),
-        ('{"path": "a.png"}', "list.json is no list of pictures"),
-        ('[{"text": "a"}]', "Entry 1 of list.json"),
-    ],
-)
-def test_a_broken_list_is_refused_with_an_example_and_no_library_is_made(call, tmp_path, folder, text, expected):
-    (tmp_path / "list.json").write_text(text)
-    code, out, said = call("embed", tmp_path / "list.json", "--library", "squares")
-    assert (code, out) == (1, "") and expected in said and '"path": "cats/tom.png"' in said
-    assert not folder.exists()
-
-
-@pytest.mark.parametrize(
-    "source, name, expected",
-    [
-        ("nowhere", "squares", "There is no folder or list 'nowhere'."),
-        (".", "../squares", "cannot be the name of a library"),
-        (".", "", "cannot be the name of a library"),
-    ],
-)
-def test_what_cannot_be_embedded_is_refused(call, folder, source, name, expected):
-    code, out, said = call("embed", source, "--library", name)
-    assert (code, out) == (1, "") and expected in said
-    assert not folder.exists()
-
-
-def test_instead_of_a_picture_its_folder_is_asked_for(call, pictures, folder):
-    code, out, said = call("embed", pictures / "red.png", "--library", "squares")
-    assert (code, out) == (1, "") and f"is one picture: give its folder, '{pictures}'" in said
-    assert not folder.exists()
-
-
 def test_a_folder_or_a_list_without_pictures_makes_no_library(call, told, pictures, folder, tmp_path, comfyui):
     (tmp_path / "empty" / "below").mkdir(parents=True)
     (tmp_path / "empty" / "notes.txt").write_text("no picture")

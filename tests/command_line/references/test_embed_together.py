@@ -73,26 +73,6 @@ def test_a_machine_without_the_library_finds_the_encoder_of_the_plan(told, many,
     assert code == 1 and "There is no plan in" in said and "--comfyui PATH" in said
 
 
-@pytest.mark.parametrize(
-    "options, code, expected",
-    [
-        (["--shard", "3/2"], 2, "'3/2' is no share of the work: write 1/3, 2/3 and 3/3 for three machines"),
-        (["--shard", "x"], 2, "'x' is no share of the work"),
-        (["--shard", "1/2", "--ray"], 2, "not allowed with argument --shard"),
-        (["--shard", "1/2", "--shard-size", "0"], 2, "'0' is no number from 1 on"),
-        (["--shard", "1/2", "--prune"], 1, "--prune is for one machine"),
-        (["--shard", "1/2", "--actors", "2"], 1, "--actors is for a cluster of Ray: give --ray as well."),
-        (["--shard", "1/2", "--address", "auto"], 1, "--address is for a cluster of Ray: give --ray as well."),
-        (["--shard-size", "64"], 1, "--shard-size is for machines that share the work"),
-        (["--parts", "x"], 1, "--parts is for machines that share the work"),
-    ],
-)
-def test_what_does_not_go_together_is_refused(call, many, folder, options, code, expected):
-    ended, out, said = call("embed", many, "--library", "squares", *options)
-    assert (ended, out) == (code, "") and expected in " ".join(said.split())
-    assert not folder.exists()
-
-
 def test_where_no_picture_can_be_read_the_library_has_none(told, call, tmp_path):
     (tmp_path / "some").mkdir()
     (tmp_path / "some" / "broken.png").write_text("no picture")

@@ -101,13 +101,6 @@ def test_nothing_is_removed_if_one_path_is_unknown(library, call, drawn):
         assert whole.count == 5
 
 
-@pytest.mark.parametrize("arguments", [["info"], ["check"], ["compact"], ["export", "numpy", "x"], ["remove", "a.png"]])
-def test_actions_on_an_unknown_library_name_the_known_ones(library, call, arguments):
-    action, *rest = arguments
-    code, out, said = call("library", action, "nothing", *rest)
-    assert (code, out) == (1, "") and said.strip() == "There is no library 'nothing'. Known are: squares."
-
-
 def test_without_a_comfyui_it_is_asked_for(tmp_path, monkeypatch, capsys):
     from image_prompt.command_line import command
 
@@ -172,20 +165,6 @@ def test_a_table_is_searched_as_a_library_and_only_read(library, told, call, tmp
     assert code == 1 and "with pictures of its own: choose another name." in said
 
 
-@pytest.mark.parametrize(
-    "arguments, expected",
-    [
-        (["numpy", "x", "--table", "y"], "--table and --storage-option are of LanceDB"),
-        (["numpy", "/proc/x"], "The folder /proc/x cannot be made: No such file or directory. Give another one"),
-        (["parquet", f"{__file__}/x"], "test_library.py/x cannot be made: "),
-        (["lance", "s3://name:word@x/y"], "so holds no keys"),
-    ],
-)
-def test_what_cannot_be_exported_is_refused(library, call, arguments, expected):
-    code, out, said = call("library", "export", "squares", *arguments)
-    assert (code, out) == (1, "") and expected in said
-
-
 @pytest.mark.parametrize("typed", ["S3CRET", "=S3CRET", "S3CRET=", "S3CRET==", "key=S3CRET/+", "key=S3CRET"])
 def test_what_was_typed_as_a_storage_option_is_not_shown(library, call, typed):
     for command in (("export", "squares", "lance", "s3://x"), ("connect", "more", "s3://x", "table")):
@@ -239,11 +218,6 @@ def test_duplicates_of_a_folder_are_found_and_no_library_is_left(doubles, told, 
     code, out, _ = call("duplicates", doubles, "--threshold", 0.9999)
     assert code == 3 and "Not read (1)" in out and "broken.png" in out
     assert [each["name"] for each in told("library", "list")["libraries"]] == ["doubles"]
-
-
-def test_neither_a_library_nor_a_folder(library, call):
-    code, _, said = call("duplicates", "nothing")
-    assert code == 1 and "There is no library 'nothing'. Known are: squares." in said
 
 
 def test_pictures_unlike_each_other(library, told, call):

@@ -1,7 +1,6 @@
 """`search`, `similar`, `advise` and `rate`: what they find, what they say, and what they refuse."""
 
 import itertools
-import json
 import os
 
 import pytest
@@ -51,26 +50,6 @@ def test_nothing_found_is_said(library, call):
 def test_a_long_text_is_searched_by_its_beginning_and_that_is_said(library, call):
     code, out, said = call("search", "squares", "--text", "square " * 90)
     assert code == 0 and out and said.strip() == "The text is longer than 77 tokens; the rest is not seen."
-
-
-@pytest.mark.parametrize(
-    "arguments, expected",
-    [
-        (["--text", " "], "The text is empty. Say what the picture shows"),
-        (["--text", "red", "-k", 0], "-k 0 finds nothing: ask for 1 picture or more."),
-        (["--image", "no.png"], "There is no picture 'no.png'"),
-        (["--image", "."], "is a folder, not a picture"),
-        (["--text", "red", "--minimum", "nan"], "--minimum is a cosine in -1..1, not nan."),
-        (["--text", "red", "--encoder", "no.safetensors"], "There is no file 'no.safetensors'"),
-        (["--text", "red", "--encoder", "CLIP ViT-Q"], "'CLIP ViT-Q' is not the name of an image encoder"),
-        (["--text", "red", "--encoder", __file__], "test_search.py is no encoder that can be used: "),
-    ],
-)
-def test_what_cannot_be_searched_is_refused_in_words(library, call, arguments, expected):
-    code, out, said = call("search", "squares", *arguments)
-    assert (code, out) == (1, "") and expected in said
-    code, out, _ = call("search", "squares", *arguments, "--json")
-    assert code == 1 and expected in json.loads(out)["error"]
 
 
 def test_an_unknown_library_names_the_known_ones(call, library):
@@ -140,20 +119,6 @@ def test_similar_gives_the_cosines_of_transformers(told, call, drawn, encoders):
     assert "%" not in out
 
 
-@pytest.mark.parametrize(
-    "a, expected",
-    [
-        ("text:", "The text is empty"),
-        (" ", "The text is empty"),
-        ("gone.png", "There is no picture 'gone.png'. If it is a text, write text: before it"),
-        (".", "is a folder, not a picture"),
-    ],
-)
-def test_similar_says_what_it_cannot_compare(call, a, expected):
-    code, out, said = call("similar", a, "red")
-    assert (code, out) == (1, "") and expected in said
-
-
 def test_similar_needs_an_encoder(call, comfyui):
     (comfyui / "models/clip_vision/tiny.safetensors").unlink()
     code, _, said = call("similar", "red", "blue")
@@ -200,17 +165,6 @@ def test_advice_is_of_as_many_pictures_as_were_asked_for_without_the_bad_ones(li
 
 def _sources(topic: dict) -> list[str]:
     return [path for value in topic["values"] for path in value["sources"]]
-
-
-def test_a_minimum_of_no_scores_is_refused(library, told, call):
-    told("rate", "squares", "red.png", 1)
-    code, out, said = call("advise", "squares", "--minimum", 0.2)
-    assert (code, out) == (1, "") and "--minimum is a score, and without --text or --image there is none" in said
-
-
-def test_advice_without_ratings_says_what_to_do(library, call):
-    code, _, said = call("advise", "squares")
-    assert code == 1 and "No picture of the library 'squares' is rated 1." in said
 
 
 def test_no_rating_is_given_if_one_picture_is_unknown(library, told, call):
