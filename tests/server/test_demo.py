@@ -18,6 +18,14 @@ sys.path.append(str(Path(__file__).parents[1] / "demo"))
 import studio  # noqa: E402
 
 
+@pytest.fixture(scope="module", autouse=True)
+def steps():
+    """Fewer than the demo takes for the looks of its sheet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "STEPS", 8)
+        yield
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("demo")
