@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from image_prompt.service import FeatureCache, encode_once
 from image_prompt.service.embedding.loaded_models import Loaded, LoadedModels
 
-KEY, NAMES = st.integers(0, 5), ("image_embeds", "penultimate", "last")
+KEY, NAMES = st.integers(0, 7), ("image_embeds", "penultimate")
 LIMIT, BYTES = 400, 4
 
 
@@ -21,7 +21,7 @@ class KeptFeatures(RuleBasedStateMachine):
         super().__init__()
         self.cache, self.plain = FeatureCache(LIMIT), list[tuple[int, dict[str, tuple[int, int]]]]()
 
-    @rule(key=KEY, name=st.sampled_from(NAMES), value=st.integers(0, 9), length=st.integers(0, 30))
+    @rule(key=KEY, name=st.sampled_from(NAMES), value=st.integers(0, 9), length=st.integers(12, 26))
     def keep(self, key, name, value, length):
         self.cache.keep(key, {name: torch.full((length,), float(value))})
         row = {**dict(self.plain).get(key, {}), name: (value, length)}
