@@ -105,7 +105,41 @@ def test_the_matrix_knows_which_tests_failed():
     )
 
 
-def test_every_test_that_is_left_out_on_a_version_is_there():
+@pytest.fixture
+def pytest_run(monkeypatch, tmp_path):
+    """Run the tests of a version with a pytest that leaves this report and fails: what was found, and its command."""
+
+    def run(version: str, report: str) -> tuple[Counts, list[str]]:
+        commands = []
+
+        def fail(stage, command, environment):
+            commands.extend(map(str, command))
+            if report:
+                (tmp_path / "matrix" / f"{version}.xml").write_text(report)
+            raise stages.StageError(stage, "exit code 1")
+
+        monkeypatch.setattr(node_tests, "run", fail)
+        monkeypatch.setattr(node_tests, "DEV", tmp_path)
+        monkeypatch.setattr(node_tests, "log_file", lambda name: tmp_path / f"{name}.log")
+        return node_tests.run_tests(Path("python"), tmp_path, chosen([version])[0]), commands
+
+    return run
+
+
+def test_what_a_version_does_not_have_is_not_tested_there(pytest_run):
+    report = '<testsuite><testcase classname="a" name="b"><failure/></testcase></testsuite>'
+    found, command = pytest_run("0.24.0", report)
+    assert found == Counts(1, ("a::b",)) and "--deselect=tests/nodes/test_embed_vlm.py" in command
+    assert not [word for word in pytest_run("0.27.0", report)[1] if word.startswith("--deselect")]
+
+
+@pytest.mark.parametrize("report, said", [("", "exit code 1"), ("<testsuite/>", "no test ran")])
+def test_tests_that_do_not_run_are_not_taken_for_tests_that_pass(pytest_run, report, said):
+    with pytest.raises(stages.StageError, match=said):
+        pytest_run("0.24.0", report)
+
+
+def test_every_test_that_is_left_out_is_there():
     for each in node_tests.NEWER:
         for test in each.tests:
             file, _, name = test.partition("::")
