@@ -26,7 +26,8 @@ from .. import input_checks
 from ..encoding.spaces import is_filled
 from .files_of_clips import headers_of
 
-SINCE = "0.27"  # the oldest ComfyUI known to have it
+SINCE = "0.27"  # the oldest ComfyUI whose Qwen3-VL gives the vectors of the published one
+UPDATE = f"update it to {SINCE} or newer. Embed Text and Embed Image Features work without."
 KINDS = ("qwen3vl_4b", "qwen3vl_8b")  # core's names of those that it loads whole
 VISION = "visual.deepstack_merger_list.0.norm.weight"  # in files of no other model
 WIDTH = "visual.merger.linear_fc2.weight"  # as high as W
@@ -134,7 +135,7 @@ def why_not_loaded(header: Header) -> str | None:
     """Why core does not load the Qwen3-VL of a file, as the rest of a sentence; empty if it does, None if it is none.
 
     Raises:
-        ValueError: this ComfyUI has no Qwen3-VL.
+        ValueError: this ComfyUI has no Qwen3-VL that can be used.
     """
     if not _is_qwen3_vl(header):
         return None
@@ -159,14 +160,13 @@ def last_matrix(transformer: Any) -> tuple[str, torch.Tensor]:
 
 
 def _network() -> tuple[type, dict[str, Any]]:
-    """Core's class, and its sizes by kind. Raises a ValueError if it has none."""
+    """Core's class, and its sizes by kind. Raises a ValueError if it has none that can be used."""
     try:
         from comfy.text_encoders.qwen3vl import QWEN3VL_CONFIGS, Qwen3VL
     except ImportError as error:
-        raise ValueError(
-            f"This ComfyUI has no Qwen3-VL: update it to {SINCE} or newer. Embed Text and Embed Image Features work "
-            "without."
-        ) from error
+        raise ValueError(f"This ComfyUI has no Qwen3-VL: {UPDATE}") from error
+    if "forward" not in vars(Qwen3VL):  # 0.26: called by itself, it places pictures as if they were words
+        raise ValueError(f"The Qwen3-VL of this ComfyUI reads pictures wrongly: {UPDATE}")
     return Qwen3VL, QWEN3VL_CONFIGS
 
 

@@ -11,7 +11,6 @@ from unittest.mock import patch
 import comfy.sd
 import torch
 from comfy.sd import CLIPType
-from comfy.text_encoders import llama, qwen3vl
 
 sys.path.append(str(Path(__file__).parents[1] / "references" / "vision_language"))
 
@@ -26,19 +25,20 @@ VISION = {
 }
 
 
-class Config(llama.Qwen3VL_8BConfig):
-    """As few and as narrow layers as the tiny model has."""
-
-    def __init__(self, **given: Any):
-        super().__init__(**given)
-        self.hidden_size, self.intermediate_size = tiny_qwen.WIDTH, tiny_qwen.HIDDEN
-        self.num_hidden_layers, self.lm_head = tiny_qwen.LAYERS, False
-        self.num_attention_heads, self.num_key_value_heads = tiny_qwen.HEADS, tiny_qwen.KEY_HEADS
-
-
 @contextmanager
 def tiny_sizes() -> Iterator[None]:
     """Core takes the tiny model for the 8B: it knows the models by their true widths, and builds them by name."""
+    from comfy.text_encoders import llama, qwen3vl  # not in the oldest ComfyUI that the pack supports
+
+    class Config(llama.Qwen3VL_8BConfig):
+        """As few and as narrow layers as the tiny model has."""
+
+        def __init__(self, **given: Any):
+            super().__init__(**given)
+            self.hidden_size, self.intermediate_size = tiny_qwen.WIDTH, tiny_qwen.HIDDEN
+            self.num_hidden_layers, self.lm_head = tiny_qwen.LAYERS, False
+            self.num_attention_heads, self.num_key_value_heads = tiny_qwen.HEADS, tiny_qwen.KEY_HEADS
+
     with (
         patch.dict(qwen3vl.QWEN3VL_CONFIGS, qwen3vl_8b=Config),
         patch.dict(qwen3vl.QWEN3VL_VISION, qwen3vl_8b=VISION),

@@ -1,6 +1,8 @@
 """Texts by core's CLIP, compared with transformers' `text_embeds`."""
 
+import sys
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import comfy.sd
 import nodes as core
@@ -11,6 +13,7 @@ from core_clips import core_clip, text_embeds
 from safetensors.torch import save_file
 
 from image_prompt.nodes.embeddings.core_text import core_text
+from image_prompt.nodes.embeddings.embed_vlm import EmbedByVisionLanguageModel
 
 TEXTS = ["a red bicycle", "A photo (35mm:1.4) of \\(x\\), embedding:nobody", "word " * 100]
 QUIET = lambda texts: None  # noqa: E731
@@ -120,3 +123,20 @@ def test_loras_on_the_part_are_counted(sd15):
 def test_a_socket_without_clip_is_refused(encoder):
     with pytest.raises(ValueError, match="The clip is an object of the type ImageEncoder: connect the CLIP output"):
         core_text(encoder)
+
+
+@pytest.mark.parametrize(
+    "module, said",
+    [
+        (None, "This ComfyUI has no Qwen3-VL: update it to 0.27 or newer"),
+        (
+            SimpleNamespace(Qwen3VL=object, QWEN3VL_CONFIGS={}),
+            "The Qwen3-VL of this ComfyUI reads pictures wrongly",
+        ),
+    ],
+    ids=["none", "that of 0.26"],
+)
+def test_a_comfyui_without_a_qwen3_vl_that_can_be_used_says_so(monkeypatch, module, said):
+    monkeypatch.setitem(sys.modules, "comfy.text_encoders.qwen3vl", module)
+    with pytest.raises(ValueError, match=said):
+        EmbedByVisionLanguageModel.execute(core_clip("SD1.5"), None, "a bicycle")
