@@ -112,7 +112,7 @@ def pytest_run(monkeypatch, tmp_path):
     def run(version: str, report: str) -> tuple[Counts, list[str]]:
         commands = []
 
-        def fail(stage, command, environment):
+        def fail(stage, command, *, environment):
             commands.extend(map(str, command))
             if report:
                 (tmp_path / "matrix" / f"{version}.xml").write_text(report)
