@@ -33,9 +33,9 @@ http.server.HTTPServer(address, Handler).serve_forever()
 def run_matrix(monkeypatch, tmp_path):
     """Run the matrix with scripts in place of ComfyUI's releases: its exit code and lines."""
 
-    def run(codes: dict[str, str], pictures: dict[str, bytes], tests=None) -> tuple[int, list[str]]:
+    def run(codes: dict[str, str], pictures: dict[str, bytes], tests=None, releases=RELEASES) -> tuple[int, list[str]]:
         for version, code in codes.items():
-            (tmp_path / "ComfyUI" / version).mkdir(parents=True)
+            (tmp_path / "ComfyUI" / version).mkdir(parents=True, exist_ok=True)
             (tmp_path / "ComfyUI" / version / "main.py").write_text(code)
         counted = dict.fromkeys(codes, Counts(3)) | (tests or {})
         monkeypatch.setattr(matrix, "released", lambda _, release: tmp_path / "ComfyUI" / release.comfyui)
@@ -46,7 +46,9 @@ def run_matrix(monkeypatch, tmp_path):
         monkeypatch.setattr(demo_run, "DEV", tmp_path)
         monkeypatch.setattr(demo_run, "log_file", lambda name: tmp_path / f"{name}.log")
         with contextlib.redirect_stdout(io.StringIO()) as said:
-            code = matrix.run_matrix(Path(sys.executable), lambda server: {"a.png": pictures[server.base.name]})
+            code = matrix.run_matrix(
+                Path(sys.executable), lambda server: {"a.png": pictures[server.base.name]}, releases
+            )
         return code, said.getvalue().splitlines()
 
     (tmp_path / "README.md").write_text(f"Before\n{table.BEGIN}\nold\n{table.END}\nAfter\n")
@@ -94,7 +96,15 @@ def test_the_matrix_says_what_is_wrong_with_each_version(run_matrix, tmp_path):
     assert said["0.24.0"].startswith("WRONG, other pictures than ComfyUI 0.30.0: a.png")
     assert said["0.18.2"].startswith("WRONG, does not say that it is too old")
     assert said["0.3.75"].startswith("WRONG, logs a traceback")
-    assert "old" in (tmp_path / "README.md").read_text()
+    assert [row.comfyui for row in table.kept()] == ["0.30.0", "0.24.1"]
+    assert (tmp_path / "README.md").read_text().count("\n| 0.") == 2
+
+
+def test_a_version_is_tried_alone_beside_the_newest(run_matrix):
+    run_matrix(FINE, dict.fromkeys(SUPPORTED, b"the same"))
+    codes = {version: FINE[version] for version in ("0.30.0", "0.26.0")}
+    code, _ = run_matrix(codes, {"0.30.0": b"one", "0.26.0": b"another"}, releases=chosen(["0.26.0"]))
+    assert code == 1 and [row.comfyui for row in table.kept()] == [each for each in FINE if each != "0.26.0"]
 
 
 def test_the_matrix_knows_which_tests_failed():

@@ -12,25 +12,25 @@ from ..sources import RELEASES, Release, released
 from ..stages import StageError
 from .demo_run import Pictures, Sample, Wrong, compare, refusal, start
 from .node_tests import SHOWN, lacking, run_tests
-from .table import Row, keep, markdown
+from .table import Row, forget, keep, kept, markdown
 
 Trial = Callable[[Release], object]
 
 
 def run_matrix(python: Path, sample: Sample, releases: Sequence[Release] = RELEASES) -> int:
-    """Print a line for each version; return 1 if the pack does not work as expected on one of them."""
+    """Print a line for each version, and keep what was found; return 1 if the pack fails on one of them."""
     expected: Pictures = {}
-    rows: list[Row] = []
 
     def trial(release: Release) -> str:
+        forget(release.comfyui)
+        if release.supported and release is not RELEASES[0] and not expected:
+            expected.update(pictures_of(python, RELEASES[0], sample))
         row = try_release(python, release, sample, expected)
-        rows.append(row)
+        keep(row)
         return f"{row.demo}, {row.tests} node tests" if row.tests else f"says: {row.demo}"
 
     code = each_release(releases, trial)
-    print(f"\n{markdown(rows)}")
-    if not code and list(releases) == list(RELEASES):
-        keep(rows)
+    print(f"\n{markdown(kept())}")
     return code
 
 
@@ -75,6 +75,12 @@ def try_release(python: Path, release: Release, sample: Sample, expected: Pictur
         raise Wrong(f"{demo}, and {len(found.failed)} of {found.ran} node tests fail: {shown}")
     lacks = "; ".join(f"{each.what} (from {each.since} on)" for each in lacking(release))
     return Row(release.comfyui, demo, found.ran, lacks)
+
+
+def pictures_of(python: Path, release: Release, sample: Sample) -> Pictures:
+    with start(python, released(python, release), release) as server:
+        server.wait_until_ready()
+        return sample(server)
 
 
 def check_names(comfyui: Path) -> None:

@@ -36,16 +36,27 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def keep(rows: Sequence[Row]) -> None:
-    """Keep the rows of a whole matrix, and show them in the README, where it has the two marks."""
-    KEPT.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
-    text = README.read_text(encoding="utf-8")
-    if BEGIN in text and END in text:
-        README.write_text(with_table(text, rows), encoding="utf-8")
+def keep(row: Row) -> None:
+    """Keep what was found on a version in place of what was, and show it in the README, where it has the two marks."""
+    _write([*(each for each in kept() if each.comfyui != row.comfyui), row])
+
+
+def forget(comfyui: str) -> None:
+    """Keep nothing of a version: it is tried again, and may not work."""
+    _write([each for each in kept() if each.comfyui != comfyui])
 
 
 def kept() -> list[Row]:
-    return [Row(**row) for row in json.loads(KEPT.read_text(encoding="utf-8"))]
+    """What was found on each version, the newest first."""
+    rows = [Row(**row) for row in json.loads(KEPT.read_text(encoding="utf-8"))] if KEPT.is_file() else []
+    return sorted(rows, key=lambda row: [int(number) for number in row.comfyui.split(".")], reverse=True)
+
+
+def _write(rows: Sequence[Row]) -> None:
+    KEPT.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
+    if BEGIN in text and END in text:
+        README.write_text(with_table(text, kept()), encoding="utf-8")
 
 
 def with_table(text: str, rows: Sequence[Row]) -> str:
