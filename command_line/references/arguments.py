@@ -43,20 +43,22 @@ def add_commands(
     def run(module: str) -> Run:
         return lambda options: import_module(f".{module}", __package__).answer(options, find(options))
 
-    embed = command("embed", run("embed"), "embed the pictures of a folder, or of a list, into a library")
-    search = command("search", run("search"), "find the pictures of a library nearest to a text or a picture")
-    similar = command("similar", run("similar"), "how alike two pictures or texts are, as a cosine in -1..1")
+    embed = command("embed", run("filling.embed"), "embed the pictures of a folder, or of a list, into a library")
+    search = command("search", run("searching.search"), "find the pictures of a library nearest to a text or a picture")
+    similar = command("similar", run("searching.similar"), "how alike two pictures or texts are, as a cosine in -1..1")
     duplicates = command(
-        "duplicates", run("duplicates"), "show which pictures are the same or alike; nothing is deleted"
+        "duplicates", run("libraries.duplicates"), "show which pictures are the same or alike; nothing is deleted"
     )
     advise = command(
-        "advise", run("advice"), "what the nearest, or the best rated, pictures of a library were made with"
+        "advise", run("searching.advice"), "what the nearest, or the best rated, pictures of a library were made with"
     )
-    rate = command("rate", run("rating"), "rate pictures of a library as good (1), bad (-1), or neither (0)")
+    rate = command("rate", run("libraries.rating"), "rate pictures of a library as good (1), bad (-1), or neither (0)")
     compare = command(
-        "compare", run("compare"), "compare how well encoders find the pictures of a folder by their labels"
+        "compare", run("searching.compare"), "compare how well encoders find the pictures of a folder by their labels"
     )
-    library = command("library", run("library"), "list, describe, check, compact, export and connect libraries")
+    library = command(
+        "library", run("libraries.library"), "list, describe, check, compact, export and connect libraries"
+    )
     embed.add_argument("source", metavar="FOLDER|LIST.json", help="a folder with pictures, or a list of them, in JSON")
     embed.add_argument("--library", metavar="NAME", required=True, dest="name", help="made if there is none yet")
     embed.add_argument("--prune", action="store_true", help="remove entries whose files are not there any more")

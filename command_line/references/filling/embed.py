@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...model_files.folders import Installation
-from ...references.digests import sha256_of
-from ...references.library import Library
-from ...tensor_files import printable
-from ..terminal import Answer, ProgressLine, described, section, wrapped
-from .encoders import batch_of, check_max_pixels, find, folder_of, open_encoder
-from .places import new_library_folder
-from .queries import PICTURES
+from ....model_files.folders import Installation
+from ....references.digests import sha256_of
+from ....references.library import Library
+from ....tensor_files import printable
+from ...terminal import Answer, ProgressLine, described, section, wrapped
+from ..encoders import batch_of, check_max_pixels, find, folder_of, open_encoder
+from ..places import new_library_folder
+from ..searching.queries import PICTURES
 
 if TYPE_CHECKING:
-    from ...references.filling import Filled
+    from ....references.filling import Filled
 
 SHOWN = 20  # paths; --json has all
 TOGETHER = ("parts", "shard-size", "actors", "address")  # what only --shard and --ray know
@@ -56,7 +56,7 @@ def fill_from(
     Raises:
         ValueError: there is no such source or encoder, or the library is of another encoder.
     """
-    from ...references.filling import fill
+    from ....references.filling import fill
 
     check_source(source)
     library = known_library(folder)

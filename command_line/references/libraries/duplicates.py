@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...model_files.folders import Installation
-from ...references.library import Library, library_names
-from ...tensor_files import printable
-from ..terminal import Answer, ProgressLine, wrapped
-from .embed import FAILED, failed_lines, fill_from
-from .places import all_libraries, library_folder
+from ....model_files.folders import Installation
+from ....references.library import Library, library_names
+from ....tensor_files import printable
+from ...terminal import Answer, ProgressLine, wrapped
+from ..filling.embed import FAILED, failed_lines, fill_from
+from ..places import all_libraries, library_folder
 
 if TYPE_CHECKING:
-    from ...references.duplicates import Group
+    from ....references.duplicates import Group
 
 SHOWN = 20  # groups of each kind; --json has all
 TITLES = {"same file": "The same file", "same picture": "The same picture", "similar": "Similar"}
@@ -74,7 +74,7 @@ def _unlike(count: int) -> str:
 
 def _groups(library: Library, threshold: float) -> list[Alike]:
     """Groups of each kind among the pictures that no closer kind has put aside."""
-    from ...references.duplicates import same_file, same_picture, similar
+    from ....references.duplicates import same_file, same_picture, similar
 
     columns = ("root", "path", "sha256", "hash64", "width", "height", "mtime_ns")
     root, path, sha256, hashes, width, height, time = (library.column(name) for name in columns)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from ...model_files.folders import Installation
-from ...references.library import Library, Writer
-from ..terminal import Answer, wrapped
-from .places import library_folder, paths_in
+from ....model_files.folders import Installation
+from ....references.library import Library, Writer
+from ...terminal import Answer, wrapped
+from ..places import library_folder, paths_in
 
 WORDS = {1: "good", 0: "not rated", -1: "bad"}
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...model_files.folders import Installation
-from ...references.library import Library
-from ..terminal import Answer, ProgressLine, wrapped
-from .places import library_folder
+from ....model_files.folders import Installation
+from ....references.library import Library
+from ...terminal import Answer, ProgressLine, wrapped
+from ..places import library_folder
 
 if TYPE_CHECKING:
-    from ...references.exports.source import Progress
+    from ....references.exports.source import Progress
 
 
 def answer(options: argparse.Namespace, where: Installation) -> Answer:
@@ -36,7 +36,7 @@ def answer(options: argparse.Namespace, where: Installation) -> Answer:
 
 def _write(library: Library, options: argparse.Namespace, storage: Mapping[str, str], progress: Progress) -> str:
     """Where it is now."""
-    from ...references.exports import export_lance, export_numpy, export_parquet
+    from ....references.exports import export_lance, export_numpy, export_parquet
 
     target, table = options.target, options.name if options.table is None else options.table
     if options.format == "lance":

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from ...model_files.folders import Installation
-from ..terminal import Answer, wrapped
-from .encoders import find, open_encoder
+from ....model_files.folders import Installation
+from ...terminal import Answer, wrapped
+from ..encoders import find, open_encoder
+from ..vision_language import is_of_vision_language
 from .queries import embedded, what
-from .vision_language import is_of_vision_language
 
 USUAL = {  # of what -> what the number means
     ("image", "text"): "Of CLIP, a text and a picture that fit have 0.2 to 0.35.",
@@ -19,7 +19,7 @@ OWN = "Each vision-language model has numbers of its own: compare with that of a
 
 
 def answer(options: argparse.Namespace, where: Installation) -> Answer:
-    from ...references.similarity import cosines
+    from ....references.similarity import cosines
 
     (kind_a, a), (kind_b, b) = what(options.a), what(options.b)
     path = find(options.encoder, where, text="text" in (kind_a, kind_b))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ...model_files.folders import Installation
-from ...tensor_files import printable
-from ..terminal import Answer, wrapped
+from ....model_files.folders import Installation
+from ....tensor_files import printable
+from ...terminal import Answer, wrapped
+from ..places import new_library_folder
 from .exporting import storage_options
-from .places import new_library_folder
 
 
 def answer(options: argparse.Namespace, where: Installation) -> Answer:
-    from ...references.lance import connect
-    from ...references.search import open_library
+    from ....references.lance import connect
+    from ....references.search import open_library
 
     folder = new_library_folder(where, options.name)
     roots, storage = _roots(options.root), storage_options(options.storage_option)

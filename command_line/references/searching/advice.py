@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ...model_files.folders import Installation
-from ...references.metadata import Advice, Topic, Value, advise
-from ..terminal import Answer, section, wrapped
+from ....model_files.folders import Installation
+from ....references.metadata import Advice, Topic, Value, advise
+from ...terminal import Answer, section, wrapped
+from ..places import opened
 from .hits import RATED
-from .places import opened
 from .queries import query_in, usual
 
 SHOWN = 5  # values of a topic, and sources of a value; --json has all

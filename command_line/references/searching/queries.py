@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...model_files.folders import Installation
-from ...tensor_files import printable
-from ..terminal import wrapped
-from .encoders import find, open_encoder
+from ....model_files.folders import Installation
+from ....tensor_files import printable
+from ...terminal import wrapped
+from ..encoders import find, open_encoder
 
 if TYPE_CHECKING:
-    from ...references.embedders import AnyEmbedder
-    from ...references.embedding import Embedding
-    from ...references.space import Space
+    from ....references.embedders import AnyEmbedder
+    from ....references.embedding import Embedding
+    from ....references.space import Space
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 MANY = 10  # pictures that are found, where no other number is given
@@ -68,8 +68,8 @@ def embedded(kind: str, value: str, embedder: AnyEmbedder) -> Embedding:
 
 def asked(kind: str, value: str, embedder: AnyEmbedder) -> Embedding:
     """The same of what is searched for, which some encoders are told."""
-    from ...references.inputs import Input
-    from ...references.queries import embed_query
+    from ....references.inputs import Input
+    from ....references.queries import embed_query
 
     if kind == "text":
         _tell_unseen(value, embedder)
@@ -77,7 +77,7 @@ def asked(kind: str, value: str, embedder: AnyEmbedder) -> Embedding:
 
 
 def _tell_unseen(text: str, embedder: AnyEmbedder) -> None:
-    from ...references.queries import unseen
+    from ....references.queries import unseen
 
     if said := unseen(embedder, text):
         notice(said)

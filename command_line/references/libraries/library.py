@@ -8,15 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...model_files.folders import Installation
-from ...references.library import Library, Writer, check, library_names
-from ...tensor_files import printable
-from ..terminal import Answer, described, section, wrapped
-from .embed import failed_lines
-from .places import all_libraries, library_folder, opened, paths_in
+from ....model_files.folders import Installation
+from ....references.library import Library, Writer, check, library_names
+from ....tensor_files import printable
+from ...terminal import Answer, described, section, wrapped
+from ..filling.embed import failed_lines
+from ..places import all_libraries, library_folder, opened, paths_in
 
 if TYPE_CHECKING:
-    from ...references.lance import Pointer
+    from ....references.lance import Pointer
 
 
 def answer(options: argparse.Namespace, where: Installation) -> Answer:
@@ -44,7 +44,7 @@ def _row(folder: Path) -> dict[str, Any]:
 
 def _table(folder: Path) -> Pointer | None:
     """To which LanceDB table a library is connected; None if it is none of that kind, or damaged."""
-    from ...references.lance.pointer import read_pointer
+    from ....references.lance.pointer import read_pointer
 
     try:
         return read_pointer(folder)

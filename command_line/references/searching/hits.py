@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...references.metadata import summary
-from ...tensor_files import printable
-from ..terminal import wrapped
-from .places import path_of
+from ....references.metadata import summary
+from ....tensor_files import printable
+from ...terminal import wrapped
+from ..places import path_of
 
 RATED = {1: "good", -1: "bad"}
 

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...model_files.folders import Installation
-from ...references.library import Library, check_name
-from ...tensor_files import printable
-from ..terminal import Answer, ProgressLine, wrapped
+from ....model_files.folders import Installation
+from ....references.library import Library, check_name
+from ....tensor_files import printable
+from ...terminal import Answer, ProgressLine, wrapped
+from ..encoders import batch_of, check_max_pixels, find, folder_of, open_encoder
+from ..places import bulk_folder, new_library_folder
 from .embed import FAILED, check_source, data_of, known_library, lines_of
-from .encoders import batch_of, check_max_pixels, find, folder_of, open_encoder
-from .places import bulk_folder, new_library_folder
 
 if TYPE_CHECKING:
-    from ...references.bulk import Begun, Collected, Place, Plan
-    from ...references.embedders import AnyEmbedder
-    from ...references.filling import Filled
-    from ...references.space import Space
+    from ....references.bulk import Begun, Collected, Place, Plan
+    from ....references.embedders import AnyEmbedder
+    from ....references.filling import Filled
+    from ....references.space import Space
 
 
 def answer(options: argparse.Namespace, where: Installation) -> Answer:
@@ -52,7 +52,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _place(options: argparse.Namespace, where: Installation) -> Place:
-    from ...references.bulk import Place
+    from ....references.bulk import Place
 
     source = Path(os.path.abspath(options.source))
     if options.parts is None:
@@ -100,7 +100,7 @@ def _encoder(options: argparse.Namespace, where: Installation, place: Place) -> 
 
 def _embed(options: argparse.Namespace, place: Place, encoder: _Encoder, line: ProgressLine) -> tuple[Begun, int]:
     """The plan, and how many parts were made here."""
-    from ...references.bulk import embed_share, on_ray
+    from ....references.bulk import embed_share, on_ray
 
     def progress(done: int, total: int) -> None:
         line.show(f"{done:,} of {total:,} pictures")
@@ -123,7 +123,7 @@ def _embed(options: argparse.Namespace, place: Place, encoder: _Encoder, line: P
 
 
 def _begun(options: argparse.Namespace, place: Place, path: Path, embedder: AnyEmbedder, line: ProgressLine) -> Begun:
-    from ...references.bulk import Maker, begin
+    from ....references.bulk import Maker, begin
 
     waiting = "Waiting for another program that writes the library"
     return begin(
@@ -154,7 +154,7 @@ class _Stopped:
 
 
 def _collect(place: Place, begun: Begun, line: ProgressLine) -> Collected:
-    from ...references.bulk import Collected, collect
+    from ....references.bulk import Collected, collect
 
     if begun.plan is None:
         return Collected("collected")
@@ -182,7 +182,7 @@ def _answer(name: str, place: Place, begun: Begun, made: int, collected: Collect
 
 def _together(begun: Begun, collected: Collected) -> Filled:
     """What was found for the plan, and what was collected."""
-    from ...references.filling import Filled
+    from ....references.filling import Filled
 
     found, got = begun.filled or Filled(), collected.filled or Filled()
     return Filled(

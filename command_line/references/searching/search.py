@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ...model_files.folders import Installation
-from ...tensor_files import printable
-from ..terminal import Answer, wrapped
+from ....model_files.folders import Installation
+from ....tensor_files import printable
+from ...terminal import Answer, wrapped
+from ..places import opened
 from . import hits
-from .places import opened
 from .queries import query_in, usual
 
 if TYPE_CHECKING:
-    from ...references.search import FusedHit, Searchable
+    from ....references.search import FusedHit, Searchable
 
 
 def answer(options: argparse.Namespace, where: Installation) -> Answer:
@@ -40,7 +40,7 @@ def _alone(options: argparse.Namespace, where: Installation) -> Answer:
 
 def _fused(names: list[str], options: argparse.Namespace, where: Installation) -> Answer:
     """The same question asked of several libraries. No more than one encoder is loaded at a time."""
-    from ...references.search import search_fused
+    from ....references.search import search_fused
 
     libraries = [opened(where, name) for name in names]
     given = [*options.encoder, *([None] * (len(names) - len(options.encoder)))]

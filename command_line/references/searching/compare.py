@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...model_files.folders import Installation
-from ...tensor_files import printable
-from ..terminal import Answer, ProgressLine, wrapped
-from .embed import FAILED, failed_lines
-from .encoders import check_max_pixels, find, open_encoder
+from ....model_files.folders import Installation
+from ....tensor_files import printable
+from ...terminal import Answer, ProgressLine, wrapped
+from ..encoders import check_max_pixels, find, open_encoder
+from ..filling.embed import FAILED, failed_lines
 
 if TYPE_CHECKING:
-    from ...references.comparison import Comparison, Labels, Way
+    from ....references.comparison import Comparison, Labels, Way
 
 HEAD = ("way", "at 1", "at 5", "at 10", "ms/picture", "ms/query", "MB")
 MEANING = (
@@ -29,7 +29,7 @@ CAPTIONS = "Where captions are searched, ms/picture is that of embedding the cap
 
 
 def answer(options: argparse.Namespace, where: Installation) -> Answer:
-    from ...references.comparison import compare, find_labels
+    from ....references.comparison import compare, find_labels
 
     if not os.path.exists(options.source):
         raise ValueError(f"There is no folder or list {printable(options.source)!r}.")
@@ -83,7 +83,7 @@ def _whole(folder: Path, path: str) -> Path:
 
 
 def _lines(found: Comparison, labels: Labels, template: str) -> list[str]:
-    from ...references.comparison import BATCH, KS
+    from ....references.comparison import BATCH, KS
 
     rows = [_row(way) for way in found.ways]
     rows.append(("chance", *(_percent(found.chance(k)) for k in KS), "", "", ""))
@@ -110,7 +110,7 @@ def _notes(found: Comparison, labels: Labels) -> list[str]:
 
 
 def _row(way: Way) -> tuple[str, ...]:
-    from ...references.comparison import KS
+    from ....references.comparison import KS
 
     recalls = (_percent(way.recall(k)) for k in KS)
     return way.name, *recalls, f"{way.picture_ms:.1f}", f"{way.query_ms:.1f}", f"{way.size / 1e6:.2f}"

@@ -1,0 +1,1 @@
+"""Commands that embed pictures into libraries."""

@@ -1,0 +1,1 @@
+"""Commands that describe, change, export and connect libraries."""
