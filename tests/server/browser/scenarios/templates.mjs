@@ -23,7 +23,8 @@ export async function play(visit) {
   }
 }
 
-// The first one is opened by its address, and the others in its page, which is faster.
+// The first one is opened by its address, and the others in its page, which is faster. Each is run in one renderer; in the
+// other it is seen what would be queued.
 async function useTemplate(name) {
   const workflow = task.templates[name]
   if (name === Object.keys(task.templates)[0]) {
@@ -35,6 +36,8 @@ async function useTemplate(name) {
   }
   const drawn = await look()
   const before = await save()
+  if (task.runs[name] !== task.nodes2)
+    return { drawn, before, prompt: await page.evaluate(async () => (await window.app.graphToPrompt()).output) }
   return { drawn, before, ended: await run(page), after: await save() }
 }
 
@@ -59,11 +62,12 @@ async function addNodes() {
   return { ended, drawn, after, again: await look() }
 }
 
-// The heading of each node's page, opened as a person does.
+// The heading of each node's page, opened as a person does. In the language that has no pages, a few nodes will do.
 async function openHelp() {
   const headings = {}
   const panel = page.getByTestId('properties-panel')
-  for (const { id, type } of await save()) {
+  const nodes = [...new Map((await save()).map((node) => [node.type, node])).values()] // one of each type
+  for (const { id, type } of task.nodes2 ? nodes.slice(0, task.few) : nodes) {
     await page.evaluate((id) => {
       const { canvas, graph } = window.app
       const node = graph.getNodeById(id)
