@@ -14,6 +14,9 @@
     python dev.py matrix [versions]    the demo and the tests of the nodes on every ComfyUI that the pack supports, and
                                        how older ones refuse it. With --names, only see in seconds whether they have
                                        the names that the pack takes from them
+    python dev.py soak [--prompts N] [--seed N] [--long]
+                                       1,000 prompts of every kind on one server, or 10,000: it must not leak, lose
+                                       one, or change a picture. Linux alone
     python dev.py help                 write the help pages of the nodes of other packs again, from their rows
     python dev.py locales              write the English words of the nodes again, from their schemas
     python dev.py pictures [names]     take the pictures of the README, the help and the templates again, in a browser
@@ -178,6 +181,23 @@ def fuzz(options: argparse.Namespace, rest: list[str]) -> int:
     return call([python, ROOT / "tests" / "fuzz" / "run.py", "--keep", DEV / "fuzz" / "findings", *rest], environment)
 
 
+def soak(options: argparse.Namespace, rest: list[str]) -> int:
+    from demo.soak import command
+
+    parser = options_of("soak")
+    parser.add_argument("--prompts", type=int, default=command.PROMPTS)
+    parser.add_argument("--long", action="store_const", dest="prompts", const=command.LONG)
+    parser.add_argument("--seed", type=int, default=0)
+    given, rest = parser.parse_known_args(rest)
+    command.check(given.prompts)
+    python, comfyui = set_up(options)
+    base = playground.prepare(DEV / "soak")
+    playground.fill_once(base, python)
+    server = make_server(python, comfyui, base, "soak", "sqlite:///:memory:", [*command.ARGUMENTS, *rest])
+    server.environment |= command.ENVIRONMENT
+    return command.soak(server, given.prompts, given.seed)
+
+
 def help(options: argparse.Namespace, rest: list[str]) -> int:
     return write_again("help_pages.py", options, rest)
 
@@ -244,6 +264,7 @@ COMMANDS = {
     "bench": bench,
     "fuzz": fuzz,
     "matrix": matrix,
+    "soak": soak,
     "help": help,
     "locales": locales,
     "pictures": pictures,

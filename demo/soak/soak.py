@@ -1,0 +1,86 @@
+"""Queue the prompts, look at the server after each turn, and say whether it held. Standard library only."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from devtools.comfyui import Server
+
+from ..stand_ins import PHOTOGRAPHS
+from .bad import put_cut_file
+from .plan import KINDS, Kind, Turn, drawing, first_of, turns
+from .process import use_of, wait_until_idle
+from .prompts import Prompt
+from .running import Outcome, clear_history, forget, pictures, run_turn
+from .verdicts import Mark, Record, Repeat
+
+WRITTEN = ("output", "temp", "models/image_prompts/*_?????_.safetensors", "user/**/libraries/sampled")
+EVERY = 10  # prompts between two looks at the server: after each, all models are made anew
+
+
+def prepare(base: Path) -> None:
+    """Remove what an earlier soak has written, and write the file that is cut short."""
+    for pattern in WRITTEN:
+        for place in base.glob(pattern):
+            shutil.rmtree(place) if place.is_dir() else place.unlink()
+    put_cut_file(base / "models" / "ipadapter")
+
+
+def pictures_of(base: Path) -> list[str]:
+    """The pictures to draw from, as LoadImage names them."""
+    drawings = sorted(path.name for path in (base / "input" / "drawings").glob("*.png"))
+    return [*PHOTOGRAPHS, *(f"drawings/{name}" for name in drawings)]
+
+
+class Soak:
+    """A soak of a server that runs.
+
+    looked: called after each look at the server
+    """
+
+    def __init__(self, server: Server, looked: Callable[[Mark], None] = lambda _: None):
+        assert server.process is not None
+        self.server, self.pid, self.looked = server, server.process.pid, looked
+        self.record, self.next_mark = Record(), EVERY
+
+    def run(self, count: int, seed: int, kinds: Sequence[Kind] = KINDS) -> Record:
+        """Queue `count` prompts: first those that are repeated at the end, then turns of all kinds."""
+        draw = drawing(seed, pictures_of(self.server.base))
+        firsts = first_of(kinds, draw)
+        before = [self.shown(prompt) for prompt in firsts]
+        for turn in turns(kinds, draw, count - 2 * len(firsts)):
+            self.take(turn)
+            if len(self.record.outcomes) >= self.next_mark:
+                self.mark()
+        for prompt, (first, _) in zip(firsts, before, strict=True):
+            again, cached = self.shown(prompt)
+            self.record.repeats.append(Repeat(prompt.kind, first, again, cached))
+        return self.record
+
+    def shown(self, prompt: Prompt) -> tuple[list[bytes], int]:
+        """The pictures of a prompt that runs anew, and how many of its nodes did not."""
+        forget(self.server)
+        wait_until_idle(self.pid)
+        (outcome,) = self.take([prompt])
+        return pictures(self.server, outcome), outcome.cached
+
+    def take(self, turn: Turn) -> list[Outcome]:
+        start = time.monotonic()
+        outcomes = run_turn(self.server, turn)
+        kind, seconds = turn[0].kind, self.record.seconds
+        seconds[kind] = seconds.get(kind, 0.0) + time.monotonic() - start
+        self.record.outcomes += outcomes
+        return outcomes
+
+    def mark(self) -> None:
+        """Note what the server uses when it is idle and has let go of what it keeps by design."""
+        self.next_mark = len(self.record.outcomes) + EVERY
+        clear_history(self.server)
+        forget(self.server)
+        wait_until_idle(self.pid)
+        mark = Mark(len(self.record.outcomes), use_of(self.pid))
+        self.record.marks.append(mark)
+        self.looked(mark)
