@@ -92,7 +92,7 @@ def of_repeats(repeats: Sequence[Repeat]) -> Verdict:
     ]
     if not repeats:
         problems.append("no prompt was repeated")
-    says = "; ".join(problems) or f"{len(repeats)} prompts gave the same pictures at the start and at the end"
+    says = "; ".join(problems or [f"at the start and at the end: {', '.join(each.kind for each in repeats)}"])
     return Verdict("the same bits", not problems, says)
 
 
