@@ -79,6 +79,7 @@ SLOW = (  # not in `dev.py test --fast`
     "server/test_demo.py",
     "server/test_files_used.py",
     "server/test_old_graphs.py",
+    "server/test_soak.py",
     "server/browser/test_old_graphs.py",
     "server/test_workflows.py",
     "server/test_yielding.py",
