@@ -206,7 +206,7 @@ def test_a_backend_that_fails_on_zeros_never_sees_the_image_tokens(base, model, 
 
     patched.model_options["transformer_options"]["optimized_attention_override"] = quantised
     torch.testing.assert_close(tiny.sample(patched, base), expected, **SAME)
-    assert 77 in seen and 5 not in seen  # the text, not the image tokens
+    assert tiny.LENGTH in seen and 5 not in seen  # the text, not the image tokens
 
 
 def test_fp8_weights_act_as_the_numbers_that_they_hold(base, features, apply):

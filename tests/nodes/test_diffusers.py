@@ -99,7 +99,7 @@ def inputs(base: str, family: str, references: int = 1, size: tuple[int, int] = 
     uncond = torch.zeros(1, *FEATURES[family]) if family == "base" else torch.randn(1, *FEATURES[family])
     return SimpleNamespace(
         noise=torch.randn(BATCH, 4, *size),
-        text=torch.randn(2, 1, 77, context),  # conditional, unconditional
+        text=torch.randn(2, 1, tiny.LENGTH, context),  # conditional, unconditional
         pooled=torch.randn(2, 1, 1280),
         features=torch.randn(references, *FEATURES[family]),
         negative=uncond.expand(references, *FEATURES[family]),

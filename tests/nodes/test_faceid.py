@@ -10,6 +10,7 @@ from typing import Any
 
 import comfy.ops
 import pytest
+import tiny
 import torch
 from comfy.model_patcher import ModelPatcher
 from diffusers.loaders import IPAdapterMixin
@@ -55,7 +56,7 @@ def inputs(base: str, faces: int = 1) -> SimpleNamespace:
     identities = torch.nn.functional.normalize(torch.randn(faces, 512), dim=1)
     return SimpleNamespace(
         noise=torch.randn(BATCH, 4, *SIZE),
-        text=torch.randn(2, 1, 77, UNETS[base]["cross_attention_dim"]),
+        text=torch.randn(2, 1, tiny.LENGTH, UNETS[base]["cross_attention_dim"]),
         pooled=torch.randn(2, 1, 1280),
         identities=torch.stack((identities, torch.zeros_like(identities))),  # (2, faces, 512)
         hidden=torch.stack(

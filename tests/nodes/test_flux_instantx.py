@@ -154,7 +154,7 @@ def test_under_a_mask_text_takes_its_mean_and_others_its_parts(features, apply, 
     mask = torch.zeros(1, 88, 56)
     mask[:, 48:] = 1.0  # from the fourth row of tokens on
     sample(apply(whole(), instantx(), features, mask=mask), size=(11, 7), steps=1, conds=kontext())
-    assert [len(change) for change in changes] == [24] * 19 + [77 + 24] * 38
+    assert [len(change) for change in changes] == [24] * 19 + [tiny.LENGTH + 24] * 38
     for change in changes:
         assert change[-12:].min() > 1e-3 and change[-24:-12].max() == 0
-        assert len(change) == 24 or change[:77].min() > 1e-3
+        assert len(change) == 24 or change[: tiny.LENGTH].min() > 1e-3
