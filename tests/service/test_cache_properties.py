@@ -5,7 +5,7 @@ import itertools
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from image_prompt.service import FeatureCache, encode_once
 from image_prompt.service.embedding.loaded_models import Loaded, LoadedModels
@@ -42,6 +42,7 @@ class KeptFeatures(RuleBasedStateMachine):
         assert all(found[name].tolist() == [row[name][0]] * row[name][1] for name in want)
         self.plain = [each for each in self.plain if each[0] != key] + [(key, row)]
 
+    @precondition(lambda self: len(self.plain) > 5)  # seldom, or it would never be full
     @rule()
     def clear(self):
         self.cache.clear()
