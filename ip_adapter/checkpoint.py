@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..tensor_files.plan_layers import PlanLayers
 from .adapter import IPAdapter
 from .containers import LAYER_KEY, AdapterParts, normalise
 from .families import FAMILIES, Family, Hints, alike, hint_of, told_apart
@@ -83,9 +82,12 @@ def load_adapter(
     return _filled(plan.build(ops, dtype), weights, lora)
 
 
-def describe(sd: object, *, path: str = "", metadata: Mapping[str, str] | None = None) -> IPAdapter:
-    """The adapter that `load_adapter` would make, without weights: meta tensors are enough. Raises as that."""
-    return _planned(sd, "", path, "", metadata).adapter
+def describe(sd: object, *, path: str = "", metadata: Mapping[str, str] | None = None, ops: Ops = nn) -> IPAdapter:
+    """The adapter that `load_adapter` would make, without weights: meta tensors are enough. Raises as that.
+
+    ops: the namespace of layers that show their shapes, and need no values
+    """
+    return _planned(sd, "", path, "", metadata, ops).adapter
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Plan:
     build: Callable[[Ops, torch.dtype | None], IPAdapter]
 
 
-def _planned(sd: object, name: str, path: str, family: str, metadata: Mapping[str, str] | None) -> Plan:
+def _planned(sd: object, name: str, path: str, family: str, metadata: Mapping[str, str] | None, ops: Ops = nn) -> Plan:
     """What `load_adapter` will make of a file. Raises as that, as far as it needs no values."""
     parts = normalise(sd)
     layers = _measure_layers(parts.ip_adapter, parts.family)
@@ -121,7 +123,7 @@ def _planned(sd: object, name: str, path: str, family: str, metadata: Mapping[st
             dtype=dtype,
         )
 
-    plan = build(PlanLayers(), None)
+    plan = build(ops, None)
     if not chosen.through_model and plan.token_width != plan.context_width:
         raise ValueError(
             f"The adapter file is damaged: its projection gives tokens {plan.token_width} wide, its layers take "

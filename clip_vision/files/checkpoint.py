@@ -11,7 +11,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...tensor_files.plan_layers import PlanLayers
 from ..config import TRAITS, Kind, VisionConfig
 from ..network.layers import Ops
 from ..network.model import VisionEncoder
@@ -87,15 +86,22 @@ def load_encoder(
 
 
 def describe(
-    sd: Mapping[str, Tensor], *, variant: str = "auto", metadata: Mapping[str, str] | None = None, name: str = ""
+    sd: Mapping[str, Tensor],
+    *,
+    variant: str = "auto",
+    metadata: Mapping[str, str] | None = None,
+    name: str = "",
+    ops: Ops = nn,
 ) -> VisionConfig:
     """The encoder that `load_encoder` would make of this file, from names and shapes alone: meta tensors are enough.
+
+    ops: the namespace of layers that show their shapes, and need no values
 
     Raises the same ValueErrors as `load_encoder`.
     """
     layout = layout_of(sd)
     shapes = shapes_of(steps_of(renamed(sd, layout)), sd)
-    return _examine(shapes, layout, variant, metadata, name, OPENAI_ARCHIVE in sd)
+    return _examine(shapes, layout, variant, metadata, name, OPENAI_ARCHIVE in sd, ops)
 
 
 def _examine(
@@ -105,10 +111,11 @@ def _examine(
     metadata: Mapping[str, str] | None,
     name: str,
     openai: bool,
+    ops: Ops = nn,  # not a host's, whose layers may have no weights before loading
 ) -> VisionConfig:
     said = described(metadata)
     config = _configure(_measure(ours, layout.kind), variant, said, name, openai)
-    wanted = VisionEncoder(config, PlanLayers(), device="meta")
+    wanted = VisionEncoder(config, ops, device="meta")
     check_shapes(wanted, config.name, ours)
     return config if "image_size" in said else at_size(config, _reads(config))
 

@@ -18,6 +18,7 @@ from ...tensor_files import Header, TensorInfo, printable
 from ...tensor_files.weights import on_meta
 from .encoders import encoder_word
 from .identity import Identity
+from .plan_layers import PlanLayers
 
 Tensors = Mapping[str, TensorInfo]
 
@@ -105,7 +106,7 @@ def _adapter(
     metadata: of the file
     """
     try:
-        adapter = describe_adapter(on_meta(tensors), path=path, metadata=metadata)
+        adapter = describe_adapter(on_meta(tensors), path=path, metadata=metadata, ops=PlanLayers())
     except ForeignFile as error:
         return _foreign(error.row, str(error), whole or tensors)
     except ValueError as error:
@@ -142,7 +143,7 @@ def _base_model(tensors: Tensors) -> str:
 
 def _encoder(tensors: Tensors, metadata: Mapping[str, str], name: str) -> Identity:
     try:
-        config = describe(on_meta(tensors), metadata=metadata, name=name)
+        config = describe(on_meta(tensors), metadata=metadata, name=name, ops=PlanLayers())
     except ValueError as error:
         return Identity("encoder", "unknown-encoder", problem=str(error))
     projection = not lack(config, "image_embeds")

@@ -1,11 +1,14 @@
 """What an adapter is, found out without making it, is what it is when it is made."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from image_prompt.devtools.published import layouts, shapes
 from image_prompt.ip_adapter import load_adapter
 from image_prompt.ip_adapter.checkpoint import describe
+from image_prompt.model_files.index.plan_layers import PlanLayers
 
 NAMES = ["ip-adapter_sd15", "ip-adapter-faceid-plus_sd15", "instantx-flux-ip-adapter", "csgo_4_32", "pulid_v1.1"]
 
@@ -22,7 +25,7 @@ def said(adapter):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_description_says_what_the_adapter_says(name):
     assert layouts()[name]["family"]
-    assert said(describe(tensors(name))) == said(load_adapter(tensors(name)))
+    assert said(describe(tensors(name), ops=PlanLayers())) == said(load_adapter(tensors(name)))
 
 
 @pytest.mark.parametrize("change", ["missing", "shape", "extra"])
@@ -36,7 +39,7 @@ def test_a_description_refuses_what_loading_refuses(change):
     else:
         sd["ip_adapter.31.to_v_ip.bias"] = torch.empty(3, device="meta")
     errors = []
-    for read in (describe, load_adapter):
+    for read in (partial(describe, ops=PlanLayers()), load_adapter):
         with pytest.raises(ValueError) as error:
             read(sd)
         errors.append(str(error.value))
