@@ -63,16 +63,19 @@ def unwrapped(table: Mapping[str, Value]) -> Mapping[str, Value]:
     return next(filter(None, inside), table)
 
 
-def read_header(path: str | os.PathLike[str], one_tensor: bool = False) -> Header:
+def read_header(path: str | os.PathLike[str], one_tensor: bool = False, listed: bool = False) -> Header:
     """The header of a model file. The content says which container it is, not the file name.
 
     one_tensor: whether it may also be a file of `torch.save(tensor)`, which is no model
+    listed: whether a listing has just shown that it is a regular file, which is asked only once more then
 
     Raises:
         UnusableFile: the path is not a model file that can be read; the text says why, and what to do.
         FileNotFoundError, NotADirectoryError: the path does not exist.
     """
     try:
+        if not listed:
+            _check_kind(os.stat(path))
         header = _read(path)
         if header.container == TENSOR and not one_tensor:
             raise UnusableFile("holds a Tensor, not a table of tensors: it is not a model file.")
@@ -91,7 +94,6 @@ def read_header(path: str | os.PathLike[str], one_tensor: bool = False) -> Heade
 
 
 def _read(path: str | os.PathLike[str]) -> Header:
-    _check_kind(os.stat(path))
     with open(path, "rb", opener=_open) as file:
         status = os.fstat(file.fileno())
         _check_kind(status)  # another file may have taken its place

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -91,7 +92,7 @@ class Index:
         self,
         folders: ModelFolders,
         cache_file: Path | None = None,
-        read: Callable[[Path], Header] = read_header,
+        read: Callable[[Path], Header] = partial(read_header, listed=True),
         identify: Callable[[Header, str, str], Identity] = identify,
         types: Sequence[str] = TYPES,
         cached: CachedFiles | None = None,

@@ -138,6 +138,17 @@ def test_a_pipe_that_takes_the_place_of_the_file_meanwhile(tmp_path, monkeypatch
     assert "x is a pipe, not a file" in headers_of(tmp_path / "x")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes among its files")
+def test_a_listed_file_is_not_asked_for_before_it_is_opened_and_refused_if_it_has_become_a_pipe(tmp_path, monkeypatch):
+    (tmp_path / "x").write_bytes(GOOD)
+    os.mkfifo(tmp_path / "pipe")
+    with monkeypatch.context() as patch:
+        patch.delattr(os, "stat")
+        assert read_header(str(tmp_path / "x"), listed=True).tensors.keys() == {"a"}
+    with pytest.raises(UnusableFile, match="pipe is a pipe, not a file"):
+        read_header(tmp_path / "pipe", listed=True)
+
+
 @pytest.mark.parametrize("function", ["open", "stat"])
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch, function):
     """The error is raised by hand, because permissions do not keep a superuser out."""
