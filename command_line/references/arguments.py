@@ -23,6 +23,7 @@ COMPARISON = (
     "order. Where all pictures have a caption, as NAME.txt beside NAME.png or as the text of a list, the captions are "
     "searched instead of the pictures too."
 )
+DIGITS = 18  # that a number has at most
 Run = Callable[[argparse.Namespace], Answer]
 
 
@@ -168,15 +169,21 @@ def _folder(text: str) -> str:
 
 def _share(text: str) -> tuple[int, int]:
     i, slash, n = text.partition("/")
-    if slash and i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n):
+    if slash and _is_number(i) and _is_number(n) and 1 <= int(i) <= int(n):
         return int(i), int(n)
-    raise argparse.ArgumentTypeError(f"{text!r} is no share of the work: write 1/3, 2/3 and 3/3 for three machines")
+    raise argparse.ArgumentTypeError(
+        f"{text[:80]!r} is no share of the work: write 1/3, 2/3 and 3/3 for three machines"
+    )
 
 
 def _count(text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
+    if _is_number(text) and int(text) > 0:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    raise argparse.ArgumentTypeError(f"{text[:80]!r} is no number from 1 on")
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= DIGITS
 
 
 def _add_query(parser: argparse.ArgumentParser, needed: bool) -> None:

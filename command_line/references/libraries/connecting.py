@@ -11,6 +11,8 @@ from ...terminal import Answer, wrapped
 from ..places import new_library_folder
 from .exporting import storage_options
 
+DIGITS = 18  # that the number of a root has at most
+
 
 def answer(options: argparse.Namespace, where: Installation) -> Answer:
     from ....references.lance import connect
@@ -33,10 +35,14 @@ def answer(options: argparse.Namespace, where: Installation) -> Answer:
 
 def _roots(typed: list[str]) -> dict[int, Path]:
     """{number of a root: the folder on this machine}."""
-    pairs = [each.partition("=") for each in typed]
-    if wrong := next((each for each, (a, _, b) in zip(typed, pairs, strict=True) if not (a.isdecimal() and b)), None):
-        raise ValueError(f"{printable(wrong)!r} is no root: write NUMBER=FOLDER, such as 1=/mnt/pictures.")
-    found = {int(number): Path(folder) for number, _, folder in pairs}
-    if len(found) < len(pairs):
+    found = dict(_root(each) for each in typed)
+    if len(found) < len(typed):
         raise ValueError("--root gives the folder of a root twice: give each root once.")
     return found
+
+
+def _root(typed: str) -> tuple[int, Path]:
+    number, _, folder = typed.partition("=")
+    if not (number.isdecimal() and len(number) <= DIGITS and folder):
+        raise ValueError(f"{printable(typed, 200)!r} is no root: write NUMBER=FOLDER, such as 1=/mnt/pictures.")
+    return int(number), Path(folder)

@@ -76,7 +76,7 @@ LIBRARIES = (
     Bad("embed", "--max-pixels", f"{EMBED} --max-pixels 5000", "--max-pixels is for vision-language models"),
     usage("embed", "--max-pixels", f"{EMBED} --max-pixels abc", "invalid int value: 'abc'"),
     *(usage("embed", "--shard", f"{EMBED} --shard {share}", "is no share of the work: write 1/3")
-      for share in ("x", "0/2", "3/2", "1/0", "1", "1.0/2", "²/3", "''")),
+      for share in ("x", "0/2", "3/2", "1/0", "1", "1.0/2", "²/3", "''", f"1/{'9' * 5000}")),
     usage("embed", "--ray", f"{EMBED} --shard 1/2 --ray", "not allowed with argument --shard"),
     *(Bad("embed", of, f"{EMBED} {given}", message) for of, given, message in (
         ("--prune", "--shard 1/2 --prune", "--prune is for one machine"),
@@ -91,7 +91,8 @@ LIBRARIES = (
         ("--shard", "--shard 1/2 --encoder nothing", "is not the name of an image encoder"))),
     usage("embed", "--parts", f"{EMBED} --shard 1/2 --parts ''", "it is empty: give the path of a folder"),
     *(usage("embed", of, f"{EMBED} {given} {of} {number}", "is no number from 1 on")
-      for of, given in (("--shard-size", "--shard 1/2"), ("--actors", "--ray")) for number in ("0", "-1", "1.5", "x")),
+      for of, given in (("--shard-size", "--shard 1/2"), ("--actors", "--ray"))
+      for number in ("0", "-1", "1.5", "x", "9" * 5000)),
     *(Bad("embed", of, f"{{files}}/none.json --library new {AT} {of} {value}".strip(), "is a list, which one machine")
       for of, value in (("--shard", "1/2"), ("--ray", ""))),
     *named("search", "--text red"),
@@ -187,7 +188,7 @@ LIBRARIES = (
     *(Bad("library connect", "TABLE", f"new {{files}}/empty '{table}' {AT}", message) for table, message in (
         ("", "the name of a table"), ("../x", "the name of a table"), ("none", "it is not there"))),
     *(Bad("library connect", "--root", f"{CONNECT} --root {root}", "is no root: write NUMBER=FOLDER")
-      for root in ("1", "a=b", "1=", "²=/x")),
+      for root in ("1", "a=b", "1=", "²=/x", "''", "=", "=/x", f"{'9' * 5000}=/x")),
     Bad("library connect", "--root", f"{CONNECT} --root 1=/a --root 1=/b", "twice: give each root once"),
     Bad("library connect", "--root", f"{CONNECT} --root 1=a", "is no whole path"),
     usage("library list", "--comfyui", "extra", "unrecognized arguments: extra"),
