@@ -30,6 +30,7 @@ PACKAGES = '"ray[data]" pyarrow'
 STORE = 100 << 20  # bytes of the object store, through which only counts go
 RETRIES = 3  # of an actor that was killed
 PATIENCE = 10.0  # seconds for Ray's processes to end, and for a cluster to answer
+LAST_PORT = 65535
 QUIET = {  # read by Ray when it starts: it sends nothing to its makers, and writes no log to the terminal
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -202,6 +203,8 @@ def _knock(address: str) -> None:
     """Connect once to HOST:PORT: where nothing answers, Ray tries for minutes. OSError says why none does."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
+        if len(port) > len(str(LAST_PORT)) or int(port) > LAST_PORT:
+            raise ValueError(f"a port is a number up to {LAST_PORT}")
         socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
 
 

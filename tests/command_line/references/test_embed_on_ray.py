@@ -32,7 +32,15 @@ def processes_of_ray() -> set[int]:
     return found
 
 
-@pytest.mark.parametrize("address, why", [("127.0.0.1:1", "refused"), ("nowhere", "Invalid address")])
+@pytest.mark.parametrize(
+    "address, why",
+    [
+        ("127.0.0.1:1", "refused"),
+        ("127.0.0.1:65537", "a port is a number up to 65535"),
+        (f"127.0.0.1:{'9' * 30}", "a port is a number up to 65535"),
+        ("nowhere", "Invalid address"),
+    ],
+)
 def test_where_no_cluster_answers_it_is_said_at_once(call, drawn, address, why):
     code, _, said = call("embed", drawn, "--library", "squares", "--ray", "--address", address)
     said = " ".join(said.split())
