@@ -46,6 +46,14 @@ def test_a_file_that_is_no_model_has_no_names(tmp_path):
     assert first_node_names(tmp_path / "a.onnx", 8) == []
 
 
+@pytest.mark.parametrize(("digits", "expected"), [(10, ["a"]), (11, [])])
+def test_a_number_that_does_not_end_is_not_read_on(tmp_path, digits, expected):
+    """64 bits need ten digits of seven; what Python could hold would take the square of the time."""
+    version = b"\x08" + b"\x80" * (digits - 1) + b"\x00"
+    (tmp_path / "a.onnx").write_bytes(version + b"\x3a\x05" + b"\x0a\x03" + b"\x1a\x01a")
+    assert first_node_names(tmp_path / "a.onnx", 8) == expected
+
+
 def test_another_width_is_refused(tmp_path, photo):
     path = save(tmp_path, recogniser("683", width=128))
     with pytest.raises(ValueError, match="gives 128 numbers for a face, and adapters read 512"):
