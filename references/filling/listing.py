@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +18,7 @@ from ..library.picture import as_text, packed
 from .walk import LATEST, Entry, Walked, root_above
 
 LARGEST = 1 << 30  # bytes of a list
+DEEPEST = 100  # levels of metadata: whatever reads them later can follow these
 EXPECTED = (
     'A list is a JSON file such as [{"path": "cats/tom.png", "text": "a cat", "metadata": {"album": 3}}], with paths '
     "from the folder of the list on, or whole ones."
@@ -100,9 +101,8 @@ def list_entries(path: Path) -> Entries:
     except OSError as error:
         raise ValueError(f"{path} is not there, or cannot be read: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{printable(path.name)} is no list of pictures: {printable(str(error), 200)}. {EXPECTED}"
-        ) from error
+        why = "it nests too deep" if isinstance(error, RecursionError) else printable(str(error), 200)
+        raise ValueError(f"{printable(path.name)} is no list of pictures: {why}. {EXPECTED}") from error
     if not isinstance(data, list):
         raise ValueError(f"{printable(path.name)} is no list of pictures. {EXPECTED}")
     return [_said(path, number, each) for number, each in enumerate(cast("list[Any]", data), start=1)]
@@ -120,8 +120,24 @@ def _said(path: Path, number: int, given: Any) -> tuple[str, Said]:
     ):
         raise ValueError(f"Entry {number} of {printable(path.name)} does not say which picture it is of. {EXPECTED}")
     more = {key: value for key, value in table.items() if key not in ("path", "text", "metadata")}
-    try:
-        kept = json.loads(packed({**more, **cast("dict[str, Any]", metadata)}))
-    except RecursionError as error:
-        raise ValueError(f"The metadata of entry {number} of {printable(path.name)} nest too deep.") from error
-    return name, Said(as_text(text), kept)
+    kept = {**more, **cast("dict[str, Any]", metadata)}
+    if _is_deeper(kept, DEEPEST):
+        raise ValueError(
+            f"The metadata of entry {number} of {printable(path.name)} nest too deep: {DEEPEST} levels are the most."
+        )
+    return name, Said(as_text(text), json.loads(packed(kept)))
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether tables and lists are in each other on more levels."""
+    layer = [value]
+    while levels >= 0 and layer:
+        layer = [inner for each in layer for inner in _inside(each)]
+        levels -= 1
+    return bool(layer)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value).values()
+    return cast("list[Any]", value) if isinstance(value, list) else ()

@@ -13,6 +13,7 @@ from image_prompt.clip_vision import VisionFeatures, save_features
 from image_prompt.devtools.stages import ROOT
 from image_prompt.references.embedder import Embedder
 from image_prompt.references.filling import Content, fill, filler, groups
+from image_prompt.references.filling.listing import list_entries
 from image_prompt.references.library import Library, Writer, check
 from image_prompt.references.space import Space
 
@@ -319,6 +320,20 @@ def test_pictures_that_lost_their_vectors_are_embedded_again(library, photos):
     assert not check(library).clean and check(library, repair=True).waiting == 5
     assert filled(library, photos).replaced == 5
     assert names(library) == before and check(library).clean
+
+
+@pytest.mark.parametrize("levels", [100, 101, 900])
+@pytest.mark.parametrize("of", ["metadata", "more"])
+def test_metadata_of_a_list_nest_so_deep_that_they_are_read_again_anywhere(tmp_path, of, levels):
+    text = f"{'[' * (levels - 1)}0{']' * (levels - 1)}"
+    said = f'"metadata": {{"a": {text}}}' if of == "metadata" else f'"a": {text}'
+    (tmp_path / "list.json").write_text(f'["b.png", {{"path": "c.png", {said}}}]')
+    if levels <= 100:
+        (_, bare), (name, kept) = list_entries(tmp_path / "list.json")
+        assert (bare.metadata, name, json.dumps(kept.metadata)) == ({}, "c.png", f'{{"a": {text}}}')
+    else:
+        with pytest.raises(ValueError, match="metadata of entry 2 of list.json nest too deep: 100 levels are the most"):
+            list_entries(tmp_path / "list.json")
 
 
 def test_saved_features_are_added_without_an_encoder(library, tmp_path):
