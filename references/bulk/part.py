@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from ...tensor_files import UnusableFile
+from ...tensor_files import UnusableFile, printable
 from ...tensor_files.safetensors_header import read_safetensors
 from ..library.parts import packed
 
@@ -75,7 +75,9 @@ def unpack(data: bytes, files: int, dimension: int) -> tuple[list[Row], Vectors]
         listed = cast("list[dict[str, Any]]", json.loads(data[begin : begin + count]))
         rows = [_row(each) for each in listed]
     except (ValueError, TypeError, RecursionError) as error:
-        raise UnusableFile(f"is damaged: its rows are not what they should be ({error}).") from error
+        raise UnusableFile(
+            f"is damaged: its rows are not what they should be ({printable(str(error), 100)})."
+        ) from error
     shape = tensors["vectors"].shape
     if (len(rows), sum(row.has_vector for row in rows), dimension) != (files, *shape):
         raise UnusableFile(f"is damaged: {len(rows)} rows and {shape} numbers do not fit to {files} files.")

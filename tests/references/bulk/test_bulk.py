@@ -17,8 +17,9 @@ from image_prompt.references.bulk.part import Row, pack, unpack
 from image_prompt.references.digests import sha256_of
 from image_prompt.references.filling import fill
 from image_prompt.references.library import Library, NotWritten, Writer, check
+from image_prompt.references.library.parts import packed
 from image_prompt.references.space import Space
-from image_prompt.tensor_files import whole_files
+from image_prompt.tensor_files import UnusableFile, whole_files
 
 from ..filling.fakes import SPACE, FakeEncoder, everything, read, write
 
@@ -282,6 +283,33 @@ def test_a_part_keeps_what_is_zero_apart_from_what_is_not_there():
     rows = [Row(sha256="a", width=9, height=9, hash64=0), Row(sha256="b", kind="features"), Row(touched=True)]
     data = pack(rows, np.ones((2, 8), np.float16))
     assert unpack(data, 3, 8)[0] == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("error", 3),
+        ("touched", 1),
+        ("sha256", None),
+        ("width", "9"),
+        ("height", 9.5),
+        ("hash64", "0"),
+        ("kind", []),
+        ("metadata", None),
+        ("metadata", "a" * 5000),
+        ("colour", "red"),
+        ("b" * 5000, "red"),
+    ],
+)
+def test_a_part_whose_rows_hold_values_of_another_type_is_damaged(name, value):
+    row = Row(sha256="a", width=9, height=9, hash64=0)
+    whole = pack([row], np.ones((1, 8), np.float16))
+    assert unpack(whole, 1, 8)[0] == [row]
+    text = json.dumps([{**row.as_json(), name: value}]).encode()
+    data = b"".join(packed({"rows": np.frombuffer(text, np.uint8), "vectors": np.ones((1, 8), np.float16)}))
+    with pytest.raises(UnusableFile, match=f"is damaged: its rows are not what they should be .*{name[:20]}") as raised:
+        unpack(data, 1, 8)
+    assert len(str(raised.value)) < 200
 
 
 def test_a_full_disk_leaves_the_parts_that_there_are(here, photos, tmp_path, monkeypatch):
