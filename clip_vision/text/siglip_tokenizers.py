@@ -103,9 +103,10 @@ def _from_pieces(path: str, data: bytes) -> Tokenizer:
     try:
         pieces: Any = cast(Any, sentencepiece).SentencePieceProcessor(model_proto=data)
         size = int(pieces.get_piece_size())
+        end: str | None = pieces.id_to_piece(END) if size > END else None  # UnicodeDecodeError where it is no text
     except Exception as error:  # sentencepiece raises RuntimeError, and others without data
         raise ValueError(f"{path} is no sentencepiece file that can be read: {error}. Get the file again.") from error
-    style = _style(path, pieces.id_to_piece(END) if size > END else None)
+    style = _style(path, end)
 
     def numbers(text: str) -> list[int]:
         return pieces.encode(style.clean(text))
