@@ -97,7 +97,7 @@ def _config(folder: Path) -> dict[str, Any]:
             f"There is no config.json in {shown(folder)}, so it is not the folder of a vision-language model."
         ) from None
     except (OSError, ValueError) as error:
-        raise ValueError(f"The config.json in {shown(folder)} cannot be read: {error}") from error
+        raise ValueError(f"The config.json in {shown(folder)} cannot be read: {_why(error)}") from error
     if config.get("model_type") != KIND:
         raise ValueError(
             f"The folder {shown(folder)} holds a model of type {config.get('model_type')!r:.80}. Of vision-language "
@@ -140,14 +140,19 @@ def _weight_files(folder: Path) -> list[str]:
     try:
         names = sorted(set(_read(folder / INDEX)["weight_map"].values()))
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{INDEX} in {shown(folder)} cannot be read: {error}") from error
+        raise ValueError(f"{INDEX} in {shown(folder)} cannot be read: {_why(error)}") from error
     if outside := [name for name in names if os.path.basename(str(name)) != name]:
         raise ValueError(f"{INDEX} names a file outside of {shown(folder)}: {printable(str(outside[0]), 200)!r}.")
-    if missing := [name for name in names if not (folder / name).is_file()]:
+    if missing := [name for name in names if not os.path.isfile(folder / name)]:  # of any length
         raise ValueError(
             f"Of the weights in {shown(folder)}, {printable(', '.join(missing[:3]), 200)} is missing. {GET}."
         )
     return names
+
+
+def _why(error: Exception) -> str:
+    """In one line, without the folders above."""
+    return printable((isinstance(error, OSError) and error.strerror) or str(error), 200)
 
 
 def _read(path: Path) -> dict[str, Any]:
