@@ -37,6 +37,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", metavar="READER")
     parser.add_argument("--runs", type=int, metavar="N", help="inputs for each reader; by default as its table says")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", default=1, help="other inputs for another number; by default 1"
+    )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", default=HERE.parents[1] / ".dev" / "fuzz" / "findings")
     parser.add_argument("--input", type=Path, metavar="FILE", help="read this, without a fuzzer")
     given = parser.parse_args()
@@ -96,7 +99,7 @@ def _fuzzed(atheris: Any, name: str, target: Any, given: argparse.Namespace) -> 
         child = os.fork()  # so that all is imported once
         if child == 0:
             _redirect(log)
-            _fuzz(atheris, target, given.runs or target.runs, keep, Path(made).resolve())
+            _fuzz(atheris, target, given, keep, Path(made).resolve())
         _, status = os.waitpid(child, 0)
     found = sorted(path for path in keep.iterdir() if path != log)
     states = STATE.findall(log.read_text(errors="replace"))
@@ -119,7 +122,7 @@ def _redirect(log: Path) -> None:
         os.dup2(file, number)
 
 
-def _fuzz(atheris: Any, target: Any, runs: int, keep: Path, folder: Path) -> None:
+def _fuzz(atheris: Any, target: Any, given: argparse.Namespace, keep: Path, folder: Path) -> None:
     """Fuzz a reader. It ends the process."""
     from judging import judge
 
@@ -141,8 +144,8 @@ def _fuzz(atheris: Any, target: Any, runs: int, keep: Path, folder: Path) -> Non
 
     for number, data in enumerate(target.seeds()):
         (seeds / f"{number:03}").write_bytes(data[: target.longest])
-    options = [f"-runs={runs}", "-seed=1", f"-timeout={SECONDS}", f"-rss_limit_mb={MEGABYTES}", "-verbosity=1"]
-    options += [f"-max_len={target.longest}", f"-artifact_prefix={keep}/"]
+    options = [f"-runs={given.runs or target.runs}", f"-seed={given.seed}", f"-timeout={SECONDS}"]
+    options += [f"-rss_limit_mb={MEGABYTES}", "-verbosity=1", f"-max_len={target.longest}", f"-artifact_prefix={keep}/"]
     atheris.Setup(["fuzz", str(seeds), *options, *_dictionary(target.words, folder)], one, custom_mutator=changed)
     atheris.Fuzz()
 

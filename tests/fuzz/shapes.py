@@ -116,7 +116,7 @@ def _word(holder: Any, key: Any, draw: Random, places: Any, words: Sequence[str]
 def _rename(holder: Any, key: Any, draw: Random, places: Any, words: Sequence[str]) -> None:
     if isinstance(holder, dict):
         names = [other for table, other in places if isinstance(table, dict)]
-        holder[draw.choice((*names, *words, "", "0", "\ud800"))] = holder.pop(key)
+        holder[draw.choice((*names, *words, "", "0", "\ud800", "\x1b[2J", "a" * 5000))] = holder.pop(key)
 
 
 def _repeat(holder: Any, key: Any, draw: Random, *_: Any) -> None:
