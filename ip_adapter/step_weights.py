@@ -91,11 +91,8 @@ def _keyframe(word: str, where: str) -> Keyframe:
     curve = NAMED.get(" ".join(name.split()) or "linear")
     if curve is None:
         raise ValueError(f"{where}There is no curve {quoted(name.strip())}: choose one of {', '.join(CURVES)}.")
-    return Keyframe(
-        number(point.strip(), 0.0, 1.0, f"{where}The point of a keyframe"),
-        weight(factor, f"{where}The step weight at {point.strip()}"),
-        curve,
-    )
+    at = number(point.strip(), 0.0, 1.0, f"{where}The point of a keyframe")
+    return Keyframe(at, weight(factor, f"{where}The step weight at {at:g}"), curve)
 
 
 def step_text(weights: StepWeights) -> str:
