@@ -127,8 +127,8 @@ class LanceLibrary:
         for some in chunks(dict.fromkeys(wanted)):
             rows = self._read(list(COLUMNS), _among(some)).to_pylist()
             found |= {row["id"]: _picture(row) for row in rows}
-        if missing := next((each for each in wanted if each not in found), None):
-            raise KeyError(f'There is no picture {missing} in the library "{self.name}".')
+        if missing := [each for each in wanted if each not in found]:
+            raise KeyError(f'There is no picture {missing[0]} in the library "{self.name}".')
         return [found[each] for each in wanted]
 
     def vectors_of(self, ids: Sequence[int]) -> npt.NDArray[np.float32]:
