@@ -18,6 +18,7 @@ from .parts import Part, pairs, part_path, read_part
 from .row_checks import mend_rows, wrong_rows
 from .writer import TOLERANCE, Writer
 
+NO_ROW = "(typeof(row) <> 'integer' OR row < 0)"
 DAMAGED = ".damaged"  # after the name of a part that is set aside
 
 
@@ -90,34 +91,46 @@ def _report(folder: Path) -> Report:
     about = read_about(folder)
     try:
         connection = connect_to_read(folder)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise _lost(folder, str(error)) from error
     try:
         if (answer := connection.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
             raise _lost(folder, answer)
         [(live,)] = connection.execute("SELECT COUNT(*) FROM pictures WHERE part IS NOT NULL")
         [(waiting,)] = connection.execute("SELECT COUNT(*) FROM pictures WHERE part IS NULL")
-        parts = connection.execute("SELECT number, rows, sha256 FROM parts ORDER BY number").fetchall()
+        parts = _parts(connection)
         rows = sum(count for _, count, _ in parts)
         known = {part_path(folder, number).name for number, _, _ in parts}
         problems = tuple(_problems(folder, connection, about.space.dimension, parts))
         extra = tuple(path.name for path in left_over(folder, known))
         return Report(live, waiting, len(parts), (rows - live) / rows if rows else 0.0, extra, problems)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError, UnusableFile) as error:
         raise _lost(folder, str(error)) from error
     finally:
         connection.close()
+
+
+def _parts(connection: sqlite3.Connection) -> list[tuple[int, int, str]]:
+    """(number, how many rows, SHA-256) of each. Raises UnusableFile if that cannot be read."""
+    parts = connection.execute("SELECT number, rows, sha256 FROM parts ORDER BY number").fetchall()
+    if not all(isinstance(rows, int) and rows >= 0 for _, rows, _ in parts):
+        raise UnusableFile("it does not say how long the parts are")
+    return parts
 
 
 def _problems(
     folder: Path, connection: sqlite3.Connection, dimension: int, parts: list[tuple[int, int, str]]
 ) -> Iterator[Problem]:
     for number, rows, sha256 in parts:
-        live = connection.execute("SELECT id, row FROM pictures WHERE part = ? ORDER BY id", (number,)).fetchall()
+        query = f"SELECT id, row FROM pictures WHERE part = ? AND NOT {NO_ROW} ORDER BY id"
+        live = connection.execute(query, (number,)).fetchall()
         yield from _problems_of_part(folder, number, rows, sha256, dimension, live)
     query = "SELECT id FROM pictures WHERE part IS NOT NULL AND part NOT IN (SELECT number FROM parts) ORDER BY id"
     if ids := tuple(id for (id,) in connection.execute(query)):
         yield Problem(f"{_counted(len(ids))} in parts of which nothing is known", ids)
+    query = f"SELECT id FROM pictures WHERE part IN (SELECT number FROM parts) AND {NO_ROW} ORDER BY id"
+    if ids := tuple(id for (id,) in connection.execute(query)):
+        yield Problem(f"{_counted(len(ids))} in no row of a part", ids)
     if (following := state(connection)["next_part"]) <= max((number for number, _, _ in parts), default=-1):
         yield Problem(f"the next part would be {following}, which is there already")
     yield from map(Problem, wrong_rows(connection))

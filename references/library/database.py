@@ -11,10 +11,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from ...tensor_files import UnusableFile
+
 DATABASE = "pictures.sqlite"
 PATIENCE = 30.0  # seconds to wait for another process that holds the file
 MOST = 512  # variables in one statement; SQLite allows 999 or more
 
+STATE = ("generation", "next_id", "next_part")
 # part and row are where the vector is; both are NULL for a picture that has to be embedded anew
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -103,7 +106,19 @@ def close(connection: sqlite3.Connection) -> None:
 
 
 def state(connection: sqlite3.Connection) -> dict[str, int]:
-    return dict(connection.execute("SELECT name, value FROM state").fetchall())
+    """Raises UnusableFile if it is damaged."""
+    found = dict(connection.execute("SELECT name, value FROM state").fetchall())
+    if not all(isinstance(found.get(name), int) for name in STATE):
+        raise UnusableFile(f"{DATABASE} does not hold the state of a library")
+    return found
+
+
+def roots(connection: sqlite3.Connection) -> dict[int, Path]:
+    """{number: the folder that paths are below}. Raises UnusableFile if it is damaged."""
+    found = dict(connection.execute("SELECT id, path FROM roots ORDER BY id").fetchall())
+    if not all(isinstance(path, str) and path and "\0" not in path for path in found.values()):
+        raise UnusableFile(f"{DATABASE} does not say which folders the roots are")
+    return {number: Path(path) for number, path in found.items()}
 
 
 def chunks(values: Iterable[Any]) -> Iterable[list[Any]]:

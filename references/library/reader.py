@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,16 @@ import numpy.typing as npt
 from ...tensor_files import UnusableFile, printable
 from ..space import Space
 from .about import About, read_about, shown
-from .database import DATABASE, chunks, connect_to_read, marks, state
+from .database import DATABASE, chunks, connect_to_read, marks, roots, state
 from .parts import ROWS, Ids, Part, Vectors, pairs, part_path, read_part
-from .picture import Failure, Picture, as_text, check_below, unsigned
+from .picture import Failure, Picture, as_text, check_below
+from .values import column_of, failure_of, picture_of
 
 TRIES = 20  # a compaction may take away a part between its row and its file, but not that often
 FIELDS = "pictures.id, root, path, size, mtime_ns, sha256, width, height, hash64, kind, text, metadata, rating"
 COLUMNS = FIELDS.replace("pictures.", "").split(", ")
+DETAILS = ("text", "metadata")  # in a table of their own, because they may be long
+MOST_PARTS = 1 << 24  # that a damaged number of a part makes nobody reserve more memory for
 Places = npt.NDArray[np.int64]  # (n, 2), part and row of each picture
 
 
@@ -44,7 +47,7 @@ class Library:
         self._connection, self._lock = connection, threading.RLock()
         connection.create_function("has", 2, _has)
         self.generation = state(connection)["generation"]
-        self.roots = {number: Path(path) for number, path in connection.execute("SELECT id, path FROM roots")}
+        self.roots = roots(connection)
         self._ids, self._places = _live(connection)
         self.count = len(self._ids)
         self._parts = self._open_parts()
@@ -115,9 +118,12 @@ class Library:
                 f"WHERE pictures.id IN ({marks(len(some))})",
                 some,
             )
-            found |= {row[0]: _picture(row) for row in rows}
-        if missing := next((each for each in wanted if each not in found), None):
-            raise KeyError(f'There is no picture {missing} in the library "{self.name}".')
+            with _explained(self.folder):
+                found |= {row[0]: picture_of(COLUMNS, row) for row in rows}
+        if missing := [each for each in wanted if each not in found]:
+            if missing[0] in self._ids:
+                raise _broken(self.folder, f"{DATABASE} holds no text and metadata of the picture {missing[0]}")
+            raise KeyError(f'There is no picture {missing[0]} in the library "{self.name}".')
         return [found[each] for each in wanted]
 
     def named(self, path: str) -> list[int]:
@@ -147,8 +153,8 @@ class Library:
             raise ValueError(f"{name!r} is no field of a picture: these are {', '.join(COLUMNS)}.")
         table = "details" if name in DETAILS else "pictures"
         known = dict(self._rows(f"SELECT id, {name} FROM {table}"))
-        read = READ.get(name)
-        return [read(known[each]) if read else known[each] for each in self._ids.tolist()]
+        with _explained(self.folder):
+            return column_of(name, known, self._ids.tolist())
 
     def where(
         self, folder: str | None = None, rating: int | None = None, text: str | None = None
@@ -178,11 +184,14 @@ class Library:
     def errors(self) -> list[Failure]:
         """The files that could not be embedded, sorted by their paths."""
         rows = self._rows("SELECT root, path, reason, size, mtime_ns FROM errors ORDER BY path, root")
-        return [Failure(*row) for row in rows]
+        with _explained(self.folder):
+            return [failure_of(row) for row in rows]
 
     def path_of(self, picture: Picture) -> Path:
-        """Where the file of a picture is, or was. ValueError if that is not below its root."""
+        """Where the file of a picture is, or was. ValueError if that is not below a root that is known."""
         check_below(picture.path)
+        if picture.root not in self.roots:
+            raise _broken(self.folder, f"{DATABASE} does not say which folder the root {picture.root} is")
         return self.roots[picture.root] / picture.path
 
     def _in_folder(self, folder: str) -> tuple[str, list[Any]]:
@@ -267,6 +276,12 @@ def _has(text: str, words: str) -> bool:
 def _live(connection: sqlite3.Connection) -> tuple[Ids, Places]:
     """The ids of the pictures with a vector, ascending, and where their vectors are."""
     query = f"SELECT id, part * {ROWS} + row FROM pictures WHERE part IS NOT NULL ORDER BY part, row"
+    nowhere = (
+        "SELECT 1 FROM pictures WHERE part IS NOT NULL AND (typeof(part) <> 'integer' OR typeof(row) <> 'integer' "
+        f"OR part NOT BETWEEN 0 AND {MOST_PARTS} OR row NOT BETWEEN 0 AND {ROWS - 1}) LIMIT 1"
+    )
+    if connection.execute(nowhere).fetchone():
+        raise UnusableFile(f"{DATABASE} does not say where the vectors of all pictures are")
     table = pairs(connection.execute(query).fetchall())
     ids, places = np.ascontiguousarray(table[:, 0]), table[:, 1]
     if not (ids[1:] > ids[:-1]).all():
@@ -282,19 +297,10 @@ def _explained(folder: Path) -> Generator[None]:
         yield
     except UnusableFile as error:
         raise _broken(folder, str(error).rstrip(".")) from error
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter for a message of SQLite that quotes the file
         raise _broken(folder, f"{DATABASE} cannot be read ({error})") from error
 
 
 def _broken(folder: Path, why: str) -> ValueError:
     name = shown(folder)
     return ValueError(f'The library "{name}" is damaged: {printable(why)}. See `library check {name}`.')
-
-
-def _picture(row: tuple[Any, ...]) -> Picture:
-    fields = dict(zip(COLUMNS, row, strict=True))
-    return Picture(**{name: READ[name](value) if name in READ else value for name, value in fields.items()})
-
-
-DETAILS = ("text", "metadata")  # in a table of their own, because they may be long
-READ: dict[str, Callable[[Any], Any]] = {"hash64": unsigned, "metadata": json.loads}

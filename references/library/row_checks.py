@@ -10,6 +10,7 @@ from typing import Any
 
 from .picture import check_below, packed
 from .rows import Rows
+from .value_checks import mend_values, unknown_root, wrong_values
 
 TABLES = ("roots", "details", "errors")  # the next writer makes them anew, empty
 ROOTLESS = "SELECT root, COUNT(*) FROM pictures WHERE root NOT IN (SELECT id FROM roots) GROUP BY root ORDER BY root"
@@ -34,6 +35,7 @@ def wrong_rows(connection: sqlite3.Connection) -> Iterator[str]:
             for (root,) in connection.execute(ERRORS).fetchall():
                 yield f"errors below the root {root}, of which nothing is known"
     yield from _said(len(list(_outside(connection))), "of which the path is none below a root")
+    yield from wrong_values(connection, present)
 
 
 def mend_rows(rows: Rows, folder: Path) -> None:
@@ -42,13 +44,12 @@ def mend_rows(rows: Rows, folder: Path) -> None:
     A root of which nothing is known becomes an empty folder of the library, and a path that leaves its root one where
     no file is: such pictures are as those that were moved, and `embed` finds them by their content where they are now.
     """
-    changes = rows.do(f"INSERT INTO details SELECT id, '', '{{}}' {BARE}")
+    changes = mend_values(rows, folder)
+    changes += rows.do(f"INSERT INTO details SELECT id, '', '{{}}' {BARE}")
     for id, text in list(_strange(rows.connection)):
         changes += rows.do("UPDATE details SET metadata = ? WHERE id = ?", (packed({STRANGE: text}), id))
     for root in {row[0] for row in (*rows.ask(ROOTLESS), *rows.ask(ERRORS))}:
-        place = folder.absolute() / f"unknown root {root}"
-        place.mkdir(exist_ok=True)
-        changes += rows.do("INSERT INTO roots (id, path) VALUES (?, ?)", (root, str(place)))
+        changes += rows.do("INSERT INTO roots (id, path) VALUES (?, ?)", (root, unknown_root(folder, root)))
     for id, path in list(_outside(rows.connection)):
         names = [name for name in path.split("/") if name not in ("", ".", "..")]
         inside = "/".join([OUTSIDE, str(id), *names])
@@ -81,5 +82,5 @@ def _outside(connection: sqlite3.Connection) -> Iterator[tuple[int, str]]:
     for id, path in connection.execute("SELECT id, path FROM pictures ORDER BY id"):
         try:
             check_below(path)
-        except ValueError:
-            yield id, path
+        except (ValueError, TypeError):
+            yield id, str(path)

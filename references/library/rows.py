@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .database import marks, state
+from .database import marks, roots, state
 from .picture import Failure, NewPicture, as_text, packed, signed
 
 FIELDS = "id, root, path, size, mtime_ns, sha256, width, height, hash64, kind, rating, part, row"
@@ -44,7 +44,7 @@ class Rows:
     # --------------------------------------------------------------------------------------------------------- roots
 
     def roots(self) -> dict[int, Path]:
-        return {number: Path(path) for number, path in self.ask("SELECT id, path FROM roots ORDER BY id")}
+        return roots(self.connection)
 
     def root(self, folder: Path) -> int:
         """The number of a root, which is added if it is new."""

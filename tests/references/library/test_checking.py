@@ -84,6 +84,18 @@ def swapped(library):
     change(library, "UPDATE pictures SET row = 9 - row WHERE id IN (20, 23)")
 
 
+def all_pictures(opened):
+    opened.pictures(opened.ids())
+
+
+def paths(opened):
+    return [opened.path_of(each) for each in opened.pictures(opened.ids())]
+
+
+def column(name):
+    return lambda opened: opened.column(name)
+
+
 WHOLE = range(17, 33)  # ids in the middle part
 
 
@@ -194,6 +206,25 @@ def test_a_damaged_database_is_never_mended_by_guessing(library, size):
             ["INSERT INTO errors VALUES (9, 'a.png', 'It is broken.', 0, 0)"],
             ["errors below the root 9, of which nothing is known"],
         ),
+        (
+            ["UPDATE pictures SET path = x'00ff' WHERE id = 5"],
+            ["1 picture of which the path is none below a root"],
+        ),
+        (["UPDATE pictures SET size = 'a' WHERE id < 4"], ["the size of 3 rows of the table pictures cannot be read"]),
+        (
+            ["UPDATE pictures SET hash64 = 0.5 WHERE id = 4"],
+            ["the hash64 of 1 row of the table pictures cannot be read"],
+        ),
+        (
+            ["UPDATE pictures SET sha256 = x'00' WHERE id = 4"],
+            ["the sha256 of 1 row of the table pictures cannot be read"],
+        ),
+        (["UPDATE details SET text = x'00' WHERE id = 4"], ["the text of 1 row of the table details cannot be read"]),
+        (["UPDATE roots SET path = x'00'"], ["the folder of 1 row of the table roots cannot be read"]),
+        (
+            ["INSERT INTO errors VALUES (1, 'a.png', x'00', 0, 0)"],
+            ["what is said of 1 row of the table errors cannot be read"],
+        ),
     ],
 )
 def test_what_is_known_of_pictures_is_made_readable_and_stays(library, statements, what):
@@ -212,6 +243,55 @@ def test_what_is_known_of_pictures_is_made_readable_and_stays(library, statement
         assert all(each.root in opened.roots for each in opened.errors())
         assert opened.column("rating") == ratings
         np.testing.assert_array_equal(opened.vectors(), old)
+
+
+@pytest.mark.parametrize(
+    ("statement", "read", "why"),
+    [
+        (
+            "UPDATE state SET value = 'a' WHERE name = 'generation'",
+            Library.open,
+            "does not hold the state of a library",
+        ),
+        ("DELETE FROM state WHERE name = 'next_id'", Library.open, "does not hold the state of a library"),
+        ("UPDATE roots SET path = x'00'", Library.open, "does not say which folders the roots are"),
+        ("UPDATE pictures SET part = 'a' WHERE id = 5", Library.open, "where the vectors of all pictures are"),
+        ("UPDATE pictures SET part = 1.5 WHERE id = 5", Library.open, "where the vectors of all pictures are"),
+        ("UPDATE pictures SET part = 1 << 45 WHERE id = 5", Library.open, "where the vectors of all pictures are"),
+        ("UPDATE pictures SET row = NULL WHERE id = 5", Library.open, "where the vectors of all pictures are"),
+        ("UPDATE pictures SET row = -1 WHERE id = 5", Library.open, "where the vectors of all pictures are"),
+        ("DELETE FROM details WHERE id = 5", all_pictures, "holds no text and metadata of the picture 5"),
+        ("DELETE FROM details WHERE id = 5", column("text"), "the text of a picture cannot be read"),
+        ("UPDATE details SET text = x'00' WHERE id = 5", column("text"), "the text of a picture cannot be read"),
+        ("UPDATE details SET metadata = '{no' WHERE id = 5", all_pictures, "the metadata of a picture cannot be read"),
+        ("UPDATE details SET metadata = '[]' WHERE id = 5", column("metadata"), "the metadata of a picture cannot be"),
+        ("UPDATE pictures SET size = 'a' WHERE id = 5", all_pictures, "the size of a picture cannot be read"),
+        ("UPDATE pictures SET hash64 = 'a' WHERE id = 5", column("hash64"), "the hash64 of a picture cannot be read"),
+        ("UPDATE pictures SET root = 7 WHERE id = 5", paths, "does not say which folder the root 7 is"),
+        ("INSERT INTO errors VALUES (1, 'a.png', x'00', 0, 0)", Library.errors, "the reason of a picture cannot be"),
+    ],
+)
+def test_values_that_no_library_writes_are_called_damaged(library, statement, read, why):
+    change(library, statement)
+    with pytest.raises(ValueError, match=f'The library "a" is damaged: .*pictures.sqlite .*{why}'):
+        if read is Library.open:
+            Library.open(library)
+        else:
+            with Library.open(library) as opened:
+                read(opened)
+
+
+@pytest.mark.parametrize("row", ["'a'", "-1", "0.5"])
+def test_a_picture_in_no_row_of_its_part_waits(library, row):
+    change(library, f"UPDATE pictures SET row = {row} WHERE id = 20")
+    assert what_of(check(library)) == ["1 picture in no row of a part"]
+    assert check(library, repair=True).waiting == 1 and check(library).clean
+
+
+def test_what_a_database_says_of_its_parts_is_never_guessed(library):
+    change(library, "UPDATE parts SET rows = 'a' WHERE number = 1")
+    with pytest.raises(ValueError, match='of the library "a" cannot be mended .it does not say how long the parts are'):
+        check(library, repair=True)
 
 
 def test_metadata_and_paths_that_cannot_be_read_are_kept_as_they_were(library):
