@@ -1,9 +1,11 @@
-"""The space that vectors live in. Standard library only."""
+"""The space that vectors live in. Without torch."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any, cast
+
+from ..tensor_files import printable
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Space:
         if self.is_same(other):
             return
         if self.encoder == other.encoder and self.dimension == other.dimension and self.feature == other.feature:
-            why = f"by two files of {self.encoder or 'an unknown encoder'} with different weights"
+            why = f"by two files of {self._named} with different weights"
         else:
             why = f"by {self.title}, {theirs} by {other.title}"
         raise ValueError(
@@ -44,8 +46,12 @@ class Space:
 
     @property
     def title(self) -> str:
-        feature = "" if self.feature == "image_embeds" else f", {self.feature}"
-        return f"{self.encoder or 'an unknown encoder'} ({self.dimension} numbers{feature})"
+        feature = "" if self.feature == "image_embeds" else f", {printable(self.feature, 80)}"
+        return f"{self._named} ({self.dimension} numbers{feature})"
+
+    @property
+    def _named(self) -> str:
+        return printable(self.encoder, 200) or "an unknown encoder"
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
