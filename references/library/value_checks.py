@@ -9,7 +9,7 @@ from pathlib import Path
 from .rows import Rows
 
 # Instead of a value of another type: nothing is known of it, so that the next `embed` reads the file again
-STANDS_IN = {
+STANDS_IN: dict[str, int | str | None] = {
     "root": 0,
     "size": 0,
     "mtime_ns": 0,
@@ -20,6 +20,10 @@ STANDS_IN = {
     "kind": "image",
     "rating": 0,
 }
+TYPES = {
+    name: ("integer", "null") if value is None else ("integer",) if isinstance(value, int) else ("text",)
+    for name, value in STANDS_IN.items()
+}  # as SQLite names them
 STRANGE_ROOTS = "FROM roots WHERE typeof(path) <> 'text' OR path = '' OR instr(path, char(0))"
 STRANGE_TEXTS = "details WHERE typeof(text) <> 'text'"
 STRANGE_ERRORS = "FROM errors WHERE typeof(path) <> 'text' OR typeof(reason) <> 'text' OR " + " OR ".join(
@@ -61,9 +65,7 @@ def unknown_root(folder: Path, number: int) -> str:
 
 
 def _strange(name: str) -> str:
-    value = STANDS_IN[name]
-    kinds = {int: "('integer')", str: "('text')"}.get(type(value), "('integer', 'null')")
-    return f"typeof({name}) NOT IN {kinds}"
+    return f"typeof({name}) NOT IN ({', '.join(map(repr, TYPES[name]))})"
 
 
 def _of(count: int, what: str, table: str) -> str:
