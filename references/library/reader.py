@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,8 @@ class Library:
         self.count = len(self._ids)
         self._parts = self._open_parts()
         self._vectors: Vectors | None = None
+        # with its statements a connection is a cycle: without this its files stay open until garbage is collected
+        weakref.finalize(self, connection.close).atexit = False
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Library:

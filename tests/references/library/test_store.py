@@ -1,5 +1,8 @@
 """What is written into a library is read from it, by what is known of pictures and by their vectors."""
 
+import gc
+import sqlite3
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -36,6 +39,21 @@ def test_pictures_are_read_as_they_were_added(tmp_path):
             assert library.path_of(known) == ROOT / given.path
         with pytest.raises(KeyError, match='no picture 4 in the library "a"'):
             library.picture(4)
+
+
+def test_a_library_that_nobody_uses_any_more_keeps_no_file_open(tmp_path):
+    with Writer.open(tmp_path / "a", SPACE) as writer:
+        writer.add(pictures(0), vectors(1))
+    library = Library.open(tmp_path / "a")
+    connection = library._connection
+    assert connection.execute("SELECT 1").fetchone()
+    gc.disable()  # a connection is a cycle, which the garbage collector finds late
+    try:
+        del library
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
+    finally:
+        gc.enable()
 
 
 def test_safetensors_reads_the_parts(tmp_path):
