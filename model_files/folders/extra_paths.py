@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
+from ...tensor_files import printable
+
 # Even a long file of this kind has only 10 KB. PyYAML takes minutes for deep nesting, and a few dozen aliases that
 # repeat one another make a config of any size.
 MAX_BYTES, MAX_DEPTH, MAX_ALIASES = 32 * 1024, 8, 32
@@ -60,10 +62,11 @@ def _section(section: dict[Any, Any], where: str, here: str) -> list[Addition]:
         given = usable(_text(section.pop("base_path"), f"{where}, base_path"), where)
         base = os.path.join(here, os.path.expandvars(os.path.expanduser(given)))
     first = bool(section.pop("is_default", False))
+    named = [(str(key), lines, f"{where}, {printable(str(key), 80)}") for key, lines in section.items()]
     return [
-        Addition(str(key), os.path.normpath(os.path.join(base, usable(line, f"{where}, {key}"))), first)
-        for key, lines in section.items()
-        for line in _text(lines, f"{where}, {key}").split("\n")
+        Addition(key, os.path.normpath(os.path.join(base, usable(line, place))), first)
+        for key, lines, place in named
+        for line in _text(lines, place).split("\n")
         if line
     ]
 
