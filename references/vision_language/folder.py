@@ -141,6 +141,8 @@ def _weight_files(folder: Path) -> list[str]:
         names = sorted(set(_read(folder / INDEX)["weight_map"].values()))
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"{INDEX} in {shown(folder)} cannot be read: {_why(error)}") from error
+    if not names:
+        raise ValueError(f"{INDEX} in {shown(folder)} names no weights. {GET}.")
     if outside := [name for name in names if os.path.basename(str(name)) != name]:
         raise ValueError(f"{INDEX} names a file outside of {shown(folder)}: {printable(str(outside[0]), 200)!r}.")
     if missing := [name for name in names if not os.path.isfile(folder / name)]:  # of any length

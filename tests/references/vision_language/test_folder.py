@@ -91,6 +91,7 @@ BAD = {
     "no weights": (without("model.safetensors"), "there are none. Get the whole folder"),
     "only pickles": (only_pickles, r"only torch files \(.bin\), which may hold code and are not loaded"),
     "no index": (index(None), "model.safetensors.index.json in .* cannot be read"),
+    "no part": (index({}), "model.safetensors.index.json in .* names no weights"),
     "a part missing": (index({"a": "model-1.safetensors"}), "model-1.safetensors is missing"),
     "a part elsewhere": (index({"a": "../model.safetensors"}), "names a file outside of .*'../model.safetensors'"),
     "cut weights": (lambda folder: put(folder / "model.safetensors", b"\x09"), "^model.safetensors.* "),
