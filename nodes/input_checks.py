@@ -16,6 +16,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ..clip_vision.pictures.images import CHANNELS
 from ..ip_adapter import APPLIED_TO
+from ..tensor_files import printable
 from .encoding.features import FIELDS
 
 WORDS = 40  # characters that a message quotes of a text
@@ -35,7 +36,7 @@ def described(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, dict):
-        return f"a dict with {', '.join(str(key)[:WORDS] for key in list(value)[:3]) or 'nothing in it'}"
+        return f"a dict with {', '.join(printable(str(key), WORDS) for key in list(value)[:3]) or 'nothing in it'}"
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}"
     return f"an object of the type {type(value).__name__}"
