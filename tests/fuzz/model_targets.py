@@ -275,12 +275,12 @@ in_config = json_with("name", "heads", "image_size", "activation", "mean", "std"
 
 TARGETS: dict[str, Target] = {
     "safetensors": Target(header, safetensors_seeds, in_header, words=DTYPES),
-    "torch archive": Target(header, archive_seeds, in_archive, words=torch_words, longest=SMALL, runs=50_000),
+    "torch archive": Target(header, archive_seeds, in_archive, words=torch_words, longest=SMALL),
     "torch pickle": Target(header, legacy_seeds, pickles, words=torch_words, longest=SMALL),
-    "weights in safetensors": Target(weights, safetensors_seeds, in_header, runs=50_000),
-    "weights in archives": Target(weights, archive_seeds, in_archive, longest=SMALL, runs=50_000),
-    "weights in pickles": Target(weights, legacy_seeds, pickles, longest=SMALL, runs=50_000),
-    "saved features": Target(features, features_seeds, features_change, longest=SMALL, runs=50_000),
+    "weights in safetensors": Target(weights, safetensors_seeds, in_header),
+    "weights in archives": Target(weights, archive_seeds, in_archive, longest=SMALL),
+    "weights in pickles": Target(weights, legacy_seeds, pickles, longest=SMALL),
+    "saved features": Target(features, features_seeds, features_change, longest=SMALL),
     "what a file is": Target(
         what_it_is,
         layouts,
@@ -306,7 +306,6 @@ TARGETS: dict[str, Target] = {
             b"\n\n".join(json.dumps(e).encode() for e in (VISION_LANGUAGE, MAP)),
         ],
         two_texts,
-        runs=50_000,
     ),
     "tokenizer": Target(
         tokenizer,
@@ -314,6 +313,5 @@ TARGETS: dict[str, Target] = {
         lambda data, most, draw, raw: (
             json_with("</s>", "<eos>", "BPE", "Unigram", "merges") if data[:1] == b"{" else unshaped
         )(data, most, draw, raw),
-        runs=50_000,
     ),
 }

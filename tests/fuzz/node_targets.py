@@ -156,7 +156,7 @@ INPUTS = (
 in_graph = json_with(*CLASSES, *INPUTS, "0:1, 3:0.5", "style transfer precise", "nodes", "links", "bounding", "-10")
 
 TARGETS: dict[str, Target] = {
-    "migration": Target(migration, old_graphs, in_graph, longest=1 << 15, runs=50_000),
+    "migration": Target(migration, old_graphs, in_graph, longest=1 << 15),
     "graph of the panel": Target(
         panel, lambda: [json.dumps(PANEL).encode()], json_with("nodes", "models", "values", "before", "directory")
     ),
@@ -172,6 +172,5 @@ TARGETS: dict[str, Target] = {
         typed(regions),
         lambda: [b"# c\n1: rect 0 0, 0.5 1\ncat: not polygon 0 0, 1 0, 1 1", b"2: -rect 0,0,1,1"],
         texts_of(*WORDS, "rect ", "polygon ", "not ", "- ", "1: ", "cat: ", "# "),
-        runs=50_000,
     ),
 }

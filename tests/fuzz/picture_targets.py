@@ -184,7 +184,7 @@ in_prompt = json_with(
 )
 
 TARGETS: dict[str, Target] = {
-    "prompt in a picture": Target(prompt_in_picture, examples, in_prompt, (), longest=LARGEST_EXAMPLE, runs=50_000),
+    "prompt in a picture": Target(prompt_in_picture, examples, in_prompt, (), longest=LARGEST_EXAMPLE),
     "parameters in a picture": Target(
         parameters_in_picture, lambda: [PARAMETERS, b"Steps: 1"], texts_of(*FACTS), (), FACTS, 8192
     ),
@@ -194,15 +194,13 @@ TARGETS: dict[str, Target] = {
         record,
         lambda: [json.dumps(FILES).encode(), b'{"files": []}'],
         json_with(*FILES["files"][0], "version", "files"),
-        runs=50_000,
     ),
-    "picture with a record": Target(recorded_picture, pngs, pictures_with(json_with()), runs=50_000),
+    "picture with a record": Target(recorded_picture, pngs, pictures_with(json_with())),
     "request": Target(
         request,
         lambda: [json.dumps(each).encode() for each in ASKED],
         json_with(PIXEL, "data:image/png;base64,", "input", "float", "dimensions", "text", "image"),
         (Refused,),
         longest=8192,
-        runs=50_000,
     ),
 }

@@ -1,6 +1,6 @@
 """Fuzz the readers of foreign files: each gets a fixed number of inputs, in a process of its own.
 
-    python dev.py fuzz                              all of them, some minutes each
+    python dev.py fuzz                              all of them, half an hour on a quiet core
     python dev.py fuzz migration "saved features"   some of them
     python dev.py fuzz --runs 1000                  fewer inputs for each
     python dev.py fuzz migration --input FILE       one kept input again

@@ -40,4 +40,4 @@ class Target:
     errors: tuple[type[Exception], ...] = (ValueError,)
     words: tuple[str, ...] = ()
     longest: int = 8192
-    runs: int = 100_000
+    runs: int = 40_000
