@@ -55,7 +55,10 @@ def calls(function: Callable[[], object], device: str) -> Calls:
     """The calls of one run of a function, of which the first runs are over."""
     kinds = torch.profiler.ProfilerActivity
     activities = [kinds.CPU, *([kinds.CUDA] if device == "cuda" else [])]
-    with torch.profiler.profile(activities=activities) as profile, torch.profiler.record_function(RANGE):
+    with (
+        torch.profiler.profile(activities=activities, acc_events=True) as profile,
+        torch.profiler.record_function(RANGE),
+    ):
         function()
     return counted(profile.events())
 
