@@ -56,7 +56,7 @@ def soak(server: Server, prompts: int, seed: int) -> int:
     with server:
         try:
             server.wait_until_ready(Progress("start ComfyUI", server.log))
-            record = Soak(server, teller(prompts)).run(prompts, seed)
+            record = Soak(server, teller(prompts), trims=True).run(prompts, seed)
             comfyui = server.get("/system_stats")["system"]["comfyui_version"]
         except (ServerError, OSError) as error:
             raise StageError("soak", str(error), server.log) from error

@@ -112,6 +112,11 @@ def forget(server: Server) -> None:
     post(server, "/free", {"unload_models": True, "free_memory": True})
 
 
+def trim(server: Server) -> None:
+    """Let a server with trimming.py return what was freed to the system."""
+    post(server, "/soak/trim", {})
+
+
 def post(server: Server, path: str, body: Mapping[str, object]) -> None:
     request = urllib.request.Request(server.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
     with DIRECT.open(request, timeout=60):

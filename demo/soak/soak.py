@@ -14,19 +14,23 @@ from .bad import put_cut_file
 from .plan import KINDS, Kind, Turn, drawing, first_of, turns
 from .process import use_of, wait_until_idle
 from .prompts import Prompt
-from .running import Outcome, clear_history, forget, pictures, run_turn
+from .running import Outcome, clear_history, forget, pictures, run_turn, trim
 from .verdicts import Mark, Record, Repeat
 
 WRITTEN = ("output", "temp", "models/image_prompts/*_?????_.safetensors", "user/**/libraries/sampled")
 EVERY = 10  # prompts between two looks at the server: after each, all models are made anew
 
 
+TRIMMING = Path(__file__).with_name("trimming.py")
+
+
 def prepare(base: Path) -> None:
-    """Remove what an earlier soak has written, and write the file that is cut short."""
+    """Remove what an earlier soak has written, write the file that is cut short, and add what trims the memory."""
     for pattern in WRITTEN:
         for place in base.glob(pattern):
             shutil.rmtree(place) if place.is_dir() else place.unlink()
     put_cut_file(base / "models" / "ipadapter")
+    shutil.copy(TRIMMING, base / "custom_nodes" / "soak_trimming.py")
 
 
 def pictures_of(base: Path) -> list[str]:
@@ -39,11 +43,12 @@ class Soak:
     """A soak of a server that runs.
 
     looked: called after each look at the server
+    trims: whether the server was prepared, and returns freed memory to the system before each look
     """
 
-    def __init__(self, server: Server, looked: Callable[[Mark], None] = lambda _: None):
+    def __init__(self, server: Server, looked: Callable[[Mark], None] = lambda _: None, trims: bool = False):
         assert server.process is not None
-        self.server, self.pid, self.looked = server, server.process.pid, looked
+        self.server, self.pid, self.looked, self.trims = server, server.process.pid, looked, trims
         self.record, self.next_mark = Record(), EVERY
 
     def run(self, count: int, seed: int, kinds: Sequence[Kind] = KINDS) -> Record:
@@ -81,6 +86,9 @@ class Soak:
         clear_history(self.server)
         forget(self.server)
         wait_until_idle(self.pid)
+        if self.trims:
+            trim(self.server)
+            wait_until_idle(self.pid)
         mark = Mark(len(self.record.outcomes), use_of(self.pid))
         self.record.marks.append(mark)
         self.looked(mark)
