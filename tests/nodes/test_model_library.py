@@ -42,8 +42,6 @@ def test_where_earlier_versions_kept_them_is_still_read(folders, tmp_path, monke
     model_library.index().files("ipadapter")
     model_library.close_index()
     os.rename(user / "__image_prompt" / INDEX, user / INDEX)
-    (user / f"{INDEX}.00000000.part").touch()
-    os.utime(user / f"{INDEX}.00000000.part", (1, 1))
     (user / CATALOGUE).write_text(json.dumps({"entries": [OWN, {**OWN, "id": "older"}]}))
     put_catalogue(folders, {"id": "tiny", "title": "Newer"})
     monkeypatch.setattr(model_library.Index, "_look_into", lambda index, file: pytest.fail("read again"))

@@ -10,6 +10,7 @@ import torch
 from image_prompt.nodes.compat.formulas.combining import combined
 from image_prompt.nodes.compat.methods.embeds import ROWS
 from image_prompt.nodes.compat.node import node_class
+from image_prompt.tensor_files.locking import lock
 
 COMBINE, SAVE, LOAD, PAIRS = (node_class(row, "pack") for row in ROWS)
 
@@ -111,12 +112,13 @@ def test_a_number_that_was_taken_meanwhile_is_passed_over(places, monkeypatch):
     monkeypatch.setattr(folder_paths, "get_save_image_path", lambda *_: stale)
     for number in range(2):
         SAVE().save(random(1, 6, seed=number), "cat")
-    (places / "output" / "cat_00003.ipadpt.part").touch()  # which another process is writing
-    SAVE().save(random(1, 6, seed=2), "cat")
+    with open(places / "output" / "cat_00003.ipadpt.unfinished", "wb") as other:  # which another process is writing
+        lock(other)
+        SAVE().save(random(1, 6, seed=2), "cat")
     assert names(places / "output") == [
         "cat_00001.ipadpt",
         "cat_00002.ipadpt",
-        "cat_00003.ipadpt.part",
+        "cat_00003.ipadpt.unfinished",
         "cat_00004.ipadpt",
     ]
 

@@ -248,6 +248,6 @@ def test_what_is_no_strategy_or_weight_is_named():
         with pytest.raises(ValueError, match=words):
             SCHEDULE().prompt_schedule(wrong, "a")
     with pytest.raises(ValueError, match="prompt is 3: write a line"):
-        SCHEDULE().prompt_schedule({}, 3)
+        SCHEDULE().prompt_schedule({"frame_count": 1}, 3)
     with pytest.raises(ValueError, match="weights_2 is the text 'one'"):
         COMBINE().combine(1.0, "one")
