@@ -42,7 +42,7 @@ def new_file(path: Path) -> Generator[BinaryIO]:
     name = printable(os.path.basename(path))
     try:
         if os.path.lexists(path):
-            with suppress(Locked, OSError):
+            with suppress(OSError):  # somebody writes it, or it may not be removed
                 remove_left_over(path)
             raise _taken(name)
         with _begun(path) as file:

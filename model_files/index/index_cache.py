@@ -141,7 +141,7 @@ def _change(path: Path, merged: Callable[[dict[str, Any]], dict[str, Any]]) -> b
 
 
 def _files(table: Mapping[str, Any]) -> dict[str, Known]:
-    """None if any is damaged."""
+    """What is known of files. Empty if any of it is damaged."""
     try:
         return {str(file): _known(*row) for file, row in table["files"].items()}
     except (ValueError, TypeError, KeyError, AttributeError):

@@ -143,7 +143,7 @@ def inputs(info: dict) -> dict:
 def test_the_pack_loads_without_a_complaint(server):
     log = server.log.read_text(errors="replace")
     assert "custom_nodes/image-prompt" in log.replace("\\", "/")
-    assert "IMPORT FAILED" not in log
+    assert "(IMPORT FAILED)" not in log  # as ComfyUI says it of a pack
     assert (
         log.count(
             f"Image Prompt {pack_version()}: {len(NODES)} nodes, and 44 of IPAdapter_plus, 7 of InstantID, 5 of PuLID, "
