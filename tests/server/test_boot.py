@@ -1,6 +1,7 @@
 """ComfyUI knows the pack and its nodes after it has started."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def test_the_pack_loads_without_a_complaint(server):
         == 1
     )
     assert "Error while calling comfy_entrypoint" not in log
-    assert "Traceback" not in log
+    assert not re.search(r'File "[^"]*image-prompt', log)  # in a traceback; older ComfyUIs log some of their own
 
 
 def test_the_pack_offers_exactly_its_nodes(server, object_info):
