@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import _host as host
+from parts import host
 
 DEV = Path(os.environ.get("IMAGE_PROMPT_DEV") or host.ROOT / ".dev").resolve()
 DRAWS = 2000
@@ -50,7 +50,7 @@ def _sampling(base: str, adapter: str, dtype: str, size: int, steps: int, **more
     return {"base": base, "adapter": adapter, "dtype": dtype, "size": size, "steps": steps, **more}
 
 
-ROWS: dict[str, dict[str, dict[str, Any]]] = {  # benchmark: title: arguments of its function in _workloads.py
+ROWS: dict[str, dict[str, dict[str, Any]]] = {  # benchmark: title: arguments of its function in parts/workloads.py
     "encode": {
         "ViT-B/32 fp32, 1 picture": {"encoder": "ViT-B/32", "dtype": "fp32", "pictures": 1},
         "ViT-B/32 fp32, 8 pictures": {"encoder": "ViT-B/32", "dtype": "fp32", "pictures": 8},

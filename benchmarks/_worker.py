@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import _host as host
+from parts import host
 
 LEAST = 0.3  # seconds of a turn: shorter work is repeated
 WARM, LONG = 2, 3.0  # turns to warm up; after one that takes so many seconds there is no other
@@ -26,12 +26,12 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what others print goes to the log
     host.import_comfyui(options, base_directory=options.base)
-    import _unets
     import torch
+    from parts import unets
 
-    _unets.shorten_text_attention()
+    unets.shorten_text_attention()
     host.import_pack(options.tree)
-    import _workloads
+    from parts import workloads
 
     with torch.inference_mode():
         work: Callable[[], float] | None = None
@@ -39,7 +39,7 @@ def main() -> None:
             try:
                 if line.strip():
                     work = None  # its memory goes first
-                    work = _workloads.prepare(**json.loads(line))
+                    work = workloads.prepare(**json.loads(line))
                     answer = {}
                     for _ in range(WARM):
                         if work() > LONG:

@@ -13,7 +13,7 @@ it in a node of its own, and is not counted as kept, because ComfyUI's patches s
 
 import tempfile
 
-import _host as host
+from parts import host
 
 OPTIONS = host.arguments(__doc__).parse_args()
 FOLDER = tempfile.TemporaryDirectory()
@@ -21,9 +21,9 @@ host.start(OPTIONS, base_directory=FOLDER.name)
 
 import folder_paths  # noqa: E402
 import torch  # noqa: E402
-from _unets import hollow_unet  # noqa: E402
-from _workloads import applied, features, load_adapter, model_name  # noqa: E402
 from comfy.model_patcher import ModelPatcher  # noqa: E402
+from parts.unets import hollow_unet  # noqa: E402
+from parts.workloads import applied, features, load_adapter, model_name  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 ADAPTERS = {  # base, kind: published file

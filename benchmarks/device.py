@@ -24,23 +24,23 @@ import gc
 import itertools
 import sys
 
-import _host as host
+from parts import host
 
 PARSER = host.arguments(__doc__)
 PARSER.add_argument("--device", default="cpu", help="cpu or cuda")
 PARSER.add_argument("--dtypes", nargs="+", choices=("fp32", "fp16", "bf16"), default=("fp16", "bf16"))
 OPTIONS = PARSER.parse_args()
 
-import _device as device  # noqa: E402
+from parts import device  # noqa: E402
 
 device.check(OPTIONS.device)
 host.start(OPTIONS)
 
 import torch  # noqa: E402
-from _encoders import ENCODERS, TINY, EncoderShape, candidates, pictures  # noqa: E402
-from _evaluations import DTYPES, Case, naive_flux, on_flux, ours, random_weights  # noqa: E402
-from _flux_width import PLACES, Place  # noqa: E402
-from _flux_width import Case as FluxCase  # noqa: E402
+from parts.encoders import ENCODERS, TINY, EncoderShape, candidates, pictures  # noqa: E402
+from parts.evaluations import DTYPES, Case, naive_flux, on_flux, ours, random_weights  # noqa: E402
+from parts.flux_width import PLACES, Place  # noqa: E402
+from parts.flux_width import Case as FluxCase  # noqa: E402
 
 TOKENS, BATCHES = (4, 16, 128), (1, 8, 32)
 FLUX_TEXT = 4096  # width of the text that Flux reads

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import _host as host
+from parts import host
 
 WANT = ("image_embeds", "penultimate", "last")
 SHAPES = {  # name: width, layers, heads, mlp, patch, projection
@@ -54,7 +54,7 @@ import timm  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 import transformers  # noqa: E402
-from _workloads import encode_node, model_name  # noqa: E402
+from parts.workloads import encode_node, model_name  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from image_prompt import clip_vision  # noqa: E402

@@ -14,7 +14,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-import _host as host
+from parts import host
 
 
 def arguments():
@@ -27,7 +27,7 @@ def arguments():
 OPTIONS = arguments()
 host.start(OPTIONS)
 
-from _model_folders import build, fill, slow_disk  # noqa: E402
+from parts.model_folders import build, fill, slow_disk  # noqa: E402
 
 from image_prompt.model_files.catalogue import Catalogue  # noqa: E402
 from image_prompt.model_files.folders import ModelFolders  # noqa: E402

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import _host as host
+from parts import host
 
 ALIKE = 1.05  # at most so many times what loading by hand takes
 HIT_MS = {"hashed before": 1.0, "path": 1.0, "PIL image": 10.0, "tensor": 10.0}  # at most
@@ -109,7 +109,7 @@ def main() -> None:
     if options.measure:
         return measure(options, *options.measure)
     host.start(options)
-    import _files as files
+    from parts import files
 
     with tempfile.TemporaryDirectory() as folder:
         print(f"{options.threads} threads\n\n| cold | | load | by hand | ratio | at most |\n|---|---|---|---|---|---|")

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import _host as host
+from parts import host
 
 FILE = "vit-h.safetensors"
 ALIKE = 1.1  # at most so many times what core takes
@@ -110,7 +110,7 @@ def main() -> None:
         return measure(options, *options.measure)
     if not Path("/proc/self/status").exists():
         sys.exit("Memory is measured on Linux only.")
-    import _files as files
+    from parts import files
 
     with tempfile.TemporaryDirectory() as folder:
         files.write(Path(folder) / FILE, files.vision_shapes("ViT-H/14"))

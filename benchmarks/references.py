@@ -8,8 +8,8 @@ compared with as many of those. Storing: `fill` beside a loop that opens the sam
 metadata of ComfyUI) and encodes them with a ViT-B/32 of random weights. Opening: a library of 100,000 pictures on disk.
 Resume: `fill` over 100,000 files that did not change, beside a walk with `scandir` and `stat`. A service of embeddings,
 and HTTP: beside `embed_images` of the encoder alone; 16 clients that ask for one picture after another: beside one that
-asks for all at once (`_service.py`). Ray: parts of pictures as for storing, beside the loop of `embed --shard 1/1`
-(`_bulk.py`).
+asks for all at once (`parts/service.py`). Ray: parts of pictures as for storing, beside the loop of `embed --shard 1/1`
+(`parts/bulk.py`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import _host as host
+from parts import host
 
 K, WIDTH, CLUSTERS = 10, 1024, 200
 SEARCH, STORE, RESUME, OPEN_SECONDS = 1.2, 1.05, 2.0, 0.2  # at most
@@ -43,11 +43,9 @@ def arguments():
 OPTIONS = arguments()
 host.import_pack(host.ROOT)
 
-import _bulk as bulk  # noqa: E402
-import _files as files  # noqa: E402
-import _service as service  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from parts import bulk, files, service  # noqa: E402
 from PIL import Image  # noqa: E402
 from PIL.PngImagePlugin import PngInfo  # noqa: E402
 

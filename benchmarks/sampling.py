@@ -14,14 +14,13 @@ reference of 48 tokens without any of it; and both with a schedule, whose weight
 "compat": what patches of nodes of IPAdapter_plus add, beside that of our own nodes that act in the same layers, of the
 same nodes again, and of patches in the same layers that project at every step and call ComfyUI's attention.
 
-"Flux width": the layers of adapters for Flux.1, as _flux_width.py says. With --device cuda it is the only table, and
-is measured without ComfyUI.
+"Flux width": the layers of adapters for Flux.1, as parts/flux_width.py says. With --device cuda it is the only table,
+and is measured without ComfyUI.
 """
 
 import sys
 
-import _flux_width as flux_width
-import _host as host
+from parts import flux_width, host
 
 PARSER = host.arguments(__doc__)
 PARSER.add_argument("--controls", action="store_true", help="only the table of controls")
@@ -33,17 +32,17 @@ OPTIONS = PARSER.parse_args()
 if OPTIONS.device != "cpu":
     sys.exit(flux_width.run_alone(OPTIONS))
 host.import_comfyui(OPTIONS)
-import _unets  # noqa: E402
+from parts import unets  # noqa: E402
 
-_unets.shorten_text_attention()
+unets.shorten_text_attention()
 host.import_pack(host.ROOT)
 
 import itertools  # noqa: E402
 from dataclasses import replace  # noqa: E402
 
 import torch  # noqa: E402
-from _compat import Compared  # noqa: E402
-from _evaluations import DTYPES, LAYERS, Case, on_flux, ours, random_weights  # noqa: E402
+from parts.compat import Compared  # noqa: E402
+from parts.evaluations import DTYPES, LAYERS, Case, on_flux, ours, random_weights  # noqa: E402
 
 from image_prompt.ip_adapter import Course, Keyframe, Share, Strength  # noqa: E402
 

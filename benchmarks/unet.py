@@ -10,15 +10,15 @@ difference to the turn's own step without an adapter.
 import statistics
 import tempfile
 
-import _host as host
+from parts import host
 
 OPTIONS = host.arguments(__doc__).parse_args()
 FOLDER = tempfile.TemporaryDirectory()
 host.start(OPTIONS, base_directory=FOLDER.name)
 
 import torch  # noqa: E402
-from _unets import random_unet, sample  # noqa: E402
-from _workloads import steered  # noqa: E402
+from parts.unets import random_unet, sample  # noqa: E402
+from parts.workloads import steered  # noqa: E402
 
 ADAPTERS = {"SD1.5": "ip-adapter-plus_sd15", "SDXL": "ip-adapter-plus_sdxl_vit-h"}
 

@@ -23,7 +23,7 @@ def benchmarks():
     yield
     sys.path[:] = path
     for name in set(sys.modules) - known:
-        if name.startswith("_") or name == "topologies":
+        if name.startswith(("_", "parts")) or name == "topologies":
             sys.modules.pop(name)
 
 
@@ -153,7 +153,7 @@ def test_a_workload_drives_the_nodes_and_sees_that_the_adapter_acts(monkeypatch,
     monkeypatch.setattr(folder_paths, "models_dir", str(tmp_path))
     folders = ([str(tmp_path / "ipadapter")], folder_paths.supported_pt_extensions)
     monkeypatch.setitem(folder_paths.folder_names_and_paths, "ipadapter", folders)
-    workloads = importlib.import_module("_workloads")
+    workloads = importlib.import_module("parts.workloads")
     row = {"base": "SD1.5", "adapter": "ip-adapter_sd15", "dtype": "fp32", "size": 8, "steps": 1}
     with torch.inference_mode():
         assert isinstance(workloads.prepare("sampling", **row)(), float)
@@ -164,7 +164,7 @@ def test_a_workload_drives_the_nodes_and_sees_that_the_adapter_acts(monkeypatch,
 
 def test_the_workload_of_the_index_reads_every_file_anew(monkeypatch, tmp_path):
     monkeypatch.setattr(folder_paths, "base_path", str(tmp_path))
-    workloads, folders = (importlib.import_module(name) for name in ("_workloads", "_model_folders"))
+    workloads, folders = (importlib.import_module(name) for name in ("parts.workloads", "parts.model_folders"))
     monkeypatch.setattr(
         folders, "fill", lambda root, count: published.write_header(root / "loras" / "a.safetensors", {})
     )

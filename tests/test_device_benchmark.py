@@ -14,10 +14,10 @@ from image_prompt.devtools.stages import ROOT
 def device():
     known, path = set(sys.modules), list(sys.path)
     sys.path.insert(0, str(ROOT / "benchmarks"))
-    yield importlib.import_module("_device")
+    yield importlib.import_module("parts.device")
     sys.path[:] = path
     for name in set(sys.modules) - known:
-        if name.startswith("_"):
+        if name.startswith(("_", "parts")):
             sys.modules.pop(name)
 
 

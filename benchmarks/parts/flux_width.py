@@ -1,6 +1,6 @@
 """What image prompts add to one evaluation at the width of Flux.1-dev: 24 heads of 128 channels.
 
-    python benchmarks/_flux_width.py [--quick] [--device cuda] [--layers N]
+    python benchmarks/sampling.py --flux [--quick] [--device cuda] [--layers N]
 
 It needs torch alone, so that it also runs where ComfyUI is not. "of sdpa": the time in which all layers attend to the
 image prompt and add the result, divided by that of bare scaled_dot_product_attention calls with the same queries, keys
@@ -16,16 +16,16 @@ products with a softmax between them ("products"), which CPUs use for few tokens
 
 import argparse
 import itertools
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-import _host as host
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from . import host
 
 HEADS, CHANNELS, TEXT = 24, 128, 512  # of Flux.1-dev
 WIDTH = HEADS * CHANNELS
@@ -167,10 +167,3 @@ def run_alone(options: argparse.Namespace) -> None:
         print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}\n")
     with torch.inference_mode():
         table(options, planned(ip_adapter))
-
-
-if __name__ == "__main__":
-    PARSER = host.arguments(__doc__)
-    PARSER.add_argument("--tokens", nargs="+", type=int, help="only these numbers of image-prompt tokens")
-    add_arguments(PARSER)
-    sys.exit(run_alone(PARSER.parse_args()))

@@ -15,8 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import _files as files
-import _host as host
 import numpy as np
 from PIL import Image
 
@@ -24,6 +22,8 @@ from image_prompt.references.embedder import Embedder
 from image_prompt.references.inputs import Input
 from image_prompt.service.embedding import EmbeddingService, FileModels
 from image_prompt.service.http import ROOT, handlers
+
+from . import files, host
 
 NAME = "ViT-B/32"
 COUNTS = (1, 8, 64)  # of inputs in a request

@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import _flux_width as flux_width
 import torch
 from comfy.model_sampling import ModelSamplingDiscrete
 from torch.nn import functional as F
@@ -15,6 +14,8 @@ from image_prompt.nodes.applying.image_prompt import ImagePrompt, Site
 from image_prompt.nodes.applying.joint import Joint
 from image_prompt.nodes.applying.masks import Grid, Place
 from image_prompt.nodes.applying.sampling import KEY, Evaluation, Run
+
+from . import flux_width
 
 LAYERS = {  # side of the latent: (grid side, inner width, heads): count
     "SD1.5": {

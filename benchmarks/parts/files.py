@@ -5,8 +5,9 @@ import math
 import sys
 from pathlib import Path
 
-import _host as host
 import torch
+
+from . import host
 
 sys.path.append(str(host.ROOT))  # behind ComfyUI, which has a module called `nodes` too
 

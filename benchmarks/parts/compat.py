@@ -11,9 +11,6 @@ from typing import Any
 import comfy.ldm.modules.attention
 import comfy.ops
 import torch
-from _files import published
-from _unets import PLACES, WIDTHS, hollow_unet
-from _workloads import run
 from comfy.model_patcher import ModelPatcher
 from comfy.model_sampling import ModelSamplingDiscrete
 from torch.nn import functional as F
@@ -24,6 +21,10 @@ from image_prompt.nodes.applying.sampling import KEY, Evaluation, Run
 from image_prompt.nodes.compat.node import node_class
 from image_prompt.nodes.compat.table import NODES
 from image_prompt.nodes.encoding.encoder import ImageEncoder
+
+from .files import published
+from .unets import PLACES, WIDTHS, hollow_unet
+from .workloads import run
 
 WITHOUT_MIDDLE = "1, 0, 1"  # weights of the input blocks, the middle and the output blocks
 WEIGHT = 0.8

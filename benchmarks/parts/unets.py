@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Iterator
 
-import _host as host
 import comfy.ldm.modules.attention
 import comfy.model_patcher
 import comfy.sample
 import comfy.supported_models
 import torch
-from _files import random_values
 from comfy.ldm.modules.attention import BasicTransformerBlock, SpatialTransformer
 from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, ResBlock, Upsample
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
+
+from . import host
+from .files import random_values
 
 topologies = host.load("topologies", host.ROOT / "demo" / "nodes" / "topologies.py")
 

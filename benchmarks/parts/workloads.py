@@ -14,13 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import _files as files
-import _host as host
 import folder_paths
 import torch
-from _unets import hollow_unet, random_unet, sample
 from comfy.clip_vision import Output
 from comfy.model_patcher import ModelPatcher
+
+from . import files, host
+from .unets import hollow_unet, random_unet, sample
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 FEATURES = {  # what an adapter reads of one picture
@@ -145,7 +145,7 @@ def index(what: str, files: int, delay: float = 0.0, clock: str = "perf_counter"
 
     what: "needed" or "all"; delay: of the disk, in seconds; clock: "process_time" counts the processor's alone
     """
-    from _model_folders import fill, first_look
+    from .model_folders import fill, first_look
 
     root, now = Path(folder_paths.base_path) / f"{files} files" / "models", getattr(time, clock)
     if not root.exists():

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import _host as host
 import torch
+
+from . import host
 
 LAUNCH = re.compile(r"cu(da)?(Launch(Cooperative)?Kernel\w*|GraphLaunch\w*)")
 # What makes the program wait for the GPU. A copy that does not wait is called cudaMemcpyAsync.

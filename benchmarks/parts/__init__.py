@@ -1,0 +1,1 @@
+"""What several benchmarks measure with: models, files, workloads, and their peers."""
