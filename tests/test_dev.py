@@ -25,8 +25,7 @@ from image_prompt.devtools import browser, comfyui, setup, stages
 from image_prompt.devtools.sources import RELEASES
 from image_prompt.devtools.stages import ROOT
 
-SLEEPING_SERVER = "import time\nprint('starting', flush=True)\ntime.sleep(600)\n"
-FAILING_SERVER = "print('first line')\nraise SystemExit('no such device')\n"
+from .fake_servers import ANSWERING_SERVER, FAILING_SERVER, SLEEPING_SERVER
 
 
 @pytest.fixture
@@ -387,20 +386,6 @@ def test_a_stopped_command_lets_its_child_tear_down(tmp_path, name):
         process.send_signal(number)
     process.wait(30)
     assert (tmp_path / "torn down").exists()
-
-
-ANSWERING_SERVER = """
-import http.server, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        if self.path.startswith("/history"):
-            return  # and the connection closes without an answer
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"{}")
-address = ("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1]))
-http.server.HTTPServer(address, Handler).serve_forever()
-"""
 
 
 @pytest.fixture

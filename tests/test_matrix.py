@@ -14,19 +14,7 @@ from image_prompt.devtools.matrix.node_tests import Counts
 from image_prompt.devtools.sources import RELEASES, chosen
 from image_prompt.devtools.stages import ROOT
 
-FAILING_SERVER = "raise SystemExit('no such device')\n"
-ANSWERING_SERVER = """
-import http.server, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        if self.path.startswith("/history"):
-            return  # and the connection closes without an answer
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"{}")
-address = ("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1]))
-http.server.HTTPServer(address, Handler).serve_forever()
-"""
+from .fake_servers import ANSWERING_SERVER, FAILING_SERVER
 
 
 @pytest.fixture
