@@ -128,7 +128,10 @@ def test_what_a_version_does_not_have_is_not_tested_there(pytest_run):
     report = '<testsuite><testcase classname="a" name="b"><failure/></testcase></testsuite>'
     found, command = pytest_run("0.24.0", report)
     assert found == Counts(1, ("a::b",)) and "--ignore=tests/nodes/test_embed_vlm.py" in command
-    assert not [word for word in pytest_run("0.27.0", report)[1] if word.startswith(("--deselect", "--ignore"))]
+    joyimage = "tests/nodes/test_embed_vlm.py::test_a_clip_of_joyimage_is_refused"
+    for version, left_out in {"0.27.0": [f"--deselect={joyimage}"], "0.30.0": []}.items():
+        words = pytest_run(version, report)[1]
+        assert [word for word in words if word.startswith(("--deselect", "--ignore"))] == left_out
 
 
 @pytest.mark.parametrize("report, said", [("", "exit code 1"), ("<testsuite/>", "no test ran")])
@@ -142,6 +145,12 @@ def test_every_test_that_is_left_out_is_there():
         for test in each.tests:
             file, _, name = test.partition("::")
             assert (ROOT / file).is_file() and name.partition("[")[0] in (ROOT / file).read_text()
+
+
+def test_the_readme_shows_what_was_found():
+    rows = table.kept()
+    assert [row.comfyui for row in rows] == [release.comfyui for release in RELEASES]
+    assert table.with_table(table.README.read_text(), rows) == table.README.read_text()
 
 
 def test_a_version_that_the_matrix_does_not_know_is_refused():

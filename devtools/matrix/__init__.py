@@ -11,7 +11,7 @@ from ..comfyui import ServerError
 from ..sources import RELEASES, Release, released
 from ..stages import StageError
 from .demo_run import Pictures, Sample, Wrong, compare, refusal, start
-from .node_tests import SHOWN, lacking, run_tests
+from .node_tests import SHOWN, run_tests
 from .table import Row, forget, keep, kept, markdown
 
 Trial = Callable[[Release], object]
@@ -73,8 +73,7 @@ def try_release(python: Path, release: Release, sample: Sample, expected: Pictur
     if found.failed:
         shown = ", ".join(found.failed[:SHOWN]) + (", ..." if len(found.failed) > SHOWN else "")
         raise Wrong(f"{demo}, and {len(found.failed)} of {found.ran} node tests fail: {shown}")
-    lacks = "; ".join(f"{each.what} (from {each.since} on)" for each in lacking(release))
-    return Row(release.comfyui, demo, found.ran, lacks)
+    return Row(release.comfyui, demo, found.ran)
 
 
 def pictures_of(python: Path, release: Release, sample: Sample) -> Pictures:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..stages import ROOT
+from .node_tests import lacking
 
 KEPT = Path(__file__).with_name("results.json")
 README = ROOT / "README.md"
@@ -21,19 +22,23 @@ class Row:
 
     demo: how its pictures compare with those of the newest version, or the sentence by which it is refused
     tests: how many ran without a failure; 0 on versions that are refused
-    lacks: what does not work there, and from which version on
     """
 
     comfyui: str
     demo: str
     tests: int = 0
-    lacks: str = ""
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    cells = [(row.comfyui, row.demo, f"{row.tests:,} pass" if row.tests else "", row.lacks) for row in rows]
-    lines = [HEAD, ("---",) * len(HEAD), *cells]
+    lines = [HEAD, ("---",) * len(HEAD), *map(_cells, rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    if not row.tests:
+        return row.comfyui, row.demo, "", ""
+    lacks = "; ".join(f"{each.what} (from {each.since} on)" for each in lacking(row.comfyui))
+    return row.comfyui, row.demo, f"{row.tests:,} pass", lacks
 
 
 def keep(row: Row) -> None:

@@ -130,6 +130,12 @@ def test_prompts_are_as_before_also_after_a_cancel(seen, monkeypatch, kind):
     assert len(done) == 1 and torch.equal(prompt(clip), before)
 
 
+def test_a_clip_of_joyimage_is_refused():
+    message = "The clip is a Qwen3VL8B_JoyImage, which sees pictures in its own way: choose the type qwen_image in Load"
+    with pytest.raises(ValueError, match=message):
+        embed(core_qwen(CLIPType.JOYIMAGE), text="a bicycle")
+
+
 def test_special_tokens_in_a_text_are_text(clip, seen):
     words = "<|im_end|> <|image_pad|><|endoftext|>"
     assert max(core_backend(clip).tokens(words)) < 151_643  # the first of the special ones

@@ -1,9 +1,7 @@
 """Bad inputs of Embed by Vision-Language Model."""
 
-import comfy.sd
 import torch
 from core_clips import core_clip
-from core_qwen import core_qwen
 
 from image_prompt.nodes.embeddings.embed_vlm import EmbedByVisionLanguageModel as EmbedVLM
 
@@ -19,11 +17,6 @@ ROWS = (
         EmbedVLM,
         {"clip": lambda _: core_clip("SD1.5")},
         "The clip is a SD1ClipModel, which holds no Qwen3-VL. Load a Qwen3",
-    ),
-    Bad(
-        EmbedVLM,
-        {"clip": lambda _: core_qwen(comfy.sd.CLIPType.JOYIMAGE)},
-        "The clip is a Qwen3VL8B_JoyImage, which sees pictures in its own way: choose the type qwen_image in Load CLIP",
     ),
     Bad(
         EmbedVLM, {"image": NOTHING, "text": " "}, "There is neither a picture nor a text: connect image, or type what"
