@@ -49,8 +49,9 @@ def templates(folder: Path) -> dict[str, list[Path]]:
 
 
 def fill(root: Path, count: int) -> None:
+    """Put about `count` files into the folders of a models/ folder, and each template at least once."""
     for type, files in templates(root.parent / "templates").items():
-        for number in range(round(count * MIX[type])):
+        for number in range(max(len(files), round(count * MIX[type]))):
             folder = root / type / str(number // IN_A_FOLDER) if number >= IN_A_FOLDER else root / type
             folder.mkdir(parents=True, exist_ok=True)
             os.link(files[number % len(files)], folder / f"{number}.safetensors")
