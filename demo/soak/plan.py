@@ -1,4 +1,7 @@
-"""Which prompts are queued, in which order: a deck of all kinds, shuffled again and again. Standard library only."""
+"""Which prompts are queued, in which order: all kinds once, then a deck of them, shuffled again and again.
+
+Standard library only.
+"""
 
 from __future__ import annotations
 
@@ -94,12 +97,13 @@ def first_of(kinds: Sequence[Kind], draw: Draw) -> list[Prompt]:
 
 
 def turns(kinds: Sequence[Kind], draw: Draw, count: int) -> Iterator[Turn]:
-    """Turns of `count` prompts together, from a deck that is shuffled anew whenever it is used up."""
+    """Turns of `count` prompts: one of each kind, then those of a deck that is shuffled whenever it is used up."""
     deck = [kind for kind in kinds for _ in range(kind.cards)]
-    for _ in itertools.count():
-        draw.generator.shuffle(deck)
-        for kind in deck:
-            turn = kind.make(kind.name, draw)[:count]
+    for number in itertools.count():
+        if number:
+            draw.generator.shuffle(deck)
+        for kind in deck if number else kinds:
+            turn = kind.make(kind.name, draw)[: count if number else min(count, 1)]
             count -= len(turn)
             if turn:
                 yield turn

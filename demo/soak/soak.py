@@ -19,7 +19,7 @@ from .verdicts import Mark, Record, Repeat
 
 WRITTEN = ("output", "temp", "models/image_prompts/*_?????_.safetensors", "user/**/libraries/sampled")
 EVERY = 10  # prompts between two looks at the server: after each, all models are made anew
-
+DRAWINGS = 6  # to draw from: so few that all features are known, and kept, before the memory is compared
 
 TRIMMING = Path(__file__).with_name("trimming.py")
 
@@ -36,7 +36,7 @@ def prepare(base: Path) -> None:
 def pictures_of(base: Path) -> list[str]:
     """The pictures to draw from, as LoadImage names them."""
     drawings = sorted(path.name for path in (base / "input" / "drawings").glob("*.png"))
-    return [*PHOTOGRAPHS, *(f"drawings/{name}" for name in drawings)]
+    return [*PHOTOGRAPHS, *(f"drawings/{name}" for name in drawings[:: max(1, len(drawings) // DRAWINGS)][:DRAWINGS])]
 
 
 class Soak:
