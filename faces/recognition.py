@@ -33,7 +33,8 @@ class Recogniser:
         """
         face = align(picture, points, self.side).astype(np.float32)
         values = ((face - self.mean) / self.scale).transpose(2, 0, 1)[None]
-        found = np.asarray(self.network.run(np.ascontiguousarray(values))[0], np.float32).reshape(-1)
+        made = self.network.run(np.ascontiguousarray(values))[0]
+        found = np.array(made, np.float32).reshape(-1)  # a copy: what is made keeps the memory of its whole session
         if found.shape != (WIDTH,):
             raise ValueError(
                 f"{self.network.path.name} gives {found.size} numbers for a face, and adapters read {WIDTH}: use a "

@@ -34,6 +34,11 @@ def test_an_identity_is_that_of_insightface(tmp_path, photo, normalises, side):
     assert cosine > 0.9999
 
 
+def test_an_identity_keeps_nothing_of_its_session(tmp_path, photo):
+    found = Recogniser(open_network(save(tmp_path, recogniser("683")))).embedding(photo, POINTS)
+    assert (found if found.base is None else found.base).flags.owndata
+
+
 def test_the_names_of_nodes_are_those_that_onnx_reads(tmp_path):
     path = save(tmp_path, recogniser("683", normalises=True))
     expected = [node.name for node in onnx.load(str(path)).graph.node]

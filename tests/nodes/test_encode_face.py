@@ -1,7 +1,9 @@
 """Encode Face Prompt gives what the adapters for faces read, of the faces that were chosen."""
 
+import gc
 import json
 import logging
+import weakref
 
 import face_tools
 import numpy as np
@@ -217,11 +219,20 @@ def test_only_so_many_pictures_are_remembered(monkeypatch):
     monkeypatch.setattr(face_finder, "KEPT", 2)
     analysis, image = two(), pictures(3)
     features(analysis, image)
-    assert len(face_finder._known) == 2
+    assert len(face_finder._known[analysis]) == 2
     features(analysis, image[1:])
     assert len(analysis.asked) == 3
     features(analysis, image[:1])
     assert len(analysis.asked) == 4
+
+
+def test_faces_are_forgotten_with_the_analyser_that_found_them():
+    analysis = two()
+    features(analysis, pictures(1))
+    known = weakref.ref(face_finder._known[analysis])
+    del analysis
+    gc.collect()
+    assert known() is None
 
 
 @pytest.mark.parametrize("kind", ["faceid", "faceid-plus"])

@@ -19,12 +19,12 @@ SIZES: Mapping[str, Callable[[int], Any]] = {  # attributes of insightface's det
     "input_sizes": lambda size: [(size, size)],  # since version 2.1, which looks in all of them
 }
 PARTS = {"bbox": (4,), "kps": (5, 2), "embedding": (512,)}  # what is read of a face, and its shape
-KEPT = 512  # pictures whose faces are remembered
+KEPT = 512  # pictures whose faces are remembered, of each analyser
 
 Picture = npt.NDArray[np.uint8]  # RGB, (H, W, 3)
 Find = Callable[[Picture, Sequence[int]], list[Face]]
 
-_known: OrderedDict[Hashable, list[Face]] = OrderedDict()
+_known: weakref.WeakKeyDictionary[Any, OrderedDict[Hashable, list[Face]]] = weakref.WeakKeyDictionary()
 
 
 class FaceFinder:
@@ -34,7 +34,7 @@ class FaceFinder:
     """
 
     def __init__(self, analyser: Any, find: Find):
-        self.key = weakref.ref(analyser)
+        self._known = _known.setdefault(analyser, OrderedDict())
         self._find = find
 
     def find(self, picture: Picture, sizes: Sequence[int]) -> list[Face]:
@@ -42,13 +42,13 @@ class FaceFinder:
 
         sizes: sides of the square in which it is looked through, one after the other until there is a face
         """
-        key = (self.key, hashlib.sha256(picture.tobytes()).digest(), picture.shape, tuple(sizes))
-        if key not in _known:
-            _known[key] = self._find(picture, sizes)
-        _known.move_to_end(key)
-        while len(_known) > KEPT:
-            _known.popitem(last=False)
-        return list(_known[key])
+        key = (hashlib.sha256(picture.tobytes()).digest(), picture.shape, tuple(sizes))
+        if key not in self._known:
+            self._known[key] = self._find(picture, sizes)
+        self._known.move_to_end(key)
+        while len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        return list(self._known[key])
 
 
 def as_finder(value: Any, name: str = "insightface") -> FaceFinder:
