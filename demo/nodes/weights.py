@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import load
 from torch import nn
 
 StateDict = dict[str, torch.Tensor]
@@ -14,8 +15,9 @@ def read(file: Path) -> tuple[StateDict, dict[str, str]]:
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing. It comes with the repository; demo/train.py makes it anew.")
     with safe_open(file, "pt") as opened:
-        weights = {key: opened.get_tensor(key) for key in opened.keys()}
-        return {key: t.float() if t.is_floating_point() else t for key, t in weights.items()}, opened.metadata()
+        metadata = opened.metadata()
+    weights = load(file.read_bytes())  # safetensors 0.8 never frees two numbers for each tensor that is got one by one
+    return {key: t.float() if t.is_floating_point() else t for key, t in weights.items()}, metadata
 
 
 def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
