@@ -16,6 +16,7 @@ from . import bad, graphs, old_graphs
 from .prompts import SIZE, STEPS, Draw, Prompt, varied
 
 MOST = 4  # prompts of one kind after each other, as people change a picture or a weight and queue again
+ADDED = 4  # different pictures that a library is given: what it holds is kept in memory, and would grow with each
 Turn = Sequence[Prompt]  # what is queued at once
 
 
@@ -34,12 +35,13 @@ class Kind:
     repeated: bool = False
 
 
-def of(workflow: Workflow, most: int = MOST) -> Callable[[str, Draw], Turn]:
-    """Turns of one to `most` variations of a graph."""
+def of(workflow: Workflow, most: int = MOST, variants: int = 0) -> Callable[[str, Draw], Turn]:
+    """Turns of one to `most` variations of a graph. variants: how many different ones there are; 0: of any number"""
 
     def make(kind: str, draw: Draw) -> Turn:
         count = 1 + draw.one_of(range(most))
-        return [Prompt(kind, varied(workflow, draw, kept=FACES)) for _ in range(count)]
+        draws = [drawing(draw.one_of(range(variants)), draw.pictures) if variants else draw for _ in range(count)]
+        return [Prompt(kind, varied(workflow, each, kept=FACES)) for each in draws]
 
     return make
 
@@ -78,8 +80,8 @@ KINDS = (
     Kind("unique pictures", of(graphs.UNIQUE, most=2)),
     Kind("library: nearest", of(graphs.NEAREST)),
     Kind("library: rated", of(graphs.RATED, most=2)),
-    Kind("library: added", of(graphs.ADDED, most=2)),
-    Kind("library: advice", of(graphs.ADVISED, most=1)),
+    Kind("library: added", of(graphs.ADDED, most=2, variants=ADDED)),
+    Kind("library: advice", of(graphs.ADVISED, most=1, variants=ADDED)),
     Kind("IPAdapter_plus: advanced", of(old_graphs.ADVANCED), repeated=True),
     Kind("IPAdapter_plus: tiled, masked", of(old_graphs.MASKED)),
     Kind("IPAdapter_plus: embeds", of(old_graphs.EMBEDDED)),
@@ -97,13 +99,14 @@ def first_of(kinds: Sequence[Kind], draw: Draw) -> list[Prompt]:
 
 
 def turns(kinds: Sequence[Kind], draw: Draw, count: int) -> Iterator[Turn]:
-    """Turns of `count` prompts: one of each kind, then those of a deck that is shuffled whenever it is used up."""
+    """Turns of `count` prompts: one of each kind and fate, then those of a deck, shuffled whenever it is used up."""
     deck = [kind for kind in kinds for _ in range(kind.cards)]
     for number in itertools.count():
         if number:
             draw.generator.shuffle(deck)
         for kind in deck if number else kinds:
-            turn = kind.make(kind.name, draw)[: count if number else min(count, 1)]
+            turn = kind.make(kind.name, draw)
+            turn = (turn if number else list({prompt.fate: prompt for prompt in turn}.values()))[:count]
             count -= len(turn)
             if turn:
                 yield turn

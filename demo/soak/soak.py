@@ -49,13 +49,18 @@ class Soak:
     def __init__(self, server: Server, looked: Callable[[Mark], None] = lambda _: None, trims: bool = False):
         assert server.process is not None
         self.server, self.pid, self.looked, self.trims = server, server.process.pid, looked, trims
-        self.record, self.next_mark = Record(), EVERY
+        self.record, self.next_mark = Record(), 0
 
     def run(self, count: int, seed: int, kinds: Sequence[Kind] = KINDS) -> Record:
-        """Queue `count` prompts: first those that are repeated at the end, then turns of all kinds."""
+        """Queue `count` prompts: first those that are repeated at the end, then turns of all kinds.
+
+        Nothing is let go of before there was a prompt of each kind: never again are so many models there at once, and
+        how much of the memory they leave in pieces is known from the start.
+        """
         draw = drawing(seed, pictures_of(self.server.base))
         firsts = first_of(kinds, draw)
         before = [self.shown(prompt) for prompt in firsts]
+        self.next_mark = len(firsts) + len(kinds)
         for turn in turns(kinds, draw, count - 2 * len(firsts)):
             self.take(turn)
             if len(self.record.outcomes) >= self.next_mark:
