@@ -27,6 +27,7 @@ from image_prompt.demo import face_packs, full_clip
 from image_prompt.demo.sheet import to_image
 from image_prompt.demo.world import Scene, draw
 from image_prompt.devtools import published
+from image_prompt.devtools.release import trial
 from image_prompt.devtools.stages import ROOT
 from image_prompt.tensor_files.placement import find_device
 
@@ -66,16 +67,23 @@ def source(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(source, tmp_path_factory) -> Path:
-    """The content of the wheel that pip builds."""
+def wheel(source, tmp_path_factory) -> Path:
+    """The wheel that pip builds."""
     folder = tmp_path_factory.mktemp("wheel")
     command = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, source]
     done = subprocess.run([sys.executable, "-m", "pip", *command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (wheel,) = folder.glob("image_prompt-*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def installed(wheel) -> Path:
+    """The content of the wheel."""
+    folder = wheel.with_name("unpacked")
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
+        archive.extractall(folder)
+    return folder
 
 
 def test_the_wheel_holds_the_packages_the_catalogue_and_the_command_line_and_nothing_else(installed):
@@ -208,6 +216,10 @@ def test_every_command_of_the_wheel_answers(python, comfyui, tmp_path):
     wish = ("get", "ip-adapter_sdxl", "--offline", "--comfyui", comfyui)
     said = python("-m", "image_prompt", *wish, code=1).stderr
     assert f"put it here: {plus.with_name('ip-adapter_sdxl.safetensors')}\n" in said
+
+
+def test_a_release_tries_the_wheel_where_there_is_no_comfyui(wheel):
+    trial.try_wheel(Path(sys.executable), wheel, METADATA["project"]["version"])
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

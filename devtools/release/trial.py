@@ -106,9 +106,16 @@ def try_wheel(python: Path, wheel: Path, version: str) -> None:
 
 
 def installing(python: Path, wheel: Path, site: Path) -> Iterator[list[object]]:
-    """Install a wheel into a folder, and ask it what it is."""
+    """Install a wheel into a folder, and ask it what it is, where there are no models to look for."""
     yield [python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel]
-    yield [python, "-m", "image_prompt", "status", "--json"]
+    yield [python, "-m", "image_prompt", "status", "--json", "--models", no_models(site)]
+
+
+def no_models(site: Path) -> Path:
+    """A folder for models with none in it, beside a folder of packages."""
+    folder = site.with_name("models")
+    (folder / "ipadapter").mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def build_wheel(python: Path, source: Path, folder: Path) -> Path:
