@@ -14,11 +14,12 @@ from .verdicts import Mark, Record, Verdict
 MARKS = 10
 MEASURED = """\
 `python dev.py soak` queues prompts through HTTP, in turns of one to four of a kind, from a deck that holds every kind
-and is shuffled again whenever it is used up; first comes a prompt of each kind. After these, and then after every tenth
-prompt or so, ComfyUI is told to let go of what it keeps by design: its last 10,000 prompts (`POST /history`), the
-models, and the results of nodes (`POST /free`). Once it has not worked for 0.5 s, glibc returns what was freed to the
-system (`malloc_trim`: how much it keeps otherwise differs from run to run), and the memory, open files and threads are
-read from `/proc`. The medians after prompts 101 to 200 are compared with those after the last 100 (of fewer than 1,000
+and is shuffled again whenever it is used up; first comes a prompt of each kind. Pictures are eight, and a library is
+given few, because what is known of them is kept by design. After these, and then after every tenth prompt or so,
+ComfyUI is told to let go of what it keeps by design: its last 10,000 prompts (`POST /history`), the models, and the
+results of nodes (`POST /free`). Once it has not worked for 0.5 s, glibc returns what was freed to the system
+(`malloc_trim`: how much it keeps otherwise differs from run to run), and the memory, open files and threads are read
+from `/proc`. The medians after prompts 101 to 200 are compared with those after the last 100 (of fewer than 1,000
 prompts: tenths). The prompts that are repeated run anew from end to end, at the start and at the end: `POST /free`
 comes before each, and no node's result may have been kept. A prompt is lost unless it ends as it was to: in the
 history, with the words that it was to have; one that was deleted while it waited is nowhere."""
