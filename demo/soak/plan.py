@@ -99,19 +99,21 @@ def first_of(kinds: Sequence[Kind], draw: Draw) -> list[Prompt]:
 
 
 def turns(kinds: Sequence[Kind], draw: Draw, count: int) -> Iterator[Turn]:
-    """Turns of `count` prompts: one of each kind and fate, then those of a deck, shuffled whenever it is used up."""
+    """The first turns that are dealt, of `count` prompts together."""
+    for turn in itertools.takewhile(lambda _: count > 0, dealt(kinds, draw)):
+        yield turn[:count]
+        count -= len(turn)
+
+
+def dealt(kinds: Sequence[Kind], draw: Draw) -> Iterator[Turn]:
+    """Of each kind a prompt of every fate, then turns from a deck that is shuffled anew whenever it is used up."""
+    for kind in kinds:
+        yield list({prompt.fate: prompt for prompt in kind.make(kind.name, draw)}.values())
     deck = [kind for kind in kinds for _ in range(kind.cards)]
-    for number in itertools.count():
-        if number:
-            draw.generator.shuffle(deck)
-        for kind in deck if number else kinds:
-            turn = kind.make(kind.name, draw)
-            turn = (turn if number else list({prompt.fate: prompt for prompt in turn}.values()))[:count]
-            count -= len(turn)
-            if turn:
-                yield turn
-            if not count:
-                return
+    while True:
+        draw.generator.shuffle(deck)
+        for kind in deck:
+            yield kind.make(kind.name, draw)
 
 
 def drawing(seed: int, pictures: Sequence[str]) -> Draw:

@@ -60,10 +60,9 @@ class Soak:
         draw = drawing(seed, pictures_of(self.server.base))
         firsts = first_of(kinds, draw)
         before = [self.shown(prompt) for prompt in firsts]
-        self.next_mark = len(firsts) + len(kinds)
-        for turn in turns(kinds, draw, count - 2 * len(firsts)):
+        for number, turn in enumerate(turns(kinds, draw, count - 2 * len(firsts)), 1):
             self.take(turn)
-            if len(self.record.outcomes) >= self.next_mark:
+            if number >= len(kinds) and len(self.record.outcomes) >= self.next_mark:
                 self.mark()
         for prompt, (first, _) in zip(firsts, before, strict=True):
             again, cached = self.shown(prompt)

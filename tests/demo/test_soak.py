@@ -1,5 +1,6 @@
 """The verdicts of a soak on made-up records: each fault is found and named, and a server that holds is let pass."""
 
+import json
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -7,13 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from image_prompt.demo.soak import bad, command, process, running
+from image_prompt.demo.soak import bad, command, plan, process, running, soak
 from image_prompt.demo.soak.plan import KINDS, drawing, turns
 from image_prompt.demo.soak.process import Use
 from image_prompt.demo.soak.prompts import Fate, Prompt
 from image_prompt.demo.soak.report import Setting, report
 from image_prompt.demo.soak.running import Outcome
 from image_prompt.demo.soak.verdicts import Mark, Record, Repeat, judge
+from image_prompt.demo.stand_ins import PHOTOGRAPHS
 from image_prompt.devtools import stages
 
 TOTAL = 1000
@@ -115,14 +117,30 @@ def test_the_report_names_what_fails():
 
 
 def test_a_plan_has_every_kind_from_the_start_and_comes_from_its_seed():
-    plan, again, other = ([*turns(KINDS, drawing(seed, ["a.png", "b.png"]), TOTAL)] for seed in (5, 5, 6))
-    assert plan == again != other and sum(map(len, plan)) == TOTAL
-    prompts = [prompt for turn in plan for prompt in turn]
+    dealt, again, other = ([*turns(KINDS, drawing(seed, ["a.png", "b.png"]), TOTAL)] for seed in (5, 5, 6))
+    assert dealt == again != other and sum(map(len, dealt)) == TOTAL
+    prompts = [prompt for turn in dealt for prompt in turn]
     names = {kind.name for kind in KINDS}
     early = 100 - sum(kind.repeated for kind in KINDS)  # before the memory is compared
     assert {each.kind for each in prompts[:early]} == names
     assert all({each.kind for each in prompts[start : start + 250]} == names for start in range(0, 750, 250))
     assert {each.fate for each in prompts} == set(Fate) - {Fate.LOST}
+
+
+def test_a_library_is_given_few_different_pictures():
+    (kind,) = (each for each in KINDS if each.name == "library: added")
+    draw = drawing(0, ["a.png", "b.png"])
+    given = [prompt.workflow for _ in range(60) for prompt in kind.make(kind.name, draw)]
+    assert len({json.dumps(each) for each in given}) == plan.ADDED
+
+
+def test_pictures_to_draw_from_are_few_and_lie_wide_apart(tmp_path):
+    folder = tmp_path / "input" / "drawings"
+    folder.mkdir(parents=True)
+    for number in range(60):
+        (folder / f"{number:02}.png").touch()
+    names = [f"drawings/{number:02}.png" for number in range(0, 60, 10)]
+    assert soak.pictures_of(tmp_path) == [*PHOTOGRAPHS, *names]
 
 
 def test_bad_prompts_are_bad_in_every_way_of_the_tables():

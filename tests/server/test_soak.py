@@ -14,9 +14,11 @@ STOPPED = ("refused", "failing", "cancelled", "deleted")
 def test_prompts_of_every_fate_end_as_expected_and_a_repeated_one_gives_the_same_bits(server):
     adapters = server.base / "models" / "ipadapter"
     put_cut_file(adapters)
-    record = Soak(server).run(COUNT, seed=0, kinds=[kind for kind in KINDS if kind.name in TRIED + STOPPED])
+    kinds = [kind for kind in KINDS if kind.name in TRIED + STOPPED]
+    record = Soak(server).run(COUNT, seed=0, kinds=kinds)
     (adapters / CUT).unlink()
     assert of_prompts(record.outcomes).says == f"all {COUNT} as expected"
     assert {outcome.fate for outcome in record.outcomes} == set(Fate) - {Fate.LOST}
     assert of_repeats(record.repeats).says == f"at the start and at the end: {TRIED[0]}"
+    assert {each.prompt.kind for each in record.outcomes[: record.marks[0].prompts]} == {kind.name for kind in kinds}
     assert all(mark.use.resident > 100 and mark.use.files and mark.use.threads for mark in record.marks)
